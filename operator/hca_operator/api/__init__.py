@@ -1,0 +1,1 @@
+"""The custom resource: its models, defaults, rules and CRD."""

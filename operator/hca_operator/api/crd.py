@@ -1,0 +1,88 @@
+"""The CustomResourceDefinition, generated from the models."""
+
+from typing import Any
+
+from hca_operator import names
+from hca_operator.api.schema import structural_schema
+from hca_operator.api.spec import HighConcurrencyApiSpec
+from hca_operator.api.status import HighConcurrencyApiStatus
+
+
+def _column(name: str, path: str, kind: str = "string", *, wide: bool = False, description: str = "") -> dict[str, Any]:
+    column: dict[str, Any] = {"name": name, "type": kind, "jsonPath": path}
+    if description:
+        column["description"] = description
+    if wide:
+        column["priority"] = 1
+    return column
+
+
+def _ready(member: str) -> str:
+    return f'.status.conditions[?(@.type=="Ready")].{member}'
+
+
+def crd() -> names.Manifest:
+    """The CustomResourceDefinition as it is installed by the chart and written to crds/."""
+    name_rule = {
+        "rule": f"self.metadata.name.size() <= {names.MAX_NAME_LENGTH} && "
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "message": f"metadata.name must be at most {names.MAX_NAME_LENGTH} characters: "
+        "lower-case letters, digits and '-', starting with a letter (it names the Service too)",
+    }
+    schema = {
+        "type": "object",
+        "required": ["spec"],
+        "description": "Runs an HTTP API at high concurrency: pods with one worker process per CPU, "
+        "traffic, probes, restarts on memory and autoscaling.",
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": {**structural_schema(HighConcurrencyApiSpec), "description": "What the API needs."},
+            "status": {**structural_schema(HighConcurrencyApiStatus), "description": "What the operator observes."},
+        },
+        "x-kubernetes-validations": [name_rule],
+    }
+    version = {
+        "name": names.VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {
+            "status": {},
+            "scale": {
+                "specReplicasPath": ".spec.replicas",
+                "statusReplicasPath": ".status.replicas",
+                "labelSelectorPath": ".status.selector",
+            },
+        },
+        "additionalPrinterColumns": [
+            _column("Ready", _ready("status"), description="Whether the latest generation is fully rolled out."),
+            _column("Replicas", ".status.readyReplicas", "integer", description="Pods that serve."),
+            _column("Workers", ".status.workersPerPod", "integer", description="Worker processes in each pod."),
+            _column("Host", ".spec.traffic.routes[0].host", description="Host of the first route."),
+            _column("Age", ".metadata.creationTimestamp", "date"),
+            _column("Desired", ".status.desiredReplicas", "integer", wide=True),
+            _column("Image", ".spec.image", wide=True),
+            _column("Reason", _ready("reason"), wide=True),
+            _column("Message", _ready("message"), wide=True),
+        ],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{names.PLURAL}.{names.GROUP}"},
+        "spec": {
+            "group": names.GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": names.KIND,
+                "listKind": f"{names.KIND}List",
+                "plural": names.PLURAL,
+                "singular": names.SINGULAR,
+                "shortNames": [names.SHORT_NAME],
+                "categories": [names.CATEGORY],
+            },
+            "versions": [version],
+        },
+    }

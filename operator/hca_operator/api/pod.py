@@ -1,0 +1,274 @@
+"""The parts of the object that describe one pod: its container, resources, workers, health and security."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from hca_operator.api.quantity import parse_quantity
+from hca_operator.api.schema import ListMap, Rule, SpecModel
+from hca_operator.api.types import Cpu, DnsSubdomain, HttpPath, Memory, SampleDuration, StartupDuration
+
+RESERVED_ENV: dict[str, str] = {
+    "GRANIAN_HOST": "the operator's own: the server must listen on every address of the pod",
+    "GRANIAN_PORT": "spec.port",
+    "GRANIAN_WORKERS": "spec.workers.count",
+    "GRANIAN_RESPAWN_FAILED_WORKERS": "the operator's own: a dead worker is always replaced",
+    "GRANIAN_WORKERS_KILL_TIMEOUT": "spec.availability.terminationGracePeriod",
+    "GRANIAN_WORKERS_MAX_RSS": "spec.memoryRestart.worker",
+    "GRANIAN_RSS_SAMPLE_INTERVAL": "spec.memoryRestart.sampleInterval",
+    "GRANIAN_RSS_SAMPLES": "spec.memoryRestart.samples",
+}
+"""Variables that the operator sets, and the field that decides each."""
+
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=256)]
+KeyName = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
+
+
+class LocalObject(SpecModel):
+    """A reference to an object in the same namespace."""
+
+    name: DnsSubdomain
+    """Name of the object, in the namespace of this one."""
+
+
+class KeySelector(SpecModel):
+    """One key of a ConfigMap or Secret."""
+
+    name: DnsSubdomain
+    """Name of the ConfigMap or Secret, in the same namespace."""
+    key: KeyName
+    """Key whose value is used."""
+    optional: bool | None = None
+    """Whether the pod may start without it."""
+
+
+class FieldSelector(SpecModel):
+    """A field of the pod itself."""
+
+    field_path: Annotated[str, StringConstraints(max_length=256)]
+    """Path of the field, such as metadata.name or status.podIP."""
+
+
+class EnvSource(SpecModel):
+    """Where the value of a variable comes from."""
+
+    config_map_key_ref: KeySelector | None = None
+    """A key of a ConfigMap."""
+    secret_key_ref: KeySelector | None = None
+    """A key of a Secret."""
+    field_ref: FieldSelector | None = None
+    """A field of the pod."""
+
+    rules = (
+        Rule(
+            cel="[has(self.configMapKeyRef), has(self.secretKeyRef), has(self.fieldRef)].filter(x, x).size() == 1",
+            message="must have exactly one of configMapKeyRef, secretKeyRef and fieldRef",
+            check=lambda s: [s.config_map_key_ref, s.secret_key_ref, s.field_ref].count(None) == 2,
+        ),
+    )
+
+
+class EnvVar(SpecModel):
+    """An environment variable of the container."""
+
+    name: EnvName
+    """Name of the variable."""
+    value: Annotated[str, StringConstraints(max_length=32768)] | None = None
+    """Its value."""
+    value_from: EnvSource | None = None
+    """Where its value comes from instead."""
+
+    rules = (
+        Rule(
+            cel="!(has(self.value) && has(self.valueFrom))",
+            message="must have either value or valueFrom, not both",
+            check=lambda e: e.value is None or e.value_from is None,
+        ),
+        Rule(
+            cel=f"!(self.name in [{', '.join(repr(name) for name in RESERVED_ENV)}])",
+            message="is set by the operator: use spec.port, spec.workers, spec.memoryRestart or "
+            "spec.availability.terminationGracePeriod instead",
+            check=lambda e: e.name not in RESERVED_ENV,
+            field_path=".name",
+        ),
+    )
+
+
+class EnvFromSource(SpecModel):
+    """All keys of a ConfigMap or Secret as environment variables."""
+
+    prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=128)] | None = None
+    """Put before each key."""
+    config_map_ref: LocalObject | None = None
+    """The ConfigMap."""
+    secret_ref: LocalObject | None = None
+    """The Secret."""
+
+    rules = (
+        Rule(
+            cel="has(self.configMapRef) != has(self.secretRef)",
+            message="must have exactly one of configMapRef and secretRef",
+            check=lambda s: (s.config_map_ref is None) != (s.secret_ref is None),
+        ),
+    )
+
+
+class Requests(SpecModel):
+    """What the scheduler reserves for a pod."""
+
+    cpu: Cpu | None = None
+    """Cores that are always there. Absent: the limit."""
+    memory: Memory | None = None
+    """Memory that is always there. Absent: the limit."""
+
+
+class Limits(SpecModel):
+    """What a pod may use at most."""
+
+    cpu: Cpu | None = None
+    """Cores at most; decides how many workers a pod has. Absent: no limit, and the request decides."""
+    memory: Memory = "512Mi"
+    """Memory at most, shared by all workers of the pod; the budget of each worker comes from it."""
+
+
+def _request_at_most_limit(name: str) -> Rule:
+    def check(resources: "Resources") -> bool:
+        request, limit = getattr(resources.requests, name), getattr(resources.limits, name)
+        return request is None or limit is None or parse_quantity(request) <= parse_quantity(limit)
+
+    return Rule(
+        cel=f"!has(self.requests.{name}) || !has(self.limits.{name}) || "
+        f"quantity(string(self.requests.{name})).compareTo(quantity(string(self.limits.{name}))) <= 0",
+        message=f"requests.{name} must not be greater than limits.{name}",
+        check=check,
+        field_path=f".requests.{name}",
+    )
+
+
+class Resources(SpecModel):
+    """CPU and memory of one pod."""
+
+    requests: Requests = Requests()
+    """What the scheduler reserves."""
+    limits: Limits = Limits()
+    """What the pod may use at most."""
+
+    rules = (
+        _request_at_most_limit("cpu"),
+        _request_at_most_limit("memory"),
+    )
+
+
+class Workers(SpecModel):
+    """The worker processes of one pod."""
+
+    count: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Worker processes in each pod. Absent: one for each whole CPU of resources.limits.cpu (else requests.cpu), \
+at least one; status.workersPerPod shows the result."""
+    server: Literal["Granian"] = "Granian"
+    """The application server, which decides how count, memory and time-outs reach the process."""
+
+
+class Health(SpecModel):
+    """How Kubernetes learns whether a pod can serve."""
+
+    readiness_path: HttpPath = "/health"
+    """Answers 2xx or 3xx while the pod can serve; otherwise it gets no requests."""
+    liveness_path: HttpPath | None = None
+    """Answers 2xx or 3xx while the pod is alive; otherwise it is restarted. Absent: the port must accept connections, \
+so that a database that is down does not restart every pod."""
+    startup_timeout: StartupDuration = "60s"
+    """How long a pod may take to start before it is restarted."""
+    period_seconds: Annotated[int, Field(ge=1, le=300)] = 5
+    """Seconds between two checks."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 3
+    """Seconds after which an unanswered check has failed."""
+    failure_threshold: Annotated[int, Field(ge=1, le=100)] = 3
+    """Failed checks in a row until a pod is taken out of service (readiness) or restarted (liveness)."""
+
+
+class WorkerMemory(SpecModel):
+    """When a single worker is replaced."""
+
+    threshold_percent: Annotated[int, Field(ge=10, le=100)] = 80
+    """Percentage of the worker's budget, which is limits.memory less the supervisor's share, divided by the workers."""
+    max_rss: Memory | None = Field(default=None, alias="maxRSS")
+    """Resident memory of a worker at which it is replaced, instead of a percentage."""
+
+
+class MemoryRestart(SpecModel):
+    """Restart on memory: a worker that grows too large is replaced before the kernel kills it."""
+
+    mode: Literal["Enabled", "Disabled"] = "Enabled"
+    """Whether workers are replaced on memory."""
+    worker: WorkerMemory = WorkerMemory()
+    """When a single worker is replaced."""
+    sample_interval: SampleDuration = "10s"
+    """Time between two samples of a worker's memory."""
+    samples: Annotated[int, Field(ge=1, le=100)] = 3
+    """Samples in a row over the threshold until the worker is replaced, so that a spike is forgiven."""
+
+
+class PodSecurity(SpecModel):
+    """Under which rights the pods run."""
+
+    profile: Literal["Restricted", "Baseline"] = "Restricted"
+    """The Pod Security Standard that the pods keep. Restricted refuses images that run as root."""
+    run_as_user: Annotated[int, Field(ge=0, le=2147483647)] | None = None
+    """User id of the processes. Absent: the image's."""
+    fs_group: Annotated[int, Field(ge=0, le=2147483647)] | None = None
+    """Group id that owns mounted volumes."""
+    read_only_root_filesystem: bool = True
+    """Whether the image's files are read-only; /tmp is always writable."""
+
+    rules = (
+        Rule(
+            cel="self.profile != 'Restricted' || !has(self.runAsUser) || self.runAsUser != 0",
+            message="runAsUser must not be 0 (root) in profile Restricted: choose another user, or profile: Baseline",
+            check=lambda s: s.profile != "Restricted" or s.run_as_user != 0,
+            field_path=".runAsUser",
+        ),
+    )
+
+
+class Toleration(SpecModel):
+    """A taint that the pods put up with."""
+
+    key: Annotated[str, StringConstraints(max_length=317)] | None = None
+    """Key of the taint. Absent with operator Exists: every taint."""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    """How the value is compared."""
+    value: Annotated[str, StringConstraints(max_length=63)] | None = None
+    """Value of the taint, with operator Equal."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint. Absent: every effect."""
+    toleration_seconds: int | None = None
+    """Seconds to stay on a node with a NoExecute taint. Absent: for ever."""
+
+    rules = (
+        Rule(
+            cel="has(self.key) || self.operator == 'Exists'",
+            message="operator must be Exists where key is absent",
+            check=lambda t: t.key is not None or t.operator == "Exists",
+            field_path=".operator",
+        ),
+        Rule(
+            cel="self.operator != 'Exists' || !has(self.value)",
+            message="value must be absent with operator Exists",
+            check=lambda t: t.operator != "Exists" or t.value is None,
+            field_path=".value",
+        ),
+        Rule(
+            cel="!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+            message="tolerationSeconds needs effect NoExecute",
+            check=lambda t: t.toleration_seconds is None or t.effect == "NoExecute",
+            field_path=".tolerationSeconds",
+        ),
+    )
+
+
+EnvList = Annotated[list[EnvVar], ListMap("name"), Field(max_length=128)]
+EnvFromList = Annotated[list[EnvFromSource], Field(max_length=16)]
+PullSecrets = Annotated[list[LocalObject], ListMap("name"), Field(max_length=8)]
+Tolerations = Annotated[list[Toleration], Field(max_length=32)]
+Arguments = Annotated[list[Annotated[str, StringConstraints(max_length=8192)]], Field(max_length=64)]

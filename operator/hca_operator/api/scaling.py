@@ -1,0 +1,107 @@
+"""The parts of the object that say how many pods there are."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hca_operator.api.schema import ListMap, Rule, SpecModel
+from hca_operator.api.types import DnsLabel, GraceDuration
+
+MAX_REPLICAS = 1000
+Percent = Annotated[int, Field(ge=1, le=1000)]
+
+
+class Utilization(SpecModel):
+    """A share of what the pods request."""
+
+    target_utilization_percent: Percent = 70
+    """Mean use over all pods, in percent of what they request, at which the count is right."""
+
+
+class Metric(SpecModel):
+    """One signal that decides the number of pods."""
+
+    name: DnsLabel
+    """Name of the metric, unique in the list."""
+    type: Literal["CPU", "Memory"]
+    """What is measured. Memory hardly ever falls in a running process, so it rarely scales down."""
+    cpu: Utilization | None = None
+    """Settings of type CPU."""
+    memory: Utilization | None = None
+    """Settings of type Memory."""
+
+    rules = (
+        Rule(
+            cel="(self.type == 'CPU') == has(self.cpu) && (self.type == 'Memory') == has(self.memory)",
+            message="must have exactly the member that type names: cpu for CPU, memory for Memory",
+            check=lambda m: (m.type == "CPU") == (m.cpu is not None) and (m.type == "Memory") == (m.memory is not None),
+        ),
+    )
+
+
+class ScalingPolicy(SpecModel):
+    """A limit on the change within a period (autoscaling/v2)."""
+
+    type: Literal["Pods", "Percent"]
+    """Unit of value."""
+    value: Annotated[int, Field(ge=1, le=100000)]
+    """How much the count may change within the period."""
+    period_seconds: Annotated[int, Field(ge=1, le=1800)]
+    """Length of the period."""
+
+
+class ScalingRules(SpecModel):
+    """How fast the count may change in one direction (autoscaling/v2)."""
+
+    stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
+    """How far back recommendations are looked at; the most careful of them wins."""
+    select_policy: Literal["Max", "Min", "Disabled"] | None = None
+    """Which policy decides; Disabled forbids this direction."""
+    policies: Annotated[list[ScalingPolicy], Field(min_length=1, max_length=8)] | None = None
+    """The limits."""
+
+
+class Behavior(SpecModel):
+    """How fast the count may change (autoscaling/v2)."""
+
+    scale_up: ScalingRules | None = None
+    """Rules for more pods."""
+    scale_down: ScalingRules | None = None
+    """Rules for fewer pods."""
+
+
+class Autoscaling(SpecModel):
+    """Lets the number of pods follow the load."""
+
+    mode: Literal["Horizontal", "Disabled"] = "Horizontal"
+    """Horizontal: a HorizontalPodAutoscaler decides the count. Disabled: spec.replicas does."""
+    min_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = 2
+    """Pods at least."""
+    max_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = 10
+    """Pods at most."""
+    metrics: Annotated[list[Metric], ListMap("name"), Field(min_length=1, max_length=8)] = [  # noqa: RUF012 - frozen model
+        Metric(name="cpu", type="CPU", cpu=Utilization(target_utilization_percent=70))
+    ]
+    """What decides the count; the metric that asks for the most pods wins."""
+    behavior: Behavior = Behavior()
+    """How fast the count may change. Absent parts: Kubernetes' own defaults."""
+
+    rules = (
+        Rule(
+            cel="self.minReplicas <= self.maxReplicas",
+            message="minReplicas must not be greater than maxReplicas",
+            check=lambda a: a.min_replicas <= a.max_replicas,
+            field_path=".minReplicas",
+        ),
+    )
+
+
+class Availability(SpecModel):
+    """What may be missing at a time, and how pods end."""
+
+    max_unavailable: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = 1
+    """Pods that a node drain may take away at a time."""
+    spread: Literal["Preferred", "Required", "None"] = "Preferred"
+    """Whether pods are spread over nodes and zones where possible, by all means, or not at all."""
+    termination_grace_period: GraceDuration = "60s"
+    """Time that a pod has to leave the balancer and finish its requests before it is killed."""

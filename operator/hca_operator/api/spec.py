@@ -1,0 +1,145 @@
+"""The object as users write it. The CRD is generated from these models (`hca_operator.api.crd`)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from hca_operator.api.pod import (
+    Arguments,
+    EnvFromList,
+    EnvList,
+    Health,
+    Limits,
+    MemoryRestart,
+    PodSecurity,
+    PullSecrets,
+    Requests,
+    Resources,
+    Tolerations,
+    Workers,
+)
+from hca_operator.api.quantity import parse_quantity
+from hca_operator.api.scaling import MAX_REPLICAS, Autoscaling, Availability
+from hca_operator.api.schema import Rule, SpecModel
+from hca_operator.api.traffic import Service, Traffic
+from hca_operator.api.types import Annotations, DnsSubdomain, Labels, Port
+from hca_operator.errors import SpecError
+
+
+def _worker_threshold_fits(spec: "HighConcurrencyApiSpec") -> bool:
+    rss = spec.memory_restart.worker.max_rss
+    return rss is None or parse_quantity(rss) < parse_quantity(spec.resources.limits.memory)
+
+
+class HighConcurrencyApiSpec(SpecModel):
+    """What the user wants."""
+
+    image: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", min_length=1, max_length=512)]
+    """Image of the API, such as registry.example.com/shop:1.4.2. The only required field."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    """When the image is pulled. Absent: Always for the tag latest, otherwise IfNotPresent."""
+    image_pull_secrets: PullSecrets = []  # noqa: RUF012 - frozen model
+    """Secrets for the image registry, in the same namespace."""
+    command: Arguments | None = None
+    """Command of the container. Absent: the image's."""
+    args: Arguments | None = None
+    """Arguments of the command. Absent: the image's."""
+    env: EnvList = []  # noqa: RUF012 - frozen model
+    """Environment variables, unique by name."""
+    env_from: EnvFromList = []  # noqa: RUF012 - frozen model
+    """ConfigMaps and Secrets whose keys become environment variables."""
+    service_account_name: DnsSubdomain | None = None
+    """Service account of the pods, in the same namespace. Absent: default, with no token mounted."""
+    port: Port = 8000
+    """Port on which the API listens."""
+    replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] = 2
+    """Number of pods while autoscaling.mode is Disabled."""
+    resources: Resources = Resources(requests=Requests(cpu="250m"), limits=Limits(cpu="1", memory="512Mi"))
+    """CPU and memory of one pod."""
+    workers: Workers = Workers()
+    """The worker processes of one pod: one for each CPU unless said otherwise."""
+    health: Health = Health()
+    """Probes."""
+    memory_restart: MemoryRestart = MemoryRestart()
+    """Replacement of workers that grow too large."""
+    autoscaling: Autoscaling = Autoscaling()
+    """How the number of pods follows the load."""
+    service: Service = Service()
+    """The Service in front of the pods."""
+    traffic: Traffic = Traffic()
+    """How requests come in from outside the cluster."""
+    availability: Availability = Availability()
+    """Disruptions and the end of pods."""
+    pod_security: PodSecurity = PodSecurity()
+    """Rights of the pods."""
+    pod_labels: Labels = {}  # noqa: RUF012 - frozen model
+    """Further labels of the pods."""
+    pod_annotations: Annotations = {}  # noqa: RUF012 - frozen model
+    """Further annotations of the pods."""
+    node_selector: Labels = {}  # noqa: RUF012 - frozen model
+    """Labels that a node must have."""
+    tolerations: Tolerations = []  # noqa: RUF012 - frozen model
+    """Taints that the pods put up with."""
+    priority_class_name: DnsSubdomain | None = None
+    """Priority class of the pods."""
+    reconciliation: Literal["Active", "Paused"] = "Active"
+    """Paused: the operator writes none of the child objects, but still reports their state."""
+
+    rules = (
+        Rule(
+            cel="self.autoscaling.mode == 'Disabled' || oldSelf.autoscaling.mode == 'Disabled' || "
+            "self.replicas == oldSelf.replicas",
+            message="replicas has no effect while autoscaling.mode is Horizontal: "
+            "change autoscaling.minReplicas, or set autoscaling.mode: Disabled",
+            check=None,
+            field_path=".replicas",
+        ),
+        Rule(
+            cel="!has(self.memoryRestart.worker.maxRSS) || quantity(string(self.memoryRestart.worker.maxRSS))"
+            ".compareTo(quantity(string(self.resources.limits.memory))) < 0",
+            message="memoryRestart.worker.maxRSS must be less than resources.limits.memory, "
+            "or the kernel kills the worker first",
+            check=_worker_threshold_fits,
+            field_path=".memoryRestart.worker.maxRSS",
+        ),
+    )
+
+
+class ApiObject(BaseModel):
+    """A stored HighConcurrencyApi as far as the operator reads it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    spec: HighConcurrencyApiSpec
+
+
+def parse_object(manifest: dict[str, Any]) -> ApiObject:
+    """The typed object of a manifest from the API server.
+
+    Raises SpecError, naming each field, where the object was stored before a rule existed that it breaks.
+    """
+    metadata = manifest["metadata"]
+    try:
+        spec = HighConcurrencyApiSpec.model_validate(manifest.get("spec", {}))
+    except ValidationError as error:
+        raise SpecError(describe(error)) from None
+    return ApiObject(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        spec=spec,
+    )
+
+
+def describe(error: ValidationError) -> str:
+    """One sentence a field: where it is and what is wrong with it."""
+    parts = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        path = ".".join(["spec", *(str(step) for step in problem["loc"])])
+        parts.append(f"{path}: {problem['msg'].removeprefix('Value error, ')}")
+    return "; ".join(parts)

@@ -1,0 +1,112 @@
+"""The status as tools read it, and the closed lists of condition types and reasons."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from hca_operator.api.schema import ListMap, SpecModel
+
+MAX_MESSAGE = 2048
+
+
+class ConditionType(StrEnum):
+    """What the status says something about."""
+
+    AVAILABLE = "Available"
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    SCALING_ACTIVE = "ScalingActive"
+    TRAFFIC_READY = "TrafficReady"
+
+
+class Reason(StrEnum):
+    """Every reason that a condition may have; docs/conditions.md says what to do about each."""
+
+    # Good and passing states
+    READY = "Ready"
+    PODS_AVAILABLE = "PodsAvailable"
+    ROLLED_OUT = "RolledOut"
+    ROLLING_OUT = "RollingOut"
+    SCALED_TO_ZERO = "ScaledToZero"
+    NO_PROBLEM = "NoProblem"
+    PAUSED = "Paused"
+    AUTOSCALING_DISABLED = "AutoscalingDisabled"
+    AUTOSCALER_PENDING = "AutoscalerPending"
+    SCALING = "ScalingActive"
+    NOT_REQUESTED = "NotRequested"
+    ROUTES_APPLIED = "RoutesApplied"
+    # What the user must change
+    INVALID_SPEC = "InvalidSpec"
+    RESOURCE_CONFLICT = "ResourceConflict"
+    IMAGE_RUNS_AS_ROOT = "ImageRunsAsRoot"
+    READINESS_PATH_NOT_FOUND = "ReadinessPathNotFound"
+    # What may pass or needs a look
+    NO_PODS_AVAILABLE = "NoPodsAvailable"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CONTAINER_CONFIG_ERROR = "CreateContainerConfigError"
+    CRASH_LOOP = "CrashLoop"
+    OUT_OF_MEMORY = "OutOfMemory"
+    READINESS_FAILING = "ReadinessFailing"
+    UNSCHEDULABLE = "Unschedulable"
+    PODS_REJECTED = "PodsRejected"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    REJECTED = "ApplyRejected"
+    FORBIDDEN = "Forbidden"
+    AUTOSCALER_FAILING = "AutoscalerFailing"
+
+
+STALLING: frozenset[Reason] = frozenset(
+    {
+        Reason.INVALID_SPEC,
+        Reason.RESOURCE_CONFLICT,
+        Reason.IMAGE_RUNS_AS_ROOT,
+        Reason.READINESS_PATH_NOT_FOUND,
+        Reason.PROGRESS_DEADLINE_EXCEEDED,
+    }
+)
+"""Reasons that a retry cannot cure: they set Stalled."""
+
+
+class Condition(SpecModel):
+    """One observation (metav1.Condition)."""
+
+    model_config = ConfigDict(strict=False)
+
+    type: Annotated[str, StringConstraints(max_length=316)]
+    """What is observed."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    observed_generation: Annotated[int, Field(ge=0)]
+    """The generation of the object that was looked at."""
+    last_transition_time: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})]
+    """When status last changed."""
+    reason: Annotated[str, StringConstraints(max_length=1024)]
+    """Why, in one word."""
+    message: Annotated[str, StringConstraints(max_length=MAX_MESSAGE)] = ""
+    """Why, for people, with what to do about it."""
+
+
+class HighConcurrencyApiStatus(SpecModel):
+    """What the operator observes."""
+
+    observed_generation: int | None = None
+    """The generation that this status speaks of."""
+    conditions: Annotated[list[Condition], ListMap("type"), Field(max_length=16)] = []  # noqa: RUF012 - frozen model
+    """What holds and what does not."""
+    replicas: int | None = None
+    """Pods that exist."""
+    ready_replicas: int | None = None
+    """Pods that serve."""
+    desired_replicas: int | None = None
+    """Pods that there should be."""
+    workers_per_pod: int | None = None
+    """Worker processes in each pod."""
+    selector: Annotated[str, StringConstraints(max_length=512)] | None = None
+    """Label selector of the pods, for the scale subresource."""
+    url: Annotated[str, StringConstraints(max_length=2048)] | None = None
+    """Where the API answers."""
+    revision: Annotated[str, StringConstraints(max_length=64)] | None = None
+    """The Deployment's revision."""

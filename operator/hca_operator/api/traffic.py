@@ -1,0 +1,68 @@
+"""The parts of the object that bring requests to the pods."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from hca_operator.api.schema import Rule, SpecModel
+from hca_operator.api.types import DnsSubdomain, Port
+
+
+class Service(SpecModel):
+    """The Service in front of the pods."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
+    """How the Service can be reached."""
+    port: Port = 80
+    """Port of the Service."""
+
+
+class Tls(SpecModel):
+    """HTTPS for a host."""
+
+    secret_name: DnsSubdomain
+    """Secret of type kubernetes.io/tls with the certificate, in the same namespace."""
+
+
+class Route(SpecModel):
+    """A host and path whose requests reach this API."""
+
+    host: Annotated[
+        str,
+        StringConstraints(
+            pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253
+        ),
+    ]
+    """Host name, such as shop.example.com or *.example.com."""
+    path: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9/_.~%@!&()+,=-]*$", max_length=512)] = "/"
+    """Path, or the start of it."""
+    path_type: Literal["Prefix", "Exact"] = "Prefix"
+    """Whether path is the start of the request's path, or all of it."""
+    tls: Tls | None = None
+    """HTTPS for the host."""
+
+
+class IngressOptions(SpecModel):
+    """Which ingress controller serves the routes."""
+
+    class_name: DnsSubdomain | None = None
+    """Name of the IngressClass. Absent: the cluster's default class."""
+
+
+class Traffic(SpecModel):
+    """How requests come in from outside the cluster."""
+
+    ingress: IngressOptions = IngressOptions()
+    """Which ingress controller serves the routes."""
+    routes: Annotated[list[Route], Field(max_length=32)] = []  # noqa: RUF012 - frozen model
+    """Hosts and paths. None: the API is reached through its Service only."""
+
+    rules = (
+        Rule(
+            cel="!has(self.routes) || "
+            "self.routes.all(a, self.routes.exists_one(b, a.host == b.host && a.path == b.path))",
+            message="routes must not repeat a host with the same path",
+            check=lambda t: len({(r.host, r.path) for r in t.routes}) == len(t.routes),
+            field_path=".routes",
+        ),
+    )

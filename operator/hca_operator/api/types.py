@@ -1,0 +1,104 @@
+"""Field types that several parts of the object share."""
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from hca_operator.api.duration import DURATION_PATTERN, parse_duration
+from hca_operator.api.quantity import parse_quantity
+from hca_operator.api.schema import IntOrString, Rule
+from hca_operator.names import GROUP
+
+
+def _quantity_check(accept: Callable[[Decimal], bool]) -> Callable[[str], bool]:
+    def check(text: str) -> bool:
+        try:
+            return accept(parse_quantity(text))
+        except ValueError:
+            return False
+
+    return check
+
+
+def _quantity_rule(lowest: str, highest: str, message: str) -> Rule:
+    low, high = parse_quantity(lowest), parse_quantity(highest)
+    return Rule(
+        cel="isQuantity(string(self)) && "
+        f"quantity(string(self)).compareTo(quantity('{lowest}')) >= 0 && "
+        f"quantity(string(self)).compareTo(quantity('{highest}')) <= 0",
+        message=message,
+        check=_quantity_check(lambda value: low <= value <= high),
+    )
+
+
+Cpu = Annotated[
+    str,
+    IntOrString(max_length=20),
+    _quantity_rule("1m", "256", "must be a CPU quantity from 1m to 256, such as 250m, 1500m or 2"),
+]
+"""Cores."""
+
+Memory = Annotated[
+    str,
+    IntOrString(max_length=20),
+    _quantity_rule(
+        "32Mi",
+        "4Ti",
+        "must be a memory quantity from 32Mi to 4Ti, such as 512Mi or 2Gi; "
+        "'512m' means half a byte and '512' means 512 bytes: did you mean 512Mi?",
+    ),
+]
+"""Bytes."""
+
+
+def _duration_rule(lowest: str, highest: str) -> Rule:
+    return Rule(
+        cel=f"duration(self) >= duration('{lowest}') && duration(self) <= duration('{highest}')",
+        message=f"must be a duration from {lowest} to {highest}, such as {lowest} or {highest}",
+        check=lambda text: parse_duration(lowest) <= parse_duration(text) <= parse_duration(highest),
+    )
+
+
+_DurationText = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=18)]
+StartupDuration = Annotated[_DurationText, _duration_rule("1s", "1h")]
+GraceDuration = Annotated[_DurationText, _duration_rule("5s", "1h")]
+SampleDuration = Annotated[_DurationText, _duration_rule("1s", "5m")]
+
+_PATH_CHARACTERS = "[A-Za-z0-9/_.~%:@!$&'()*+,;=-]*"
+HttpPath = Annotated[str, StringConstraints(pattern=rf"^/{_PATH_CHARACTERS}(\?{_PATH_CHARACTERS})?$", max_length=1024)]
+DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+DnsSubdomain = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253),
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+_LABEL_NAME = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_LABEL_KEY = f"([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_LABEL_NAME}"
+
+
+def _keys_rule() -> Rule:
+    def check(entries: dict[str, str]) -> bool:
+        return all(re.fullmatch(_LABEL_KEY, key) and not key.startswith(f"{GROUP}/") for key in entries)
+
+    return Rule(
+        cel=f"self.all(key, key.matches('^{_LABEL_KEY}$') && !key.startsWith('{GROUP}/'))",
+        message=f"keys must be Kubernetes label keys such as team or example.com/team; {GROUP}/ is the operator's own",
+        check=check,
+    )
+
+
+Labels = Annotated[
+    dict[str, Annotated[str, StringConstraints(pattern=f"^({_LABEL_NAME})?$", max_length=63)]],
+    Field(max_length=32),
+    _keys_rule(),
+]
+Annotations = Annotated[
+    dict[str, Annotated[str, StringConstraints(max_length=4096)]],
+    Field(max_length=32),
+    _keys_rule(),
+]

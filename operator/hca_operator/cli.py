@@ -1,0 +1,106 @@
+"""The command line: `run` is the operator itself; `render` and `crd` show what it works with."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from hca_operator import __version__
+from hca_operator.api.crd import crd
+from hca_operator.api.spec import ApiObject, HighConcurrencyApiSpec, describe
+from hca_operator.desired import desired_children
+from hca_operator.errors import SpecError
+from hca_operator.names import API_VERSION, KIND, Manifest
+from hca_operator.sizing import size
+
+UNSTORED_UID = "00000000-0000-0000-0000-000000000000"
+"""Stands for the uid that the API server gives when the object is stored."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML for people: no anchors for values that happen to be the same object."""
+
+    def ignore_aliases(self, _data: Any) -> bool:  # noqa: ANN401
+        return True
+
+
+def to_yaml(*manifests: Manifest) -> str:
+    """Manifests as a YAML stream."""
+    return yaml.dump_all(manifests, Dumper=_Dumper, sort_keys=False, width=120, explicit_start=len(manifests) > 1)
+
+
+def render(text: str) -> list[Manifest]:
+    """The children of every HighConcurrencyApi in a YAML stream, as the operator would apply them.
+
+    Raises SpecError for what the API server would refuse, unknown fields included.
+    """
+    children: list[Manifest] = []
+    for manifest in yaml.safe_load_all(text):
+        if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+            continue
+        if manifest.get("apiVersion") != API_VERSION:
+            raise SpecError(f"apiVersion: must be {API_VERSION}, not {manifest.get('apiVersion')}")
+        metadata = manifest.get("metadata") or {}
+        try:
+            spec = HighConcurrencyApiSpec.model_validate(manifest.get("spec") or {}, extra="forbid")
+        except ValidationError as error:
+            raise SpecError(describe(error)) from None
+        api = ApiObject(
+            name=metadata.get("name", ""),
+            namespace=metadata.get("namespace", "default"),
+            uid=UNSTORED_UID,
+            generation=1,
+            spec=spec,
+        )
+        children += [child.manifest for child in desired_children(api, size(spec)) if child.manifest is not None]
+    if not children:
+        raise SpecError(f"no object of kind {KIND} found")
+    return children
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "run":
+            return _run(options)
+        if options.command == "crd":
+            print(to_yaml(crd()), end="")
+        else:
+            source = sys.stdin.read() if options.file == "-" else Path(options.file).read_text(encoding="utf-8")
+            print(to_yaml(*render(source)), end="")
+    except SpecError as error:
+        print(f"{getattr(options, 'file', '')}: {error}", file=sys.stderr)
+        return 1
+    except (OSError, yaml.YAMLError) as error:
+        print(f"cannot read {options.file}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    # Imported here: render and crd are quicker without kopf and the Kubernetes client.
+    from hca_operator.app import Settings, run  # noqa: PLC0415
+    from hca_operator.telemetry import log_json  # noqa: PLC0415
+
+    log_json(options.log_level.upper())
+    asyncio.run(run(Settings(port=options.port)))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hca-operator", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="reconcile the cluster that the service account or kubeconfig points to")
+    run.add_argument("--port", type=int, default=8080, help="port of /healthz, /readyz and /metrics (%(default)s)")
+    run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+    show = commands.add_parser("render", help="print the objects that the operator would apply")
+    show.add_argument("-f", "--file", required=True, help="YAML file with HighConcurrencyApi objects, - for stdin")
+    commands.add_parser("crd", help="print the CustomResourceDefinition")
+    return parser

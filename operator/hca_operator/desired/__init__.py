@@ -1,0 +1,42 @@
+"""From the object to the manifests of its children: pure, so that `render` shows what the operator applies.
+
+A builder that returns None says: this child must not exist.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from hca_operator.api.spec import ApiObject
+from hca_operator.desired.availability import disruption_budget
+from hca_operator.desired.network import ingress, service, stable_service
+from hca_operator.desired.scaling import autoscaler
+from hca_operator.desired.workload import deployment
+from hca_operator.names import Manifest, stable_service_name
+from hca_operator.sizing import Sizing
+
+
+class Child(NamedTuple):
+    """One child of an object: what it is called, and what it must look like (None: it must not exist)."""
+
+    kind: str
+    name: str
+    manifest: Manifest | None
+
+
+Builder = Callable[[ApiObject, Sizing], Manifest | None]
+
+_BUILDERS: tuple[tuple[str, Callable[[str], str], Builder], ...] = (
+    ("Deployment", str, deployment),
+    ("Service", str, service),
+    ("Service", stable_service_name, stable_service),
+    ("PodDisruptionBudget", str, disruption_budget),
+    ("HorizontalPodAutoscaler", str, autoscaler),
+    ("Ingress", str, ingress),
+)
+
+CHILD_KINDS: tuple[str, ...] = tuple(dict.fromkeys(kind for kind, _, _ in _BUILDERS))
+
+
+def desired_children(api: ApiObject, sizing: Sizing) -> list[Child]:
+    """Every child that the object may have, in the order in which they are applied."""
+    return [Child(kind, name_of(api.name), build(api, sizing)) for kind, name_of, build in _BUILDERS]

@@ -1,0 +1,49 @@
+"""Labels, selectors and owner of every child."""
+
+from hca_operator.api.spec import ApiObject
+from hca_operator.names import (
+    API_LABEL,
+    API_VERSION,
+    KIND,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    STABLE,
+    TRACK_LABEL,
+    Manifest,
+)
+
+
+def api_selector(name: str) -> dict[str, str]:
+    """Selects the pods of every track."""
+    return {API_LABEL: name}
+
+
+def stable_selector(name: str) -> dict[str, str]:
+    """Selects the pods of the stable track; the Deployment's selector, immutable."""
+    return {API_LABEL: name, TRACK_LABEL: STABLE}
+
+
+def child_metadata(api: ApiObject, name: str) -> Manifest:
+    """Metadata of a child: owned by the object, so that the garbage collector removes it without the operator.
+
+    `blockOwnerDeletion` is false: true needs a further right and would hold up the owner's deletion.
+    """
+    return {
+        "name": name,
+        "namespace": api.namespace,
+        "labels": {
+            API_LABEL: api.name,
+            MANAGED_BY_LABEL: MANAGED_BY,
+            "app.kubernetes.io/name": api.name,
+        },
+        "ownerReferences": [
+            {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "name": api.name,
+                "uid": api.uid,
+                "controller": True,
+                "blockOwnerDeletion": False,
+            }
+        ],
+    }

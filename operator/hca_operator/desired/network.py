@@ -1,0 +1,70 @@
+"""Services and the Ingress."""
+
+from typing import Any
+
+from hca_operator.api.spec import ApiObject
+from hca_operator.desired.metadata import api_selector, child_metadata, stable_selector
+from hca_operator.names import PORT_NAME, Manifest, stable_service_name
+from hca_operator.sizing import Sizing
+
+
+def _service(api: ApiObject, name: str, kind: str, selector: dict[str, str]) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": child_metadata(api, name),
+        "spec": {
+            "type": kind,
+            "selector": selector,
+            "ports": [{"name": PORT_NAME, "port": api.spec.service.port, "targetPort": PORT_NAME, "protocol": "TCP"}],
+        },
+    }
+
+
+def service(api: ApiObject, _sizing: Sizing) -> Manifest:
+    """The Service that reaches every track; the one to use."""
+    return _service(api, api.name, api.spec.service.type, api_selector(api.name))
+
+
+def stable_service(api: ApiObject, _sizing: Sizing) -> Manifest:
+    """The Service that reaches the stable track alone, for weighted routes."""
+    return _service(api, stable_service_name(api.name), "ClusterIP", stable_selector(api.name))
+
+
+def ingress(api: ApiObject, _sizing: Sizing) -> Manifest | None:
+    """The Ingress of the routes; None without routes."""
+    traffic = api.spec.traffic
+    if not traffic.routes:
+        return None
+    paths_by_host: dict[str, list[Manifest]] = {}
+    hosts_by_secret: dict[str, list[str]] = {}
+    backend = {"service": {"name": api.name, "port": {"name": PORT_NAME}}}
+    for route in traffic.routes:
+        paths = paths_by_host.setdefault(route.host, [])
+        paths.append({"path": route.path, "pathType": route.path_type, "backend": backend})
+        if route.tls:
+            hosts = hosts_by_secret.setdefault(route.tls.secret_name, [])
+            if route.host not in hosts:
+                hosts.append(route.host)
+    spec: dict[str, Any] = {
+        "rules": [{"host": host, "http": {"paths": paths}} for host, paths in paths_by_host.items()],
+    }
+    if traffic.ingress.class_name:
+        spec["ingressClassName"] = traffic.ingress.class_name
+    if hosts_by_secret:
+        spec["tls"] = [{"secretName": secret, "hosts": hosts} for secret, hosts in hosts_by_secret.items()]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": child_metadata(api, api.name),
+        "spec": spec,
+    }
+
+
+def url(api: ApiObject) -> str:
+    """Where the API answers: its first route, or its Service within the cluster."""
+    if not api.spec.traffic.routes:
+        port = api.spec.service.port
+        return f"http://{api.name}.{api.namespace}.svc" + ("" if port == 80 else f":{port}")
+    route = api.spec.traffic.routes[0]
+    return f"{'https' if route.tls else 'http'}://{route.host}{route.path}"

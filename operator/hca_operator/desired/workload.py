@@ -1,0 +1,190 @@
+"""The Deployment."""
+
+from typing import Any
+
+from hca_operator.api.pod import EnvVar
+from hca_operator.api.quantity import cpu_text, memory_text, parse_quantity
+from hca_operator.api.spec import ApiObject, HighConcurrencyApiSpec
+from hca_operator.desired.metadata import child_metadata, stable_selector
+from hca_operator.names import CONTAINER, MANAGED_BY, MANAGED_BY_LABEL, PORT_NAME, Manifest
+from hca_operator.sizing import Sizing
+
+TMP_SIZE = "256Mi"
+"""Room in /tmp, the one writable folder: uploads on their way and the metrics files of the workers."""
+
+
+def deployment(api: ApiObject, sizing: Sizing) -> Manifest:
+    """The Deployment of the stable track, without `replicas`: who owns the count is decided in `reconcile`."""
+    spec = api.spec
+    labels = stable_selector(api.name)
+    template: Manifest = {
+        "metadata": {
+            "labels": {
+                **spec.pod_labels,
+                **labels,
+                MANAGED_BY_LABEL: MANAGED_BY,
+                "app.kubernetes.io/name": api.name,
+            },
+        },
+        "spec": _pod(api, sizing),
+    }
+    if spec.pod_annotations:
+        template["metadata"]["annotations"] = dict(spec.pod_annotations)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": child_metadata(api, api.name),
+        "spec": {
+            "selector": {"matchLabels": labels},
+            # A new pod is ready before an old one goes: nothing is dropped and no capacity is lost meanwhile.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
+            "progressDeadlineSeconds": sizing.progress_deadline,
+            "revisionHistoryLimit": 5,
+            "template": template,
+        },
+    }
+
+
+def _pod(api: ApiObject, sizing: Sizing) -> Manifest:
+    spec = api.spec
+    pod: Manifest = {
+        # The API does not talk to Kubernetes unless it brings an account of its own.
+        "automountServiceAccountToken": spec.service_account_name is not None,
+        "enableServiceLinks": False,  # one variable for each Service of the namespace would leak into the app
+        "terminationGracePeriodSeconds": sizing.grace,
+        "securityContext": _pod_security(spec),
+        "containers": [_container(spec, sizing)],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE}}],
+    }
+    optional: Manifest = {
+        "serviceAccountName": spec.service_account_name,
+        "imagePullSecrets": [{"name": secret.name} for secret in spec.image_pull_secrets],
+        "nodeSelector": dict(spec.node_selector),
+        "tolerations": [t.model_dump(by_alias=True, exclude_none=True) for t in spec.tolerations],
+        "priorityClassName": spec.priority_class_name,
+        "topologySpreadConstraints": _spread(api),
+    }
+    return pod | {key: value for key, value in optional.items() if value}
+
+
+def _container(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Manifest:
+    container: Manifest = {
+        "name": CONTAINER,
+        "image": spec.image,
+        "ports": [{"name": PORT_NAME, "containerPort": spec.port, "protocol": "TCP"}],
+        "env": [*_server_env(spec, sizing), *(_env(variable) for variable in spec.env)],
+        "resources": _resources(spec),
+        "securityContext": _container_security(spec),
+        # Keeps serving while the balancers learn that the pod is going; only then does the server get SIGTERM.
+        "lifecycle": {"preStop": {"sleep": {"seconds": sizing.pre_stop}}},
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume of the pod's own
+        **_probes(spec, sizing),
+    }
+    optional: Manifest = {
+        "imagePullPolicy": spec.image_pull_policy,
+        "command": spec.command,
+        "args": spec.args,
+        "envFrom": [source.model_dump(by_alias=True, exclude_none=True) for source in spec.env_from],
+    }
+    return container | {key: list(v) if isinstance(v, list) else v for key, v in optional.items() if v}
+
+
+def _server_env(spec: HighConcurrencyApiSpec, sizing: Sizing) -> list[Manifest]:
+    """Granian reads each of its options from a variable of its own, so that the image's command stays as it is."""
+    settings = {
+        "GRANIAN_HOST": "0.0.0.0",  # noqa: S104 - the pod's own addresses
+        "GRANIAN_PORT": spec.port,
+        "GRANIAN_WORKERS": sizing.workers,
+        "GRANIAN_RESPAWN_FAILED_WORKERS": "true",
+        "GRANIAN_WORKERS_KILL_TIMEOUT": sizing.worker_kill_timeout,
+    }
+    if sizing.worker_max_rss is not None:
+        settings |= {
+            "GRANIAN_WORKERS_MAX_RSS": sizing.worker_max_rss,
+            "GRANIAN_RSS_SAMPLE_INTERVAL": sizing.sample_interval,
+            "GRANIAN_RSS_SAMPLES": spec.memory_restart.samples,
+        }
+    return [{"name": name, "value": str(value)} for name, value in settings.items()]
+
+
+def _env(variable: EnvVar) -> Manifest:
+    return variable.model_dump(by_alias=True, exclude_none=True)
+
+
+def _resources(spec: HighConcurrencyApiSpec) -> Manifest:
+    """Requests and limits in canonical form, so that `2`, `"2"` and `2000m` are the same pod.
+
+    A request that is absent is the limit, as in Kubernetes; written out because the autoscaler needs it.
+    """
+    requests, limits = spec.resources.requests, spec.resources.limits
+    result: dict[str, dict[str, str]] = {"requests": {}, "limits": {}}
+    if cpu := requests.cpu or limits.cpu:
+        result["requests"]["cpu"] = cpu_text(parse_quantity(cpu))
+    result["requests"]["memory"] = memory_text(parse_quantity(requests.memory or limits.memory))
+    if limits.cpu:
+        result["limits"]["cpu"] = cpu_text(parse_quantity(limits.cpu))
+    result["limits"]["memory"] = memory_text(parse_quantity(limits.memory))
+    return result
+
+
+def _probes(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Manifest:
+    health = spec.health
+    ready = {"httpGet": {"path": health.readiness_path, "port": PORT_NAME}}
+    alive: dict[str, Any] = {"tcpSocket": {"port": PORT_NAME}}
+    if health.liveness_path:
+        alive = {"httpGet": {"path": health.liveness_path, "port": PORT_NAME}}
+    timing = {
+        "periodSeconds": health.period_seconds,
+        "timeoutSeconds": health.timeout_seconds,
+        "failureThreshold": health.failure_threshold,
+    }
+    return {
+        # Each second, so that a pod serves as soon as it can; it ends the pod only when the start-up time is over.
+        "startupProbe": alive
+        | {"periodSeconds": 1, "timeoutSeconds": health.timeout_seconds, "failureThreshold": sizing.startup_timeout},
+        "readinessProbe": ready | timing,
+        "livenessProbe": alive | timing,
+    }
+
+
+def _pod_security(spec: HighConcurrencyApiSpec) -> Manifest:
+    security = spec.pod_security
+    context: Manifest = {"seccompProfile": {"type": "RuntimeDefault"}}
+    if security.profile == "Restricted":
+        context["runAsNonRoot"] = True
+    if security.run_as_user is not None:
+        context["runAsUser"] = security.run_as_user
+    if security.fs_group is not None:
+        context["fsGroup"] = security.fs_group
+    return context
+
+
+def _container_security(spec: HighConcurrencyApiSpec) -> Manifest:
+    context: Manifest = {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": spec.pod_security.read_only_root_filesystem,
+    }
+    if spec.pod_security.profile == "Restricted":
+        context["capabilities"] = {"drop": ["ALL"]}
+    return context
+
+
+def _spread(api: ApiObject) -> list[Manifest]:
+    spread = api.spec.availability.spread
+    if spread == "None":
+        return []
+    # Zones stay a preference even where nodes are required: without zone labels no pod could be scheduled at all.
+    by_node = "DoNotSchedule" if spread == "Required" else "ScheduleAnyway"
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": unsatisfiable,
+            "labelSelector": {"matchLabels": stable_selector(api.name)},
+            "matchLabelKeys": ["pod-template-hash"],  # a rollout spreads its own pods, not beside the old ones
+        }
+        for key, unsatisfiable in (
+            ("topology.kubernetes.io/zone", "ScheduleAnyway"),
+            ("kubernetes.io/hostname", by_node),
+        )
+    ]

@@ -1,0 +1,40 @@
+"""What can go wrong, by what is to be done about it.
+
+HcaError
+├── SpecError    the user must change the object: a condition, no retry
+├── NotOwned     an object of that name is not ours: a condition, looked at again now and then
+├── Rejected     the API server refuses what we send (quota, admission): a condition and a slow retry
+├── Forbidden    RBAC forbids it: a condition and a slow retry
+└── Transient    conflict, overload, time-out, lost connection: retried with backoff
+"""
+
+
+class HcaError(Exception):
+    """Base of every error that the operator raises on purpose."""
+
+
+class SpecError(HcaError):
+    """The object cannot be carried out as it is written."""
+
+
+class NotOwned(HcaError):
+    """An object that has the name of one of our children belongs to somebody else."""
+
+
+class Rejected(HcaError):
+    """The API server refused a request that would be refused again."""
+
+
+class Forbidden(HcaError):
+    """The operator's service account may not do this."""
+
+
+class Transient(HcaError):
+    """The request may succeed later.
+
+    `retry_after` is the server's own wish in seconds, None where it has none.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -1,0 +1,172 @@
+"""The API server, as few verbs on plain dicts: the only module that talks to it on the operator's own behalf."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
+from hca_operator.names import API_VERSION, FIELD_MANAGER, KIND, PLURAL, Manifest
+
+REQUEST_TIMEOUT = 10.0
+"""Seconds. A request that takes longer is tried again later instead of holding a worker."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Where objects of a kind live."""
+
+    api_version: str
+    plural: str
+
+
+RESOURCES: dict[str, Resource] = {
+    KIND: Resource(API_VERSION, PLURAL),
+    "Deployment": Resource("apps/v1", "deployments"),
+    "Service": Resource("v1", "services"),
+    "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
+    "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
+    "Ingress": Resource("networking.k8s.io/v1", "ingresses"),
+    "Pod": Resource("v1", "pods"),
+    "Event": Resource("v1", "events"),
+}
+
+Observer = Callable[[str, str, int, float], None]
+"""Told of each request: verb, kind, HTTP status (0: none came), seconds."""
+
+
+class Kube:
+    """A connection to the API server with the credentials of the pod or of the kubeconfig."""
+
+    def __init__(self, api: client.ApiClient, observe: Observer) -> None:
+        self._api = api
+        self._observe = observe
+
+    @classmethod
+    async def connect(cls, observe: Observer) -> Self:
+        """Connect as the pod's service account, or as the kubeconfig's user outside a cluster."""
+        configuration = client.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+        except config.ConfigException:
+            await config.load_kube_config(client_configuration=configuration)
+        return cls(client.ApiClient(configuration), observe)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._api.close()
+
+    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """An object, None where it does not exist."""
+        return await self._request("GET", kind, namespace, name, absent_is_none=True)
+
+    async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
+        """Objects of a namespace ("": of all); `labelSelector` and `fieldSelector` narrow them down."""
+        items: list[Manifest] = []
+        query = {"limit": "500", **selectors}
+        while True:
+            page = await self._request("GET", kind, namespace, query=query)
+            items.extend((page or {}).get("items") or [])
+            token = (page or {}).get("metadata", {}).get("continue")
+            if not token:
+                return items
+            query = {**query, "continue": token}
+
+    async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "") -> Manifest:
+        """Server-side apply, by force; the answer is the object as it is now."""
+        metadata = manifest["metadata"]
+        applied = await self._request(
+            "PATCH",
+            manifest["kind"],
+            metadata["namespace"],
+            metadata["name"] + (f"/{subresource}" if subresource else ""),
+            query={"fieldManager": manager, "force": "true"},
+            body=manifest,
+            content_type="application/apply-patch+yaml",
+        )
+        assert applied is not None, "only a missing object is None, and apply creates it"  # noqa: S101
+        return applied
+
+    async def delete(self, manifest: Manifest) -> None:
+        """Delete exactly this object: one that was made anew under its name meanwhile is left alone."""
+        metadata = manifest["metadata"]
+        await self._request(
+            "DELETE",
+            manifest["kind"],
+            metadata["namespace"],
+            metadata["name"],
+            body={"preconditions": {"uid": metadata["uid"]}, "propagationPolicy": "Background"},
+            absent_is_none=True,
+        )
+
+    async def _request(  # noqa: PLR0913 - one place for what every verb needs
+        self,
+        verb: str,
+        kind: str,
+        namespace: str,
+        name: str = "",
+        *,
+        query: dict[str, str] | None = None,
+        body: Manifest | None = None,
+        content_type: str = "application/json",
+        absent_is_none: bool = False,
+    ) -> Manifest | None:
+        loop = asyncio.get_running_loop()
+        started, status = loop.time(), 0
+        try:
+            status, headers, payload = await self._send(verb, _path(kind, namespace, name, query), body, content_type)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Transient(f"{verb} {kind} {namespace}/{name}: {error or type(error).__name__}") from error
+        finally:
+            self._observe(verb, kind, status, loop.time() - started)
+        if status == 404 and absent_is_none:
+            return None
+        if status >= 400:
+            raise failure(f"{verb} {kind} {namespace}/{name}", status, headers.get("Retry-After"), payload)
+        result: Manifest = json.loads(payload)
+        return result
+
+    async def _send(
+        self, verb: str, path: str, body: Manifest | None, content_type: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        parameters = await self._api.param_serialize(
+            verb,
+            path,
+            header_params={"Accept": "application/json", "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        response = await self._api.call_api(*parameters, _request_timeout=REQUEST_TIMEOUT)
+        return response.status, dict(response.headers), await response.read()
+
+
+def _path(kind: str, namespace: str, name: str, query: dict[str, str] | None) -> str:
+    resource = RESOURCES[kind]
+    root = "/api" if "/" not in resource.api_version else "/apis"
+    scope = f"namespaces/{namespace}/" if namespace else ""
+    path = f"{root}/{resource.api_version}/{scope}{resource.plural}"
+    return path + (f"/{name}" if name else "") + (f"?{urlencode(query)}" if query else "")
+
+
+def failure(what: str, status: int, retry_after: str | None, payload: bytes) -> HcaError:
+    """The error that an HTTP status of the API server stands for; its type decides whether it is retried.
+
+    404 for a write means that the namespace or the kind is gone, 409 that somebody was faster: both may pass.
+    """
+    try:
+        answer: Any = json.loads(payload)
+        message = answer.get("message", "") if isinstance(answer, dict) else ""
+    except ValueError:
+        message = payload[:200].decode(errors="replace")
+    text = f"{what}: {message or f'HTTP {status}'}"
+    if status in {400, 405, 413, 415, 422}:
+        return Rejected(text)
+    if status == 403:
+        # RBAC says "cannot"; quota, admission and a namespace that is going say "forbidden" for other reasons.
+        return Forbidden(text) if " cannot " in message else Rejected(text)
+    return Transient(text, retry_after=float(retry_after) if retry_after and retry_after.isdigit() else None)

@@ -1,0 +1,40 @@
+"""The names that other objects, users and earlier releases rely on: none of them may ever change.
+
+A Deployment's selector is immutable and a Service is addressed by its name, so a golden test freezes all of this.
+"""
+
+from typing import Any, Final
+
+Manifest = dict[str, Any]
+"""A Kubernetes object as JSON data, the only form in which objects travel through the operator."""
+
+GROUP: Final = "hca-operator.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "HighConcurrencyApi"
+PLURAL: Final = "highconcurrencyapis"
+SINGULAR: Final = "highconcurrencyapi"
+SHORT_NAME: Final = "hcapi"
+CATEGORY: Final = "hca"
+
+FIELD_MANAGER: Final = "hca-operator"
+"""Owns every field that the operator means to keep as it is."""
+REPLICAS_MANAGER: Final = "hca-operator-replicas"
+"""Writes `Deployment.spec.replicas` for a moment when the count changes hands (docs/design/0002)."""
+
+API_LABEL: Final = f"{GROUP}/api"
+TRACK_LABEL: Final = f"{GROUP}/track"
+STABLE: Final = "stable"
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "hca-operator"
+
+CONTAINER: Final = "api"
+PORT_NAME: Final = "http"
+
+MAX_NAME_LENGTH: Final = 52
+"""Room for `-canary`, `-preview`, `-stable` and a ReplicaSet's hash in a label value of 63 characters."""
+
+
+def stable_service_name(name: str) -> str:
+    """Name of the Service that reaches only the stable track."""
+    return f"{name}-stable"

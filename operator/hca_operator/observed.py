@@ -1,0 +1,72 @@
+"""Facts read off live objects: pure parsing, tolerant of what is missing."""
+
+from typing import Any
+
+from hca_operator.names import FIELD_MANAGER, KIND, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+
+
+def controller_of(manifest: Manifest) -> Manifest | None:
+    """The owner reference of the controller, None without one."""
+    references = manifest["metadata"].get("ownerReferences", [])
+    return next((reference for reference in references if reference.get("controller")), None)
+
+
+def is_ours(manifest: Manifest, owner_uid: str) -> bool:
+    """Whether a live object is a child of the object with that uid.
+
+    One that lost its owner reference by hand is still ours where our field manager has written it.
+    """
+    controller = controller_of(manifest)
+    if controller is not None:
+        return bool(controller["uid"] == owner_uid)
+    labelled = manifest["metadata"].get("labels", {}).get(MANAGED_BY_LABEL) == MANAGED_BY
+    return labelled and any(entry.get("manager") == FIELD_MANAGER for entry in _managed_fields(manifest))
+
+
+def belongs_to_predecessor(manifest: Manifest, name: str) -> bool:
+    """Whether a live object is the child of a deleted object of the same name, about to be garbage collected."""
+    controller = controller_of(manifest)
+    return controller is not None and controller["kind"] == KIND and controller["name"] == name
+
+
+def owns_replicas(deployment: Manifest, manager: str) -> bool:
+    """Whether a field manager owns `spec.replicas` by server-side apply."""
+    return any(
+        entry.get("manager") == manager
+        and entry.get("operation") == "Apply"
+        and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
+        for entry in _managed_fields(deployment)
+    )
+
+
+def replicas_of(deployment: Manifest) -> int:
+    """Pods that the Deployment should have."""
+    return int(deployment["spec"].get("replicas", 1))
+
+
+def available_replicas(deployment: Manifest | None) -> int:
+    """Pods of a Deployment that serve."""
+    return int((deployment or {}).get("status", {}).get("availableReplicas", 0))
+
+
+def rolled_out(deployment: Manifest | None) -> bool:
+    """Whether every pod is of the current template.
+
+    Read off the Progressing condition rather than the counts: it stays NewReplicaSetAvailable while an autoscaler
+    adds or removes pods, which is no rollout.
+    """
+    if deployment is None:
+        return False
+    if deployment.get("status", {}).get("observedGeneration", 0) < deployment["metadata"]["generation"]:
+        return False
+    return condition(deployment, "Progressing").get("reason") == "NewReplicaSetAvailable"
+
+
+def condition(manifest: Manifest | None, kind: str) -> Manifest:
+    """A condition of a live object; empty where it has none of that type."""
+    conditions: list[Manifest] = (manifest or {}).get("status", {}).get("conditions") or []
+    return next((entry for entry in conditions if entry["type"] == kind), {})
+
+
+def _managed_fields(manifest: Manifest) -> list[dict[str, Any]]:
+    return manifest["metadata"].get("managedFields") or []

@@ -1,0 +1,85 @@
+"""A queue of keys: each key at most once, never two at a time, failures again after a growing wait.
+
+It knows nothing of Kubernetes. A key that is added while it is being worked on is worked on once more, since what
+it stands for may have changed after it was read (the dirty and processing sets of client-go's workqueue).
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from hca_operator.errors import Transient
+
+Key = TypeVar("Key")
+FIRST_BACKOFF = 0.5
+LONGEST_BACKOFF = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+class WorkQueue(Generic[Key]):
+    """Keys to be handled, by a bounded number of workers.
+
+    The handler returns the seconds after which the key is to be looked at again, None for not before something
+    happens. What it raises is retried with backoff, so one key that always fails never holds up another.
+    """
+
+    def __init__(self, *, jitter: Callable[[], float]) -> None:
+        """`jitter` gives factors around 1, so that keys that failed together do not return together."""
+        self._jitter = jitter
+        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._dirty: set[Key] = set()
+        self._processing: set[Key] = set()
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._failures: dict[Key, int] = {}
+        self.adds = 0
+        self.retries = 0
+
+    def add(self, key: Key) -> None:
+        """Have the key handled as soon as a worker is free."""
+        self.adds += 1
+        if timer := self._timers.pop(key, None):
+            timer.cancel()
+        if key in self._dirty:
+            return
+        self._dirty.add(key)
+        if key not in self._processing:
+            self._ready.put_nowait(key)
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        """Have the key handled after a while, or earlier if it is added before."""
+        if timer := self._timers.pop(key, None):
+            timer.cancel()
+        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key)
+
+    def depth(self) -> int:
+        """Keys that wait for a worker."""
+        return len(self._dirty)
+
+    async def work(self, handle: Callable[[Key], Awaitable[float | None]]) -> None:
+        """Handle keys for ever; run as many of these as keys may be handled at a time."""
+        while True:
+            key = await self._ready.get()
+            self._dirty.discard(key)
+            self._processing.add(key)
+            again: float | None = None
+            try:
+                again = await handle(key)
+                self._failures.pop(key, None)
+            except Transient as error:
+                again = self._backoff(key, error.retry_after)
+            except Exception:
+                again = self._backoff(key, None)
+                logger.exception("handling failed unexpectedly", extra={"key": str(key), "retry_in": again})
+            finally:
+                self._processing.discard(key)
+                if key in self._dirty:
+                    self._ready.put_nowait(key)
+                elif again is not None:
+                    self.add_after(key, again * self._jitter())
+
+    def _backoff(self, key: Key, wished: float | None) -> float:
+        self.retries += 1
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        return max(wished or 0, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 16)))

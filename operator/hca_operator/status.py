@@ -1,0 +1,171 @@
+"""The next status from what is observed: pure; nothing changes unless something changed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from hca_operator.api.spec import ApiObject
+from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason
+from hca_operator.desired.metadata import stable_selector
+from hca_operator.desired.network import url
+from hca_operator.diagnosis import Problem
+from hca_operator.names import Manifest
+from hca_operator.observed import available_replicas, condition, replicas_of, rolled_out
+from hca_operator.sizing import Sizing
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a reconcile saw and what came of it."""
+
+    generation: int
+    previous: Manifest
+    """The status as it is stored."""
+    api: ApiObject | None
+    """None where the spec is not valid."""
+    sizing: Sizing | None
+    deployment: Manifest | None
+    autoscaler: Manifest | None
+    blocked: Problem | None
+    """Why the latest generation could not be written to the children."""
+    pod_problem: Problem | None
+    """Why its pods do not serve."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One condition without its times."""
+
+    status: str
+    reason: Reason
+    message: str = ""
+
+
+def next_status(seen: Observation, now: datetime) -> Manifest:
+    """The status to store: every condition, with transition times that move only when a status flips."""
+    verdicts = {
+        ConditionType.AVAILABLE: _available(seen),
+        ConditionType.READY: _ready(seen),
+        ConditionType.RECONCILING: _reconciling(seen),
+        ConditionType.STALLED: _stalled(seen),
+        ConditionType.SCALING_ACTIVE: _scaling_active(seen),
+        ConditionType.TRAFFIC_READY: _traffic_ready(seen),
+    }
+    status: Manifest = {
+        "observedGeneration": seen.generation,
+        "conditions": [_condition(seen, kind, verdict, now) for kind, verdict in verdicts.items()],
+    }
+    if seen.deployment is not None:
+        live = seen.deployment.get("status", {})
+        status["replicas"] = live.get("replicas", 0)
+        status["readyReplicas"] = live.get("readyReplicas", 0)
+        status["desiredReplicas"] = replicas_of(seen.deployment)
+        if revision := seen.deployment["metadata"].get("annotations", {}).get("deployment.kubernetes.io/revision"):
+            status["revision"] = revision
+    if seen.api is not None:
+        status["selector"] = ",".join(f"{key}={value}" for key, value in stable_selector(seen.api.name).items())
+        status["url"] = url(seen.api)
+    if seen.sizing is not None:
+        status["workersPerPod"] = seen.sizing.workers
+    return status
+
+
+def is_ready(status: Manifest) -> bool:
+    """Whether a status says that the latest generation is rolled out."""
+    return bool(condition({"status": status}, ConditionType.READY).get("status") == "True")
+
+
+def _condition(seen: Observation, kind: ConditionType, verdict: Verdict, now: datetime) -> Manifest:
+    before = condition({"status": seen.previous}, kind)
+    changed_at = before.get("lastTransitionTime") if before.get("status") == verdict.status else None
+    return {
+        "type": str(kind),
+        "status": verdict.status,
+        "observedGeneration": seen.generation,
+        "lastTransitionTime": changed_at or now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "reason": str(verdict.reason),
+        "message": verdict.message[:MAX_MESSAGE],
+    }
+
+
+def _paused(seen: Observation) -> bool:
+    return seen.api is not None and seen.api.spec.reconciliation == "Paused"
+
+
+def _problem(seen: Observation) -> Problem | None:
+    return seen.blocked or seen.pod_problem
+
+
+def _available(seen: Observation) -> Verdict:
+    if available_replicas(seen.deployment) > 0:
+        return Verdict("True", Reason.PODS_AVAILABLE, "pods serve requests")
+    if seen.deployment is not None and replicas_of(seen.deployment) == 0:
+        return Verdict("False", Reason.SCALED_TO_ZERO, "spec.replicas is 0")
+    problem = _problem(seen)
+    if problem is not None:
+        return Verdict("False", problem.reason, problem.message)
+    return Verdict("False", Reason.NO_PODS_AVAILABLE, "no pod is ready yet")
+
+
+def _ready(seen: Observation) -> Verdict:
+    if seen.blocked is not None:
+        return Verdict("False", seen.blocked.reason, seen.blocked.message)
+    if _paused(seen):
+        return Verdict("Unknown", Reason.PAUSED, "spec.reconciliation is Paused: changes are not applied")
+    scaled_to_zero = seen.deployment is not None and replicas_of(seen.deployment) == 0
+    if rolled_out(seen.deployment) and (scaled_to_zero or available_replicas(seen.deployment) > 0):
+        return Verdict("True", Reason.ROLLED_OUT, _rolled_out_message(seen))
+    if seen.pod_problem is not None:
+        return Verdict("False", seen.pod_problem.reason, seen.pod_problem.message)
+    if rolled_out(seen.deployment):
+        return Verdict("False", Reason.NO_PODS_AVAILABLE, "no pod is ready")
+    return Verdict("False", Reason.ROLLING_OUT, "the latest generation is being rolled out")
+
+
+def _rolled_out_message(seen: Observation) -> str:
+    message = "all pods are of the latest generation"
+    if seen.sizing is not None and seen.sizing.cpu_rounded_down:
+        message += (
+            f"; CPURoundedDown: {seen.sizing.cpu_rounded_down} CPU gives {seen.sizing.workers} worker(s), "
+            "a whole number of CPUs leaves nothing idle"
+        )
+    return message
+
+
+def _reconciling(seen: Observation) -> Verdict:
+    ready = _ready(seen)
+    if ready.status != "False":
+        return Verdict("False", ready.reason, "")
+    if _stalled(seen).status == "True":
+        return Verdict("False", ready.reason, "")
+    return Verdict("True", ready.reason, ready.message)
+
+
+def _stalled(seen: Observation) -> Verdict:
+    problem = _problem(seen)
+    if problem is not None and problem.reason in STALLING and _ready(seen).status == "False":
+        return Verdict("True", problem.reason, problem.message)
+    return Verdict("False", Reason.NO_PROBLEM, "")
+
+
+def _scaling_active(seen: Observation) -> Verdict:
+    if seen.api is not None and seen.api.spec.autoscaling.mode == "Disabled":
+        return Verdict("False", Reason.AUTOSCALING_DISABLED, "spec.replicas decides the number of pods")
+    active = condition(seen.autoscaler, "ScalingActive")
+    if active.get("status") == "True":
+        return Verdict("True", Reason.SCALING, "the autoscaler has its metrics")
+    if active.get("status") == "False":
+        return Verdict(
+            "False",
+            Reason.AUTOSCALER_FAILING,
+            f"the autoscaler cannot decide ({active.get('reason')}): kubectl describe hpa says why",
+        )
+    return Verdict("Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not looked yet")
+
+
+def _traffic_ready(seen: Observation) -> Verdict:
+    if seen.api is None or seen.blocked is not None:
+        reason = seen.blocked.reason if seen.blocked else Reason.INVALID_SPEC
+        return Verdict("Unknown", reason, "the latest generation is not applied")
+    if not seen.api.spec.traffic.routes:
+        return Verdict("True", Reason.NOT_REQUESTED, "spec.traffic.routes is empty: reached through the Service")
+    return Verdict("True", Reason.ROUTES_APPLIED, "the Ingress has every route")

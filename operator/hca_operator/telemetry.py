@@ -1,0 +1,109 @@
+"""What the operator tells about itself: metrics, probes and JSON logs."""
+
+import logging
+import sys
+from collections import Counter as Tally
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from pythonjsonlogger.json import JsonFormatter
+
+from hca_operator.names import KIND, Manifest
+
+Check = Callable[[], str | None]
+"""What is wrong, None if nothing is."""
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class Telemetry:
+    """The operator's own metrics."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.reconciles = Counter(
+            "hca_reconciles_total", "Reconciles by result: unchanged, written, retried, failed.", ["result"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.reconcile_seconds = Histogram(
+            "hca_reconcile_seconds", "Duration of a reconcile.", registry=self.registry,
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+        )  # fmt: skip
+        self.requests = Counter(
+            "hca_api_requests_total", "Requests to the API server by verb, kind and HTTP status (0: no answer).",
+            ["verb", "kind", "code"], registry=self.registry,
+        )  # fmt: skip
+        self.request_seconds = Histogram(
+            "hca_api_request_seconds", "Duration of a request to the API server.", ["verb"], registry=self.registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+        )  # fmt: skip
+        self._objects = Gauge(
+            "hca_conditions", f"Number of {KIND} objects by condition and its status.", ["type", "status"],
+            registry=self.registry,
+        )  # fmt: skip
+        self._conditions: dict[object, frozenset[tuple[str, str]]] = {}
+
+    def watch_queue(self, depth: Callable[[], float], adds: Callable[[], float], retries: Callable[[], float]) -> None:
+        """Export the work queue's numbers, read when asked for."""
+        for name, help_text, read in (
+            ("hca_queue_depth", "Objects that wait to be reconciled.", depth),
+            ("hca_queue_adds", "Times that an object was put into the queue.", adds),
+            ("hca_queue_retries", "Times that an object was put back after a failure.", retries),
+        ):
+            Gauge(name, help_text, registry=self.registry).set_function(read)
+
+    def observe_request(self, verb: str, kind: str, status: int, seconds: float) -> None:
+        """Count a request to the API server."""
+        self.requests.labels(verb, kind, status).inc()
+        self.request_seconds.labels(verb).observe(seconds)
+
+    def observe_conditions(self, key: object, status: Manifest | None) -> None:
+        """Remember the conditions of an object, None when it is gone."""
+        self._conditions.pop(key, None)
+        if status is not None:
+            self._conditions[key] = frozenset((c["type"], c["status"]) for c in status.get("conditions", []))
+        tally = Tally(pair for pairs in self._conditions.values() for pair in pairs)
+        self._objects.clear()
+        for pair, count in tally.items():
+            self._objects.labels(*pair).set(count)
+
+
+async def serve(telemetry: Telemetry, *, port: int, alive: Check, ready: Check) -> web.AppRunner:
+    """Serve /metrics, /healthz and /readyz on every address; `cleanup()` of the result ends it."""
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(telemetry.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def probe(check: Check) -> Handler:
+        async def answer(_request: web.Request) -> web.Response:
+            trouble = check()
+            status = HTTPStatus.OK if trouble is None else HTTPStatus.SERVICE_UNAVAILABLE
+            return web.Response(text=trouble or "ok", status=status)
+
+        return answer
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/healthz", probe(alive))
+    app.router.add_get("/readyz", probe(ready))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, port=port).start()
+    return runner
+
+
+def log_json(level: str) -> None:
+    """One JSON object a line on standard output, with the object and its generation where a line is about one."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        JsonFormatter(
+            "{asctime}{levelname}{name}{message}",
+            style="{",
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # kopf tells of each start and end of a watch stream; what matters of it comes as a warning or an error.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp").setLevel(logging.WARNING)
