@@ -130,9 +130,10 @@ class SpecModel(BaseModel):
 
 
 def _explicit(default: object) -> object:
-    """A default as a user would write it: only what differs from the defaults further in, which the CRD has too."""
+    """A default in full: the API server checks the rules on it before it fills in the defaults further in."""
     if isinstance(default, BaseModel):
-        return default.model_dump(by_alias=True, exclude_unset=True)
+        dumped = ((field.alias, _explicit(getattr(default, name))) for name, field in type(default).model_fields.items())
+        return {alias: value for alias, value in dumped if value not in (None, [], {})}
     return [_explicit(item) for item in default] if isinstance(default, list) else default
 
 

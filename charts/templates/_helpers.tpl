@@ -1,0 +1,38 @@
+{{- define "hca-operator.name" -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "hca-operator.serviceAccount" -}}
+{{- if .Values.serviceAccount.name -}}{{ .Values.serviceAccount.name }}
+{{- else if .Values.serviceAccount.create -}}{{ include "hca-operator.name" . }}
+{{- else -}}default{{- end -}}
+{{- end -}}
+
+{{- define "hca-operator.image" -}}
+{{- if .Values.image.digest -}}{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{- end -}}
+{{- end -}}
+
+{{- define "hca-operator.selector" -}}
+app.kubernetes.io/name: hca-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "hca-operator.labels" -}}
+{{ include "hca-operator.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* Pod and container security that the "restricted" Pod Security Standard asks for; no user id, which OpenShift assigns. */}}
+{{- define "hca-operator.podSecurity" -}}
+runAsNonRoot: true
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "hca-operator.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
