@@ -26,7 +26,6 @@ class Reason(StrEnum):
     """Every reason that a condition may have; docs/conditions.md says what to do about each."""
 
     # Good and passing states
-    READY = "Ready"
     PODS_AVAILABLE = "PodsAvailable"
     ROLLED_OUT = "RolledOut"
     ROLLING_OUT = "RollingOut"
