@@ -1,0 +1,191 @@
+"""What the README promises, on the real cluster: from an object to traffic, and nothing lost on the way."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.cluster import Cluster
+from tests.e2e.load import OpenLoopLoad, Report
+
+INGRESS = "http://127.0.0.1:8080"
+RATE = 120
+AROUND_AN_EVENT = 3000
+IN_ALL = 20_000
+
+API = """
+apiVersion: hca-operator.io/v1alpha1
+kind: HighConcurrencyApi
+metadata: {{name: {name}}}
+spec:
+  image: {image}
+  resources:
+    requests: {{cpu: 150m, memory: 160Mi}}
+    limits: {{cpu: "{cpu}", memory: 384Mi}}
+  workers: {workers}
+  autoscaling:
+    minReplicas: {replicas}
+    maxReplicas: 4
+    behavior:
+      scaleDown:
+        stabilizationWindowSeconds: 15
+        policies: [{{type: Pods, value: 4, periodSeconds: 15}}]
+  traffic:
+    ingress: {{className: contour}}
+    routes: [{{host: {name}.localhost}}]
+"""
+
+
+def api(name: str, image: str, *, cpu: str = "1", workers: str = "{}", replicas: int = 2) -> str:
+    return API.format(name=name, image=image, cpu=cpu, workers=workers, replicas=replicas)
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[str]:
+    """Name of an API that is deleted after the test."""
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40].strip("-")
+    yield name
+    cluster.kubectl("delete", "hcapi", name, "--ignore-not-found", "--wait=false")
+
+
+def worker_processes(cluster: Cluster, pod: str) -> list[int]:
+    """Process ids of the workers: the children of the server's main process, which is the container's first."""
+    listing = cluster.kubectl("exec", pod, "--", "sh", "-c", "cat /proc/[0-9]*/stat")
+    found = []
+    for line in listing.splitlines():
+        identity, rest = line.split(" (", 1)
+        command, state_and_parent = rest.rsplit(") ", 1)
+        state, parent = state_and_parent.split()[:2]
+        arguments = cluster.kubectl("exec", pod, "--", "sh", "-c", f"tr '\\0' ' ' < /proc/{identity}/cmdline || true")
+        if parent == "1" and state != "Z" and command not in {"sh", "cat"} and "resource_tracker" not in arguments:
+            found.append(int(identity))
+    return found
+
+
+def pods(cluster: Cluster, name: str) -> list[str]:
+    """Names of the API's pods that are not going."""
+    found = cluster.objects("pods", f"hca-operator.io/api={name}")
+    return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "workers", "expected"),
+    [("1", "{}", 1), ("2", "{}", 2), ("1", "{count: 3}", 3)],
+    ids=["one-cpu", "two-cpus", "count"],
+)
+def test_one_worker_per_cpu(cluster: Cluster, name: str, cpu: str, workers: str, expected: int) -> None:
+    cluster.apply(api(name, cluster.sample_image, cpu=cpu, workers=workers, replicas=1))
+    cluster.wait_ready(name)
+    (pod,) = pods(cluster, name)
+    assert len(worker_processes(cluster, pod)) == expected
+    assert cluster.get("hcapi", name)["status"]["workersPerPod"] == expected
+
+
+def test_readme_first_api(cluster: Cluster) -> None:
+    """`kubectl apply -f examples/myapi.yaml` is enough."""
+    cluster.kubectl("apply", "-f", str(Path(__file__).parents[2] / "examples" / "myapi.yaml"))
+    try:
+        cluster.wait_ready("myapi")
+        cluster.until(lambda: served("myapi").status_code == 200, "the ingress serves myapi")
+        assert served("myapi").json()["products"]
+        table = cluster.kubectl("get", "hcapi", "myapi")
+        assert table.splitlines()[0].split() == ["NAME", "READY", "REPLICAS", "WORKERS", "HOST", "AGE"]
+        assert table.splitlines()[1].split()[:5] == ["myapi", "True", "2", "2", "myapi.localhost"]
+    finally:
+        cluster.kubectl("delete", "hcapi", "myapi")
+
+
+def served(name: str, path: str = "/products") -> httpx.Response:
+    return httpx.get(INGRESS + path, headers={"Host": f"{name}.localhost"}, trust_env=False, timeout=5)
+
+
+@pytest.mark.timeout(900)
+def test_nothing_is_lost(cluster: Cluster, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rolling update, scaling up and down and an operator restart under load; then a worker is killed."""
+    newer = cluster.tag_image(cluster.sample_image, "newer")
+    cluster.apply(api(name, cluster.sample_image))
+    cluster.wait_ready(name)
+    cluster.until(lambda: served(name).status_code == 200, "the ingress serves the API")
+
+    load = OpenLoopLoad(INGRESS, f"{name}.localhost", rate=RATE, path="/products")
+    spans: dict[str, tuple[float, float]] = {}
+    with load.running():
+
+        def event(title: str, act: Callable[[], None]) -> None:
+            """Do something with enough requests around it to see what it costs."""
+            start = time.monotonic()
+            settle(load, AROUND_AN_EVENT // 2)
+            act()
+            settle(load, AROUND_AN_EVENT // 2)
+            spans[title] = (start, time.monotonic())
+
+        event("rolling update", lambda: update_image(cluster, name, newer))
+        event("scale up", lambda: scale_up(cluster, name, load))
+        event("scale down", lambda: scale_down(cluster, name, load))
+        event("operator restart", cluster.restart_operator)
+        settle(load, IN_ALL - len(load.report.sent))
+
+    with capsys.disabled():
+        for title, span in spans.items():
+            print(f"\n  {title}: {load.report.between(*span).summary()}", end="")
+        print(f"\n  in all: {load.report.summary()}")
+    assert all(len(load.report.between(*span).sent) >= AROUND_AN_EVENT for span in spans.values())
+    assert len(load.report.sent) >= IN_ALL
+    assert Report(load.report.failures()) == Report()
+
+    kill_one_worker(cluster, name)
+
+
+def settle(load: OpenLoopLoad, requests: int) -> None:
+    """Wait until that many more requests are done."""
+    goal = len(load.report.sent) + requests
+    while len(load.report.sent) < goal:
+        time.sleep(0.1)
+
+
+def update_image(cluster: Cluster, name: str, image: str) -> None:
+    cluster.patch("hcapi", name, {"spec": {"image": image}})
+    cluster.wait_ready(name)
+    found = cluster.objects("pods", f"hca-operator.io/api={name}")
+    going = [pod for pod in found if "deletionTimestamp" in pod["metadata"]]
+    current = [pod["spec"]["containers"][0]["image"] for pod in found if pod not in going]
+    assert set(current) == {image}
+    cluster.until(
+        lambda: len(cluster.objects("pods", f"hca-operator.io/api={name}")) == len(current), "the old pods are gone"
+    )
+
+
+def replicas(cluster: Cluster, name: str) -> int:
+    return int(cluster.get("deployment", name)["spec"]["replicas"])
+
+
+def scale_up(cluster: Cluster, name: str, load: OpenLoopLoad) -> None:
+    before = replicas(cluster, name)
+    load.path = "/cpu?milliseconds=5"
+    cluster.until(lambda: replicas(cluster, name) > before, "the autoscaler adds pods", seconds=180)
+    more = replicas(cluster, name)
+    cluster.until(lambda: cluster.get("hcapi", name)["status"]["readyReplicas"] >= more, "the new pods serve")
+    assert cluster.condition("hcapi", name, "Ready")["status"] == "True", "scaling is no rollout"
+    assert cluster.condition("hcapi", name, "ScalingActive")["status"] == "True"
+
+
+def scale_down(cluster: Cluster, name: str, load: OpenLoopLoad) -> None:
+    load.path = "/products"
+    cluster.until(lambda: replicas(cluster, name) == 2, "the autoscaler takes the pods away again", seconds=240)
+    cluster.until(lambda: len(pods(cluster, name)) == 2, "the pods are gone")
+
+
+def kill_one_worker(cluster: Cluster, name: str) -> None:
+    pod = pods(cluster, name)[0]
+    before = worker_processes(cluster, pod)
+    cluster.kubectl("exec", pod, "--", "sh", "-c", f"kill -9 {before[0]}")
+    cluster.until(
+        lambda: len(after := worker_processes(cluster, pod)) == len(before) and before[0] not in after,
+        "a new worker takes the place of the killed one",
+    )
+    cluster.until(lambda: served(name).status_code == 200, "the API serves")
+    status = cluster.get("pod", pod)["status"]["containerStatuses"][0]
+    assert status["restartCount"] == 0, "the pod was restarted instead"
