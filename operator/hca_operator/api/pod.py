@@ -13,6 +13,7 @@ RESERVED_ENV: dict[str, str] = {
     "GRANIAN_PORT": "spec.port",
     "GRANIAN_WORKERS": "spec.workers.count",
     "GRANIAN_RESPAWN_FAILED_WORKERS": "the operator's own: a dead worker is always replaced",
+    "GRANIAN_HTTP1_HEADER_READ_TIMEOUT": "the operator's own: matched with the balancers' keep-alive",
     "GRANIAN_WORKERS_KILL_TIMEOUT": "spec.availability.terminationGracePeriod",
     "GRANIAN_WORKERS_MAX_RSS": "spec.memoryRestart.worker",
     "GRANIAN_RSS_SAMPLE_INTERVAL": "spec.memoryRestart.sampleInterval",

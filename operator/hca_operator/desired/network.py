@@ -8,6 +8,11 @@ from hca_operator.names import PORT_NAME, Manifest, stable_service_name
 from hca_operator.sizing import Sizing
 
 
+RETRIES = {"projectcontour.io/retry-on": "connect-failure", "projectcontour.io/num-retries": "2"}
+"""A connection that was never made has carried nothing, so trying another pod is safe for every method. Contour's words;
+nginx and Traefik do so by default, and ignore them."""
+
+
 def _service(api: ApiObject, name: str, kind: str, selector: dict[str, str]) -> Manifest:
     return {
         "apiVersion": "v1",
@@ -56,7 +61,7 @@ def ingress(api: ApiObject, _sizing: Sizing) -> Manifest | None:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": child_metadata(api, api.name),
+        "metadata": child_metadata(api, api.name) | {"annotations": RETRIES},
         "spec": spec,
     }
 

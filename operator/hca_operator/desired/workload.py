@@ -97,6 +97,9 @@ def _server_env(spec: HighConcurrencyApiSpec, sizing: Sizing) -> list[Manifest]:
         "GRANIAN_WORKERS": sizing.workers,
         "GRANIAN_RESPAWN_FAILED_WORKERS": "true",
         "GRANIAN_WORKERS_KILL_TIMEOUT": sizing.worker_kill_timeout,
+        # Also the keep-alive: a balancer keeps idle connections for an hour (Envoy) or a minute (nginx), and each that
+        # the server closes first may take a request with it. A minute is the most that Granian has.
+        "GRANIAN_HTTP1_HEADER_READ_TIMEOUT": 60_000,
     }
     if sizing.worker_max_rss is not None:
         settings |= {
