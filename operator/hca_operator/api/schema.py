@@ -132,8 +132,9 @@ class SpecModel(BaseModel):
 def _explicit(default: object) -> object:
     """A default in full: the API server checks the rules on it before it fills in the defaults further in."""
     if isinstance(default, BaseModel):
-        dumped = ((field.alias, _explicit(getattr(default, name))) for name, field in type(default).model_fields.items())
-        return {alias: value for alias, value in dumped if value not in (None, [], {})}
+        fields = type(default).model_fields.items()
+        values = ((field.alias, _explicit(getattr(default, name))) for name, field in fields)
+        return {alias: value for alias, value in values if value not in (None, [], {})}
     return [_explicit(item) for item in default] if isinstance(default, list) else default
 
 

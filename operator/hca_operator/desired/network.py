@@ -7,10 +7,11 @@ from hca_operator.desired.metadata import api_selector, child_metadata, stable_s
 from hca_operator.names import PORT_NAME, Manifest, stable_service_name
 from hca_operator.sizing import Sizing
 
-
 RETRIES = {"projectcontour.io/retry-on": "connect-failure", "projectcontour.io/num-retries": "2"}
-"""A connection that was never made has carried nothing, so trying another pod is safe for every method. Contour's words;
-nginx and Traefik do so by default, and ignore them."""
+"""A connection that was never made has carried nothing, so trying another pod is safe for every method.
+
+Contour's words; nginx and Traefik do so by default, and ignore them.
+"""
 
 
 def _service(api: ApiObject, name: str, kind: str, selector: dict[str, str]) -> Manifest:
