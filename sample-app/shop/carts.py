@@ -1,0 +1,71 @@
+"""Carts that any worker of any pod can serve, because the client carries them.
+
+A cart in a worker's memory is there for one request in N and gone with the worker. Here it is a
+signed cookie: nothing is stored, nothing is shared but the key, and a balancer may send each
+request elsewhere. The signature keeps clients from editing it; it hides nothing.
+
+The price: a cookie holds 4 KiB, hence the limits; a client can come back with an older cookie, so
+it may hold wishes and never money (prices are looked up each time); of two changes at the same
+moment the later answer wins. Where that matters, the state belongs in a database.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
+
+MOST_PRODUCTS = 50
+MOST_OF_ONE = 99
+KEPT_SECONDS = 7 * 24 * 3600
+
+
+class CartFullError(ValueError):
+    """One product more than the cookie holds."""
+
+
+class CartUnreadableError(ValueError):
+    """The token is expired, altered or signed with another key."""
+
+
+@dataclass(frozen=True)
+class Cart:
+    """Quantities by product id; the version grows with each change."""
+
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
+    version: int = 0
+    quantities: Mapping[str, int] = field(default_factory=dict)
+
+    def with_product(self, product_id: str, quantity: int) -> "Cart":
+        """Return the cart with that many of the product, as often as it is asked (PUT is idempotent)."""
+        quantities = {**self.quantities, product_id: quantity}
+        if len(quantities) > MOST_PRODUCTS:
+            raise CartFullError
+        return replace(self, version=self.version + 1, quantities=quantities)
+
+    def without_product(self, product_id: str) -> "Cart":
+        """Return the cart without the product, if it was there."""
+        quantities = {key: value for key, value in self.quantities.items() if key != product_id}
+        return replace(self, version=self.version + 1, quantities=quantities)
+
+
+class CartTokens:
+    """Carts as text that only holders of the key can make."""
+
+    def __init__(self, secret_key: str) -> None:
+        # The layout has a number: pods of two releases read each other's cookies in a rolling update.
+        self._serializer = URLSafeTimedSerializer(secret_key, salt="cart-1")
+
+    def token(self, cart: Cart) -> str:
+        """Return the cart, signed."""
+        return str(self._serializer.dumps([cart.id, cart.version, dict(cart.quantities)]))
+
+    def cart(self, token: str) -> Cart:
+        """Return the cart of a token that was signed here or in another pod, not too long ago."""
+        try:
+            cart_id, version, quantities = self._serializer.loads(token, max_age=KEPT_SECONDS)
+        except SignatureExpired:
+            raise CartUnreadableError("has expired") from None
+        except BadData:
+            raise CartUnreadableError("is not signed by this shop") from None
+        return Cart(cart_id, version, quantities)

@@ -1,0 +1,79 @@
+"""Prometheus metrics of the whole pod, whichever worker is asked.
+
+A scrape reaches one worker of several. Without a shared store each scrape would show another
+worker's counters, which Prometheus takes for restarts. prometheus-client keeps each worker's
+values in files of PROMETHEUS_MULTIPROC_DIR and sums them; unset, a worker speaks for itself.
+
+Counters and histograms outlive their worker. Gauges say what is, so those of a dead worker go.
+"""
+
+import os
+import threading
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from shop.worker_slots import WorkerSlot
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """What one worker counts, and the exposition of what all of them counted."""
+
+    def __init__(self, slot: WorkerSlot | None) -> None:
+        self._slot = slot
+        self._collecting = threading.Lock()
+        self._registry = registry = CollectorRegistry()
+        self.requests = Counter("http_requests", "Requests answered.", ["method", "route", "status"], registry=registry)
+        self.duration = Histogram(
+            "http_request_duration_seconds",
+            "Time from a request to the end of its answer.",
+            ["method", "route"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "http_requests_in_flight", "Requests being served.", multiprocess_mode="livesum", registry=registry
+        )
+        self.cache_lookups = Counter("cache_lookups", "Cache lookups.", ["result"], registry=registry)
+        self.worker_starts = Counter("worker_starts", "Worker processes started.", registry=registry)
+        self.loop_lag = Gauge(
+            "event_loop_lag_seconds",
+            "Worst delay of a timer in the last seconds.",
+            ["worker"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.resident_memory = Gauge(
+            "process_resident_memory_bytes",
+            "Memory that the worker holds in RAM.",
+            ["worker"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+
+    def exposition(self) -> bytes:
+        """Return the Prometheus text of all live workers; reads files, so not for the event loop."""
+        if self._slot is None:
+            return generate_latest(self._registry)
+        # Locks of the slots belong to the process: two threads of it would not keep each other out.
+        with self._collecting:
+            for number in self._slot.free_numbers():
+                mark_process_dead(number, str(self._slot.directory))  # type: ignore[no-untyped-call]
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, str(self._slot.directory))  # type: ignore[no-untyped-call]
+            return generate_latest(registry)
+
+
+def worker_metrics() -> Metrics:
+    """Return this worker's metrics, shared with the other workers if there is a directory for it."""
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if directory is None:
+        return Metrics(None)
+    slot = WorkerSlot(Path(directory))
+    # A dead worker's gauges would be read back as this one's first values.
+    mark_process_dead(slot.number, directory)  # type: ignore[no-untyped-call]
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: slot.number)  # type: ignore[no-untyped-call]
+    return Metrics(slot)

@@ -1,0 +1,51 @@
+"""What clients send, checked where it enters.
+
+An unbounded number, name or body is how one client costs all the others their worker. Every
+refusal names the parameter and what is allowed.
+"""
+
+import json
+import math
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+BODY_LIMIT = 16 * 1024
+
+
+def whole_number(request: Request, name: str, *, default: int, minimum: int, maximum: int) -> int:
+    """Return the query parameter as a number within its bounds."""
+    text = request.query_params.get(name, str(default))
+    # ASCII first: int() also takes digits of other scripts, which no client means to send.
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and minimum <= int(text) <= maximum):
+        raise HTTPException(400, f"{name} must be a whole number from {minimum} to {maximum}, not {text!r}.")
+    return int(text)
+
+
+def seconds(request: Request, name: str, *, default: float, maximum: float) -> float:
+    """Return the query parameter as a duration from 0 to `maximum`."""
+    text = request.query_params.get(name, str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= maximum:
+        raise HTTPException(400, f"{name} must be a number of seconds from 0 to {maximum:g}, not {text!r}.")
+    return value
+
+
+async def json_object(request: Request) -> dict[str, Any]:
+    """Return the request's body, of which no more than `BODY_LIMIT` bytes are ever held."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            raise HTTPException(413, f"The body must be at most {BODY_LIMIT} bytes.")
+    try:
+        value = json.loads(body)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise HTTPException(400, "The body must be a JSON object.")
+    return value

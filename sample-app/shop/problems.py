@@ -1,0 +1,44 @@
+"""Every error is JSON of the same shape (RFC 9457), so that a client needs one way to read them.
+
+The request id is in it: what a user copies out of an error message is what the log is searched for.
+"""
+
+import logging
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ExceptionHandler
+
+from shop import request_id
+
+_log = logging.getLogger("shop.problems")
+
+
+def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    content = {"status": status, "detail": detail, "request_id": request_id.current()}
+    return JSONResponse(content, status, headers=headers, media_type="application/problem+json")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    headers = dict(error.headers or {})
+    if "route" not in request.scope:
+        detail = f"There is no {request.url.path}."
+    elif error.status_code == 405:
+        # Starlette tells the methods of one route; a path may have several.
+        same_path = [route for route in request.app.routes if route.path == request.scope["route"].path]
+        headers["Allow"] = ", ".join(sorted({method for route in same_path for method in route.methods}))
+        detail = f"{request.url.path} takes {headers['Allow']}, not {request.method}."
+    else:
+        detail = error.detail
+    return _problem(error.status_code, detail, headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    _log.error("unhandled error on %s", request.url.path, exc_info=error, extra={"request_id": request_id.current()})
+    return _problem(500, "The shop failed to answer; the log has the reason under this request id.")
+
+
+# Async, or Starlette would run them in a thread.
+HANDLERS: dict[int | type[Exception], ExceptionHandler] = {HTTPException: _refused, Exception: _failed}
