@@ -1,0 +1,104 @@
+"""What the operator costs and how fast it is, on the local cluster."""
+
+import re
+import time
+from collections.abc import Iterator
+from statistics import median, quantiles
+
+import pytest
+
+from tests.bench.record import record
+from tests.e2e.cluster import Cluster
+
+COMMAND = "make bench"
+OBJECTS = 40
+QUIET = 600.0
+KINDS = ("deployments", "services", "horizontalpodautoscalers", "poddisruptionbudgets", "ingresses")
+CHILDREN = 6
+
+API = """
+apiVersion: hca-operator.io/v1alpha1
+kind: HighConcurrencyApi
+metadata: {{name: {name}, labels: {{bench: reconcile}}}}
+spec:
+  image: {image}
+  resources: {{requests: {{cpu: 1m, memory: 32Mi}}}}
+  nodeSelector: {{example.com/nowhere: "true"}}
+  traffic: {{routes: [{{host: {name}.localhost}}]}}
+"""
+
+
+@pytest.fixture
+def objects(cluster: Cluster) -> Iterator[list[float]]:
+    """Objects whose pods fit on no node; the value: seconds from each one's creation until its children exist."""
+    seconds = []
+    for number in range(OBJECTS):
+        name = f"bench-{number}"
+        cluster.apply(API.format(name=name, image=cluster.sample_image))
+        start = time.monotonic()
+        while children(cluster, name) < CHILDREN:
+            pass
+        seconds.append(time.monotonic() - start)
+    yield seconds
+    cluster.kubectl("delete", "hcapi", "--selector=bench=reconcile")
+
+
+def children(cluster: Cluster, name: str) -> int:
+    found = cluster.kubectl("get", ",".join(KINDS), f"--selector=hca-operator.io/api={name}", "--output=name")
+    return len(found.split())
+
+
+def metrics(cluster: Cluster) -> str:
+    return cluster.kubectl("get", "--raw", "/api/v1/namespaces/hca-system/services/hca-operator:8080/proxy/metrics")
+
+
+def writes(cluster: Cluster) -> float:
+    """Mutating requests of the operator so far."""
+    found = re.findall(r'hca_api_requests_total\{[^}]*verb="(?:PATCH|DELETE|POST|PUT)"[^}]*\} (\S+)', metrics(cluster))
+    return sum(float(count) for count in found)
+
+
+def resident_mebibytes(cluster: Cluster) -> float:
+    status = cluster.kubectl(
+        "exec", "--namespace=hca-system", "deployment/hca-operator", "--", "python3", "-c",
+        "print(open('/proc/1/status').read())",
+    )  # fmt: skip
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) / 1024
+
+
+def settle(cluster: Cluster) -> None:
+    """Wait until the controllers have said all they have to say about the new objects."""
+    last, since = writes(cluster), time.monotonic()
+    while time.monotonic() - since < 45:
+        time.sleep(1)
+        if (now := writes(cluster)) != last:
+            last, since = now, time.monotonic()
+
+
+@pytest.mark.timeout(1800)
+def test_reconcile(cluster: Cluster, objects: list[float]) -> None:
+    settle(cluster)
+    before = writes(cluster)
+    time.sleep(QUIET)  # the quiet itself is what is measured
+    written = writes(cluster) - before
+    record(
+        "The operator alone",
+        COMMAND,
+        ("figure", "measured", "goal"),
+        [
+            (
+                f"object created -> all {CHILDREN} children exist, {OBJECTS} objects one by one, p50 / p95",
+                f"{median(objects):.2f} s / {quantiles(objects, n=20)[18]:.2f} s",
+                "p95 <= 1 s",
+            ),
+            (
+                f"mutating requests in {QUIET / 60:.0f} minutes with {OBJECTS} objects that do not change",
+                f"{written:.0f}",
+                "0",
+            ),
+            ("resident memory", f"{resident_mebibytes(cluster):.0f} MiB", "<= 100 MiB"),
+        ],
+    )
+    assert written == 0
