@@ -66,7 +66,13 @@ class Operator:
         self._tasks.append(asyncio.create_task(self._resync(), name="resync"))
         server = await serve(self._telemetry, port=settings.port, alive=self._not_alive, ready=self._not_ready)
         try:
-            await kopf.operator(registry=registry, settings=operator_settings(), clusterwide=True)
+            await kopf.operator(
+                registry=registry,
+                settings=operator_settings(),
+                clusterwide=True,
+                # Unused without peering, but kopf would make one of the user's name, which a numeric user lacks.
+                identity="hca-operator",  # type: ignore[arg-type] # a NewType of str that kopf keeps private
+            )
         finally:
             for task in self._tasks:
                 task.cancel()

@@ -66,19 +66,23 @@ def render(text: str) -> list[Manifest]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     options = _parser().parse_args(arguments)
+    if options.command == "run":
+        return _run(options)
+    if options.command == "crd":
+        print(to_yaml(crd()), end="")
+        return 0
+    return _render(options.file)
+
+
+def _render(file: str) -> int:
     try:
-        if options.command == "run":
-            return _run(options)
-        if options.command == "crd":
-            print(to_yaml(crd()), end="")
-        else:
-            source = sys.stdin.read() if options.file == "-" else Path(options.file).read_text(encoding="utf-8")
-            print(to_yaml(*render(source)), end="")
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        print(to_yaml(*render(text)), end="")
     except SpecError as error:
-        print(f"{getattr(options, 'file', '')}: {error}", file=sys.stderr)
+        print(f"{file}: {error}", file=sys.stderr)
         return 1
     except (OSError, yaml.YAMLError) as error:
-        print(f"cannot read {options.file}: {error}", file=sys.stderr)
+        print(f"cannot read {file}: {error}", file=sys.stderr)
         return 1
     return 0
 
