@@ -10,7 +10,7 @@ SHELL := /bin/bash
 help: ## Show this text
 	@echo "Needs bash, make and Python 3.11 or newer, and either Docker or root on Debian."
 	@echo
-	@awk -F ': .*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: ## Start the local cluster with the operator and examples/myapi.yaml; again to bring changes in
 	@$(CLUSTER) up

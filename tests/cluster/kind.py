@@ -121,12 +121,11 @@ def _write_kubeconfig(step: Step) -> None:
 
 
 def _record(step: Step) -> dict[str, Any]:
-    if not step.succeeds("docker", "exec", CONTROL_PLANE, "test", "-e", RECORD, timeout=30):
-        return {}
-    record: dict[str, Any] = json.loads(step.read("docker", "exec", CONTROL_PLANE, "cat", RECORD))
+    text = step.read("docker", "exec", CONTROL_PLANE, "bash", "-c", f"[ ! -e {RECORD} ] || cat {RECORD}")
+    record: dict[str, Any] = json.loads(text or "{}")
     return record
 
 
 def _write_record(step: Step, record: dict[str, Any]) -> None:
-    shell = f"cat > {RECORD}.new && mv {RECORD}.new {RECORD}"
-    step.run("docker", "exec", CONTROL_PLANE, "bash", "-c", f"{shell} <<< '{json.dumps(record)}'")
+    shell = f"echo '{json.dumps(record)}' > {RECORD}.new && mv {RECORD}.new {RECORD}"
+    step.run("docker", "exec", CONTROL_PLANE, "bash", "-c", shell)
