@@ -90,7 +90,7 @@ def test_readme_first_api(cluster: Cluster) -> None:
     try:
         cluster.wait_ready("myapi")
         cluster.until(lambda: served("myapi").status_code == 200, "the ingress serves myapi")
-        assert served("myapi").json()["products"]
+        assert served("myapi").json()["items"]
         table = cluster.kubectl("get", "hcapi", "myapi")
         assert table.splitlines()[0].split() == ["NAME", "READY", "REPLICAS", "WORKERS", "HOST", "AGE"]
         assert table.splitlines()[1].split()[:5] == ["myapi", "True", "2", "2", "myapi.localhost"]

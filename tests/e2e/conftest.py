@@ -1,0 +1,24 @@
+import pytest
+
+from tests.cluster import cache, kind, tools, up, workloads
+from tests.cluster.steps import Step
+from tests.e2e.cluster import Cluster
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """The local cluster with the operator as the working tree has it; brought up where it is not."""
+    up.bring_up(example=False, control_plane=False)
+    log = tmp_path_factory.mktemp("cluster") / "load.log"
+
+    def load_image(name: str) -> None:
+        step = Step("load", log)
+        kind.load(step, [kind.Image(name, step.read("docker", "image", "inspect", "--format", "{{.Id}}", name))])
+
+    return Cluster(
+        kubectl_program=tools.KUBECTL.program(),
+        helm_program=tools.HELM.program(),
+        kubeconfig=cache.KUBECONFIG,
+        sample_image=workloads.SAMPLE_IMAGE.name,
+        load_image=load_image,
+    )
