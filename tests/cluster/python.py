@@ -20,16 +20,23 @@ LOCKS = {
 
 
 def create_environment(step: Step) -> None:
-    """Make .venv hold exactly what the lock says; nothing to do while the lock stays as it is."""
+    """Have .venv with everything that the lock says; nothing to do while the lock stays as it is."""
     stamp = ENVIRONMENT / "made-from"
     wanted = cache.key(LOCK.read_text(), sys.version)
     if stamp.exists() and stamp.read_text() == wanted:
         step.note = "unchanged"
         return
-    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-    step.run(sys.executable, "-m", "venv", ENVIRONMENT)
+    if not _runs(step, sys.version):
+        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+        step.run(sys.executable, "-m", "venv", ENVIRONMENT)
     step.run(PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes", "-r", LOCK)
     stamp.write_text(wanted)
+
+
+def _runs(step: Step, version: str) -> bool:
+    """Tell whether the environment has pip and is of this Python."""
+    check = f"import pip, sys; sys.exit(sys.version != {version!r})"
+    return step.succeeds(PYTHON, "-c", check, timeout=30)
 
 
 def install_wheel(step: Step, requirement: str, target: Path) -> None:

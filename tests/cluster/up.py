@@ -21,6 +21,8 @@ def bring_up(*, example: bool, control_plane: bool) -> None:
         run.start_cluster(control_plane=control_plane)
         run.start_operator(example=example)
         steps.join()
+        if example:
+            say("\n" + workloads.show_example(Step("example", cache.LOGS / "example.log")))
 
 
 def bring_up_control_plane() -> None:

@@ -13,9 +13,11 @@ from tests.cluster.kind import Image
 from tests.cluster.steps import ClusterError, Step
 
 CHANGES = Path(__file__).with_name("addons")
+KUBECTL = (tools.KUBECTL.program(), "--kubeconfig", cache.KUBECONFIG)
 NAMESPACE = "hca-system"
 RELEASE = "hca-operator"
 HTTP_PORT = 8080  # of kind-config.yaml
+PAGE = "/products"  # which the sample app has
 SERVED_WITHIN = 30.0  # after Ready, Envoy gets its routes
 CHART = cache.REPOSITORY / "charts"
 EXAMPLE = cache.REPOSITORY / "examples" / "myapi.yaml"
@@ -75,7 +77,7 @@ SAMPLE_IMAGE = OwnImage(f"hca-sample-app:{VERSION}", _SAMPLE / "Dockerfile", _SA
 
 
 def kubectl(step: Step, *arguments: str | Path) -> str:
-    return step.read(tools.KUBECTL.program(), "--kubeconfig", cache.KUBECONFIG, *arguments)
+    return step.read(*KUBECTL, *arguments)
 
 
 def render(step: Step, go_command: Path, addon: Addon) -> Path:
@@ -118,11 +120,19 @@ def add(step: Step, go_command: Path, addon: Addon) -> None:
 
 def install_operator(step: Step, image: Image) -> None:
     """Install or upgrade the operator; the image's id rolls it where the tag stays the same."""
-    step.run(
-        *(tools.HELM.program(), "upgrade", "--install", RELEASE, CHART, "--kubeconfig", cache.KUBECONFIG),
-        *("--namespace", NAMESPACE, "--create-namespace", "--set-string", f"podAnnotations.image-id={image.identity}"),
-        *("--wait", "--timeout", "3m"),
-    )
+    # A run that was interrupted leaves its release pending, and Helm would wait for somebody to end it.
+    pending = f"owner=helm,name={RELEASE},status in (pending-install,pending-upgrade,pending-rollback)"
+    kubectl(step, "delete", "secret", "--namespace", NAMESPACE, "--selector", pending)
+    try:
+        step.run(
+            *(tools.HELM.program(), "upgrade", "--install", RELEASE, CHART, "--kubeconfig", cache.KUBECONFIG),
+            *("--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "2m"),
+            *("--set-string", f"podAnnotations.image-id={image.identity}"),
+        )
+    except ClusterError as error:
+        label = f"--selector=app.kubernetes.io/instance={RELEASE}"
+        step.succeeds(*KUBECTL, "logs", "--namespace", NAMESPACE, label, "--tail=10", timeout=10)
+        raise step.failure("it does not become ready") from error
 
 
 def apply_example(step: Step, *, restart: bool) -> None:
@@ -139,12 +149,12 @@ def show_example(step: Step) -> str:
     """Return what a client of the example sees, as a client outside the cluster."""
     table = kubectl(step, "get", "hcapi")
     host = kubectl(step, "get", "ingress", NAME, "-o", "jsonpath={.spec.rules[0].host}")
-    url = f"http://{host}:{HTTP_PORT}/"
-    return f"{table}\n\n{url} (or http://127.0.0.1:{HTTP_PORT}/ with `Host: {host}`) answers:\n{_answer(host)}"
+    url = f"http://{host}:{HTTP_PORT}{PAGE}"
+    return f"{table}\n\n{url} (or http://127.0.0.1:{HTTP_PORT}{PAGE} with `Host: {host}`) answers:\n{_answer(host)}"
 
 
 def _answer(host: str) -> str:
-    request = urllib.request.Request(f"http://127.0.0.1:{HTTP_PORT}/", headers={"Host": host})
+    request = urllib.request.Request(f"http://127.0.0.1:{HTTP_PORT}{PAGE}", headers={"Host": host})
     deadline = time.monotonic() + SERVED_WITHIN
     while True:
         try:
