@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from hca_operator import __version__
 from hca_operator.api.crd import crd
-from hca_operator.api.spec import ApiObject, HighConcurrencyApiSpec, describe
+from hca_operator.api.spec import parse_object
 from hca_operator.desired import desired_children
 from hca_operator.errors import SpecError
 from hca_operator.names import API_VERSION, KIND, Manifest
@@ -45,19 +44,9 @@ def render(text: str) -> list[Manifest]:
             continue
         if manifest.get("apiVersion") != API_VERSION:
             raise SpecError(f"apiVersion: must be {API_VERSION}, not {manifest.get('apiVersion')}")
-        metadata = manifest.get("metadata") or {}
-        try:
-            spec = HighConcurrencyApiSpec.model_validate(manifest.get("spec") or {}, extra="forbid")
-        except ValidationError as error:
-            raise SpecError(describe(error)) from None
-        api = ApiObject(
-            name=metadata.get("name", ""),
-            namespace=metadata.get("namespace", "default"),
-            uid=UNSTORED_UID,
-            generation=1,
-            spec=spec,
-        )
-        children += [child.manifest for child in desired_children(api, size(spec)) if child.manifest is not None]
+        metadata = {"name": "", "namespace": "default"} | (manifest.get("metadata") or {}) | {"uid": UNSTORED_UID}
+        api = parse_object({**manifest, "metadata": metadata}, unknown_fields="forbid")
+        children += [child.manifest for child in desired_children(api, size(api.spec)) if child.manifest is not None]
     if not children:
         raise SpecError(f"no object of kind {KIND} found")
     return children
@@ -81,7 +70,7 @@ def _render(file: str) -> int:
     except SpecError as error:
         print(f"{file}: {error}", file=sys.stderr)
         return 1
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         print(f"cannot read {file}: {error}", file=sys.stderr)
         return 1
     return 0

@@ -4,7 +4,7 @@ from typing import Any
 
 from hca_operator import names
 from hca_operator.api.schema import structural_schema
-from hca_operator.api.spec import HighConcurrencyApiSpec
+from hca_operator.api.spec import NAME_RULE, HighConcurrencyApiSpec
 from hca_operator.api.status import HighConcurrencyApiStatus
 
 
@@ -23,12 +23,6 @@ def _ready(member: str) -> str:
 
 def crd() -> names.Manifest:
     """The CustomResourceDefinition as it is installed by the chart and written to crds/."""
-    name_rule = {
-        "rule": f"self.metadata.name.size() <= {names.MAX_NAME_LENGTH} && "
-        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-        "message": f"metadata.name must be at most {names.MAX_NAME_LENGTH} characters: "
-        "lower-case letters, digits and '-', starting with a letter (it names the Service too)",
-    }
     schema = {
         "type": "object",
         "required": ["spec"],
@@ -41,7 +35,7 @@ def crd() -> names.Manifest:
             "spec": {**structural_schema(HighConcurrencyApiSpec), "description": "What the API needs."},
             "status": {**structural_schema(HighConcurrencyApiStatus), "description": "What the operator observes."},
         },
-        "x-kubernetes-validations": [name_rule],
+        "x-kubernetes-validations": [NAME_RULE.as_validation()],
     }
     version = {
         "name": names.VERSION,

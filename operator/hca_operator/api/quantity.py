@@ -4,7 +4,7 @@ Grammar and canonical form: k8s.io/apimachinery/pkg/api/resource/quantity.go.
 """
 
 import re
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_UP, Decimal
 
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
@@ -13,22 +13,26 @@ _SUFFIXES = {
     **{suffix: Decimal(1024) ** power for suffix, power in _BINARY.items()},
 }
 _QUANTITY = re.compile(
-    r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?:(?P<suffix>[numkMGTPE]|[KMGTPE]i)|[eE](?P<exponent>[+-]?\d{1,3}))?",
+    r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?:(?P<suffix>[numkMGTPE]|[KMGTPE]i)|[eE](?P<exponent>[+-]?0*\d{1,3}))?",
     re.ASCII,
 )
+
+_NANO = Decimal("1e-9")
 
 MEBIBYTE = 1024**2
 
 
 def parse_quantity(text: str) -> Decimal:
-    """Value in base units: cores for CPU, bytes for memory. Raises ValueError for anything but a quantity."""
+    """Value in base units: cores for CPU, bytes for memory. Raises ValueError for anything but a quantity.
+
+    What is finer than a billionth is rounded up, as Kubernetes does.
+    """
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a Kubernetes quantity such as 250m or 512Mi")
     number = Decimal(match["number"])
-    if match["exponent"]:
-        return number * Decimal(10) ** int(match["exponent"])
-    return number * _SUFFIXES[match["suffix"] or ""]
+    value = number * (Decimal(10) ** int(match["exponent"]) if match["exponent"] else _SUFFIXES[match["suffix"] or ""])
+    return value.quantize(_NANO, ROUND_UP) if int(value.as_tuple().exponent) < -9 else value
 
 
 def cpu_text(cores: Decimal) -> str:

@@ -93,6 +93,11 @@ class ListMap:
         return {**handler(schema), "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [to_camel(self.key)]}
 
 
+def without_nulls(data: Any) -> Any:  # noqa: ANN401 - whatever was stored
+    """The API server prunes a null field and then fills in the default."""
+    return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
 class SpecModel(BaseModel):
     """Base of every part of the object: camelCase outside, strict types, rules, and defaults that the CRD shows."""
 
@@ -108,8 +113,7 @@ class SpecModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, data: Any) -> Any:  # noqa: ANN401 - whatever was stored
-        """The API server prunes a null and then fills in the default."""
-        return {k: v for k, v in data.items() if v is not None} if isinstance(data, dict) else data
+        return without_nulls(data)
 
     @model_validator(mode="after")
     def _keep_rules(self) -> "SpecModel":

@@ -1,5 +1,6 @@
 """The object as users write it. The CRD is generated from these models (`hca_operator.api.crd`)."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -24,6 +25,15 @@ from hca_operator.api.schema import Rule, SpecModel
 from hca_operator.api.traffic import Service, Traffic
 from hca_operator.api.types import Annotations, DnsSubdomain, Labels, Port
 from hca_operator.errors import SpecError
+from hca_operator.names import MAX_NAME_LENGTH
+
+_NAME = "[a-z]([-a-z0-9]*[a-z0-9])?"
+NAME_RULE = Rule(
+    cel=f"self.metadata.name.size() <= {MAX_NAME_LENGTH} && self.metadata.name.matches('^{_NAME}$')",
+    message=f"metadata.name must be at most {MAX_NAME_LENGTH} characters: "
+    "lower-case letters, digits and '-', starting with a letter (it names the Service too)",
+    check=lambda name: isinstance(name, str) and len(name) <= MAX_NAME_LENGTH and bool(re.fullmatch(_NAME, name)),
+)
 
 
 def _worker_threshold_fits(spec: "HighConcurrencyApiSpec") -> bool:
@@ -117,16 +127,21 @@ class ApiObject(BaseModel):
     spec: HighConcurrencyApiSpec
 
 
-def parse_object(manifest: dict[str, Any]) -> ApiObject:
+def parse_object(manifest: dict[str, Any], *, unknown_fields: Literal["ignore", "forbid"] = "ignore") -> ApiObject:
     """The typed object of a manifest from the API server.
 
     Raises SpecError, naming each field, where the object was stored before a rule existed that it breaks.
     """
     metadata = manifest["metadata"]
     try:
-        spec = HighConcurrencyApiSpec.model_validate(manifest.get("spec", {}))
+        NAME_RULE.enforce(metadata["name"])
+        spec = HighConcurrencyApiSpec.model_validate(
+            manifest.get("spec", {}), extra=unknown_fields, by_alias=True, by_name=False
+        )
     except ValidationError as error:
         raise SpecError(describe(error)) from None
+    except ValueError as error:
+        raise SpecError(str(error)) from None
     return ApiObject(
         name=metadata["name"],
         namespace=metadata["namespace"],

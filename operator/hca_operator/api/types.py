@@ -5,11 +5,11 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from hca_operator.api.duration import DURATION_PATTERN, parse_duration
 from hca_operator.api.quantity import parse_quantity
-from hca_operator.api.schema import IntOrString, Rule
+from hca_operator.api.schema import IntOrString, Rule, without_nulls
 from hca_operator.names import GROUP
 
 
@@ -95,10 +95,12 @@ def _keys_rule() -> Rule:
 Labels = Annotated[
     dict[str, Annotated[str, StringConstraints(pattern=f"^({_LABEL_NAME})?$", max_length=63)]],
     Field(max_length=32),
+    BeforeValidator(without_nulls),
     _keys_rule(),
 ]
 Annotations = Annotated[
     dict[str, Annotated[str, StringConstraints(max_length=4096)]],
     Field(max_length=32),
+    BeforeValidator(without_nulls),
     _keys_rule(),
 ]
