@@ -16,6 +16,9 @@ from hca_operator.api.quantity import cpu_text, memory_text, parse_quantity
         ("1k", "1000"), ("1M", "1000000"), ("1G", "1e9"), ("1T", "1e12"), ("1P", "1e15"), ("1E", "1e18"),
         ("1Ki", "1024"), ("512Mi", "536870912"), ("0.5Gi", "536870912"), ("1Ti", "1099511627776"),
         ("1e3", "1000"), ("1E3", "1000"), ("15e-1", "1.5"), ("1e+2", "100"),
+        ("1e0003", "1000"),
+        ("0.99999999999m", "0.001"),
+        ("1e-999", "1e-9"),
     ],
 )  # fmt: skip
 def test_quantities_are_read_as_kubernetes_reads_them(text: str, value: str) -> None:

@@ -1,0 +1,85 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hca_operator.cli import main
+from tests.unit.operator.objects import manifest
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def shown(tmp_path: Path, *objects: object) -> str:
+    path = tmp_path / "objects.yaml"
+    path.write_text(yaml.safe_dump_all(objects))
+    return str(path)
+
+
+@pytest.mark.parametrize("example", sorted((REPOSITORY / "examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_example_is_valid_without_unknown_fields(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "-f", str(example)]) == 0
+    assert {"Deployment", "Service"} <= {child["kind"] for child in yaml.safe_load_all(capsys.readouterr().out)}
+
+
+def test_every_object_of_a_file_is_rendered_and_others_are_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = manifest()
+    second["metadata"]["name"] = "cart"
+    path = shown(tmp_path, {"apiVersion": "v1", "kind": "Namespace"}, None, manifest(), second)
+    assert main(["render", "-f", path]) == 0
+    children = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert [child["metadata"]["name"] for child in children if child["kind"] == "Deployment"] == ["shop", "cart"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"replica": 3}, "spec.replica: "),
+        ({"autoscaling": {"min_replicas": 3}}, "spec.autoscaling.min_replicas: "),
+        ({"traffic": {"routes": [{"host": "a.example.com", "pathtype": "Exact"}]}}, "spec.traffic.routes.0.pathtype: "),
+        ({"port": 0}, "spec.port: "),
+        ({"workers": {"count": 64}}, "spec.resources.limits.memory: 512Mi is too small for 64 workers"),
+    ],
+)
+def test_what_the_api_server_would_refuse_is_refused_with_the_field(
+    fields: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["render", "-f", shown(tmp_path, manifest(**fields))]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", "a" * 53, "1shop", "Shop", "shop-", "shop.v2", 7, None])
+def test_a_name_that_no_service_can_have_is_refused(
+    name: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = manifest()
+    named["metadata"]["name"] = name
+    assert main(["render", "-f", shown(tmp_path, named)]) == 1
+    assert "metadata.name must be at most 52 characters: lower-case letters" in capsys.readouterr().err
+
+
+def test_another_version_of_the_api_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = shown(tmp_path, manifest() | {"apiVersion": "hca-operator.io/v9"})
+    assert main(["render", "-f", path]) == 1
+    assert "apiVersion: must be hca-operator.io/v1alpha1, not hca-operator.io/v9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "kind: Namespace", "- kind: HighConcurrencyApi"])
+def test_a_file_without_an_object_says_so(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text(text)
+    assert main(["render", "-f", str(path)]) == 1
+    assert "no object of kind HighConcurrencyApi found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, b"a: [", b"\xff\xfe\x00"], ids=["absent", "no YAML", "no text"])
+def test_a_file_that_cannot_be_read_is_one_sentence(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "objects.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["render", "-f", str(path)]) == 1
+    assert f"cannot read {path}" in capsys.readouterr().err
