@@ -80,7 +80,7 @@ class Cluster:
         deadline = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-            time.sleep(0.3)
+            time.sleep(1)  # kubectl takes a tenth of a CPU second, which the load and the pods need too
 
     def tag_image(self, image: str, tag: str) -> str:
         """The same image under another tag, on every node: a new version to roll out."""

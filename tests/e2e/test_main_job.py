@@ -115,9 +115,9 @@ def test_nothing_is_lost(cluster: Cluster, name: str, capsys: pytest.CaptureFixt
     with load.running():
 
         def event(title: str, act: Callable[[], None]) -> None:
-            """Do something with enough requests around it to see what it costs."""
+            """Do something with enough requests around it to see what it costs; a few were under way before."""
             start = time.monotonic()
-            settle(load, AROUND_AN_EVENT // 2)
+            settle(load, AROUND_AN_EVENT // 2 + RATE)
             act()
             settle(load, AROUND_AN_EVENT // 2)
             spans[title] = (start, time.monotonic())

@@ -1,0 +1,40 @@
+"""The documents say what is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hca_operator.api.status import ConditionType, Reason
+
+ROOT = Path(__file__).parents[3]
+DOCUMENTS = [
+    path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md"))
+]
+
+
+def test_readme_shows_the_example() -> None:
+    shown = re.findall(r"<!-- (\S+) -->\n```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert shown
+    for path, text in shown:
+        assert text == (ROOT / path).read_text(), f"README.md shows another {path} than there is"
+
+
+def test_every_condition_and_reason_is_documented() -> None:
+    rows = re.findall(r"^\| (\w+) \|", (ROOT / "docs" / "conditions.md").read_text(), re.MULTILINE)
+    assert set(map(str, [*ConditionType, *Reason])) == set(rows) - {"condition", "reason"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_links_lead_somewhere(document: Path) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / document).read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        if "://" not in target:
+            assert (ROOT / document.parent / target).exists(), f"{document} links to {target}, which is not there"
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    named = set(re.findall(r"(?:`|\$ |\()make ([a-z]+)", (ROOT / "README.md").read_text()))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named
+    assert named <= targets
