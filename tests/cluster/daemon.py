@@ -24,13 +24,19 @@ def answers(step: Step) -> bool:
 
 
 def running(pid_file: Path, program: str) -> int | None:
-    """Return the process that a pid file names, unless the number now belongs to another program or none."""
+    """Return the process that a pid file names, unless it ended or the number now belongs to another program."""
     try:
         pid = int(pid_file.read_text())
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        status = Path(f"/proc/{pid}/status").read_text()
     except (OSError, ValueError):
         return None
-    return pid if name == program else None
+    return pid if is_running(status, program) else None
+
+
+def is_running(status: str, program: str) -> bool:
+    """Tell whether a /proc/*/status text is of a program that runs; a zombie has ended and waits for its parent."""
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    return fields["Name"] == program and not fields["State"].startswith("Z")
 
 
 def ensure(step: Step) -> None:
@@ -38,6 +44,8 @@ def ensure(step: Step) -> None:
     if answers(step):
         step.note = "running"
         return
+    if elsewhere := os.environ.get("DOCKER_HOST"):
+        raise ClusterError(f"Docker does not answer at {elsewhere}: start it there, or unset DOCKER_HOST")
     if os.geteuid() != 0:
         raise ClusterError("Docker does not answer and only root can start it: start Docker, then try again")
     if not (dockerd := shutil.which("dockerd", path=f"{os.environ['PATH']}:/usr/sbin")):

@@ -157,6 +157,11 @@ def test_a_recycled_process_number_is_not_taken_for_the_daemon(tmp_path: Path) -
     assert daemon.running(pid_file, Path("/proc/1/comm").read_text().strip()) == 1
 
 
+def test_a_daemon_that_ended_but_was_not_waited_for_does_not_run() -> None:
+    assert daemon.is_running("Name:\tdockerd\nState:\tS (sleeping)\n", "dockerd")
+    assert not daemon.is_running("Name:\tdockerd\nState:\tZ (zombie)\n", "dockerd")
+
+
 def test_a_long_command_is_one_short_line() -> None:
     assert command_line(["bash", "-c", "first\nsecond"]) == "bash -c first"
     assert len(command_line(["x" * 300])) == 100
