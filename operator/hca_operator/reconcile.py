@@ -115,7 +115,7 @@ class Reconciler:
                 await self._bring_about(key, api, children, done)
         else:
             deployment = await self._cluster.get("Deployment", key.namespace, key.name)
-            if deployment is not None and is_ours(deployment, manifest["metadata"]["uid"]):
+            if deployment is not None:
                 done.live["Deployment", key.name] = deployment
         return await self._report(key, manifest, api, sizing, done)
 
@@ -175,16 +175,16 @@ class Reconciler:
         slot = ("Deployment", api.name)
         live = done.live.get(slot)
         if not autoscaling_wanted(api):
-            desired = {**desired, "spec": {**desired["spec"], "replicas": api.spec.replicas}}
-            await self._apply(key, slot, desired, done)
+            await self._apply(key, slot, _with_replicas(desired, api.spec.replicas), done)
             return
         least = api.spec.autoscaling.min_replicas
-        if live is not None and (owns_replicas(live, FIELD_MANAGER) or replicas_of(live) == 0):
+        if live is None:
+            # Made with a count and then handed over like any other: whatever fails in between, the count is right.
+            await self._apply(key, slot, _with_replicas(desired, least), done)
+            live = done.live[slot]
+        if owns_replicas(live, FIELD_MANAGER) or replicas_of(live) == 0:
             done.live[slot] = await self._set_replicas(desired, replicas_of(live) or least, done)
         await self._apply(key, slot, desired, done)
-        if live is None:
-            done.live[slot] = await self._set_replicas(desired, least, done)
-            self._remember(key, slot, desired, done.live[slot])
 
     async def _set_replicas(self, deployment: Manifest, count: int, done: Pass) -> Manifest:
         metadata = {name: deployment["metadata"][name] for name in ("name", "namespace")}
@@ -211,7 +211,9 @@ class Reconciler:
     async def _report(
         self, key: Key, manifest: Manifest, api: ApiObject | None, sizing: Sizing | None, done: Pass
     ) -> Outcome:
-        deployment = done.live.get(("Deployment", key.name))
+        uid = manifest["metadata"]["uid"]
+        live = {slot: child for slot, child in done.live.items() if is_ours(child, uid)}
+        deployment = live.get(("Deployment", key.name))
         settled = rolled_out(deployment) and available_replicas(deployment) > 0
         pod_problem = None
         if api is not None and deployment is not None and not settled:
@@ -222,7 +224,7 @@ class Reconciler:
             api=api,
             sizing=sizing,
             deployment=deployment,
-            autoscaler=done.live.get(("HorizontalPodAutoscaler", key.name)),
+            autoscaler=live.get(("HorizontalPodAutoscaler", key.name)),
             blocked=done.blocked,
             pod_problem=pod_problem,
         )
@@ -277,6 +279,10 @@ def _problem_of(error: HcaError) -> Problem:
     if isinstance(error, Forbidden):
         return Problem(Reason.FORBIDDEN, f"the operator may not do this: {error}")
     return Problem(Reason.REJECTED, f"the API server refused a child object: {error}")
+
+
+def _with_replicas(deployment: Manifest, count: int) -> Manifest:
+    return {**deployment, "spec": {**deployment["spec"], "replicas": count}}
 
 
 def _digest(manifest: Manifest) -> str:

@@ -76,15 +76,24 @@ def is_ready(status: Manifest) -> bool:
 
 def _condition(seen: Observation, kind: ConditionType, verdict: Verdict, now: datetime) -> Manifest:
     before = condition({"status": seen.previous}, kind)
-    changed_at = before.get("lastTransitionTime") if before.get("status") == verdict.status else None
+    changed_at = before.get("lastTransitionTime", "") if before.get("status") == verdict.status else ""
     return {
         "type": str(kind),
         "status": verdict.status,
         "observedGeneration": seen.generation,
-        "lastTransitionTime": changed_at or now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lastTransitionTime": changed_at if _is_time(changed_at) else now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "reason": str(verdict.reason),
         "message": verdict.message[:MAX_MESSAGE],
     }
+
+
+def _is_time(text: str) -> bool:
+    """Whether a stored time can be read: others may write the status too, and the API server takes more forms."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _paused(seen: Observation) -> bool:
