@@ -1,0 +1,157 @@
+"""An API server in memory, as far as a reconcile can tell: server-side apply with owners, uids, and failures on demand.
+
+It knows two traps of the real one: an applied field that its only owner lets go of disappears, and a Deployment whose
+`replicas` disappear gets 1.
+"""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from hca_operator.names import FIELD_MANAGER, Manifest
+
+Slot = tuple[str, str, str]
+Path = tuple[str, ...]
+
+
+@dataclass
+class FakeCluster:
+    """Objects by kind, namespace and name."""
+
+    objects: dict[Slot, Manifest] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    changes: list[Manifest] = field(default_factory=list)
+    """Every object as it was after each change."""
+    fail_at: int | None = None
+    """The call, counted from 0, that fails."""
+    error: Exception | None = None
+    lose_answer: bool = False
+    """Whether the failing call is carried out all the same."""
+    _owners: dict[Slot, dict[str, dict[Path, Any]]] = field(default_factory=dict)
+    _version: int = 100
+
+    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        self._call(f"get {kind} {name}")
+        return copy.deepcopy(self.objects.get((kind, namespace, name)))
+
+    async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "") -> Manifest:
+        slot = slot_of(manifest)
+        what = f"apply {slot[0]} {slot[2]}" + (f"/{subresource}" if subresource else "")
+        self._call(what if manager == FIELD_MANAGER else f"{what} as {manager}", lambda: self._apply(manifest, manager))
+        return copy.deepcopy(self.objects[slot])
+
+    async def delete(self, manifest: Manifest) -> None:
+        slot, uid = slot_of(manifest), manifest["metadata"]["uid"]
+        self._call(f"delete {slot[0]} {slot[2]} {uid}", lambda: self.remove(slot, uid))
+
+    @property
+    def writes(self) -> list[str]:
+        """The calls that may change something."""
+        return [call for call in self.calls if not call.startswith(("get", "list"))]
+
+    def put(self, manifest: Manifest) -> None:
+        """Store an object as somebody else does."""
+        stored = copy.deepcopy(manifest)
+        self._bump(stored)
+        self.objects[slot_of(manifest)] = stored
+
+    def edit(self, slot: Slot, *path: str, value: Any) -> None:
+        """Change a field by hand, as kubectl edit does; None removes it."""
+        node = self.objects[slot]
+        for step in path[:-1]:
+            node = node.setdefault(step, {})
+        if value is None:
+            node.pop(path[-1], None)
+        else:
+            node[path[-1]] = value
+        self._bump(self.objects[slot])
+
+    def remove(self, slot: Slot, uid: str) -> None:
+        """Delete an object if it is still the one with that uid."""
+        if slot in self.objects and self.objects[slot]["metadata"]["uid"] == uid:
+            del self.objects[slot]
+            self._owners.pop(slot, None)
+
+    def state(self) -> dict[Slot, Manifest]:
+        """Every object without what differs from one run to the next."""
+        state = copy.deepcopy(self.objects)
+        for stored in state.values():
+            for name in ("uid", "resourceVersion", "generation"):
+                stored["metadata"].pop(name, None)
+        return state
+
+    async def list(self, kind: str, namespace: str, **_selectors: str) -> list[Manifest]:
+        self._call(f"list {kind}")
+        return [copy.deepcopy(found) for (of, ns, _), found in self.objects.items() if (of, ns) == (kind, namespace)]
+
+    def _call(self, what: str, carry_out: Any = lambda: None) -> None:
+        self.calls.append(what)
+        if len(self.calls) - 1 != self.fail_at:
+            carry_out()
+            return
+        if self.lose_answer:
+            carry_out()
+        assert self.error is not None
+        raise self.error
+
+    def _apply(self, manifest: Manifest, manager: str) -> None:
+        slot = slot_of(manifest)
+        before = self.objects.get(slot)
+        live: Manifest = copy.deepcopy(before) if before else {"metadata": {}}
+        owners = self._owners.setdefault(slot, {})
+        wanted, owned = dict(_leaves(manifest)), owners.get(manager, {})
+        kept = {path for other, paths in owners.items() if other != manager for path in paths}
+        for path in owned.keys() - wanted.keys() - kept:
+            _remove(live, path)
+        for path, value in wanted.items():
+            _set(live, path, value)
+        for other, paths in owners.items():
+            if other != manager:
+                owners[other] = {path: value for path, value in paths.items() if wanted.get(path, value) == value}
+        owners[manager] = wanted
+        live["metadata"]["managedFields"] = [
+            {
+                "manager": name,
+                "operation": "Apply",
+                "fieldsV1": {"f:spec": {"f:replicas": {}}} if ("spec", "replicas") in paths else {},
+            }
+            for name, paths in owners.items()
+        ]
+        if slot[0] == "Deployment":
+            live["spec"].setdefault("replicas", 1)
+        if live != before:
+            self._bump(live)
+            self.objects[slot] = live
+
+    def _bump(self, live: Manifest) -> None:
+        self._version += 1
+        live["metadata"]["resourceVersion"] = str(self._version)
+        live["metadata"].setdefault("generation", 1)
+        live["metadata"].setdefault("uid", f"uid-{self._version}")
+        self.changes.append(copy.deepcopy(live))
+
+
+def slot_of(manifest: Manifest) -> Slot:
+    return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+
+
+def _leaves(node: Manifest, above: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Fields as server-side apply owns them; lists are taken as one field."""
+    for name, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, (*above, name))
+        else:
+            yield (*above, name), copy.deepcopy(value)
+
+
+def _set(node: Manifest, path: Path, value: Any) -> None:
+    for step in path[:-1]:
+        node = node.setdefault(step, {})
+    node[path[-1]] = value
+
+
+def _remove(node: Manifest, path: Path) -> None:
+    for step in path[:-1]:
+        node = node.get(step, {})
+    node.pop(path[-1], None)

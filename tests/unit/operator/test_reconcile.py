@@ -1,0 +1,386 @@
+"""The reconcile loop against an API server in memory that fails on demand."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
+from hca_operator.names import KIND, Manifest
+from hca_operator.observed import condition
+from hca_operator.reconcile import Key, Outcome, Reconciler
+from tests.unit.operator.fake_cluster import FakeCluster, Slot
+from tests.unit.operator.objects import NAME, NAMESPACE, manifest
+
+KEY = Key(NAMESPACE, NAME)
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+API: Slot = (KIND, NAMESPACE, NAME)
+DEPLOYMENT: Slot = ("Deployment", NAMESPACE, NAME)
+AUTOSCALER: Slot = ("HorizontalPodAutoscaler", NAMESPACE, NAME)
+INGRESS: Slot = ("Ingress", NAMESPACE, NAME)
+SERVICE: Slot = ("Service", NAMESPACE, NAME)
+ROUTES: dict[str, Any] = {"traffic": {"routes": [{"host": "shop.example.com"}]}}
+DISABLED: dict[str, Any] = {"autoscaling": {"mode": "Disabled"}, "replicas": 3}
+
+
+def cluster_with(**fields: Any) -> FakeCluster:
+    cluster = FakeCluster()
+    cluster.put(manifest(**fields))
+    return cluster
+
+
+def change(cluster: FakeCluster, **fields: Any) -> None:
+    """Another spec for the object, as a user applies it."""
+    generation = cluster.objects[API]["metadata"]["generation"] + 1
+    status = cluster.objects[API].get("status", {})
+    cluster.put({**manifest(generation=generation, **fields), "status": status})
+
+
+def reconciler(cluster: FakeCluster) -> Reconciler:
+    return Reconciler(cluster, now=lambda: NOW)
+
+
+async def settle(cluster: FakeCluster, looking: Reconciler | None = None) -> Outcome:
+    """Reconcile until a pass writes nothing, as the queue does when it sees the events of each write."""
+    looking = looking or reconciler(cluster)
+    for _ in range(10):
+        before = len(cluster.writes)
+        outcome = await looking.reconcile(KEY)
+        if len(cluster.writes) == before:
+            return outcome
+    raise AssertionError(f"never comes to rest: {cluster.writes[-5:]}")
+
+
+def ready(cluster: FakeCluster) -> Manifest:
+    return condition(cluster.objects[API], "Ready")
+
+
+async def test_children_are_created_in_order_and_the_workload_before_what_leads_to_it() -> None:
+    cluster = cluster_with(**ROUTES)
+    await reconciler(cluster).reconcile(KEY)
+    created = list(dict.fromkeys(call.split(" as ")[0] for call in cluster.writes))
+    assert created == [
+        "apply Deployment shop",
+        "apply Service shop",
+        "apply Service shop-stable",
+        "apply PodDisruptionBudget shop",
+        "apply HorizontalPodAutoscaler shop",
+        "apply Ingress shop",
+        "apply HighConcurrencyApi shop/status",
+    ]
+
+
+@pytest.mark.parametrize("fields", [{}, ROUTES, DISABLED, {"reconciliation": "Paused"}, {"port": 0}], ids=str)
+async def test_a_second_pass_writes_nothing(fields: dict[str, Any]) -> None:
+    cluster = cluster_with(**fields)
+    looking = reconciler(cluster)
+    first = await looking.reconcile(KEY)
+    assert first.writes
+    done = len(cluster.writes)
+    assert (await looking.reconcile(KEY)).writes == ()
+    assert cluster.writes[done:] == [], "memory of the first pass makes applying again needless"
+
+
+async def test_a_restarted_operator_changes_nothing() -> None:
+    cluster = cluster_with(**ROUTES)
+    await settle(cluster)
+    before = {slot: stored["metadata"]["resourceVersion"] for slot, stored in cluster.objects.items()}
+    assert (await reconciler(cluster).reconcile(KEY)).writes == ()
+    assert {slot: stored["metadata"]["resourceVersion"] for slot, stored in cluster.objects.items()} == before
+
+
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "image": ({}, {"image": "registry.example.com/shop:2"}),
+    "routes go": (ROUTES, {}),
+    "routes come": ({}, ROUTES),
+    "hand-over": (DISABLED, {}),
+    "hand-back": ({}, DISABLED),
+    "invalid": ({}, {"port": 0}),
+    "valid again": ({"port": 0}, ROUTES),
+    "paused": ({}, {"reconciliation": "Paused", "image": "registry.example.com/shop:2"}),
+}
+
+
+def _children(cluster: FakeCluster) -> dict[Slot, Manifest]:
+    """The children without who owns which field, and without a count that is the autoscaler's."""
+    children = {slot: stored for slot, stored in cluster.state().items() if slot != API}
+    for stored in children.values():
+        del stored["metadata"]["managedFields"]
+    if AUTOSCALER in children:
+        del children[DEPLOYMENT]["spec"]["replicas"]
+    return children
+
+
+@pytest.mark.parametrize("change_of", ["image", "routes go", "routes come", "hand-over", "hand-back", "valid again"])
+async def test_a_change_ends_where_a_fresh_start_ends(change_of: str) -> None:
+    before, after = CHANGES[change_of]
+    cluster = cluster_with(**before)
+    looking = reconciler(cluster)
+    await settle(cluster, looking)
+    change(cluster, **after)
+    await settle(cluster, looking)
+    fresh = cluster_with(**after)
+    await settle(fresh)
+    assert _children(cluster) == _children(fresh)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with one call, and whether the operator is restarted then."""
+
+    error: HcaError
+    lose_answer: bool = False
+    restart: bool = False
+
+
+FAULTS = {
+    "lost before it was carried out": Fault(Transient("connection reset")),
+    "lost after it was carried out": Fault(Transient("time-out"), lose_answer=True),
+    "restarted before it was carried out": Fault(Transient("killed"), restart=True),
+    "restarted after it was carried out": Fault(Transient("killed"), lose_answer=True, restart=True),
+    "refused": Fault(Rejected("exceeded quota")),
+    "forbidden": Fault(Forbidden('cannot patch resource "deployments"')),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize(("before", "after"), [({}, {}), *CHANGES.values()], ids=["created", *CHANGES])
+async def test_a_failure_of_any_call_is_recovered_from(
+    before: dict[str, Any], after: dict[str, Any], fault: Fault
+) -> None:
+    undisturbed, calls = await _changed(before, after, None, fault)
+    for failing in range(calls):
+        disturbed, _ = await _changed(before, after, failing, fault)
+        assert disturbed == undisturbed, f"after the failure of call {failing}"
+
+
+async def _changed(
+    before: dict[str, Any], after: dict[str, Any], failing: int | None, fault: Fault
+) -> tuple[dict[Slot, Manifest], int]:
+    """State and number of calls after a change during which one call fails."""
+    cluster = cluster_with(**before)
+    looking = reconciler(cluster)
+    if before != after:
+        await settle(cluster, looking)
+        change(cluster, **after)
+    cluster.calls.clear()
+    cluster.fail_at, cluster.error, cluster.lose_answer = failing, fault.error, fault.lose_answer
+    with suppress(HcaError):
+        await looking.reconcile(KEY)
+    calls = len(cluster.calls)
+    cluster.fail_at = None
+    await settle(cluster, reconciler(cluster) if fault.restart else looking)
+    return cluster.state(), calls
+
+
+async def test_replicas_never_dip_in_a_hand_over_whatever_fails() -> None:
+    for failing in range(30):
+        cluster = cluster_with(**DISABLED)
+        looking = reconciler(cluster)
+        await settle(cluster, looking)
+        change(cluster)
+        cluster.calls.clear()
+        cluster.changes.clear()
+        cluster.fail_at, cluster.error = failing, Transient("connection reset")
+        with suppress(Transient):
+            await looking.reconcile(KEY)
+        cluster.fail_at = None
+        await settle(cluster)
+        seen = [seen["spec"]["replicas"] for seen in cluster.changes if seen["kind"] == "Deployment"]
+        assert set(seen) == {3}, f"after the failure of call {failing}: {seen}"
+
+
+async def test_a_new_deployment_starts_with_the_autoscalers_minimum_and_leaves_the_count_to_it() -> None:
+    cluster = cluster_with(autoscaling={"minReplicas": 4})
+    await settle(cluster)
+    assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 4
+    cluster.edit(DEPLOYMENT, "spec", "replicas", value=7)
+    await settle(cluster)
+    assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 7
+
+
+async def test_a_deployment_scaled_to_0_comes_back_to_the_autoscalers_minimum() -> None:
+    cluster = cluster_with(autoscaling={"minReplicas": 4})
+    await settle(cluster)
+    cluster.edit(DEPLOYMENT, "spec", "replicas", value=0)
+    await settle(cluster)
+    assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 4
+
+
+async def test_without_autoscaling_the_object_decides_the_count() -> None:
+    cluster = cluster_with(**DISABLED)
+    await settle(cluster)
+    assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 3
+    assert AUTOSCALER not in cluster.objects
+    cluster.edit(DEPLOYMENT, "spec", "replicas", value=9)
+    await settle(cluster)
+    assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 3
+
+
+async def test_the_autoscaler_goes_before_the_count_is_handed_back() -> None:
+    cluster = cluster_with()
+    await settle(cluster)
+    change(cluster, **DISABLED)
+    cluster.calls.clear()
+    await reconciler(cluster).reconcile(KEY)
+    assert cluster.writes[0].startswith("delete HorizontalPodAutoscaler shop ")
+    assert cluster.writes[1] == "apply Deployment shop"
+
+
+async def test_what_is_no_longer_wanted_is_deleted_by_its_uid() -> None:
+    cluster = cluster_with(**ROUTES)
+    await settle(cluster)
+    uid = cluster.objects[INGRESS]["metadata"]["uid"]
+    change(cluster)
+    cluster.calls.clear()
+    await settle(cluster)
+    assert f"delete Ingress shop {uid}" in cluster.writes
+    assert INGRESS not in cluster.objects
+
+
+def _foreign(slot: Slot, **metadata: Any) -> Manifest:
+    kind, namespace, name = slot
+    return {"kind": kind, "metadata": {"name": name, "namespace": namespace, **metadata}, "spec": {"replicas": 5}}
+
+
+@pytest.mark.parametrize("slot", [DEPLOYMENT, SERVICE, AUTOSCALER, INGRESS], ids=lambda slot: slot[0])
+async def test_an_object_of_somebody_else_is_left_alone_and_named(slot: Slot) -> None:
+    cluster = cluster_with(**ROUTES)
+    cluster.put(_foreign(slot))
+    before = cluster.objects[slot]
+    await settle(cluster)
+    assert cluster.objects[slot] == before
+    assert ready(cluster)["reason"] == "ResourceConflict"
+    assert f"{slot[0]} shop exists and is not this object's: rename or delete it" in ready(cluster)["message"]
+    cluster.remove(slot, before["metadata"]["uid"])
+    await settle(cluster)
+    assert ready(cluster)["reason"] != "ResourceConflict"
+    assert cluster.objects[slot]["metadata"]["ownerReferences"]
+
+
+async def test_the_deployment_of_somebody_else_says_nothing_about_this_object() -> None:
+    cluster = cluster_with()
+    foreign = _foreign(DEPLOYMENT)
+    foreign["status"] = {"availableReplicas": 5, "replicas": 5, "readyReplicas": 5}
+    cluster.put(foreign)
+    await settle(cluster)
+    assert condition(cluster.objects[API], "Available")["status"] == "False"
+    assert "replicas" not in cluster.objects[API]["status"]
+
+
+async def test_without_its_own_deployment_nothing_else_is_made() -> None:
+    cluster = cluster_with(**ROUTES)
+    cluster.put(_foreign(DEPLOYMENT))
+    await settle(cluster)
+    assert cluster.objects.keys() == {API, DEPLOYMENT}
+
+
+async def test_a_service_in_the_way_does_not_hold_up_the_rest() -> None:
+    cluster = cluster_with(**ROUTES)
+    cluster.put(_foreign(SERVICE))
+    await settle(cluster)
+    assert {DEPLOYMENT, AUTOSCALER, INGRESS} <= cluster.objects.keys()
+
+
+async def test_an_object_of_somebody_else_where_none_is_wanted_is_no_conflict() -> None:
+    cluster = cluster_with()
+    cluster.put(_foreign(INGRESS))
+    await settle(cluster)
+    assert INGRESS in cluster.objects
+    assert ready(cluster)["reason"] != "ResourceConflict"
+
+
+def _owned_by(name: str, uid: str) -> list[Manifest]:
+    reference = {"kind": KIND, "apiVersion": "hca-operator.io/v1alpha1", "name": name, "uid": uid, "controller": True}
+    return [reference]
+
+
+async def test_the_child_of_a_deleted_object_of_the_same_name_is_waited_for() -> None:
+    cluster = cluster_with()
+    cluster.put(_foreign(SERVICE, ownerReferences=_owned_by(NAME, "the-one-before")))
+    with pytest.raises(Transient, match="of the deleted object of this name"):
+        await reconciler(cluster).reconcile(KEY)
+
+
+async def test_the_child_of_another_object_is_a_conflict() -> None:
+    cluster = cluster_with()
+    cluster.put(_foreign(SERVICE, ownerReferences=_owned_by("cart", "another")))
+    await settle(cluster)
+    assert ready(cluster)["reason"] == "ResourceConflict"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("spec", "strategy"), {"type": "Recreate"}),
+        (("spec", "template", "spec", "containers"), [{"name": "api", "image": "other"}]),
+        (("metadata", "labels", "app.kubernetes.io/managed-by"), "somebody"),
+        (("metadata", "labels"), None),
+        (("metadata", "ownerReferences"), None),
+    ],
+    ids=str,
+)
+async def test_drift_is_repaired_and_what_others_added_stays(path: tuple[str, ...], value: Any) -> None:
+    cluster = cluster_with()
+    looking = reconciler(cluster)
+    await settle(cluster, looking)
+    before = cluster.state()[DEPLOYMENT]
+    cluster.edit(DEPLOYMENT, *path, value=value)
+    cluster.edit(DEPLOYMENT, "metadata", "annotations", "example.com/theirs", value="kept")
+    await settle(cluster, looking)
+    before["metadata"]["annotations"] = {"example.com/theirs": "kept"}
+    assert cluster.state()[DEPLOYMENT] == before
+
+
+async def test_a_paused_object_writes_no_child_but_its_status() -> None:
+    cluster = cluster_with(reconciliation="Paused")
+    await settle(cluster)
+    assert cluster.objects.keys() == {API}
+    assert ready(cluster)["reason"] == "Paused"
+
+
+async def test_an_invalid_object_keeps_its_children_and_says_what_is_wrong() -> None:
+    cluster = cluster_with(**ROUTES)
+    await settle(cluster)
+    children = {slot: stored for slot, stored in cluster.state().items() if slot != API}
+    change(cluster, port=0)
+    await settle(cluster)
+    assert {slot: stored for slot, stored in cluster.state().items() if slot != API} == children
+    assert ready(cluster)["reason"] == "InvalidSpec"
+    assert "spec.port: " in ready(cluster)["message"]
+    assert condition(cluster.objects[API], "Stalled")["status"] == "True"
+
+
+@pytest.mark.parametrize("gone", [lambda c: c.remove(API, c.objects[API]["metadata"]["uid"]),
+                                  lambda c: c.edit(API, "metadata", "deletionTimestamp", value="2026-01-01T00:00:00Z")],
+                         ids=["gone", "going"])  # fmt: skip
+async def test_an_object_that_is_gone_or_going_is_left_to_the_garbage_collector(
+    gone: Callable[[FakeCluster], None],
+) -> None:
+    cluster = cluster_with()
+    looking = reconciler(cluster)
+    await settle(cluster, looking)
+    gone(cluster)
+    cluster.calls.clear()
+    assert await looking.reconcile(KEY) == Outcome()
+    assert cluster.writes == []
+
+
+async def test_pods_that_are_not_ready_are_looked_at_ever_more_slowly() -> None:
+    cluster = cluster_with()
+    waits = []
+    for minutes in (0, 1, 2, 60):
+        looking = Reconciler(cluster, now=lambda m=minutes: NOW.replace(hour=3 + (4 + m) // 60, minute=(4 + m) % 60))  # type: ignore[misc]
+        waits.append((await looking.reconcile(KEY)).look_again)
+    assert waits == [1.0, 6.0, 12.0, 30.0]
+
+
+async def test_a_status_of_others_that_is_no_time_is_no_crash() -> None:
+    cluster = cluster_with()
+    await settle(cluster)
+    for entry in cluster.objects[API]["status"]["conditions"]:
+        entry["lastTransitionTime"] = "2026-01-02t03:04:05z"
+    assert (await settle(cluster)).look_again is not None
