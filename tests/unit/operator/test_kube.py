@@ -1,0 +1,85 @@
+import json
+from itertools import islice
+
+import pytest
+
+from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
+from hca_operator.kube import failure
+from hca_operator.names import API_LABEL, API_VERSION, KIND, Manifest
+from hca_operator.triggers import ForeverWithJitter, operator_settings, owner_of
+
+NO_RIGHT = 'services "shop" is forbidden: User "system:serviceaccount:a:b" cannot patch resource "services"'
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (400, "bad request", Rejected),
+        (422, "Deployment is invalid", Rejected),
+        (403, NO_RIGHT, Forbidden),
+        (403, 'pods "x" is forbidden: exceeded quota: small', Rejected),
+        (403, "unable to create new content in namespace a because it is being terminated", Rejected),
+        (401, "Unauthorized", Transient),
+        (404, "namespaces not found", Transient),
+        (409, "the object has been modified", Transient),
+        (429, "too many requests", Transient),
+        (500, "etcd leader changed", Transient),
+        (503, "shutting down", Transient),
+        (504, "time-out", Transient),
+    ],
+)
+def test_an_answer_is_retried_or_told_by_what_it_means(status: int, message: str, kind: type[HcaError]) -> None:
+    error = failure("PATCH Service a/shop", status, None, json.dumps({"message": message}).encode())
+    assert type(error) is kind
+    assert str(error) == f"PATCH Service a/shop: {message}"
+
+
+@pytest.mark.parametrize("payload", [b"", b"<html>", b"[]", b"{}", b"\xff", b"null"])
+def test_an_answer_that_is_no_status_is_still_an_error_with_words(payload: bytes) -> None:
+    error = failure("GET Service a/shop", 502, None, payload)
+    assert isinstance(error, Transient)
+    assert str(error).removeprefix("GET Service a/shop: ")
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), (None, None), ("", None), ("soon", None), ("-1", None)])
+def test_the_servers_wish_for_a_wait_is_read(header: str | None, seconds: float | None) -> None:
+    error = failure("PATCH", 429, header, b"{}")
+    assert isinstance(error, Transient)
+    assert error.retry_after == seconds
+
+
+def _child(**metadata: object) -> Manifest:
+    return {"metadata": {"name": "x", **metadata}}
+
+
+def _controlled_by(kind: str, api_version: str, *, controller: bool = True) -> list[dict[str, object]]:
+    return [{"kind": kind, "apiVersion": api_version, "name": "shop", "uid": "u", "controller": controller}]
+
+
+@pytest.mark.parametrize(
+    ("child", "owner"),
+    [
+        (_child(ownerReferences=_controlled_by(KIND, API_VERSION)), "shop"),
+        (_child(ownerReferences=_controlled_by(KIND, "hca-operator.io/v9")), "shop"),
+        (_child(ownerReferences=_controlled_by("ReplicaSet", "apps/v1")), None),
+        (_child(ownerReferences=_controlled_by(KIND, "example.com/v1"), labels={API_LABEL: "cart"}), None),
+        (_child(ownerReferences=_controlled_by(KIND, API_VERSION, controller=False)), None),
+        (_child(labels={API_LABEL: "cart"}), "cart"),
+        (_child(), None),
+    ],
+)
+def test_an_event_of_a_child_leads_to_its_object(child: Manifest, owner: str | None) -> None:
+    assert owner_of(child) == owner
+
+
+def test_watches_are_tried_for_ever_and_ever_more_slowly_up_to_half_a_minute() -> None:
+    waits = list(islice(ForeverWithJitter(30), 200))
+    assert 0.8 <= waits[0] <= 1.2
+    assert all(24 <= wait <= 36 for wait in waits[10:])
+    assert len({round(wait, 6) for wait in waits[10:]}) > 100, "many operators must not come back at once"
+
+
+def test_kopf_only_watches() -> None:
+    settings = operator_settings()
+    assert not settings.posting.enabled
+    assert settings.peering.standalone

@@ -1,0 +1,216 @@
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+
+from hca_operator.errors import Transient
+from hca_operator.queue import LONGEST_BACKOFF, WorkQueue
+from tests.unit.operator.virtual_time import run
+
+Behaviour = Callable[["Worker", str], Coroutine[None, None, float | None]]
+
+
+@dataclass
+class Worker:
+    """Handles keys, and remembers when it did."""
+
+    behave: Behaviour
+    queue: WorkQueue[str] = field(default_factory=lambda: WorkQueue(jitter=lambda: 1.0))
+    handled: list[tuple[str, float]] = field(default_factory=list)
+    busy: Counter[str] = field(default_factory=Counter)
+
+    async def handle(self, key: str) -> float | None:
+        self.handled.append((key, asyncio.get_running_loop().time()))
+        self.busy[key] += 1
+        assert self.busy[key] == 1, "two at a time"
+        try:
+            return await self.behave(self, key)
+        finally:
+            self.busy[key] -= 1
+
+    def times(self, key: str) -> list[float]:
+        return [round(time, 3) for handled, time in self.handled if handled == key]
+
+
+def work(behave: Behaviour, *keys: str, seconds: float = 1000, workers: int = 4) -> Worker:
+    """What comes of keys that are added at 0, with so many workers for so long."""
+    worker = Worker(behave)
+
+    async def main() -> None:
+        for key in keys:
+            worker.queue.add(key)
+        tasks = [asyncio.create_task(worker.queue.work(worker.handle)) for _ in range(workers)]
+        await asyncio.sleep(seconds)
+        for task in tasks:
+            assert not task.done(), "a worker ended"
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks)
+
+    run(main())
+    return worker
+
+
+async def at_once(_worker: Worker, _key: str) -> float | None:
+    return None
+
+
+async def takes_ten_seconds(_worker: Worker, _key: str) -> float | None:
+    await asyncio.sleep(10)
+    return None
+
+
+def test_a_key_that_is_added_often_before_its_turn_is_handled_once() -> None:
+    worker = work(at_once, "a", "b", "a", "a", "b")
+    assert [key for key, _ in worker.handled] == ["a", "b"]
+
+
+def test_keys_are_handled_side_by_side_as_far_as_there_are_workers() -> None:
+    worker = work(takes_ten_seconds, "a", "b", "c", workers=2)
+    assert worker.handled == [("a", 0), ("b", 0), ("c", 10)]
+
+
+def test_a_key_that_is_added_while_it_is_handled_is_handled_once_more_and_never_twice_at_a_time() -> None:
+    async def added_meanwhile(worker: Worker, key: str) -> float | None:
+        if len(worker.handled) == 1:
+            for _ in range(3):
+                worker.queue.add(key)
+        return await takes_ten_seconds(worker, key)
+
+    assert work(added_meanwhile, "a").times("a") == [0, 10]
+
+
+def test_failures_are_retried_after_twice_the_wait_each_up_to_a_minute() -> None:
+    async def fails(_worker: Worker, _key: str) -> float | None:
+        raise Transient("no answer")
+
+    times = work(fails, "a").times("a")
+    waits = [round(after - before, 3) for before, after in pairwise(times)]
+    assert waits[:9] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert set(waits[7:]) == {LONGEST_BACKOFF}
+
+
+def test_a_success_forgets_the_failures_before() -> None:
+    outcomes = iter([True, True, False, True])
+
+    async def now_and_then(worker: Worker, key: str) -> float | None:
+        if next(outcomes, False):
+            raise Transient("no answer")
+        if len(worker.handled) == 3:
+            worker.queue.add(key)
+        return None
+
+    assert work(now_and_then, "a").times("a") == [0, 0.5, 1.5, 1.5, 2.0]
+
+
+def test_the_servers_wish_for_a_wait_is_heeded() -> None:
+    async def told_to_wait(worker: Worker, _key: str) -> float | None:
+        if len(worker.handled) == 1:
+            raise Transient("too many requests", retry_after=30)
+        return None
+
+    assert work(told_to_wait, "a").times("a") == [0, 30]
+
+
+def test_a_key_that_always_fails_holds_up_no_other_and_ends_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+    async def poisoned(worker: Worker, key: str) -> float | None:
+        if key == "poison":
+            raise ZeroDivisionError
+        if len(worker.times(key)) < 50:
+            worker.queue.add_after(key, 1)
+        return None
+
+    worker = work(poisoned, "poison", "a", "b", workers=1)
+    assert worker.times("a") == worker.times("b") == list(range(50))
+    assert 5 < len(worker.times("poison")) < 30, "it is retried, but not at the expense of others"
+    assert {record.levelno for record in caplog.records} == {logging.ERROR}
+
+
+def test_a_key_is_looked_at_again_when_its_handler_wishes() -> None:
+    async def again_in_seven(worker: Worker, _key: str) -> float | None:
+        return 7 if len(worker.handled) < 3 else None
+
+    assert work(again_in_seven, "a").times("a") == [0, 7, 14]
+
+
+def test_an_event_comes_before_a_later_look_and_replaces_it() -> None:
+    async def again_in_a_hundred(worker: Worker, key: str) -> float | None:
+        if len(worker.handled) == 1:
+            asyncio.get_running_loop().call_later(3, worker.queue.add, key)
+            return 100
+        return None
+
+    assert work(again_in_a_hundred, "a").times("a") == [0, 3]
+
+
+def test_a_key_that_is_added_during_a_failure_is_handled_at_once() -> None:
+    async def fails_once(worker: Worker, key: str) -> float | None:
+        if len(worker.handled) == 1:
+            worker.queue.add(key)
+            raise Transient("conflict")
+        return None
+
+    assert work(fails_once, "a").times("a") == [0, 0]
+
+
+def test_waits_are_spread_so_that_keys_that_failed_together_do_not_return_together() -> None:
+    factors = iter([0.8, 1.2])
+
+    async def fails_once(worker: Worker, key: str) -> float | None:
+        if len(worker.times(key)) == 1:
+            raise Transient("no answer")
+        return None
+
+    worker = Worker(fails_once, WorkQueue(jitter=lambda: next(factors)))
+
+    async def main() -> None:
+        worker.queue.add("a")
+        worker.queue.add("b")
+        task = asyncio.create_task(worker.queue.work(worker.handle))
+        await asyncio.sleep(10)
+        task.cancel()
+
+    run(main())
+    assert (worker.times("a"), worker.times("b")) == ([0, 0.4], [0, 0.6])
+
+
+def test_the_depth_is_what_waits_and_not_what_is_handled() -> None:
+    depths = []
+
+    async def look(worker: Worker, _key: str) -> float | None:
+        depths.append(worker.queue.depth())
+        return None
+
+    work(look, "a", "b", "c", workers=1)
+    assert depths == [2, 1, 0]
+
+
+def test_a_thousand_keys_added_at_random_times_are_each_handled_after_their_last_addition() -> None:
+    last_added: dict[str, float] = {}
+
+    async def main() -> Worker:
+        worker = Worker(takes_ten_seconds)
+        loop = asyncio.get_running_loop()
+
+        def add(key: str) -> None:
+            last_added[key] = loop.time()
+            worker.queue.add(key)
+
+        for number in range(3000):
+            loop.call_later((number * 7919) % 500, add, f"key {number * 31 % 1000}")
+        tasks = [asyncio.create_task(worker.queue.work(worker.handle)) for _ in range(50)]
+        await asyncio.sleep(2000)
+        for task in tasks:
+            task.cancel()
+        return worker
+
+    worker = run(main())
+    last_handled = dict(worker.handled)
+    assert len(last_added) == 1000
+    assert all(last_handled[key] >= added for key, added in last_added.items())
+    assert worker.queue.depth() == 0
