@@ -6,6 +6,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - this runs before anything could 
     sys.exit("Python 3.11 or newer is needed: name one with `make PYTHON=...`")
 
 import argparse
+import signal
 from collections.abc import Callable
 from functools import partial
 
@@ -68,6 +69,8 @@ def main() -> int:
     """Run one command; a failure is one sentence and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
+    # Ended from outside is ended like Ctrl-C: with the commands that run at that moment.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         COMMANDS[parser.parse_args().command]()
     except ClusterError as failure:

@@ -76,7 +76,7 @@ def components(pause: Path, envoy: Path) -> list[Component]:
 def own_image() -> str:
     """Return the name of an image of our own: it changes with everything that goes into it."""
     programs = [tool.folder.name for tool in (tools.KUBECTL, *tools.CONTROL_PLANE, *tools.NODE_IMAGE)]
-    parts = components(Path("pause"), Path("envoy"))
+    parts = [(part.image, part.path, part.base) for part in components(Path("pause"), Path("envoy"))]
     return f"hca-node:{cache.key(*programs, *parts, NODE_BASE, SLIM_BASE, cache.tree_key(tools.NODE))}"
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import daemon, debian, go, kind, node_image, preflight, runtime, tools, versions, workloads
+from tests.cluster import cache, daemon, debian, go, kind, node_image, preflight, runtime, tools, versions, workloads
 from tests.cluster.steps import ClusterError, command_line
 
 GIB = preflight.GIB
@@ -92,11 +92,11 @@ def test_a_manifest_that_lost_an_image_is_refused() -> None:
 
 
 def test_paths_on_one_volume_share_its_room() -> None:
-    cache, docker = Path("/cache"), Path("/docker")
-    needs = {cache: 4 * GIB, docker: 3 * GIB}
-    free = {cache: 5 * GIB, docker: 5 * GIB}
-    assert preflight.shortage(needs, free, {cache: 1, docker: 2}) is None
-    found = preflight.shortage(needs, free, {cache: 1, docker: 1})
+    ours, docker = Path("/cache"), Path("/docker")
+    needs = {ours: 4 * GIB, docker: 3 * GIB}
+    free = {ours: 5 * GIB, docker: 5 * GIB}
+    assert preflight.shortage(needs, free, {ours: 1, docker: 2}) is None
+    found = preflight.shortage(needs, free, {ours: 1, docker: 1})
     assert found == "/cache and /docker: 7 GiB are needed and 5.0 are free"
 
 
@@ -165,3 +165,11 @@ def test_a_daemon_that_ended_but_was_not_waited_for_does_not_run() -> None:
 def test_a_long_command_is_one_short_line() -> None:
     assert command_line(["bash", "-c", "first\nsecond"]) == "bash -c first"
     assert len(command_line(["x" * 300])) == 100
+
+
+def test_the_node_image_has_the_same_name_wherever_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = node_image.own_image()
+    monkeypatch.setattr(cache, "HOME", Path("/elsewhere"))
+    assert node_image.own_image() == here
+    monkeypatch.setattr(versions, "ETCD_TAG", "another")
+    assert node_image.own_image() != here
