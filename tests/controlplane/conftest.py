@@ -3,8 +3,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from hca_operator.api.crd import crd
 from tests.cluster import up
 from tests.cluster.control_plane import ControlPlane
+from tests.controlplane.api_server import ApiServer
+from tests.controlplane.objects import install
+from tests.controlplane.operator_process import OperatorProcess
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,3 +30,37 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     control_plane.kubectl("create", "namespace", name)
     yield name
     control_plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def server(control_plane: ControlPlane) -> Iterator[ApiServer]:
+    """The API server with the CRD in it."""
+    with ApiServer(control_plane.kubeconfig) as server:
+        install(server, crd())
+        yield server
+
+
+@pytest.fixture(scope="module")
+def operator(
+    control_plane: ControlPlane,
+    server: ApiServer,  # noqa: ARG001 - the CRD must be there first
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[OperatorProcess]:
+    """The running operator, one for all tests of a module. At its end, nothing unexpected has happened to it."""
+    log = tmp_path_factory.mktemp("operator") / "log"
+    with OperatorProcess(control_plane.kubeconfig, log) as started:
+        pid = started.pid
+        yield started
+        assert started.pid == pid
+        assert started.probe("healthz") == 200
+    unexpected = [line for line in started.log() if line["level"] == "ERROR" or "exc_info" in line]
+    assert not unexpected
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(server: ApiServer) -> Iterator[str]:
+    """One namespace for the many tests of a module that leave nothing behind."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    server.create({"kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    server.delete("Namespace", "", name)

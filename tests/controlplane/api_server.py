@@ -1,0 +1,131 @@
+"""A test's own connection to the API server, apart from the operator's code."""
+
+import base64
+import json
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx
+import yaml
+
+Manifest = dict[str, Any]
+T = TypeVar("T")
+
+PATHS = {
+    "Namespace": "/api/v1/namespaces",
+    "Service": "/api/v1/namespaces/{}/services",
+    "Pod": "/api/v1/namespaces/{}/pods",
+    "Event": "/api/v1/namespaces/{}/events",
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "ReplicaSet": "/apis/apps/v1/namespaces/{}/replicasets",
+    "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+    "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
+    "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
+    "HighConcurrencyApi": "/apis/hca-operator.io/v1alpha1/namespaces/{}/highconcurrencyapis",
+    "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+}
+MERGE, JSON_PATCH, APPLY = "merge-patch+json", "json-patch+json", "apply-patch+yaml"
+
+
+class ApiServer:
+    """Requests as the administrator."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        config = yaml.safe_load(kubeconfig.read_text())
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        context = ssl.create_default_context(cadata=authority)
+        pair = kubeconfig.with_suffix(".pem")
+        pair.touch(mode=0o600)
+        pair.write_bytes(b"".join(base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key")))
+        context.load_cert_chain(pair)
+        self._http = httpx.Client(base_url=cluster["server"], verify=context, timeout=30, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._http.close()
+
+    def answer(
+        self,
+        verb: str,
+        kind: str,
+        namespace: str = "",
+        name: str = "",
+        *,
+        body: Any = None,
+        as_: str = "json",
+        **query: Any,
+    ) -> httpx.Response:
+        """The answer to a request, whatever its status."""
+        path = PATHS[kind].format(namespace) + (f"/{name}" if name else "")
+        headers = {"Content-Type": f"application/{as_}"}
+        return self._http.request(verb, path, json=body, params=query, headers=headers)
+
+    def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """An object, None where it does not exist."""
+        response = self.answer("GET", kind, namespace, name)
+        return None if response.status_code == 404 else _content(response)
+
+    def find(self, kind: str, namespace: str, **query: str) -> Sequence[Manifest]:
+        """Objects of a namespace."""
+        items = _content(self.answer("GET", kind, namespace, **query))["items"]
+        return [{"kind": kind, **item} for item in items]
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """Create an object."""
+        metadata = manifest["metadata"]
+        return _content(self.answer("POST", manifest["kind"], metadata.get("namespace", ""), body=manifest))
+
+    def apply(self, manifest: Manifest, *, manager: str = "user", **query: Any) -> Manifest:
+        """Server-side apply by force."""
+        metadata = manifest["metadata"]
+        return _content(
+            self.answer(
+                "PATCH", manifest["kind"], metadata.get("namespace", ""), metadata["name"],
+                body=manifest, as_=APPLY, fieldManager=manager, force=True, **query,
+            )
+        )  # fmt: skip
+
+    def patch(self, kind: str, namespace: str, name: str, body: Any, *, as_: str = MERGE) -> Manifest:
+        """Change an object; the name may lead to a subresource."""
+        return _content(self.answer("PATCH", kind, namespace, name, body=body, as_=as_))
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Delete an object as kubectl does."""
+        _content(self.answer("DELETE", kind, namespace, name, body={"propagationPolicy": "Background"}))
+
+    def version(self, kind: str, namespace: str) -> str:
+        """Where the history of a kind stands now, for `changes_since`."""
+        return str(_content(self.answer("GET", kind, namespace))["metadata"]["resourceVersion"])
+
+    def changes_since(self, version: str, kind: str, namespace: str) -> Sequence[Manifest]:
+        """Each state that an object of a kind has gone through since, none left out."""
+        told = self.answer("GET", kind, namespace, watch="true", resourceVersion=version, timeoutSeconds=1)
+        return [json.loads(line)["object"] for line in told.text.splitlines()]
+
+
+def eventually(look: Callable[[], T], *, within: float = 10.0) -> T:
+    """The first result that is true; AssertionError with the last failure when the time is over."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            result = look()
+            if result:
+                return result
+            trouble: BaseException = AssertionError(f"still {result!r}")
+        except (AssertionError, KeyError, TypeError) as error:
+            trouble = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within:g} s: {trouble!r}") from trouble
+        time.sleep(0.05)
+
+
+def _content(response: httpx.Response) -> Manifest:
+    assert response.is_success, f"{response.request.method} {response.request.url.path}: {response.text}"
+    content: Manifest = response.json()
+    return content

@@ -1,0 +1,65 @@
+"""Objects as tests apply them, and what is expected of them."""
+
+from typing import Any
+
+from tests.controlplane.api_server import ApiServer, Manifest, eventually
+
+KIND = "HighConcurrencyApi"
+API_VERSION = "hca-operator.io/v1alpha1"
+CHILDREN = (
+    ("Deployment", "{}"),
+    ("Service", "{}"),
+    ("Service", "{}-stable"),
+    ("PodDisruptionBudget", "{}"),
+    ("HorizontalPodAutoscaler", "{}"),
+    ("Ingress", "{}"),
+)
+ROUTES: dict[str, Any] = {"traffic": {"routes": [{"host": "shop.example.com"}]}}
+DISABLED: dict[str, Any] = {"autoscaling": {"mode": "Disabled"}}
+
+
+def api(namespace: str, name: str = "shop", /, **fields: Any) -> Manifest:
+    """An object with these spec fields."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"image": "registry.example.com/shop:1.4.2", **fields},
+    }
+
+
+def install(server: ApiServer, crd: Manifest) -> None:
+    """Put the CRD into the cluster and wait until it is served as written."""
+    server.apply(crd)
+
+    def established() -> bool:
+        found = server.get("CustomResourceDefinition", "", crd["metadata"]["name"])
+        assert found is not None
+        return any(c["type"] == "Established" and c["status"] == "True" for c in found["status"]["conditions"])
+
+    eventually(established)
+    eventually(lambda: server.answer("GET", KIND, "default").is_success)
+
+
+def children(server: ApiServer, namespace: str, name: str = "shop") -> dict[tuple[str, str], Manifest]:
+    """The children that exist."""
+    found = {(kind, of.format(name)): server.get(kind, namespace, of.format(name)) for kind, of in CHILDREN}
+    return {slot: child for slot, child in found.items() if child is not None}
+
+
+def versions(server: ApiServer, namespace: str, name: str = "shop") -> dict[tuple[str, str], str]:
+    """The resourceVersion of the object and of each child: it moves with every write."""
+    found = children(server, namespace, name)
+    stored = server.get(KIND, namespace, name)
+    if stored is not None:
+        found[KIND, name] = stored
+    return {slot: child["metadata"]["resourceVersion"] for slot, child in found.items()}
+
+
+def conditions(server: ApiServer, namespace: str, name: str = "shop") -> dict[str, Manifest]:
+    """The conditions of the latest generation by type."""
+    stored = server.get(KIND, namespace, name)
+    assert stored is not None
+    status = stored.get("status", {})
+    assert status.get("observedGeneration") == stored["metadata"]["generation"], "not looked at yet"
+    return {entry["type"]: entry for entry in status["conditions"]}

@@ -1,0 +1,85 @@
+"""The operator as a process of its own, as it runs in the cluster."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from tests.cluster.cache import REPOSITORY
+from tests.cluster.control_plane import HOST, free_ports
+from tests.controlplane.api_server import eventually
+
+
+class OperatorProcess:
+    """`python -m hca_operator run` against a kubeconfig, started and ended as often as a test likes."""
+
+    def __init__(self, kubeconfig: Path, log: Path) -> None:
+        self._kubeconfig = kubeconfig
+        self._log = log
+        (self._port,) = free_ports(1)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._process is not None:
+            self.stop()
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it and, unless told otherwise, wait until it watches everything."""
+        environment = {
+            "KUBECONFIG": str(self._kubeconfig),
+            "PYTHONPATH": str(REPOSITORY / "operator"),
+            "PATH": os.environ["PATH"],
+            "PYTHONASYNCIODEBUG": "0",
+        }
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hca_operator", "run", "--port", str(self._port)],
+                env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        if wait:
+            eventually(lambda: self.probe("readyz") == 200, within=30)
+
+    def stop(self) -> None:
+        """End it as Kubernetes does; it must go in time and without complaint."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(timeout=20)
+        self._process = None
+        assert code == 0, f"ended with {code}: {self._log.read_text()[-2000:]}"
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    @property
+    def pid(self) -> int:
+        """Process id while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    def probe(self, path: str) -> int:
+        """HTTP status of a probe, 0 while nobody answers."""
+        try:
+            return httpx.get(f"http://{HOST}:{self._port}/{path}", timeout=5, trust_env=False).status_code
+        except httpx.TransportError:
+            return 0
+
+    def metrics(self) -> str:
+        """What /metrics shows."""
+        return httpx.get(f"http://{HOST}:{self._port}/metrics", timeout=5, trust_env=False).text
+
+    def log(self) -> list[dict[str, Any]]:
+        """Its log so far; each line must be JSON."""
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
