@@ -51,8 +51,9 @@ class Vitals:
         lag = self._metrics.loop_lag.labels(str(self.worker))
         memory = self._metrics.resident_memory.labels(str(self.worker))
         while True:
+            # First of all, so that no scrape ever sees a worker of no bytes.
+            memory.set(self.resident_memory)
             asked = time.monotonic()
             await asyncio.sleep(_INTERVAL)
             self._lags.append(max(0.0, time.monotonic() - asked - _INTERVAL))
             lag.set(self.loop_lag)
-            memory.set(self.resident_memory)
