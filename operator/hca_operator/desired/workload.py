@@ -48,6 +48,8 @@ def deployment(api: ApiObject, sizing: Sizing) -> Manifest:
 def _pod(api: ApiObject, sizing: Sizing) -> Manifest:
     spec = api.spec
     pod: Manifest = {
+        # Named even where it is the default: left out, the last name stays in its deprecated twin, `serviceAccount`.
+        "serviceAccountName": spec.service_account_name or "default",
         # The API does not talk to Kubernetes unless it brings an account of its own.
         "automountServiceAccountToken": spec.service_account_name is not None,
         "enableServiceLinks": False,  # one variable for each Service of the namespace would leak into the app
@@ -57,7 +59,6 @@ def _pod(api: ApiObject, sizing: Sizing) -> Manifest:
         "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE}}],
     }
     optional: Manifest = {
-        "serviceAccountName": spec.service_account_name,
         "imagePullSecrets": [{"name": secret.name} for secret in spec.image_pull_secrets],
         "nodeSelector": dict(spec.node_selector),
         "tolerations": [t.model_dump(by_alias=True, exclude_none=True) for t in spec.tolerations],
