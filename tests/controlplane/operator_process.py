@@ -38,7 +38,6 @@ class OperatorProcess:
             "KUBECONFIG": str(self._kubeconfig),
             "PYTHONPATH": str(REPOSITORY / "operator"),
             "PATH": os.environ["PATH"],
-            "PYTHONASYNCIODEBUG": "0",
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
