@@ -56,10 +56,25 @@ def versions(server: ApiServer, namespace: str, name: str = "shop") -> dict[tupl
     return {slot: child["metadata"]["resourceVersion"] for slot, child in found.items()}
 
 
+def status(server: ApiServer, namespace: str, name: str = "shop") -> Manifest:
+    """The status as it is, of whatever generation."""
+    stored = server.get(KIND, namespace, name)
+    assert stored is not None
+    told: Manifest = stored["status"]
+    return told
+
+
 def conditions(server: ApiServer, namespace: str, name: str = "shop") -> dict[str, Manifest]:
     """The conditions of the latest generation by type."""
     stored = server.get(KIND, namespace, name)
     assert stored is not None
-    status = stored.get("status", {})
-    assert status.get("observedGeneration") == stored["metadata"]["generation"], "not looked at yet"
-    return {entry["type"]: entry for entry in status["conditions"]}
+    told = stored.get("status", {})
+    assert told.get("observedGeneration") == stored["metadata"]["generation"], "not looked at yet"
+    return {entry["type"]: entry for entry in told["conditions"]}
+
+
+def condition_of(server: ApiServer, namespace: str, kind: str, reason: str, *, name: str = "shop") -> Manifest:
+    """The condition of the latest generation; AssertionError while it has another reason."""
+    found = conditions(server, namespace, name)[kind]
+    assert found["reason"] == reason, found
+    return found

@@ -62,6 +62,11 @@ class OperatorProcess:
         self._process.wait()
         self._process = None
 
+    def end(self) -> None:
+        """End it however it is, at the end of a test that may have failed."""
+        if self._process is not None:
+            self.kill()
+
     @property
     def pid(self) -> int:
         """Process id while it runs."""

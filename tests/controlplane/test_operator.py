@@ -9,7 +9,7 @@ import yaml
 from hca_operator.api.status import ConditionType, Reason
 from tests.controlplane.api_server import JSON_PATCH, ApiServer, Manifest, eventually
 from tests.controlplane.fake_kubelet import report, roll_out
-from tests.controlplane.objects import CHILDREN, DISABLED, KIND, ROUTES, api, children, conditions
+from tests.controlplane.objects import CHILDREN, DISABLED, KIND, ROUTES, api, children, conditions, status
 from tests.controlplane.operator_process import OperatorProcess
 from tests.unit.operator.test_golden import HERE
 
@@ -60,14 +60,14 @@ def test_every_condition_is_there_at_first_sight(server: ApiServer, namespace: s
 def test_an_api_gets_ready_and_stays_so_while_the_autoscaler_changes_the_count(
     server: ApiServer, namespace: str
 ) -> None:
-    status = roll_out(server, namespace, "shop")["status"]
-    assert (status["readyReplicas"], status["desiredReplicas"], status["workersPerPod"]) == (2, 2, 1)
-    assert status["url"] == "http://shop.example.com/"
+    told = roll_out(server, namespace, "shop")["status"]
+    assert (told["readyReplicas"], told["desiredReplicas"], told["workersPerPod"]) == (2, 2, 1)
+    assert told["url"] == "http://shop.example.com/"
     since = server.version(KIND, namespace)
     server.patch("Deployment", namespace, "shop/scale", {"spec": {"replicas": 4}})
-    eventually(lambda: _status(server, namespace)["desiredReplicas"] == 4)
+    eventually(lambda: status(server, namespace)["desiredReplicas"] == 4)
     roll_out(server, namespace, "shop")
-    eventually(lambda: _status(server, namespace)["readyReplicas"] == 4)
+    eventually(lambda: status(server, namespace)["readyReplicas"] == 4)
     for seen in server.changes_since(since, KIND, namespace):
         assert {c["type"]: c["status"] for c in seen["status"]["conditions"]}["Ready"] == "True"
 
@@ -93,13 +93,6 @@ def test_what_is_wrong_with_the_pods_is_said(server: ApiServer, namespace: str) 
     assert found is not None
     assert "registry.example.com/shop:1.4.2 cannot be pulled" in found["Ready"]["message"]
     assert found["Stalled"]["status"] == "False"
-
-
-def _status(server: ApiServer, namespace: str) -> Manifest:
-    stored = server.get(KIND, namespace, "shop")
-    assert stored is not None
-    status: Manifest = stored["status"]
-    return status
 
 
 def _reason_is(server: ApiServer, namespace: str, reason: str) -> dict[str, Manifest] | None:
@@ -213,18 +206,18 @@ def test_the_same_quantity_in_other_words_restarts_nothing(server: ApiServer, na
         return int(found["metadata"]["generation"])
 
     server.patch(KIND, namespace, "shop", {"spec": {"resources": {"limits": {"cpu": "2"}}}})
-    eventually(lambda: _status(server, namespace)["workersPerPod"] == 2)
+    eventually(lambda: status(server, namespace)["workersPerPod"] == 2)
     before = template_generation()
     for generation, words in enumerate((2, "2000m", "2.0", "2e0"), start=3):
         server.patch(KIND, namespace, "shop", {"spec": {"resources": {"limits": {"cpu": words}}}})
-        eventually(lambda g=generation: _status(server, namespace)["observedGeneration"] == g)  # type: ignore[misc]
+        eventually(lambda g=generation: status(server, namespace)["observedGeneration"] == g)  # type: ignore[misc]
     assert template_generation() == before
 
 
 @pytest.mark.usefixtures("running")
 def test_a_status_written_by_hand_is_repaired(server: ApiServer, namespace: str) -> None:
     eventually(lambda: conditions(server, namespace))
-    before = _status(server, namespace)
+    before = status(server, namespace)
     lie = {"type": "Ready", "status": "True", "observedGeneration": 9, "reason": "Lie", "message": ""}
     lies = {
         "conditions": [lie | {"lastTransitionTime": "2026-01-02t03:04:05+99:99"}],
@@ -234,7 +227,7 @@ def test_a_status_written_by_hand_is_repaired(server: ApiServer, namespace: str)
     server.patch(KIND, namespace, "shop/status", {"status": lies})
 
     def repaired() -> bool:
-        now = _status(server, namespace)
+        now = status(server, namespace)
         told = [{**entry, "lastTransitionTime": ""} for entry in now["conditions"]]
         meant = [{**entry, "lastTransitionTime": ""} for entry in before["conditions"]]
         return told == meant and (now["url"], now["replicas"]) == (before["url"], before["replicas"])
