@@ -1,21 +1,27 @@
 """An open-loop client: requests leave at their appointed times, whether or not earlier ones were answered.
 
 A closed loop would wait for a stalled server and so hide the very requests that fail (coordinated omission). There are
-no retries: what a request meets is what is counted. Latency runs from the appointed time.
+no retries: what a request meets is what is counted. Latency runs from the appointed time. The client is a process of
+its own (`python -m tests.e2e.load`), so that what a test does meanwhile does not delay it.
 """
 
 import asyncio
-import threading
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import quantiles
+from typing import Self
 
 import httpx
 
 TIMEOUT = 10.0
-CONNECTIONS = 64
+CONNECTIONS = 500
+ENOUGH = 1200.0
+"""Seconds after which a client ends that nobody stopped."""
 
 
 @dataclass(frozen=True)
@@ -59,44 +65,67 @@ class Report:
 
 
 class OpenLoopLoad:
-    """Sends GET requests at a fixed rate through a base URL, in a thread of its own, until it is stopped."""
+    """GET requests at a fixed rate through a base URL, while the context lasts; the report is there afterwards."""
 
     def __init__(self, base_url: str, host: str, *, rate: float, path: str) -> None:
-        self.path = path
-        """Path of the next requests; may be changed while the load runs."""
         self.report = Report()
-        self._base_url, self._host, self._rate = base_url, host, rate
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
+        self.rate = rate
+        self._command = [sys.executable, "-m", "tests.e2e.load", base_url, host, str(rate), path]
 
     @contextmanager
-    def running(self) -> Iterator["OpenLoopLoad"]:
+    def running(self) -> Iterator[Self]:
         """Load from the start to the end of the block; every answer has come when it is left."""
-        self._thread.start()
-        try:
-            yield self
-        finally:
-            self._stopping.set()
-            self._thread.join()
+        with subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as self._client:
+            try:
+                yield self
+            finally:
+                answers, _ = self._client.communicate()  # the end of its input stops it
+                self.report.sent += [Sent(*json.loads(line)) for line in answers.splitlines()]
 
-    async def _run(self) -> None:
-        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-        async with (
-            httpx.AsyncClient(
-                base_url=self._base_url, headers={"Host": self._host}, limits=limits, timeout=TIMEOUT, trust_env=False
-            ) as client,
-            asyncio.TaskGroup() as requests,
-        ):
-            start, count = time.monotonic(), 0
-            while not self._stopping.is_set():
-                due = start + count / self._rate
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
-                requests.create_task(self._request(client, due))
-                count += 1
+    def switch(self, path: str) -> None:
+        """Send the next requests to another path."""
+        assert self._client.stdin
+        self._client.stdin.write(path + "\n")
+        self._client.stdin.flush()
 
-    async def _request(self, client: httpx.AsyncClient, due: float) -> None:
-        try:
-            outcome = str((await client.get(self.path)).status_code)
-        except httpx.HTTPError as error:
-            outcome = f"{type(error).__name__} {error}".strip()
-        self.report.sent.append(Sent(due, outcome, time.monotonic() - due))
+    def go_on(self, requests: float) -> None:
+        """Let time pass for so many requests: the load itself, not a wait for something to happen."""
+        time.sleep(requests / self.rate)
+
+
+async def send(base_url: str, host: str, rate: float, path: str) -> list[Sent]:
+    """Send until the input ends; each line of it is the path of the requests that follow."""
+    sent: list[Sent] = []
+    paths = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(paths), sys.stdin)
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    async with (
+        httpx.AsyncClient(
+            base_url=base_url, headers={"Host": host}, limits=limits, timeout=TIMEOUT, trust_env=False
+        ) as client,
+        asyncio.TaskGroup() as requests,
+    ):
+
+        async def request(path: str, due: float) -> None:
+            try:
+                outcome = str((await client.get(path)).status_code)
+            except httpx.HTTPError as error:
+                outcome = f"{type(error).__name__} {error}".strip()
+            sent.append(Sent(due, outcome, time.monotonic() - due))
+
+        order = asyncio.ensure_future(paths.readline())
+        start = time.monotonic()
+        for count in range(int(rate * ENOUGH)):
+            due = start + count / rate
+            await asyncio.wait([order], timeout=max(0.0, due - time.monotonic()))
+            if order.done():
+                if not (line := order.result().decode().strip()):
+                    break
+                path, order = line, asyncio.ensure_future(paths.readline())
+            requests.create_task(request(path, due))
+    return sent
+
+
+if __name__ == "__main__":
+    for one in asyncio.run(send(sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4])):
+        print(json.dumps([one.due, one.outcome, one.seconds]))

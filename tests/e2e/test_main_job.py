@@ -113,20 +113,21 @@ def test_nothing_is_lost(cluster: Cluster, name: str, capsys: pytest.CaptureFixt
     load = OpenLoopLoad(INGRESS, f"{name}.localhost", rate=RATE, path="/products")
     spans: dict[str, tuple[float, float]] = {}
     with load.running():
+        started = time.monotonic()
 
         def event(title: str, act: Callable[[], None]) -> None:
-            """Do something with enough requests around it to see what it costs; a few were under way before."""
+            """Do something with enough requests around it to see what it costs."""
             start = time.monotonic()
-            settle(load, AROUND_AN_EVENT // 2 + RATE)
+            load.go_on(AROUND_AN_EVENT / 2)
             act()
-            settle(load, AROUND_AN_EVENT // 2)
+            load.go_on(AROUND_AN_EVENT / 2 + RATE)
             spans[title] = (start, time.monotonic())
 
         event("rolling update", lambda: update_image(cluster, name, newer))
         event("scale up", lambda: scale_up(cluster, name, load))
         event("scale down", lambda: scale_down(cluster, name, load))
         event("operator restart", cluster.restart_operator)
-        settle(load, IN_ALL - len(load.report.sent))
+        load.go_on(max(0, IN_ALL - (time.monotonic() - started) * RATE) + RATE)
 
     with capsys.disabled():
         for title, span in spans.items():
@@ -137,13 +138,6 @@ def test_nothing_is_lost(cluster: Cluster, name: str, capsys: pytest.CaptureFixt
     assert Report(load.report.failures()) == Report()
 
     kill_one_worker(cluster, name)
-
-
-def settle(load: OpenLoopLoad, requests: int) -> None:
-    """Wait until that many more requests are done."""
-    goal = len(load.report.sent) + requests
-    while len(load.report.sent) < goal:
-        time.sleep(0.1)
 
 
 def update_image(cluster: Cluster, name: str, image: str) -> None:
@@ -164,7 +158,7 @@ def replicas(cluster: Cluster, name: str) -> int:
 
 def scale_up(cluster: Cluster, name: str, load: OpenLoopLoad) -> None:
     before = replicas(cluster, name)
-    load.path = "/cpu?milliseconds=5"
+    load.switch("/cpu?milliseconds=5")
     cluster.until(lambda: replicas(cluster, name) > before, "the autoscaler adds pods", seconds=180)
     more = replicas(cluster, name)
     cluster.until(lambda: cluster.get("hcapi", name)["status"]["readyReplicas"] >= more, "the new pods serve")
@@ -173,7 +167,7 @@ def scale_up(cluster: Cluster, name: str, load: OpenLoopLoad) -> None:
 
 
 def scale_down(cluster: Cluster, name: str, load: OpenLoopLoad) -> None:
-    load.path = "/products"
+    load.switch("/products")
     cluster.until(lambda: replicas(cluster, name) == 2, "the autoscaler takes the pods away again", seconds=240)
     cluster.until(lambda: len(pods(cluster, name)) == 2, "the pods are gone")
 
