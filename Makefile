@@ -5,7 +5,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help up down env test check lock bench soak environment
+.PHONY: help up down env test check crds lock bench soak environment
 
 help: ## Show this text
 	@echo "Needs bash, make and Python 3.11 or newer, and either Docker or root on Debian."
@@ -30,6 +30,9 @@ check: environment ## Run the linters and the type checker
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+crds: environment ## Write the CRD anew from the models, for crds/ and for the chart
+	@PYTHONPATH=operator $(BIN)/python -m hca_operator crd | tee crds/hca-operator.io_highconcurrencyapis.yaml > charts/files/crd.yaml
 
 lock: ## Write the lock files anew from the pyproject files
 	@$(CLUSTER) lock
