@@ -29,7 +29,7 @@ check: environment ## Run the linters and the type checker
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@PYTHONPATH=operator $(BIN)/lint-imports
 
 crds: environment ## Write the CRD anew from the models, for crds/ and for the chart
 	@PYTHONPATH=operator $(BIN)/python -m hca_operator crd | tee crds/hca-operator.io_highconcurrencyapis.yaml > charts/files/crd.yaml
