@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -35,6 +36,8 @@ RESOURCES: dict[str, Resource] = {
     "Pod": Resource("v1", "pods"),
     "Event": Resource("v1", "events"),
 }
+
+_OTHER_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 Observer = Callable[[str, str, int, float], None]
 """Told of each request: verb, kind, HTTP status (0: none came), seconds."""
@@ -86,8 +89,9 @@ class Kube:
             metadata["namespace"],
             metadata["name"] + (f"/{subresource}" if subresource else ""),
             query={"fieldManager": manager, "force": "true"},
-            body=manifest,
-            content_type="application/apply-patch+yaml",
+            body=yaml_body(manifest),
+            # With a charset, for the client would make JSON of the body once more.
+            content_type="application/apply-patch+yaml; charset=utf-8",
         )
         assert applied is not None, "only a missing object is None, and apply creates it"  # noqa: S101
         return applied
@@ -112,7 +116,7 @@ class Kube:
         name: str = "",
         *,
         query: dict[str, str] | None = None,
-        body: Manifest | None = None,
+        body: Manifest | bytes | None = None,
         content_type: str = "application/json",
         absent_is_none: bool = False,
     ) -> Manifest | None:
@@ -132,7 +136,7 @@ class Kube:
         return result
 
     async def _send(
-        self, verb: str, path: str, body: Manifest | None, content_type: str
+        self, verb: str, path: str, body: Manifest | bytes | None, content_type: str
     ) -> tuple[int, dict[str, str], bytes]:
         parameters = await self._api.param_serialize(
             verb,
@@ -151,6 +155,16 @@ def _path(kind: str, namespace: str, name: str, query: dict[str, str] | None) ->
     scope = f"namespaces/{namespace}/" if namespace else ""
     path = f"{root}/{resource.api_version}/{scope}{resource.plural}"
     return path + (f"/{name}" if name else "") + (f"?{urlencode(query)}" if query else "")
+
+
+def yaml_body(manifest: Manifest) -> bytes:
+    """JSON that reads the same as YAML, which an apply is.
+
+    YAML has no surrogate pairs, so an emoji must not be escaped; and it breaks lines at, or refuses, a few characters
+    that JSON takes as they are.
+    """
+    text = json.dumps(manifest, ensure_ascii=False)
+    return _OTHER_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def failure(what: str, status: int, retry_after: str | None, payload: bytes) -> HcaError:

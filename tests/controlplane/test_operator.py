@@ -198,6 +198,19 @@ def test_a_field_that_the_object_drops_disappears(
     eventually(lambda: value() == before)
 
 
+@pytest.mark.parametrize(
+    "text", ["é", "🚀", "\x7f", "\x85", "\u2028", "\ufeff", "\ufffe", "a\tb\r\nc", "on", "1e3", "\\ud83d"], ids=ascii
+)
+def test_whatever_the_user_writes_reaches_the_pods_unchanged(text: str, server: ApiServer, namespace: str) -> None:
+    written = api(namespace, env=[{"name": "TEXT", "value": text}], podAnnotations={"note": text})
+    server.create(written)
+    child = eventually(lambda: server.get("Deployment", namespace, "shop"))
+    assert child is not None
+    template = child["spec"]["template"]
+    assert template["metadata"]["annotations"]["note"] == text
+    assert {"name": "TEXT", "value": text} in template["spec"]["containers"][0]["env"]
+
+
 @pytest.mark.usefixtures("running")
 def test_the_same_quantity_in_other_words_restarts_nothing(server: ApiServer, namespace: str) -> None:
     def template_generation() -> int:

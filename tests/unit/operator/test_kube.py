@@ -2,9 +2,12 @@ import json
 from itertools import islice
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
-from hca_operator.kube import failure
+from hca_operator.kube import failure, yaml_body
 from hca_operator.names import API_LABEL, API_VERSION, KIND, Manifest
 from hca_operator.triggers import ForeverWithJitter, operator_settings, owner_of
 
@@ -83,3 +86,9 @@ def test_kopf_only_watches() -> None:
     settings = operator_settings()
     assert not settings.posting.enabled
     assert settings.peering.standalone
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_what_is_applied_reads_the_same_as_yaml_whatever_the_user_writes(text: str) -> None:
+    manifest = {"metadata": {"annotations": {"note": text}}}
+    assert yaml.safe_load(yaml_body(manifest)) == json.loads(yaml_body(manifest)) == manifest
