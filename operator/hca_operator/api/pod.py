@@ -1,12 +1,23 @@
 """The parts of the object that describe one pod: its container, resources, workers, health and security."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
 from hca_operator.api.quantity import parse_quantity
 from hca_operator.api.schema import ListMap, Rule, SpecModel
-from hca_operator.api.types import Cpu, DnsSubdomain, HttpPath, Memory, SampleDuration, StartupDuration
+from hca_operator.api.types import (
+    LABEL_KEY,
+    Cpu,
+    DnsSubdomain,
+    HttpPath,
+    LabelKey,
+    LabelValue,
+    Memory,
+    SampleDuration,
+    StartupDuration,
+)
 
 RESERVED_ENV: dict[str, str] = {
     "GRANIAN_HOST": "the operator's own: the server must listen on every address of the pod",
@@ -20,6 +31,11 @@ RESERVED_ENV: dict[str, str] = {
     "GRANIAN_RSS_SAMPLES": "spec.memoryRestart.samples",
 }
 """Variables that the operator sets, and the field that decides each."""
+
+_FIELD_PATH = (
+    r"metadata\.(name|namespace|uid)|metadata\.(labels|annotations)\['" + LABEL_KEY + r"'\]|"
+    r"spec\.(nodeName|serviceAccountName)|status\.(podIP|podIPs|hostIP|hostIPs)"
+)
 
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=256)]
 KeyName = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
@@ -46,7 +62,17 @@ class KeySelector(SpecModel):
 class FieldSelector(SpecModel):
     """A field of the pod itself."""
 
-    field_path: Annotated[str, StringConstraints(max_length=256)]
+    field_path: Annotated[
+        str,
+        StringConstraints(max_length=512),
+        Rule(
+            cel=f'self.matches(r"^({_FIELD_PATH})$")',
+            message="must be metadata.name, metadata.namespace, metadata.uid, metadata.labels['KEY'], "
+            "metadata.annotations['KEY'], spec.nodeName, spec.serviceAccountName, status.podIP, status.podIPs, "
+            "status.hostIP or status.hostIPs",
+            check=lambda path: re.fullmatch(_FIELD_PATH, path) is not None,
+        ),
+    ]
     """Path of the field, such as metadata.name or status.podIP."""
 
 
@@ -235,15 +261,15 @@ class PodSecurity(SpecModel):
 class Toleration(SpecModel):
     """A taint that the pods put up with."""
 
-    key: Annotated[str, StringConstraints(max_length=317)] | None = None
+    key: LabelKey | None = None
     """Key of the taint. Absent with operator Exists: every taint."""
     operator: Literal["Exists", "Equal"] = "Equal"
     """How the value is compared."""
-    value: Annotated[str, StringConstraints(max_length=63)] | None = None
+    value: LabelValue | None = None
     """Value of the taint, with operator Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint. Absent: every effect."""
-    toleration_seconds: int | None = None
+    toleration_seconds: Annotated[int, Field(ge=0, le=2147483647)] | None = None
     """Seconds to stay on a node with a NoExecute taint. Absent: for ever."""
 
     rules = (

@@ -78,22 +78,25 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 _LABEL_NAME = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_LABEL_KEY = f"([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_LABEL_NAME}"
+_DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+LABEL_KEY = rf"({_DNS_LABEL}(\.{_DNS_LABEL})*/)?{_LABEL_NAME}"
+LabelKey = Annotated[str, StringConstraints(pattern=f"^{LABEL_KEY}$", max_length=317)]
+LabelValue = Annotated[str, StringConstraints(pattern=f"^({_LABEL_NAME})?$", max_length=63)]
 
 
 def _keys_rule() -> Rule:
     def check(entries: dict[str, str]) -> bool:
-        return all(re.fullmatch(_LABEL_KEY, key) and not key.startswith(f"{GROUP}/") for key in entries)
+        return all(re.fullmatch(LABEL_KEY, key) and not key.startswith(f"{GROUP}/") for key in entries)
 
     return Rule(
-        cel=f"self.all(key, key.matches('^{_LABEL_KEY}$') && !key.startsWith('{GROUP}/'))",
+        cel=f"self.all(key, key.matches(r'^{LABEL_KEY}$') && !key.startsWith('{GROUP}/'))",
         message=f"keys must be Kubernetes label keys such as team or example.com/team; {GROUP}/ is the operator's own",
         check=check,
     )
 
 
 Labels = Annotated[
-    dict[str, Annotated[str, StringConstraints(pattern=f"^({_LABEL_NAME})?$", max_length=63)]],
+    dict[str, LabelValue],
     Field(max_length=32),
     BeforeValidator(without_nulls),
     _keys_rule(),

@@ -59,6 +59,11 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "spec.env.0.valueFrom",
         "must have exactly one of configMapKeyRef, secretKeyRef and fieldRef",
     ),
+    (
+        {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels"}}}]},
+        "spec.env.0.valueFrom.fieldRef.fieldPath",
+        "must be metadata.name, metadata.namespace, metadata.uid, metadata.labels['KEY']",
+    ),
     ({"envFrom": [{"prefix": "A_"}]}, "spec.envFrom.0", "must have exactly one of configMapRef and secretRef"),
     (
         {"podSecurity": {"runAsUser": 0}},
