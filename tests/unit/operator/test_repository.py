@@ -1,15 +1,14 @@
 """What the repository says about the operator in several places says the same."""
 
-import io
-from contextlib import redirect_stdout
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 from hca_operator import __version__
-from hca_operator.api.status import Reason
 from hca_operator.cli import main
 
 REPOSITORY = Path(__file__).parents[3]
@@ -22,21 +21,17 @@ def test_the_crd_is_the_one_of_the_models(path: str, capsys: pytest.CaptureFixtu
     assert yaml.safe_load((REPOSITORY / path).read_text()) == generated, "run make crds"
 
 
-def test_imports_point_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(REPOSITORY)
-    told = io.StringIO()
-    with redirect_stdout(told):
-        status = lint_imports(no_cache=True)
-    assert status == EXIT_STATUS_SUCCESS, told.getvalue()
+def test_imports_point_one_way() -> None:
+    # A process of its own: the linter switches off every logger that is there already.
+    told = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": "operator"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stdout + told.stderr
 
 
 def test_the_folder_of_the_operator_is_no_package() -> None:
     assert not (REPOSITORY / "operator" / "__init__.py").exists(), "it would hide the standard library's operator"
-
-
-def test_every_reason_is_documented_with_what_to_do() -> None:
-    documented = (REPOSITORY / "docs" / "conditions.md").read_text()
-    assert [reason for reason in Reason if f"| {reason} |" not in documented] == []
 
 
 def test_the_version_is_the_same_everywhere() -> None:
