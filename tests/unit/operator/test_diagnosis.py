@@ -85,16 +85,14 @@ def test_a_pod_that_does_not_serve_is_explained(broken: Manifest, reason: Reason
     assert problem is not None
     assert problem.reason == reason
     assert message in problem.message
+    assert "shop-5d8f" not in problem.message, "a message that differs by pod would be written again and again"
 
 
-@pytest.mark.parametrize(("broken", "reason", "message"), PODS.values(), ids=PODS)
-def test_messages_are_the_same_for_every_pod_so_that_the_status_is_not_written_each_second(
-    broken: Manifest, reason: Reason, message: str
-) -> None:
+@pytest.mark.parametrize("broken", [broken for broken, _, _ in PODS.values()], ids=PODS)
+def test_the_order_and_number_of_pods_change_nothing(broken: Manifest) -> None:
     other = {**broken, "metadata": {"name": "shop-7c4a"}}
-    assert diagnose(spec(), ROLLING, [broken], []) == diagnose(spec(), ROLLING, [other], [])
-    assert diagnose(spec(), ROLLING, [broken, other], []) == diagnose(spec(), ROLLING, [other, broken], [])
-    assert "shop-5d8f" not in message + reason
+    answers = [diagnose(spec(), ROLLING, pods, []) for pods in ([broken], [broken, other], [other, broken])]
+    assert answers[0] == answers[1] == answers[2]
 
 
 def test_the_number_of_nodes_is_no_news() -> None:

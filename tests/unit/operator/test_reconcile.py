@@ -327,11 +327,12 @@ async def test_drift_is_repaired_and_what_others_added_stays(path: tuple[str, ..
     cluster = cluster_with()
     looking = reconciler(cluster)
     await settle(cluster, looking)
-    before = cluster.state()[DEPLOYMENT]
-    cluster.edit(DEPLOYMENT, *path, value=value)
     cluster.edit(DEPLOYMENT, "metadata", "annotations", "example.com/theirs", value="kept")
     await settle(cluster, looking)
-    before["metadata"]["annotations"] = {"example.com/theirs": "kept"}
+    before = cluster.state()[DEPLOYMENT]
+    cluster.edit(DEPLOYMENT, *path, value=value)
+    await settle(cluster, looking)
+    assert before["metadata"]["annotations"] == {"example.com/theirs": "kept"}
     assert cluster.state()[DEPLOYMENT] == before
 
 
