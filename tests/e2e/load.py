@@ -19,7 +19,7 @@ from typing import Self
 
 import aiohttp
 
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 ENOUGH = 1200.0
 """Seconds after which a client ends that nobody stopped."""
 
