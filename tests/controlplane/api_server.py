@@ -119,7 +119,7 @@ def eventually(look: Callable[[], T], *, within: float = 10.0) -> T:
             if result:
                 return result
             trouble: BaseException = AssertionError(f"still {result!r}")
-        except (AssertionError, KeyError, TypeError) as error:
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
             trouble = error
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within:g} s: {trouble!r}") from trouble
