@@ -4,14 +4,15 @@ import asyncio
 import logging
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import kopf
 
-from hca_operator.errors import Transient
+from hca_operator.errors import HcaError, Transient
 from hca_operator.kube import Kube
+from hca_operator.leader import Candidate, Leader
 from hca_operator.names import KIND
 from hca_operator.queue import WorkQueue
 from hca_operator.reconcile import Key, Reconciler
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 RESYNC = 600.0
 """Seconds between two looks at everything, for what no event told of."""
+RESYNC_RETRY = 5.0
+"""Seconds after a look at everything that failed."""
 WATCH_GRACE = 120.0
 """Seconds that a watch may be missing until the process is restarted: at the start there is none yet."""
 
@@ -30,6 +33,7 @@ WATCH_GRACE = 120.0
 class Settings:
     """How the process runs."""
 
+    candidate: Candidate
     port: int = 8080
     parallel_reconciles: int = 8
 
@@ -45,11 +49,13 @@ def _jitter() -> float:
 class Operator:
     """The running operator: watches, queue, workers and probes."""
 
-    def __init__(self, kube: Kube, telemetry: Telemetry) -> None:
+    def __init__(self, kube: Kube, telemetry: Telemetry, candidate: Candidate) -> None:
         self._kube = kube
         self._telemetry = telemetry
         self._queue: WorkQueue[Key] = WorkQueue(jitter=_jitter)
-        self._reconciler = Reconciler(kube, now=_now)
+        self._leader = Leader(kube, candidate, now=_now)
+        self._look_at_all = asyncio.Event()
+        self._reconciler = Reconciler(kube.fenced(self._leader.remaining), now=_now)
         self._tasks: list[asyncio.Task[None]] = []
         self._watched_at = asyncio.get_running_loop().time()
         telemetry.watch_queue(self._queue.depth, lambda: self._queue.adds, lambda: self._queue.retries)
@@ -57,13 +63,16 @@ class Operator:
     async def run(self, settings: Settings) -> None:
         """Run until SIGTERM or SIGINT. What is under way is dropped: the next start looks at everything anew."""
         registry = kopf.OperatorRegistry()
-        register(registry, self._queue)
+        register(registry, self._queue, stopping=self._leader.resign)
         # Before kopf starts: it ends every task that was born after itself.
         self._tasks = [
             asyncio.create_task(self._queue.work(self._reconcile), name=f"worker {number}")
             for number in range(settings.parallel_reconciles)
         ]
-        self._tasks.append(asyncio.create_task(self._resync(), name="resync"))
+        self._tasks += [
+            asyncio.create_task(self._resync(), name="resync"),
+            asyncio.create_task(self._leader.run(self._look_at_all.set, _jitter), name="election"),
+        ]
         server = await serve(self._telemetry, port=settings.port, alive=self._not_alive, ready=self._not_ready)
         try:
             await kopf.operator(
@@ -80,6 +89,7 @@ class Operator:
             await server.cleanup()
 
     async def _reconcile(self, key: Key) -> float | None:
+        await self._leader.leading()  # every replica watches, one works
         with self._timed(key):
             outcome = await self._reconciler.reconcile(key)
         self._telemetry.reconciles.labels("written" if outcome.writes else "unchanged").inc()
@@ -103,17 +113,28 @@ class Operator:
             self._telemetry.reconcile_seconds.observe(loop.time() - started)
 
     async def _resync(self) -> None:
+        """Look at every object now and then, and when this replica becomes the leader."""
         while True:
-            await asyncio.sleep(RESYNC * _jitter())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._look_at_all.wait(), RESYNC * _jitter())
+            self._look_at_all.clear()
             try:
                 for manifest in await self._kube.list(KIND, ""):
                     self._queue.add(Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
-            except Exception:
-                logger.exception("the periodic look at every object failed; the next one follows")
+            except HcaError as error:
+                logger.warning("the look at every object failed and is done again: %s", error)
+                await asyncio.sleep(RESYNC_RETRY * _jitter())
+                self._look_at_all.set()
 
     def _not_ready(self) -> str | None:
         missing = dead_watchers()
-        return f"not watching {', '.join(missing)}" if missing else self._ended()
+        if missing:
+            return f"not watching {', '.join(missing)}"
+        if self._leader.rival:
+            return (
+                f"an operator in namespace {self._leader.rival} looks after the same objects: uninstall one of the two"
+            )
+        return self._ended()
 
     def _not_alive(self) -> str | None:
         now = asyncio.get_running_loop().time()
@@ -134,6 +155,6 @@ async def run(settings: Settings) -> None:
     telemetry = Telemetry()
     kube = await Kube.connect(telemetry.observe_request)
     try:
-        await Operator(kube, telemetry).run(settings)
+        await Operator(kube, telemetry, settings.candidate).run(settings)
     finally:
         await kube.close()

@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import os
+import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,10 +81,12 @@ def _render(file: str) -> int:
 def _run(options: argparse.Namespace) -> int:
     # Imported here: render and crd are quicker without kopf and the Kubernetes client.
     from hca_operator.app import Settings, run  # noqa: PLC0415
+    from hca_operator.leader import Candidate  # noqa: PLC0415
     from hca_operator.telemetry import log_json  # noqa: PLC0415
 
     log_json(options.log_level.upper())
-    asyncio.run(run(Settings(port=options.port)))
+    candidate = Candidate(options.lease_namespace, options.lease_name, options.identity)
+    asyncio.run(run(Settings(candidate, port=options.port)))
     return 0
 
 
@@ -92,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="reconcile the cluster that the service account or kubeconfig points to")
     run.add_argument("--port", type=int, default=8080, help="port of /healthz, /readyz and /metrics (%(default)s)")
+    run.add_argument("--lease-namespace", default="default", help="namespace of the Lease (%(default)s)")
+    run.add_argument("--lease-name", default="hca-operator", help="Lease that says which replica writes (%(default)s)")
+    run.add_argument("--identity", default=f"{platform.node()}-{os.getpid()}", help="name in the Lease (%(default)s)")
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     show = commands.add_parser("render", help="print the objects that the operator would apply")
     show.add_argument("-f", "--file", required=True, help="YAML file with HighConcurrencyApi objects, - for stdin")

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import math
 import re
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -16,6 +18,9 @@ from hca_operator.names import API_VERSION, FIELD_MANAGER, KIND, PLURAL, Manifes
 
 REQUEST_TIMEOUT = 10.0
 """Seconds. A request that takes longer is tried again later instead of holding a worker."""
+UNACKNOWLEDGED = 4.0
+"""Seconds for which the kernel tries to deliver what it was given: between the fence and the end of a Lease, so that a
+write of a leader that was cut off cannot arrive after its successor has begun."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ RESOURCES: dict[str, Resource] = {
     "Ingress": Resource("networking.k8s.io/v1", "ingresses"),
     "Pod": Resource("v1", "pods"),
     "Event": Resource("v1", "events"),
+    "Lease": Resource("coordination.k8s.io/v1", "leases"),
 }
 
 _OTHER_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -46,9 +52,10 @@ Observer = Callable[[str, str, int, float], None]
 class Kube:
     """A connection to the API server with the credentials of the pod or of the kubeconfig."""
 
-    def __init__(self, api: client.ApiClient, observe: Observer) -> None:
+    def __init__(self, api: client.ApiClient, observe: Observer, may_write: Callable[[], float] | None = None) -> None:
         self._api = api
         self._observe = observe
+        self._may_write = may_write
 
     @classmethod
     async def connect(cls, observe: Observer) -> Self:
@@ -58,11 +65,20 @@ class Kube:
             config.load_incluster_config(client_configuration=configuration)
         except config.ConfigException:
             await config.load_kube_config(client_configuration=configuration)
-        return cls(client.ApiClient(configuration), observe)
+        api = client.ApiClient(configuration)
+        configuration.client_session_kwargs = {
+            "connector": aiohttp.TCPConnector(ssl=api.rest_client.ssl_context, socket_factory=_socket)
+        }
+        return cls(api, observe)
+
+    def fenced(self, may_write: Callable[[], float]) -> Self:
+        """The same connection, on which a write takes no longer than `may_write()` seconds, and none starts at 0."""
+        return type(self)(self._api, self._observe, may_write)
 
     async def close(self) -> None:
         """Give the connections back."""
         await self._api.close()
+        await self._api.configuration.client_session_kwargs["connector"].close()  # made here, so ended here
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object, None where it does not exist."""
@@ -96,6 +112,19 @@ class Kube:
         assert applied is not None, "only a missing object is None, and apply creates it"  # noqa: S101
         return applied
 
+    async def create(self, manifest: Manifest) -> Manifest:
+        """A new object; Transient where one of that name exists."""
+        return await self._write("POST", manifest, "")
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """The whole object; Transient where it has changed since it was read (`resourceVersion`)."""
+        return await self._write("PUT", manifest, manifest["metadata"]["name"])
+
+    async def _write(self, verb: str, manifest: Manifest, name: str) -> Manifest:
+        written = await self._request(verb, manifest["kind"], manifest["metadata"]["namespace"], name, body=manifest)
+        assert written is not None, "a write that fails raises"  # noqa: S101
+        return written
+
     async def delete(self, manifest: Manifest) -> None:
         """Delete exactly this object: one that was made anew under its name meanwhile is left alone."""
         metadata = manifest["metadata"]
@@ -120,10 +149,19 @@ class Kube:
         content_type: str = "application/json",
         absent_is_none: bool = False,
     ) -> Manifest | None:
+        timeout = REQUEST_TIMEOUT
+        if verb != "GET" and self._may_write is not None:
+            timeout = min(timeout, self._may_write())
+            if not timeout:
+                raise Transient(f"{verb} {kind} {namespace}/{name}: not the leader")
+            # The API server gives up as well: it must not carry out later what nobody waits for.
+            query = {**(query or {}), "timeout": f"{math.ceil(timeout)}s"}
+        path = _path(kind, namespace, name, query)
         loop = asyncio.get_running_loop()
         started, status = loop.time(), 0
         try:
-            status, headers, payload = await self._send(verb, _path(kind, namespace, name, query), body, content_type)
+            async with asyncio.timeout(timeout):
+                status, headers, payload = await self._send(verb, path, body, content_type)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Transient(f"{verb} {kind} {namespace}/{name}: {error or type(error).__name__}") from error
         finally:
@@ -147,6 +185,13 @@ class Kube:
         )
         response = await self._api.call_api(*parameters, _request_timeout=REQUEST_TIMEOUT)
         return response.status, dict(response.headers), await response.read()
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNACKNOWLEDGED * 1000))
+    return made
 
 
 def _path(kind: str, namespace: str, name: str, query: dict[str, str] | None) -> str:

@@ -5,7 +5,7 @@ No other kind of handler is used: they would write finalizers and annotations (d
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -21,8 +21,13 @@ from hca_operator.reconcile import Key
 WATCHED_KINDS = (KIND, *CHILD_KINDS)
 
 
-def register(registry: kopf.OperatorRegistry, queue: WorkQueue[Key]) -> None:
-    """Register the handlers: an event of an object or of one of its children puts the object into the queue."""
+def register(
+    registry: kopf.OperatorRegistry, queue: WorkQueue[Key], *, stopping: Callable[[], Awaitable[None]]
+) -> None:
+    """Register the handlers: an event of an object or of one of its children puts the object into the queue.
+
+    `stopping` is awaited as soon as the process is told to end.
+    """
 
     @kopf.on.event(GROUP, VERSION, PLURAL, id="object", registry=registry)
     async def _object(namespace: str | None, name: str, **_: Any) -> None:  # noqa: ANN401 - kopf's signature
@@ -36,6 +41,10 @@ def register(registry: kopf.OperatorRegistry, queue: WorkQueue[Key]) -> None:
         async def _child(body: kopf.Body, namespace: str | None, **_: Any) -> None:  # noqa: ANN401
             if owner := owner_of(dict(body)):
                 queue.add(Key(str(namespace), owner))
+
+    @kopf.on.cleanup(registry=registry)
+    async def _cleanup(**_: Any) -> None:  # noqa: ANN401
+        await stopping()
 
     @kopf.on.login(registry=registry)
     def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401

@@ -26,6 +26,7 @@ PATHS = {
     "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
     "HighConcurrencyApi": "/apis/hca-operator.io/v1alpha1/namespaces/{}/highconcurrencyapis",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "Lease": "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
 }
 MERGE, JSON_PATCH, APPLY = "merge-patch+json", "json-patch+json", "apply-patch+yaml"

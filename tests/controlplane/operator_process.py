@@ -18,8 +18,11 @@ from tests.controlplane.api_server import eventually
 class OperatorProcess:
     """`python -m hca_operator run` against a kubeconfig, started and ended as often as a test likes."""
 
-    def __init__(self, kubeconfig: Path, log: Path) -> None:
+    def __init__(
+        self, kubeconfig: Path, log: Path, *, identity: str = "only-one", lease_namespace: str = "default"
+    ) -> None:
         self._kubeconfig = kubeconfig
+        self._options = ["--identity", identity, "--lease-namespace", lease_namespace]
         self._log = log
         (self._port,) = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
@@ -41,7 +44,7 @@ class OperatorProcess:
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hca_operator", "run", "--port", str(self._port)],
+                [sys.executable, "-m", "hca_operator", "run", "--port", str(self._port), *self._options],
                 env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         if wait:
@@ -79,6 +82,13 @@ class OperatorProcess:
             return httpx.get(f"http://{HOST}:{self._port}/{path}", timeout=5, trust_env=False).status_code
         except httpx.TransportError:
             return 0
+
+    def answer(self, path: str) -> str:
+        """What a probe says, nothing while nobody answers."""
+        try:
+            return httpx.get(f"http://{HOST}:{self._port}/{path}", timeout=5, trust_env=False).text
+        except httpx.TransportError:
+            return ""
 
     def metrics(self) -> str:
         """What /metrics shows."""

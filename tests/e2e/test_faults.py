@@ -140,7 +140,7 @@ def operator_down(cluster: Cluster) -> Iterator[Callable[[], None]]:
     operator = ("deployment/hca-operator", "--namespace", "hca-system")
 
     def back() -> None:
-        cluster.kubectl("scale", *operator, "--replicas=1")
+        cluster.kubectl("scale", *operator, "--replicas=2")
         cluster.kubectl("rollout", "status", *operator, "--timeout=120s")
 
     cluster.kubectl("scale", *operator, "--replicas=0")
