@@ -52,15 +52,20 @@ class Report:
         """The requests that were due in a span of monotonic time."""
         return Report([request for request in self.sent if start <= request.due < end])
 
+    def latencies(self) -> tuple[float, float]:
+        """Seconds that half, and that 99 of 100 requests took at most."""
+        cuts = quantiles((request.seconds for request in self.sent), n=100)
+        return cuts[49], cuts[98]
+
     def summary(self) -> str:
         """One line for people."""
         if len(self.sent) < 2:
             return f"{len(self.sent)} requests"
-        cuts = quantiles((request.seconds for request in self.sent), n=100)
+        p50, p99 = self.latencies()
         outcomes = sorted({request.outcome for request in self.failures()})
         return (
             f"{len(self.sent)} requests, {len(self.failures())} failed {outcomes or ''}, "
-            f"p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms"
+            f"p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms"
         )
 
 
