@@ -251,6 +251,7 @@ def test_an_operator_without_rights_says_so_and_recovers_without_a_restart(
         "rules": [
             {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]},
             {"apiGroups": ["hca-operator.io"], "resources": ["*"], "verbs": ["*"]},
+            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]},
             {"apiGroups": ["apps", "autoscaling", "policy", "networking.k8s.io"], "resources": ["*"], "verbs": ["*"]},
         ],
     }
