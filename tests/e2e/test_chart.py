@@ -1,0 +1,109 @@
+"""What the chart installs: as little power as the operator needs, and values that are checked."""
+
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.cache import REPOSITORY
+from tests.e2e.cluster import Cluster
+
+Object = dict[str, Any]
+READ = {"get", "list", "watch"}
+
+ALLOWED: dict[tuple[str, str], set[str]] = {
+    ("hca-operator.io", "highconcurrencyapis"): READ,
+    ("hca-operator.io", "highconcurrencyapis/status"): {"patch"},
+    ("apps", "deployments"): READ | {"create", "patch"},
+    ("", "services"): READ | {"create", "patch"},
+    ("policy", "poddisruptionbudgets"): READ | {"create", "patch"},
+    ("autoscaling", "horizontalpodautoscalers"): READ | {"create", "patch", "delete"},
+    ("networking.k8s.io", "ingresses"): READ | {"create", "patch", "delete"},
+    ("", "pods"): {"list"},
+    ("", "events"): {"list"},
+    ("coordination.k8s.io", "leases"): {"list", "get", "update", "create"},
+    ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
+}
+"""Everything that the operator's account may do. More is a decision, not an accident."""
+
+
+def template(cluster: Cluster, *values: str) -> list[Object]:
+    rendered = cluster.run(
+        cluster.helm_program, "template", "hca", REPOSITORY / "charts", "--kube-version=1.36.0", *values
+    )
+    return [manifest for manifest in yaml.safe_load_all(rendered) if manifest]
+
+
+def of_kind(manifests: list[Object], *kinds: str) -> list[Object]:
+    return [manifest for manifest in manifests if manifest["kind"] in kinds]
+
+
+def test_the_operator_may_do_what_it_needs_and_no_more(cluster: Cluster) -> None:
+    manifests = template(cluster)
+    account = of_kind(manifests, "ServiceAccount")[0]["metadata"]["name"]
+    bound = {
+        binding["roleRef"]["name"]
+        for binding in of_kind(manifests, "ClusterRoleBinding", "RoleBinding")
+        if any(subject["name"] == account for subject in binding["subjects"])
+    }
+    given: dict[tuple[str, str], set[str]] = {}
+    for role in of_kind(manifests, "ClusterRole", "Role"):
+        if role["metadata"]["name"] in bound:
+            for rule in role["rules"]:
+                for group in rule["apiGroups"]:
+                    for resource in rule["resources"]:
+                        given.setdefault((group, resource), set()).update(rule["verbs"])
+    assert given == ALLOWED
+
+
+def test_only_its_own_lease_may_be_changed(cluster: Cluster) -> None:
+    rules = [rule for role in of_kind(template(cluster), "Role") for rule in role["rules"]]
+    changing = [rule for rule in rules if "update" in rule["verbs"]]
+    assert [rule["resourceNames"] for rule in changing] == [["hca"]]
+
+
+def test_every_pod_keeps_the_restricted_standard(cluster: Cluster) -> None:
+    manifests = template(cluster)
+    pods = [deployment["spec"]["template"]["spec"] for deployment in of_kind(manifests, "Deployment")]
+    pods += [pod["spec"] for pod in of_kind(manifests, "Pod")]
+    assert len(pods) == 2
+    for pod in pods:
+        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        for container in pod["containers"]:
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert "runAsUser" not in container["securityContext"], "OpenShift gives the number"
+
+
+def test_the_crd_is_kept_when_the_release_goes(cluster: Cluster) -> None:
+    (crd,) = of_kind(template(cluster), "CustomResourceDefinition")
+    assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert not of_kind(template(cluster, "--set=crds.enabled=false"), "CustomResourceDefinition")
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("replica=3", "additional properties 'replica' not allowed"),
+        ("replicas=0", "replicas"),
+        ("image.tag=a tag", "tag"),
+        ("image.digest=latest", "digest"),
+        ("logLevel=loud", "logLevel"),
+        ("crds.keep=true", "additional properties 'keep' not allowed"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(cluster: Cluster, value: str, complaint: str) -> None:
+    done = subprocess.run(
+        [cluster.helm_program, "template", "hca", REPOSITORY / "charts", "--kube-version=1.36.0", "--set", value],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert complaint in done.stderr
+
+
+def test_a_digest_wins_over_the_tag(cluster: Cluster) -> None:
+    digest = f"sha256:{'a' * 64}"
+    (deployment,) = of_kind(template(cluster, f"--set=image.digest={digest}"), "Deployment")
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == f"hca-operator@{digest}"
