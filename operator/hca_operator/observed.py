@@ -52,14 +52,18 @@ def available_replicas(deployment: Manifest | None) -> int:
 def rolled_out(deployment: Manifest | None) -> bool:
     """Whether every pod is of the current template.
 
-    Read off the Progressing condition rather than the counts: it stays NewReplicaSetAvailable while an autoscaler
-    adds or removes pods, which is no rollout.
+    Read off the Progressing condition: it stays NewReplicaSetAvailable while an autoscaler adds or removes pods, which
+    is no rollout. The counts are asked as well, because a template that changes during such a scaling is reported as
+    observed, with the condition of the rollout before, until the controller comes to roll it out.
     """
     if deployment is None:
         return False
-    if deployment.get("status", {}).get("observedGeneration", 0) < deployment["metadata"]["generation"]:
+    status = deployment.get("status", {})
+    if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
         return False
-    return condition(deployment, "Progressing").get("reason") == "NewReplicaSetAvailable"
+    if status.get("updatedReplicas", 0) != status.get("replicas", 0):
+        return False
+    return bool(condition(deployment, "Progressing").get("reason") == "NewReplicaSetAvailable")
 
 
 def condition(manifest: Manifest | None, kind: str) -> Manifest:

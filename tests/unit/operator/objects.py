@@ -42,9 +42,14 @@ def resources(cpu: Any = "1", memory: Any = "512Mi", /, **requests: Any) -> Mani
 
 
 def deployment(
-    *, replicas: int = 2, available: int = 2, progressing: str = "NewReplicaSetAvailable", observed: int = 1
+    *,
+    replicas: int = 2,
+    available: int = 2,
+    updated: int | None = None,
+    progressing: str = "NewReplicaSetAvailable",
+    observed: int = 1,
 ) -> Manifest:
-    """A live Deployment in the state that its controller reports."""
+    """A live Deployment in the state that its controller reports; all pods are up to date unless said otherwise."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -58,6 +63,7 @@ def deployment(
         "status": {
             "observedGeneration": observed,
             "replicas": replicas,
+            "updatedReplicas": replicas if updated is None else updated,
             "readyReplicas": available,
             "availableReplicas": available,
             "conditions": [{"type": "Progressing", "status": "True", "reason": progressing}],

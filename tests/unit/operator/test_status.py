@@ -235,6 +235,11 @@ def test_ready_needs_the_latest_template_rolled_out(observation: Observation) ->
         assert observation.blocked is None
 
 
+def test_a_template_that_changes_while_the_autoscaler_acts_is_not_called_rolled_out() -> None:
+    """The Deployment's controller then reports the new generation, and the last rollout's reason, before it starts."""
+    assert not is_ready(next_status(seen(deployment=deployment(replicas=3, available=3, updated=0)), NOW))
+
+
 @given(observations, observations)
 def test_transition_times_move_only_when_a_status_flips(before: Observation, after: Observation) -> None:
     first = next_status(before, NOW)
