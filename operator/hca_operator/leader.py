@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from hca_operator.desired.metadata import selector_text
 from hca_operator.errors import HcaError, Transient
 from hca_operator.names import MANAGED_BY, Manifest
 
 LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD = 15.0, 10.0, 2.0
 """Seconds; the defaults of client-go and of every controller of Kubernetes itself."""
 LABELS = {"app.kubernetes.io/name": MANAGED_BY}
-SELECTOR = ",".join(f"{name}={value}" for name, value in LABELS.items())
+SELECTOR = selector_text(LABELS)
 
 logger = logging.getLogger(__name__)
 

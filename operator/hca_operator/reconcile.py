@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from hca_operator.api.spec import ApiObject, parse_object
 from hca_operator.api.status import Reason
 from hca_operator.desired import Child, desired_children
-from hca_operator.desired.metadata import stable_selector
+from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.scaling import autoscaling_wanted
 from hca_operator.diagnosis import Problem, diagnose, needs_events
 from hca_operator.errors import Forbidden, HcaError, NotOwned, Rejected, SpecError, Transient
@@ -255,7 +255,7 @@ class Reconciler:
         return Outcome(self._next_look(status), tuple(done.writes), status)
 
     async def _diagnose(self, api: ApiObject, deployment: Manifest) -> Problem | None:
-        selector = ",".join(f"{name}={value}" for name, value in stable_selector(api.name).items())
+        selector = selector_text(stable_selector(api.name))
         pods = await self._cluster.list("Pod", api.namespace, labelSelector=selector)
         events: list[Manifest] = []
         if needs_events(pods):

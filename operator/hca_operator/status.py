@@ -5,7 +5,7 @@ from datetime import datetime
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason
-from hca_operator.desired.metadata import stable_selector
+from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.network import url
 from hca_operator.diagnosis import Problem
 from hca_operator.names import Manifest
@@ -62,16 +62,11 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         if revision := seen.deployment["metadata"].get("annotations", {}).get("deployment.kubernetes.io/revision"):
             status["revision"] = revision
     if seen.api is not None:
-        status["selector"] = ",".join(f"{key}={value}" for key, value in stable_selector(seen.api.name).items())
+        status["selector"] = selector_text(stable_selector(seen.api.name))
         status["url"] = url(seen.api)
     if seen.sizing is not None:
         status["workersPerPod"] = seen.sizing.workers
     return status
-
-
-def is_ready(status: Manifest) -> bool:
-    """Whether a status says that the latest generation is rolled out."""
-    return bool(condition({"status": status}, ConditionType.READY).get("status") == "True")
 
 
 def _condition(seen: Observation, kind: ConditionType, verdict: Verdict, now: datetime) -> Manifest:

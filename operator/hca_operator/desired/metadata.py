@@ -23,6 +23,11 @@ def stable_selector(name: str) -> dict[str, str]:
     return {API_LABEL: name, TRACK_LABEL: STABLE}
 
 
+def selector_text(labels: dict[str, str]) -> str:
+    """A label selector as queries and the scale subresource take it."""
+    return ",".join(f"{name}={value}" for name, value in labels.items())
+
+
 def child_metadata(api: ApiObject, name: str) -> Manifest:
     """Metadata of a child: owned by the object, so that the garbage collector removes it without the operator.
 

@@ -11,7 +11,7 @@ from hca_operator.diagnosis import Problem
 from hca_operator.names import Manifest
 from hca_operator.observed import condition
 from hca_operator.sizing import size
-from hca_operator.status import Observation, is_ready, next_status
+from hca_operator.status import Observation, next_status
 from tests.unit.operator.objects import api_object, deployment
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -164,6 +164,11 @@ def test_what_is_seen_is_what_the_conditions_say(
 ) -> None:
     found = conditions(observation)
     assert {kind: found[kind] for kind in expected} == expected
+
+
+def is_ready(status: Manifest) -> bool:
+    """Whether a status says that the latest generation is rolled out."""
+    return bool(condition({"status": status}, "Ready").get("status") == "True")
 
 
 problems = st.none() | st.builds(Problem, st.sampled_from(list(Reason)), st.text(max_size=3000))
