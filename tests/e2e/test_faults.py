@@ -32,7 +32,7 @@ def api(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[str]:
 def ready_reason(cluster: Cluster, name: str) -> str:
     condition = cluster.condition("hcapi", name, "Ready")
     generation = cluster.get("hcapi", name)["metadata"]["generation"]
-    return str(condition["reason"]) if condition["observedGeneration"] == generation else "stale"
+    return str(condition["reason"]) if condition.get("observedGeneration") == generation else "stale"
 
 
 def test_image_that_does_not_exist(cluster: Cluster, api: str) -> None:
