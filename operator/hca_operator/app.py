@@ -10,14 +10,20 @@ from datetime import UTC, datetime
 
 import kopf
 
-from hca_operator.errors import HcaError, Transient
+from hca_operator.children import ChildWatch, Remembered
+from hca_operator.desired import CHILD_KINDS
+from hca_operator.errors import Absent, HcaError, Transient
+from hca_operator.events import News, event
 from hca_operator.kube import Kube
 from hca_operator.leader import Candidate, Leader
 from hca_operator.names import KIND
+from hca_operator.ports import Key
 from hca_operator.queue import WorkQueue
-from hca_operator.reconcile import Key, Reconciler
+from hca_operator.reconcile import Reconciler
+from hca_operator.rollouts import RolloutGate
+from hca_operator.store import Store
 from hca_operator.telemetry import Telemetry, serve
-from hca_operator.triggers import dead_watchers, operator_settings, register
+from hca_operator.triggers import ForeverWithJitter, operator_settings, register, watching
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +33,14 @@ RESYNC_RETRY = 5.0
 """Seconds after a look at everything that failed."""
 WATCH_GRACE = 120.0
 """Seconds that a watch may be missing until the process is restarted: at the start there is none yet."""
+FIRST_LOOK = 10.0
+"""Seconds for which the work waits for the first look at all children; what is not known then is asked for."""
+LOOK_AT_DEFINITION = 30.0
+"""Seconds between two looks whether the definition of the objects is there: its removal ends no watch."""
+LOOK_FOR_RIVAL = 2.0
+"""Seconds between two looks whether another install holds this one back."""
+LONGEST_WAIT = 30.0
+"""Seconds at most between two tries of a watch that fails."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,8 @@ class Settings:
     candidate: Candidate
     port: int = 8080
     parallel_reconciles: int = 8
+    unasked_rollouts: int = 3
+    """How many APIs may roll at a time because the operator changed, not the objects; 0: none."""
 
 
 def _now() -> datetime:
@@ -49,36 +65,61 @@ def _jitter() -> float:
 class Operator:
     """The running operator: watches, queue, workers and probes."""
 
-    def __init__(self, kube: Kube, telemetry: Telemetry, candidate: Candidate) -> None:
+    def __init__(self, kube: Kube, telemetry: Telemetry, settings: Settings) -> None:
         self._kube = kube
         self._telemetry = telemetry
+        self._settings = settings
+        candidate = settings.candidate
+        self._scope = candidate.namespace if candidate.namespaced else ""
         self._queue: WorkQueue[Key] = WorkQueue(jitter=_jitter)
         self._leader = Leader(kube, candidate, now=_now)
         self._look_at_all = asyncio.Event()
-        self._reconciler = Reconciler(kube.fenced(self._leader.remaining), now=_now)
+        self._stop = asyncio.Event()
+        self._undefined = False
+        self._trouble: HcaError | None = None
+        store = Store()
+        self._children = [ChildWatch(kube, store, kind, self._scope, changed=self._queue.add) for kind in CHILD_KINDS]
+        self._reconciler = Reconciler(
+            Remembered(kube.fenced(self._leader.remaining), store),
+            gate=RolloutGate(settings.unasked_rollouts),
+            identity=candidate.identity,
+            now=_now,
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._watched_at = asyncio.get_running_loop().time()
         telemetry.watch_queue(self._queue.depth, lambda: self._queue.adds, lambda: self._queue.retries)
+        telemetry.watch_children(lambda: len(store))
 
-    async def run(self, settings: Settings) -> None:
-        """Run until SIGTERM or SIGINT. What is under way is dropped: the next start looks at everything anew."""
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT. What is under way is dropped: the next start looks at everything anew.
+
+        Raises Absent where the definition of the objects is gone and cannot be waited for.
+        """
         registry = kopf.OperatorRegistry()
         register(registry, self._queue, stopping=self._leader.resign)
         # Before kopf starts: it ends every task that was born after itself.
         self._tasks = [
-            asyncio.create_task(self._queue.work(self._reconcile), name=f"worker {number}")
-            for number in range(settings.parallel_reconciles)
+            asyncio.create_task(child.run(ForeverWithJitter(LONGEST_WAIT)), name=f"watch of {kind}")
+            for kind, child in zip(CHILD_KINDS, self._children, strict=True)
+        ]
+        self._tasks += [
+            asyncio.create_task(self._work(), name=f"worker {number}")
+            for number in range(self._settings.parallel_reconciles)
         ]
         self._tasks += [
             asyncio.create_task(self._resync(), name="resync"),
+            asyncio.create_task(self._look_at_definition(), name="look at the definition"),
             asyncio.create_task(self._leader.run(self._look_at_all.set, _jitter), name="election"),
+            asyncio.create_task(self._tell_of_rival(), name="rival"),
         ]
-        server = await serve(self._telemetry, port=settings.port, alive=self._not_alive, ready=self._not_ready)
+        server = await serve(self._telemetry, port=self._settings.port, alive=self._not_alive, ready=self._not_ready)
         try:
             await kopf.operator(
                 registry=registry,
-                settings=operator_settings(),
-                clusterwide=True,
+                settings=operator_settings(clusterwide=not self._scope),
+                clusterwide=not self._scope,
+                namespaces=[self._scope] if self._scope else [],
+                stop_flag=self._stop,
                 # Unused without peering, but kopf would make one of the user's name, which a numeric user lacks.
                 identity="hca-operator",  # type: ignore[arg-type] # a NewType of str that kopf keeps private
             )
@@ -87,9 +128,20 @@ class Operator:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await server.cleanup()
+        if self._trouble:
+            raise self._trouble
+
+    async def _work(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK):
+                for child in self._children:
+                    await child.looked.wait()
+        await self._queue.work(self._reconcile)
 
     async def _reconcile(self, key: Key) -> float | None:
         await self._leader.leading()  # every replica watches, one works
+        if key.namespace in self._leader.elsewhere:
+            return None  # an install of its own looks after that namespace
         with self._timed(key):
             outcome = await self._reconciler.reconcile(key)
         self._telemetry.reconciles.labels("written" if outcome.writes else "unchanged").inc()
@@ -113,36 +165,80 @@ class Operator:
             self._telemetry.reconcile_seconds.observe(loop.time() - started)
 
     async def _resync(self) -> None:
-        """Look at every object now and then, and when this replica becomes the leader."""
+        """Look at everything now and then, and at every object when this replica becomes the leader."""
         while True:
-            with suppress(TimeoutError):
+            due = False
+            try:
                 await asyncio.wait_for(self._look_at_all.wait(), RESYNC * _jitter())
+            except TimeoutError:
+                due = True
             self._look_at_all.clear()
             try:
-                for manifest in await self._kube.list(KIND, ""):
-                    self._queue.add(Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
+                if due:
+                    for child in self._children:
+                        await child.look()
+                async for page, _version in self._kube.pages(KIND, self._scope):
+                    for manifest in page:
+                        self._queue.add(Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
             except HcaError as error:
                 logger.warning("the look at every object failed and is done again: %s", error)
                 await asyncio.sleep(RESYNC_RETRY * _jitter())
                 self._look_at_all.set()
 
+    async def _look_at_definition(self) -> None:
+        """Know whether the objects are defined at all: nothing tells a watch of them that their kind is gone.
+
+        With the rights of one namespace kopf does not notice either when the kind comes back, so the process ends.
+        """
+        while True:
+            try:
+                await self._kube.require(KIND, self._scope)
+                self._undefined = False
+            except Absent as error:
+                if not self._undefined:
+                    logger.error("%s: install the chart with crds.enabled, or apply crds/", error)
+                self._undefined = True
+                if self._scope:
+                    self._trouble = error
+                    self._stop.set()
+            except HcaError as error:
+                logger.debug("the definition could not be looked at: %s", error)
+            await asyncio.sleep(LOOK_AT_DEFINITION * _jitter())
+
+    async def _tell_of_rival(self) -> None:
+        """An Event about our own pod, once for each rival, for whoever asks why this install does nothing."""
+        told: str | None = None
+        candidate = self._settings.candidate
+        while True:
+            if (rival := self._leader.rival) and rival != told:
+                message = _held_back_by(rival)
+                logger.error(message)
+                with suppress(HcaError):
+                    for pod in await self._kube.list(
+                        "Pod", candidate.namespace, fieldSelector=f"metadata.name={candidate.identity}"
+                    ):
+                        news = News(warning=True, reason="SecondInstall", message=message)
+                        await self._kube.create(event(pod, news, _now(), candidate.identity))
+            told = rival
+            await asyncio.sleep(LOOK_FOR_RIVAL)
+
     def _not_ready(self) -> str | None:
-        missing = dead_watchers()
-        if missing:
-            return f"not watching {', '.join(missing)}"
+        if self._undefined:
+            return f"{KIND} is not defined in this cluster"
+        if not watching(self._scope):
+            return f"not watching {KIND}"
+        if not all(child.looked.is_set() for child in self._children):
+            return "the first look at the children is not over"
         if self._leader.rival:
-            return (
-                f"an operator in namespace {self._leader.rival} looks after the same objects: uninstall one of the two"
-            )
+            return _held_back_by(self._leader.rival)
         return self._ended()
 
     def _not_alive(self) -> str | None:
         now = asyncio.get_running_loop().time()
-        missing = dead_watchers()
-        if not missing:
+        if self._undefined or watching(self._scope):
             self._watched_at = now
         elif now - self._watched_at > WATCH_GRACE:
-            return f"not watching {', '.join(missing)} for {WATCH_GRACE:.0f} seconds"
+            return f"not watching {KIND} for {WATCH_GRACE:.0f} seconds"
         return self._ended()
 
     def _ended(self) -> str | None:
@@ -150,11 +246,15 @@ class Operator:
         return f"ended: {', '.join(ended)}" if ended else None
 
 
+def _held_back_by(namespace: str) -> str:
+    return f"an operator in namespace {namespace} looks after the same objects: uninstall one of the two"
+
+
 async def run(settings: Settings) -> None:
     """Connect to the API server and run the operator until it is told to stop."""
     telemetry = Telemetry()
     kube = await Kube.connect(telemetry.observe_request)
     try:
-        await Operator(kube, telemetry, settings.candidate).run(settings)
+        await Operator(kube, telemetry, settings).run()
     finally:
         await kube.close()

@@ -15,7 +15,7 @@ from hca_operator import __version__
 from hca_operator.api.crd import crd
 from hca_operator.api.spec import parse_object
 from hca_operator.desired import desired_children
-from hca_operator.errors import SpecError
+from hca_operator.errors import HcaError, SpecError
 from hca_operator.names import API_VERSION, KIND, Manifest
 from hca_operator.sizing import size
 
@@ -85,8 +85,15 @@ def _run(options: argparse.Namespace) -> int:
     from hca_operator.telemetry import log_json  # noqa: PLC0415
 
     log_json(options.log_level.upper())
-    candidate = Candidate(options.lease_namespace, options.lease_name, options.identity)
-    asyncio.run(run(Settings(candidate, port=options.port)))
+    candidate = Candidate(
+        options.lease_namespace, options.lease_name, options.identity, namespaced=options.own_namespace_only
+    )
+    settings = Settings(candidate, port=options.port, unasked_rollouts=options.unasked_rollouts)
+    try:
+        asyncio.run(run(settings))
+    except HcaError as error:
+        print(f"hca-operator: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -99,6 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--lease-namespace", default="default", help="namespace of the Lease (%(default)s)")
     run.add_argument("--lease-name", default="hca-operator", help="Lease that says which replica writes (%(default)s)")
     run.add_argument("--identity", default=f"{platform.node()}-{os.getpid()}", help="name in the Lease (%(default)s)")
+    run.add_argument(
+        "--own-namespace-only", action="store_true", help="look after the namespace of the Lease alone, with its rights"
+    )
+    run.add_argument(
+        "--unasked-rollouts", type=int, default=3, metavar="N",
+        help="APIs that may roll at a time because the operator changed and not they; 0: none (%(default)s)",
+    )  # fmt: skip
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     show = commands.add_parser("render", help="print the objects that the operator would apply")
     show.add_argument("-f", "--file", required=True, help="YAML file with HighConcurrencyApi objects, - for stdin")

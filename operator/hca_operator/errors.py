@@ -6,6 +6,8 @@ HcaError
 ├── Rejected     the API server refuses what we send (quota, admission): a condition and a slow retry
 ├── Forbidden    RBAC forbids it: a condition and a slow retry
 └── Transient    conflict, overload, time-out, lost connection: retried with backoff
+    ├── Expired  what a watch or a list wants to go on from is too old: begun anew
+    └── Absent   the cluster does not define the kind (any more)
 """
 
 
@@ -38,3 +40,11 @@ class Transient(HcaError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Expired(Transient):
+    """The API server no longer knows the version that a list or a watch wants to go on from."""
+
+
+class Absent(Transient):
+    """The cluster does not define the kind that a request is about."""

@@ -5,19 +5,25 @@ import json
 import math
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio import client, config
 
-from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
+from hca_operator.errors import Absent, Expired, Forbidden, HcaError, Rejected, Transient
 from hca_operator.names import API_VERSION, FIELD_MANAGER, KIND, PLURAL, Manifest
 
 REQUEST_TIMEOUT = 10.0
 """Seconds. A request that takes longer is tried again later instead of holding a worker."""
+PAGE = 250
+"""Objects of a list that are asked for at a time: enough to be quick, few enough to be small."""
+WATCH_TIMEOUT = 300
+"""Seconds after which the API server ends a watch; the next one goes on where it ended."""
+WATCH_SILENCE = 90.0
+"""Seconds without a word after which a watch is taken for dead: bookmarks come about every minute."""
 UNACKNOWLEDGED = 4.0
 """Seconds for which the kernel tries to deliver what it was given: between the fence and the end of a Lease, so that a
 write of a leader that was cut off cannot arrive after its successor has begun."""
@@ -44,6 +50,14 @@ RESOURCES: dict[str, Resource] = {
 }
 
 _OTHER_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
+class WatchEvent(NamedTuple):
+    """What a watch tells: ADDED, MODIFIED, DELETED, or BOOKMARK, which has a resource version alone."""
+
+    type: str
+    object: Manifest
+
 
 Observer = Callable[[str, str, int, float], None]
 """Told of each request: verb, kind, HTTP status (0: none came), seconds."""
@@ -80,21 +94,65 @@ class Kube:
         await self._api.close()
         await self._api.configuration.client_session_kwargs["connector"].close()  # made here, so ended here
 
-    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """An object, None where it does not exist."""
+    async def get(self, kind: str, namespace: str, name: str, *, fresh: bool = True) -> Manifest | None:  # noqa: ARG002
+        """An object as it is now, None where it does not exist."""
         return await self._request("GET", kind, namespace, name, absent_is_none=True)
 
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """Objects of a namespace ("": of all); `labelSelector` and `fieldSelector` narrow them down."""
         items: list[Manifest] = []
-        query = {"limit": "500", **selectors}
+        async for page, _version in self.pages(kind, namespace, **selectors):
+            items.extend(page)
+        return items
+
+    async def pages(self, kind: str, namespace: str, **selectors: str) -> AsyncIterator[tuple[Sequence[Manifest], int]]:
+        """The same, page by page, each with the version at which the list as a whole stands."""
+        query = {"limit": str(PAGE), **selectors}
+        named = {"kind": kind, "apiVersion": RESOURCES[kind].api_version}  # which the items of a list do not say
         while True:
             page = await self._request("GET", kind, namespace, query=query)
-            items.extend((page or {}).get("items") or [])
-            token = (page or {}).get("metadata", {}).get("continue")
+            assert page is not None, "a list that fails raises"  # noqa: S101
+            yield [{**named, **item} for item in page.get("items") or []], int(page["metadata"]["resourceVersion"])
+            token = page["metadata"].get("continue")
             if not token:
-                return items
+                return
             query = {**query, "continue": token}
+
+    async def require(self, kind: str, namespace: str) -> None:
+        """Raise Absent where the cluster does not define the kind."""
+        what = f"{RESOURCES[kind].plural}.{RESOURCES[kind].api_version}"
+        if await self._request("GET", kind, namespace, query={"limit": "1"}, absent_is_none=True) is None:
+            raise Absent(f"{what} are not defined in this cluster")
+
+    async def watch(self, kind: str, namespace: str, version: int, **selectors: str) -> AsyncIterator[WatchEvent]:
+        """What happens after a version, until the API server ends the stream.
+
+        Raises Expired where the version is too old to go on from, Transient where the connection breaks or is silent
+        for longer than the API server ever is.
+        """
+        query = {
+            "watch": "true",
+            "resourceVersion": str(version),
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_TIMEOUT),
+            **selectors,
+        }
+        what = f"WATCH {kind} {namespace}"
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT, sock_read=WATCH_SILENCE)
+        try:
+            parameters = await self._api.param_serialize(
+                "GET", _path(kind, namespace, "", query), header_params={"Accept": "application/json"},
+                auth_settings=["BearerToken"],
+            )  # fmt: skip
+            response = (await self._api.call_api(*parameters, _request_timeout=timeout)).response
+            async with response:
+                self._observe("WATCH", kind, response.status, 0.0)
+                if response.status >= 400:
+                    raise failure(what, response.status, response.headers.get("Retry-After"), await response.read())
+                async for line in response.content:
+                    yield _watch_event(what, line)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise Transient(f"{what}: {error or type(error).__name__}") from error
 
     async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "") -> Manifest:
         """Server-side apply, by force; the answer is the object as it is now."""
@@ -125,6 +183,22 @@ class Kube:
         assert written is not None, "a write that fails raises"  # noqa: S101
         return written
 
+    async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
+        """JSON Patch of exactly this state of an object; Transient where it has changed since."""
+        metadata = manifest["metadata"]
+        known = {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]}
+        edited = await self._request(
+            "PATCH",
+            manifest["kind"],
+            metadata["namespace"],
+            metadata["name"],
+            query={"fieldManager": FIELD_MANAGER},
+            body=[known, *operations],
+            content_type="application/json-patch+json",
+        )
+        assert edited is not None, "a write that fails raises"  # noqa: S101
+        return edited
+
     async def delete(self, manifest: Manifest) -> None:
         """Delete exactly this object: one that was made anew under its name meanwhile is left alone."""
         metadata = manifest["metadata"]
@@ -145,7 +219,7 @@ class Kube:
         name: str = "",
         *,
         query: dict[str, str] | None = None,
-        body: Manifest | bytes | None = None,
+        body: Manifest | Sequence[Manifest] | bytes | None = None,
         content_type: str = "application/json",
         absent_is_none: bool = False,
     ) -> Manifest | None:
@@ -174,7 +248,7 @@ class Kube:
         return result
 
     async def _send(
-        self, verb: str, path: str, body: Manifest | bytes | None, content_type: str
+        self, verb: str, path: str, body: Manifest | Sequence[Manifest] | bytes | None, content_type: str
     ) -> tuple[int, dict[str, str], bytes]:
         parameters = await self._api.param_serialize(
             verb,
@@ -185,6 +259,13 @@ class Kube:
         )
         response = await self._api.call_api(*parameters, _request_timeout=REQUEST_TIMEOUT)
         return response.status, dict(response.headers), await response.read()
+
+
+def _watch_event(what: str, line: bytes) -> WatchEvent:
+    event = json.loads(line)
+    if event["type"] == "ERROR":
+        raise failure(what, event["object"].get("code", 500), None, json.dumps(event["object"]).encode())
+    return WatchEvent(event["type"], event["object"])
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:
@@ -223,6 +304,8 @@ def failure(what: str, status: int, retry_after: str | None, payload: bytes) -> 
     except ValueError:
         message = payload[:200].decode(errors="replace")
     text = f"{what}: {message or f'HTTP {status}'}"
+    if status == 410:
+        return Expired(text)
     if status in {400, 405, 413, 415, 422}:
         return Rejected(text)
     if status == 403:

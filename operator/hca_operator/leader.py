@@ -5,7 +5,8 @@ from when it last saw the record change, so clocks need not agree. What is more 
 
 - a fence: the leader may write until RENEW_DEADLINE after the *start* of its last successful renewal, and no request
   outlives that; others wait LEASE_DURATION, so the two never overlap;
-- a second install over the same objects holds back: it sees the first one's Lease by its label.
+- a second install over the same objects holds back: it sees the first one's Lease by its label;
+- an install for the whole cluster leaves alone the namespaces that have an install of their own.
 """
 
 import asyncio
@@ -18,12 +19,15 @@ from typing import Protocol
 
 from hca_operator.desired.metadata import selector_text
 from hca_operator.errors import HcaError, Transient
-from hca_operator.names import MANAGED_BY, Manifest
+from hca_operator.names import GROUP, MANAGED_BY, Manifest
 
 LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD = 15.0, 10.0, 2.0
 """Seconds; the defaults of client-go and of every controller of Kubernetes itself."""
 LABELS = {"app.kubernetes.io/name": MANAGED_BY}
+SCOPE_LABEL = f"{GROUP}/scope"
 SELECTOR = selector_text(LABELS)
+CENSUS = 10.0
+"""Seconds between two looks for installs that look after one namespace alone."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +55,13 @@ class Candidate:
     namespace: str
     name: str
     identity: str
+    namespaced: bool = False
+    """Whether it looks after its own namespace alone."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the Lease tells other installs."""
+        return {**LABELS, SCOPE_LABEL: "namespace" if self.namespaced else "cluster"}
 
 
 class Leader:
@@ -68,6 +79,9 @@ class Leader:
         self._resigned = False
         self.rival: str | None = None
         """Namespace of another install that looks after the same objects."""
+        self.elsewhere: frozenset[str] = frozenset()
+        """Namespaces that an install of their own looks after."""
+        self._counted = -CENSUS
 
     def remaining(self) -> float:
         """Seconds for which this process may write; 0 where it is not the leader."""
@@ -107,6 +121,13 @@ class Leader:
         if not won or self._resigned:
             self._until = 0.0
             return
+        try:
+            async with asyncio.timeout(RETRY_PERIOD):
+                await self._take_census(gained)
+        except (HcaError, TimeoutError) as error:
+            logger.warning("the Leases of other installs could not be listed: %s", error or "no answer in time")
+            if not was_leading:
+                return
         self._until = started + RENEW_DEADLINE
         if not was_leading:
             logger.info("leading", extra={"lease": f"{self._candidate.namespace}/{self._candidate.name}"})
@@ -140,15 +161,36 @@ class Leader:
             self._seen[slot] = (record, self._clock())
         return self._clock() < self._seen[slot][1] + float(spec.get("leaseDurationSeconds") or LEASE_DURATION)
 
+    async def _others(self) -> list[Manifest]:
+        """The Leases that other installs hold, as far as this one may see."""
+        own = (self._candidate.namespace, self._candidate.name)
+        scope = self._candidate.namespace if self._candidate.namespaced else ""
+        found = await self._leases.list("Lease", scope, labelSelector=SELECTOR)
+        return [
+            lease
+            for lease in found
+            if (lease["metadata"]["namespace"], lease["metadata"]["name"]) != own and self._active(lease)
+        ]
+
+    async def _take_census(self, gained: Callable[[], None]) -> None:
+        """See which namespaces have an install of their own; one that has gone leaves its objects to this one."""
+        if self._candidate.namespaced or self._clock() < self._counted + CENSUS:
+            return
+        others = await self._others()
+        self._counted = self._clock()
+        before = self.elsewhere
+        self.elsewhere = frozenset(lease["metadata"]["namespace"] for lease in others if _namespaced(lease))
+        if before - self.elsewhere:
+            gained()
+
     async def _held_back(self, own: Manifest | None) -> bool:
         """Whether another install goes first; `own` is our Lease, None where there is none yet."""
         self.rival = None
-        for lease in await self._leases.list("Lease", "", labelSelector=SELECTOR):
-            other = (lease["metadata"]["namespace"], lease["metadata"]["name"])
-            if other == (self._candidate.namespace, self._candidate.name) or not self._active(lease):
-                continue
+        for lease in await self._others():
+            if _namespaced(lease) != self._candidate.namespaced:
+                continue  # they share the work: see `elsewhere`
             if own is None or _age(lease) < _age(own) or own["spec"].get("holderIdentity") != self._candidate.identity:
-                self.rival = other[0]
+                self.rival = lease["metadata"]["namespace"]
                 return True
         return False
 
@@ -162,7 +204,11 @@ class Leader:
             "leaseTransitions": 0,
         }
         if lease is None:
-            metadata = {"namespace": self._candidate.namespace, "name": self._candidate.name, "labels": LABELS}
+            metadata = {
+                "namespace": self._candidate.namespace,
+                "name": self._candidate.name,
+                "labels": self._candidate.labels,
+            }
             return await self._leases.create(
                 {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
             )
@@ -171,7 +217,7 @@ class Leader:
             spec |= {name: before[name] for name in ("acquireTime", "leaseTransitions") if name in before}
         else:
             spec["leaseTransitions"] = before.get("leaseTransitions", 0) + 1
-        labels = {**lease["metadata"].get("labels", {}), **LABELS}
+        labels = {**lease["metadata"].get("labels", {}), **self._candidate.labels}
         return await self._leases.replace({**lease, "metadata": {**lease["metadata"], "labels": labels}, "spec": spec})
 
     async def _release(self) -> None:
@@ -183,6 +229,10 @@ class Leader:
                 await self._leases.replace({**lease, "spec": spec})
             except Transient:
                 logger.info("somebody else has taken the Lease already")
+
+
+def _namespaced(lease: Manifest) -> bool:
+    return bool(lease["metadata"].get("labels", {}).get(SCOPE_LABEL) == "namespace")
 
 
 def _age(lease: Manifest) -> tuple[str, str]:

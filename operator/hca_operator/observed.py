@@ -2,13 +2,23 @@
 
 from typing import Any
 
-from hca_operator.names import FIELD_MANAGER, KIND, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from hca_operator.names import API_LABEL, FIELD_MANAGER, GROUP, KIND, MANAGED_BY, MANAGED_BY_LABEL, Manifest
 
 
 def controller_of(manifest: Manifest) -> Manifest | None:
     """The owner reference of the controller, None without one."""
     references = manifest["metadata"].get("ownerReferences", [])
     return next((reference for reference in references if reference.get("controller")), None)
+
+
+def owner_of(child: Manifest) -> str | None:
+    """Name of the object that a child belongs to, by its owner or, where that was removed by hand, by its label."""
+    controller = controller_of(child)
+    if controller is not None:
+        ours = controller["kind"] == KIND and controller["apiVersion"].startswith(f"{GROUP}/")
+        return str(controller["name"]) if ours else None
+    label = child["metadata"].get("labels", {}).get(API_LABEL)
+    return None if label is None else str(label)
 
 
 def is_ours(manifest: Manifest, owner_uid: str) -> bool:
@@ -49,6 +59,11 @@ def available_replicas(deployment: Manifest | None) -> int:
     return int((deployment or {}).get("status", {}).get("availableReplicas", 0))
 
 
+def looked_at(deployment: Manifest) -> bool:
+    """Whether the Deployment's controller has seen its latest generation, which scaling moves too."""
+    return bool(deployment.get("status", {}).get("observedGeneration", 0) >= deployment["metadata"]["generation"])
+
+
 def rolled_out(deployment: Manifest | None) -> bool:
     """Whether every pod is of the current template.
 
@@ -56,11 +71,9 @@ def rolled_out(deployment: Manifest | None) -> bool:
     is no rollout. The counts are asked as well, because a template that changes during such a scaling is reported as
     observed, with the condition of the rollout before, until the controller comes to roll it out.
     """
-    if deployment is None:
+    if deployment is None or not looked_at(deployment):
         return False
     status = deployment.get("status", {})
-    if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
-        return False
     if status.get("updatedReplicas", 0) != status.get("replicas", 0):
         return False
     return bool(condition(deployment, "Progressing").get("reason") == "NewReplicaSetAvailable")

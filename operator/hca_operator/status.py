@@ -9,7 +9,7 @@ from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.network import url
 from hca_operator.diagnosis import Problem
 from hca_operator.names import Manifest
-from hca_operator.observed import available_replicas, condition, replicas_of, rolled_out
+from hca_operator.observed import available_replicas, condition, looked_at, replicas_of, rolled_out
 from hca_operator.sizing import Sizing
 
 
@@ -24,6 +24,8 @@ class Observation:
     """None where the spec is not valid."""
     sizing: Sizing | None
     deployment: Manifest | None
+    deployment_written: bool
+    """Whether this reconcile has changed the Deployment."""
     autoscaler: Manifest | None
     blocked: Problem | None
     """Why the latest generation could not be written to the children."""
@@ -116,13 +118,30 @@ def _ready(seen: Observation) -> Verdict:
     if _paused(seen):
         return Verdict("Unknown", Reason.PAUSED, "spec.reconciliation is Paused: changes are not applied")
     scaled_to_zero = seen.deployment is not None and replicas_of(seen.deployment) == 0
-    if rolled_out(seen.deployment) and (scaled_to_zero or available_replicas(seen.deployment) > 0):
+    serving = scaled_to_zero or available_replicas(seen.deployment) > 0
+    if _only_scaled(seen) or (rolled_out(seen.deployment) and serving):
         return Verdict("True", Reason.ROLLED_OUT, _rolled_out_message(seen))
     if seen.pod_problem is not None:
         return Verdict("False", seen.pod_problem.reason, seen.pod_problem.message)
     if rolled_out(seen.deployment):
         return Verdict("False", Reason.NO_PODS_AVAILABLE, "no pod is ready")
     return Verdict("False", Reason.ROLLING_OUT, "the latest generation is being rolled out")
+
+
+def _only_scaled(seen: Observation) -> bool:
+    """Whether what was rolled out still is, although the Deployment's controller has not seen its last change.
+
+    Somebody else made that change, the autoscaler as a rule: a count is no rollout. If it was a template, then it is
+    repaired, and its rollout is told once the controller has seen it.
+    """
+    before = condition({"status": seen.previous}, ConditionType.READY)
+    return (
+        seen.deployment is not None
+        and not seen.deployment_written
+        and not looked_at(seen.deployment)
+        and before.get("status") == "True"
+        and before.get("observedGeneration") == seen.generation
+    )
 
 
 def _rolled_out_message(seen: Observation) -> str:

@@ -53,6 +53,10 @@ class Telemetry:
         ):
             Gauge(name, help_text, registry=self.registry).set_function(read)
 
+    def watch_children(self, count: Callable[[], float]) -> None:
+        """Export how many children are remembered, read when asked for."""
+        Gauge("hca_children", "Children that are remembered.", registry=self.registry).set_function(count)
+
     def observe_request(self, verb: str, kind: str, status: int, seconds: float) -> None:
         """Count a request to the API server."""
         self.requests.labels(verb, kind, status).inc()

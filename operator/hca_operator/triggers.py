@@ -11,20 +11,15 @@ from typing import Any
 
 import kopf
 
-from hca_operator.desired import CHILD_KINDS
-from hca_operator.kube import RESOURCES
-from hca_operator.names import API_LABEL, GROUP, KIND, PLURAL, VERSION, Manifest
-from hca_operator.observed import controller_of
+from hca_operator.names import GROUP, PLURAL, VERSION
+from hca_operator.ports import Key
 from hca_operator.queue import WorkQueue
-from hca_operator.reconcile import Key
-
-WATCHED_KINDS = (KIND, *CHILD_KINDS)
 
 
 def register(
     registry: kopf.OperatorRegistry, queue: WorkQueue[Key], *, stopping: Callable[[], Awaitable[None]]
 ) -> None:
-    """Register the handlers: an event of an object or of one of its children puts the object into the queue.
+    """Register the handler: an event of an object puts it into the queue.
 
     `stopping` is awaited as soon as the process is told to end.
     """
@@ -33,15 +28,6 @@ def register(
     async def _object(namespace: str | None, name: str, **_: Any) -> None:  # noqa: ANN401 - kopf's signature
         queue.add(Key(str(namespace), name))
 
-    for kind in CHILD_KINDS:
-        resource = RESOURCES[kind]
-        group, _, version = resource.api_version.rpartition("/")
-
-        @kopf.on.event(group, version, resource.plural, id=f"child-{resource.plural}", registry=registry)
-        async def _child(body: kopf.Body, namespace: str | None, **_: Any) -> None:  # noqa: ANN401
-            if owner := owner_of(dict(body)):
-                queue.add(Key(str(namespace), owner))
-
     @kopf.on.cleanup(registry=registry)
     async def _cleanup(**_: Any) -> None:  # noqa: ANN401
         await stopping()
@@ -49,16 +35,6 @@ def register(
     @kopf.on.login(registry=registry)
     def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-
-
-def owner_of(child: Manifest) -> str | None:
-    """Name of the object that a child belongs to, by its owner or, where that was removed by hand, by its label."""
-    controller = controller_of(child)
-    if controller is not None:
-        ours = controller["kind"] == KIND and controller["apiVersion"].startswith(f"{GROUP}/")
-        return str(controller["name"]) if ours else None
-    label = child["metadata"].get("labels", {}).get(API_LABEL)
-    return None if label is None else str(label)
 
 
 class ForeverWithJitter:
@@ -78,9 +54,13 @@ class ForeverWithJitter:
             wait = min(self._longest, wait * 1.6)
 
 
-def operator_settings() -> kopf.OperatorSettings:
-    """Settings under which kopf only watches: it posts nothing, locks nothing and marks nothing."""
+def operator_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
+    """Settings under which kopf only watches: it posts nothing, locks nothing and marks nothing.
+
+    With the rights of a few namespaces it cannot look for definitions that come and go.
+    """
     settings = kopf.OperatorSettings()
+    settings.scanning.disabled = not clusterwide
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.persistence.finalizer = f"{GROUP}/unused"
@@ -92,11 +72,10 @@ def operator_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def dead_watchers() -> list[str]:
-    """Resources that nobody watches (any more)."""
-    alive = {task.get_name() for task in asyncio.all_tasks() if not task.done()}
-    return [
-        RESOURCES[kind].plural
-        for kind in WATCHED_KINDS
-        if not any(name.startswith(f"watcher for {RESOURCES[kind].plural}.") for name in alive)
-    ]
+def watching(namespace: str) -> bool:
+    """Whether kopf watches the objects of a namespace ("": of the cluster)."""
+    return any(
+        task.get_name().startswith(f"watcher for {PLURAL}.") and task.get_name().endswith(f"@{namespace or None}")
+        for task in asyncio.all_tasks()
+        if not task.done()
+    )

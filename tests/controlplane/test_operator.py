@@ -70,7 +70,7 @@ def test_an_api_gets_ready_and_stays_so_while_the_autoscaler_changes_the_count(
     roll_out(server, namespace, "shop")
     eventually(lambda: status(server, namespace)["readyReplicas"] == 4)
     for seen in server.changes_since(since, KIND, namespace):
-        assert {c["type"]: c["status"] for c in seen["status"]["conditions"]}["Ready"] == "True"
+        assert {c["type"]: c["status"] for c in seen["status"]["conditions"]}["Ready"] == "True", seen["status"]
 
 
 @pytest.mark.usefixtures("running")

@@ -112,7 +112,8 @@ def test_an_object_from_before_a_rule_says_what_is_wrong_and_recovers(
 ) -> None:
     with lenient(server):
         store(server, api(namespace, **fields))
-    found = eventually(lambda: condition_of(server, namespace, "Ready", "InvalidSpec"))
+    # The API server begins anew with a kind whose definition changes, and so does every watch of it.
+    found = eventually(lambda: condition_of(server, namespace, "Ready", "InvalidSpec"), within=30)
     assert message in found["message"]
     assert conditions(server, namespace)["Stalled"]["status"] == "True"
     assert not children(server, namespace)
@@ -152,6 +153,8 @@ def test_a_quota_that_refuses_pods_is_quoted(server: ApiServer, namespace: str) 
 def test_a_quota_that_refuses_a_child_is_quoted_and_the_others_are_made(server: ApiServer, namespace: str) -> None:
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-lb", "namespace": namespace}}
     server.create({**quota, "spec": {"hard": {"services.loadbalancers": "0"}}})
+    balancer = {"metadata": {"name": "probe"}, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}}
+    eventually(lambda: server.answer("POST", "Service", namespace, body=balancer, dryRun="All").status_code == 403)
     server.create(api(namespace, service={"type": "LoadBalancer"}))
     found = eventually(lambda: condition_of(server, namespace, "Ready", "ApplyRejected"))
     assert "exceeded quota: no-lb" in found["message"]

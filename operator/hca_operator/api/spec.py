@@ -124,6 +124,7 @@ class ApiObject(BaseModel):
     namespace: str
     uid: str
     generation: int
+    annotations: dict[str, str]
     spec: HighConcurrencyApiSpec
 
 
@@ -147,6 +148,7 @@ def parse_object(manifest: dict[str, Any], *, unknown_fields: Literal["ignore", 
         namespace=metadata["namespace"],
         uid=metadata["uid"],
         generation=metadata.get("generation", 0),
+        annotations=metadata.get("annotations") or {},
         spec=spec,
     )
 

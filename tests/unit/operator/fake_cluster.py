@@ -5,10 +5,11 @@ It knows two traps of the real one: an applied field that its only owner lets go
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hca_operator.errors import Transient
 from hca_operator.names import FIELD_MANAGER, Manifest
 
 Slot = tuple[str, str, str]
@@ -23,6 +24,7 @@ class FakeCluster:
     calls: list[str] = field(default_factory=list)
     changes: list[Manifest] = field(default_factory=list)
     """Every object as it was after each change."""
+    events: list[Manifest] = field(default_factory=list)
     fail_at: int | None = None
     """The call, counted from 0, that fails."""
     error: Exception | None = None
@@ -31,7 +33,7 @@ class FakeCluster:
     _owners: dict[Slot, dict[str, dict[Path, Any]]] = field(default_factory=dict)
     _version: int = 100
 
-    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
+    async def get(self, kind: str, namespace: str, name: str, *, fresh: bool = False) -> Manifest | None:  # noqa: ARG002
         self._call(f"get {kind} {name}")
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
@@ -40,6 +42,16 @@ class FakeCluster:
         what = f"apply {slot[0]} {slot[2]}" + (f"/{subresource}" if subresource else "")
         self._call(what if manager == FIELD_MANAGER else f"{what} as {manager}", lambda: self._apply(manifest, manager))
         return copy.deepcopy(self.objects[slot])
+
+    async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
+        slot = slot_of(manifest)
+        self._call(f"amend {slot[0]} {slot[2]}", lambda: self._amend(slot, operations))
+        return copy.deepcopy(self.objects[slot])
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        assert manifest["kind"] == "Event", "nothing else is made this way"
+        self._call(f"create Event {manifest['reason']}", lambda: self.events.append(manifest))
+        return manifest
 
     async def delete(self, manifest: Manifest) -> None:
         slot, uid = slot_of(manifest), manifest["metadata"]["uid"]
@@ -95,9 +107,18 @@ class FakeCluster:
         assert self.error is not None
         raise self.error
 
+    def _amend(self, slot: Slot, operations: Sequence[Manifest]) -> None:
+        for operation in operations:
+            assert operation["op"] in {"add", "replace"}
+            _set(self.objects[slot], tuple(operation["path"].split("/")[1:]), copy.deepcopy(operation["value"]))
+        self._bump(self.objects[slot])
+
     def _apply(self, manifest: Manifest, manager: str) -> None:
         slot = slot_of(manifest)
         before = self.objects.get(slot)
+        uid = manifest["metadata"].get("uid")
+        if uid is not None and (before is None or before["metadata"]["uid"] != uid):
+            raise Transient(f"{slot}: the uid is of an object that is gone")
         live: Manifest = copy.deepcopy(before) if before else {"metadata": {}}
         owners = self._owners.setdefault(slot, {})
         wanted, owned = dict(_leaves(manifest)), owners.get(manager, {})

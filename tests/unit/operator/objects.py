@@ -16,7 +16,7 @@ def spec(**fields: Any) -> HighConcurrencyApiSpec:
 
 def api_object(**fields: Any) -> ApiObject:
     """A stored object with these spec fields."""
-    return ApiObject(name=NAME, namespace=NAMESPACE, uid=UID, generation=1, spec=spec(**fields))
+    return ApiObject(name=NAME, namespace=NAMESPACE, uid=UID, generation=1, annotations={}, spec=spec(**fields))
 
 
 def manifest(*, generation: int = 1, uid: str = UID, **fields: Any) -> Manifest:

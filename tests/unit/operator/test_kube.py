@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
 from hca_operator.kube import failure, yaml_body
 from hca_operator.names import API_LABEL, API_VERSION, KIND, Manifest
-from hca_operator.triggers import ForeverWithJitter, operator_settings, owner_of
+from hca_operator.observed import owner_of
+from hca_operator.triggers import ForeverWithJitter, operator_settings
 
 NO_RIGHT = 'services "shop" is forbidden: User "system:serviceaccount:a:b" cannot patch resource "services"'
 
@@ -83,7 +84,7 @@ def test_watches_are_tried_for_ever_and_ever_more_slowly_up_to_half_a_minute() -
 
 
 def test_kopf_only_watches() -> None:
-    settings = operator_settings()
+    settings = operator_settings(clusterwide=True)
     assert not settings.posting.enabled
     assert settings.peering.standalone
 

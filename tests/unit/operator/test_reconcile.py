@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,9 @@ import pytest
 from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
 from hca_operator.names import KIND, Manifest
 from hca_operator.observed import condition
-from hca_operator.reconcile import Key, Outcome, Reconciler
+from hca_operator.ports import Key
+from hca_operator.reconcile import Outcome, Reconciler
+from hca_operator.rollouts import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster, Slot
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
 
@@ -39,8 +41,8 @@ def change(cluster: FakeCluster, **fields: Any) -> None:
     cluster.put({**manifest(generation=generation, **fields), "status": status})
 
 
-def reconciler(cluster: FakeCluster) -> Reconciler:
-    return Reconciler(cluster, now=lambda: NOW)
+def reconciler(cluster: FakeCluster, *, now: datetime = NOW, gate: RolloutGate | None = None) -> Reconciler:
+    return Reconciler(cluster, gate=gate or RolloutGate(3), identity="operator-1", now=lambda: now)
 
 
 async def settle(cluster: FakeCluster, looking: Reconciler | None = None) -> Outcome:
@@ -332,7 +334,7 @@ async def test_drift_is_repaired_and_what_others_added_stays(path: tuple[str, ..
     before = cluster.state()[DEPLOYMENT]
     cluster.edit(DEPLOYMENT, *path, value=value)
     await settle(cluster, looking)
-    assert before["metadata"]["annotations"] == {"example.com/theirs": "kept"}
+    assert before["metadata"]["annotations"]["example.com/theirs"] == "kept"
     assert cluster.state()[DEPLOYMENT] == before
 
 
@@ -374,7 +376,7 @@ async def test_pods_that_are_not_ready_are_looked_at_ever_more_slowly() -> None:
     cluster = cluster_with()
     waits = []
     for minutes in (0, 1, 2, 60):
-        looking = Reconciler(cluster, now=lambda m=minutes: NOW.replace(hour=3 + (4 + m) // 60, minute=(4 + m) % 60))  # type: ignore[misc]
+        looking = reconciler(cluster, now=NOW + timedelta(minutes=minutes))
         waits.append((await looking.reconcile(KEY)).look_again)
     assert waits == [1.0, 6.0, 12.0, 30.0]
 

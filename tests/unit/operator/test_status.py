@@ -28,6 +28,7 @@ def seen(*, spec: dict[str, Any] | None = None, **facts: Any) -> Observation:
         "api": api,
         "sizing": size(api.spec),
         "deployment": deployment(),
+        "deployment_written": False,
         "autoscaler": AUTOSCALER,
         "blocked": None,
         "pod_problem": None,
@@ -243,6 +244,15 @@ def test_ready_needs_the_latest_template_rolled_out(observation: Observation) ->
 def test_a_template_that_changes_while_the_autoscaler_acts_is_not_called_rolled_out() -> None:
     """The Deployment's controller then reports the new generation, and the last rollout's reason, before it starts."""
     assert not is_ready(next_status(seen(deployment=deployment(replicas=3, available=3, updated=0)), NOW))
+
+
+def test_a_count_that_the_controller_has_not_seen_yet_is_no_rollout() -> None:
+    ready = next_status(seen(), NOW)
+    scaled = seen(deployment=deployment(observed=0), previous=ready)
+    assert is_ready(next_status(scaled, LATER))
+    assert not is_ready(next_status(replace(scaled, deployment_written=True), LATER)), "a template of ours is one"
+    assert not is_ready(next_status(replace(scaled, generation=2), LATER)), "what was said of another generation"
+    assert not is_ready(next_status(replace(scaled, previous={}), LATER))
 
 
 @given(observations, observations)

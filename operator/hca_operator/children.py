@@ -1,0 +1,151 @@
+"""The children as the operator sees them: one watch for each kind, for our label alone, and a memory that reads it.
+
+kopf could watch them too, but only all objects of a kind: every Deployment of the cluster would be decoded to find
+ours (docs/design/0001). What the memory lacks is asked for, so an object whose label was removed is still found.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from hca_operator.desired import CHILD_KINDS
+from hca_operator.desired.metadata import selector_text
+from hca_operator.errors import Expired, HcaError
+from hca_operator.names import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from hca_operator.observed import owner_of
+from hca_operator.ports import Cluster, Key
+from hca_operator.store import Slot, Store, slot_of, version_of
+
+SELECTOR = selector_text({MANAGED_BY_LABEL: MANAGED_BY})
+
+logger = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Where lists and watches come from."""
+
+    def pages(self, kind: str, namespace: str, **selectors: str) -> AsyncIterator[tuple[Sequence[Manifest], int]]:
+        """A list, page by page, with the version at which it stands."""
+
+    def watch(self, kind: str, namespace: str, version: int, **selectors: str) -> AsyncIterator[tuple[str, Manifest]]:
+        """Events after a version, by their type."""
+
+
+class ChildWatch:
+    """Keeps the store up to date on the children of one kind, in one namespace or ("") in all."""
+
+    def __init__(
+        self, source: Source, store: Store, kind: str, namespace: str, *, changed: Callable[[Key], None]
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._kind = kind
+        self._namespace = namespace
+        self._changed = changed
+        self.looked = asyncio.Event()
+        """Set after the first look, whether or not it succeeded: what the store lacks is asked for anyway."""
+
+    async def run(self, waits: Iterable[float]) -> None:
+        """Watch for ever; `waits` are the seconds between tries while they fail."""
+        version: int | None = None
+        pauses: Iterator[float] = iter(waits)
+        while True:
+            try:
+                if version is None:
+                    version = await self.look()
+                heard = False
+                async for type_, manifest in self._source.watch(
+                    self._kind, self._namespace, version, labelSelector=SELECTOR
+                ):
+                    version, heard = self._take(type_, manifest), True
+                if heard:
+                    pauses = iter(waits)
+                    continue
+            except Expired:
+                version = None
+            except HcaError as error:
+                logger.warning("watching %s failed, will retry: %s", self._kind, error)
+            self.looked.set()
+            await asyncio.sleep(next(pauses))
+
+    async def look(self) -> int:
+        """List everything once, whatever the watch has told; the version of the list."""
+        listed: list[Manifest] = []
+        version = 0
+        async for page, at in self._source.pages(self._kind, self._namespace, labelSelector=SELECTOR):
+            listed += page
+            version = at
+        for manifest in self._store.replace(self._kind, self._namespace, listed, version):
+            self._tell(manifest)
+        self.looked.set()
+        return version
+
+    def _take(self, type_: str, manifest: Manifest) -> int:
+        version = version_of(manifest)
+        if type_ == "DELETED":
+            self._store.remove(slot_of(manifest), before=version)
+            self._tell(manifest)
+        elif type_ != "BOOKMARK" and self._store.put(manifest):
+            self._tell(manifest)
+        return version
+
+    def _tell(self, manifest: Manifest) -> None:
+        if owner := owner_of(manifest):
+            self._changed(Key(manifest["metadata"]["namespace"], owner))
+
+
+class Remembered:
+    """The API server, with children read from the store and every answer to a write put into it."""
+
+    def __init__(self, cluster: Cluster, store: Store) -> None:
+        self._cluster = cluster
+        self._store = store
+
+    async def get(self, kind: str, namespace: str, name: str, *, fresh: bool = False) -> Manifest | None:
+        """An object; a child as the store has it, unless it must be fresh or is not known."""
+        if not fresh and (known := self._store.get(Slot(kind, namespace, name))):
+            return known
+        found = await self._cluster.get(kind, namespace, name)
+        return None if found is None else self._keep(found)
+
+    async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
+        """Objects of a namespace."""
+        return await self._cluster.list(kind, namespace, **selectors)
+
+    async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "") -> Manifest:
+        """Server-side apply by force."""
+        with self._doubted(manifest):
+            return self._keep(await self._cluster.apply(manifest, manager=manager, subresource=subresource))
+
+    async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
+        """JSON Patch of exactly this state of an object."""
+        with self._doubted(manifest):
+            return self._keep(await self._cluster.amend(manifest, operations))
+
+    async def delete(self, manifest: Manifest) -> None:
+        """Delete exactly this object."""
+        with self._doubted(manifest):
+            await self._cluster.delete(manifest)
+        self._store.remove(slot_of(manifest), before=version_of(manifest))
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """A new object, which is not remembered: no child is made this way."""
+        return await self._cluster.create(manifest)
+
+    def _keep(self, manifest: Manifest) -> Manifest:
+        # Only what the watches tell of, for they also tell when it is gone.
+        labels = manifest["metadata"].get("labels", {})
+        if manifest["kind"] in CHILD_KINDS and labels.get(MANAGED_BY_LABEL) == MANAGED_BY:
+            self._store.put(manifest)
+        return manifest
+
+    @contextmanager
+    def _doubted(self, manifest: Manifest) -> Iterator[None]:
+        """After a write that failed, what was known may be wrong: it is asked for next time."""
+        try:
+            yield
+        except HcaError:
+            self._store.forget(slot_of(manifest))
+            raise

@@ -1,0 +1,38 @@
+"""What the reconcile core asks of the world; `hca_operator.kube` and `hca_operator.children` are the real ones."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from hca_operator.names import Manifest
+
+
+class Key(NamedTuple):
+    """Which object."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Cluster(Protocol):
+    """The API server."""
+
+    async def get(self, kind: str, namespace: str, name: str, *, fresh: bool = ...) -> Manifest | None:
+        """An object, None where it does not exist; `fresh`: as it is now, not as a watch last told."""
+
+    async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
+        """Objects of a namespace."""
+
+    async def apply(self, manifest: Manifest, *, manager: str = ..., subresource: str = ...) -> Manifest:
+        """Server-side apply by force."""
+
+    async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
+        """JSON Patch of exactly this state of an object; Transient where it has changed since."""
+
+    async def delete(self, manifest: Manifest) -> None:
+        """Delete exactly this object."""
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """A new object."""

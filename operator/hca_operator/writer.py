@@ -1,0 +1,214 @@
+"""Brings the children to what is desired: the only place that decides which write is made, and which is not."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+from hca_operator import adoption
+from hca_operator.api.spec import ApiObject
+from hca_operator.api.status import Reason
+from hca_operator.desired import Child
+from hca_operator.desired.scaling import autoscaling_wanted
+from hca_operator.diagnosis import Problem
+from hca_operator.errors import Forbidden, HcaError, NotOwned, Rejected, Transient
+from hca_operator.names import ADOPT_ANNOTATION, FIELD_MANAGER, KIND, REPLICAS_MANAGER, TEMPLATE_ANNOTATION, Manifest
+from hca_operator.observed import belongs_to_predecessor, is_ours, owns_replicas, replicas_of, rolled_out
+from hca_operator.ports import Cluster, Key
+from hca_operator.rollouts import RolloutGate
+
+SOON = 5.0
+"""Seconds until the next look at what waits for something that no event tells of."""
+
+_Slot = tuple[str, str]
+"""Kind and name of a child."""
+
+
+@dataclass
+class Pass:
+    """What one reconcile has seen and done so far."""
+
+    live: dict[_Slot, Manifest] = field(default_factory=dict)
+    writes: list[str] = field(default_factory=list)
+    blocked: Problem | None = None
+    look_again: float | None = None
+    """Seconds until what was put off can be tried, None where nothing was."""
+
+
+class Writer:
+    """Writes children, each only where it differs from what was applied before."""
+
+    def __init__(self, cluster: Cluster, gate: RolloutGate) -> None:
+        self._cluster = cluster
+        self._gate = gate
+        self._applied: dict[Key, dict[_Slot, tuple[bytes, bytes]]] = {}
+        """Per child: digests of what we last applied and of what it looked like then. Losing it costs one apply."""
+
+    def forget(self, key: Key) -> None:
+        """The object is gone, and the garbage collector removes its children."""
+        self._applied.pop(key, None)
+        self._gate.leave(key)
+
+    async def write(self, api: ApiObject, children: list[Child], done: Pass, *, edited: bool) -> None:
+        """Write what differs. One child that cannot be written does not hold up the others.
+
+        `edited`: the object itself has changed since it was last carried out.
+        """
+        # Deletions first: an autoscaler that is to go must not undo the count that is applied next.
+        for child in sorted(children, key=lambda child: child.manifest is not None):
+            try:
+                await self._write(api, child, done, edited=edited)
+            except (NotOwned, Rejected, Forbidden) as error:
+                done.blocked = done.blocked or _problem_of(error)
+                if child.kind == "Deployment":
+                    return  # traffic and scaling for a workload that is not there help nobody
+
+    async def _write(self, api: ApiObject, child: Child, done: Pass, *, edited: bool) -> None:
+        slot = (child.kind, child.name)
+        if child.manifest is None:
+            live = done.live.get(slot)
+            if live is not None and is_ours(live, api.uid):
+                await self._cluster.delete(live)
+                done.writes.append(f"delete {child.kind}")
+                del done.live[slot]
+            return
+        if not await self._made_ours(api, child.manifest, done):
+            return
+        if child.kind == "Deployment":
+            await self._write_deployment(api, child.manifest, done, edited=edited)
+        else:
+            await self._apply(api, child.manifest, done)
+
+    async def _made_ours(self, api: ApiObject, desired: Manifest, done: Pass) -> bool:
+        """Whether the name is free or the object there is ours; False where that is to be awaited.
+
+        Raises NotOwned for the object of somebody else that was not asked to be adopted.
+        """
+        slot = _slot(desired)
+        live = done.live.get(slot)
+        if live is None:
+            return True
+        if not is_ours(live, api.uid):
+            if belongs_to_predecessor(live, api.name):
+                raise Transient(f"{slot[0]} {slot[1]} of the deleted object of this name is still there")
+            if not adoption.asked_for(api, live):
+                raise NotOwned(
+                    f"{slot[0]} {slot[1]} exists and is not this object's: rename or delete it, give this {KIND} "
+                    f"another name, or annotate it with {ADOPT_ANNOTATION}: <uid> to have it taken over"
+                )
+            # A Service finds our pods by other labels, so it must not be switched before they all serve.
+            if slot[0] == "Service" and not rolled_out(done.live.get(("Deployment", api.name))):
+                done.look_again = SOON
+                return False
+            live = await self._cluster.amend(live, adoption.take_over(live, desired))
+            done.writes.append(f"adopt {slot[0]}")
+        if claim := adoption.claim(live):
+            live = await self._cluster.amend(live, claim)
+        done.live[slot] = live
+        return True
+
+    async def _write_deployment(self, api: ApiObject, desired: Manifest, done: Pass, *, edited: bool) -> None:
+        """Apply the Deployment, with `replicas` only where the object itself decides the count.
+
+        Dropping `replicas` as its only owner would set it to 1, so another manager takes it over first
+        (docs/design/0002-replicas.md).
+        """
+        slot = _slot(desired)
+        live = done.live.get(slot)
+        desired = _with_template_digest(adoption.keeping_selector(live, desired))
+        if live is not None and self._put_off(api, desired, live, edited=edited):
+            done.look_again = SOON
+            return
+        if not autoscaling_wanted(api):
+            await self._apply(api, _with_replicas(desired, api.spec.replicas), done)
+            return
+        least = api.spec.autoscaling.min_replicas
+        if live is None:
+            # Made with a count and then handed over like any other: whatever fails in between, the count is right.
+            await self._apply(api, _with_replicas(desired, least), done)
+            live = done.live[slot]
+        if owns_replicas(live, FIELD_MANAGER) or replicas_of(live) == 0:
+            # The count itself is written, so it must be the one of now: the autoscaler may have just changed it.
+            live = await self._cluster.get("Deployment", api.namespace, api.name, fresh=True)
+            if live is None:
+                raise Transient(f"Deployment {api.name} has just been deleted")
+            if owns_replicas(live, FIELD_MANAGER) or replicas_of(live) == 0:
+                done.live[slot] = await self._set_replicas(live, replicas_of(live) or least, done)
+        await self._apply(api, desired, done)
+
+    def _put_off(self, api: ApiObject, desired: Manifest, live: Manifest, *, edited: bool) -> bool:
+        """Whether a rollout that nobody asked for has to wait for its turn."""
+        key = Key(api.namespace, api.name)
+        if edited:
+            self._gate.leave(key)
+            return False
+        if _template_digest(live) == _template_digest(desired):
+            return False
+        return not self._gate.enter(key)
+
+    async def _set_replicas(self, live: Manifest, count: int, done: Pass) -> Manifest:
+        metadata = {name: live["metadata"][name] for name in ("name", "namespace", "uid")}
+        done.writes.append(f"replicas {count}")
+        return await self._cluster.apply(
+            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": count}},
+            manager=REPLICAS_MANAGER,
+        )
+
+    async def _apply(self, api: ApiObject, desired: Manifest, done: Pass) -> None:
+        """Apply unless neither what we want nor what is there has changed since the last time."""
+        slot = _slot(desired)
+        live = done.live.get(slot)
+        memory = self._applied.setdefault(Key(api.namespace, api.name), {})
+        if live is not None and memory.get(slot) == (_digest(desired), _digest(live)):
+            return
+        # With its uid, so that an object that was deleted a moment ago is not made anew from half of what it takes.
+        applied = await self._cluster.apply(desired if live is None else _as(desired, live))
+        if live is None or applied["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]:
+            done.writes.append(f"apply {slot[0]}")
+        done.live[slot] = applied
+        memory[slot] = (_digest(desired), _digest(applied))
+
+
+def _slot(manifest: Manifest) -> _Slot:
+    return manifest["kind"], manifest["metadata"]["name"]
+
+
+def _problem_of(error: HcaError) -> Problem:
+    if isinstance(error, NotOwned):
+        return Problem(Reason.RESOURCE_CONFLICT, str(error))
+    if isinstance(error, Forbidden):
+        return Problem(Reason.FORBIDDEN, f"the operator may not do this: {error}")
+    return Problem(Reason.REJECTED, f"the API server refused a child object: {error}")
+
+
+def _as(desired: Manifest, live: Manifest) -> Manifest:
+    return {**desired, "metadata": {**desired["metadata"], "uid": live["metadata"]["uid"]}}
+
+
+def _with_replicas(deployment: Manifest, count: int) -> Manifest:
+    return {**deployment, "spec": {**deployment["spec"], "replicas": count}}
+
+
+def _with_template_digest(deployment: Manifest) -> Manifest:
+    """The Deployment with the digest of its pod template, by which a later release sees that it would restart pods."""
+    metadata = deployment["metadata"]
+    digest = _hash(deployment["spec"]["template"]).hex()
+    annotations = {**metadata.get("annotations", {}), TEMPLATE_ANNOTATION: digest}
+    return {**deployment, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _template_digest(deployment: Manifest) -> str | None:
+    digest: str | None = deployment["metadata"].get("annotations", {}).get(TEMPLATE_ANNOTATION)
+    return digest
+
+
+def _digest(manifest: Manifest) -> bytes:
+    """Fingerprint of what an object is meant to be: its status and bookkeeping change all the time."""
+    metadata = {
+        name: manifest["metadata"].get(name)
+        for name in ("uid", "labels", "annotations", "ownerReferences", "deletionTimestamp")
+    }
+    return _hash({**manifest, "metadata": metadata, "status": None})
+
+
+def _hash(content: Manifest) -> bytes:
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).digest()
