@@ -38,6 +38,7 @@ RESOURCES: dict[str, Resource] = {
     "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
     "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
     "Ingress": Resource("networking.k8s.io/v1", "ingresses"),
+    "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
     "Pod": Resource("v1", "pods"),
     "Event": Resource("v1", "events"),
     "Lease": Resource("coordination.k8s.io/v1", "leases"),

@@ -20,6 +20,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("policy", "poddisruptionbudgets"): READ | {"create", "patch"},
     ("autoscaling", "horizontalpodautoscalers"): READ | {"create", "patch", "delete"},
     ("networking.k8s.io", "ingresses"): READ | {"create", "patch", "delete"},
+    ("networking.k8s.io", "networkpolicies"): READ | {"create", "patch", "delete"},
     ("", "pods"): {"list"},
     ("", "events"): {"list"},
     ("coordination.k8s.io", "leases"): {"list", "get", "update", "create"},

@@ -22,6 +22,7 @@ DEPLOYMENT: Slot = ("Deployment", NAMESPACE, NAME)
 AUTOSCALER: Slot = ("HorizontalPodAutoscaler", NAMESPACE, NAME)
 INGRESS: Slot = ("Ingress", NAMESPACE, NAME)
 SERVICE: Slot = ("Service", NAMESPACE, NAME)
+ISOLATION: Slot = ("NetworkPolicy", NAMESPACE, NAME)
 ROUTES: dict[str, Any] = {"traffic": {"routes": [{"host": "shop.example.com"}]}}
 DISABLED: dict[str, Any] = {"autoscaling": {"mode": "Disabled"}, "replicas": 3}
 
@@ -69,6 +70,7 @@ async def test_children_are_created_in_order_and_the_workload_before_what_leads_
         "apply PodDisruptionBudget shop",
         "apply HorizontalPodAutoscaler shop",
         "apply Ingress shop",
+        "apply NetworkPolicy shop",
         "apply HighConcurrencyApi shop/status",
     ]
 
@@ -246,7 +248,7 @@ def _foreign(slot: Slot, **metadata: Any) -> Manifest:
     return {"kind": kind, "metadata": {"name": name, "namespace": namespace, **metadata}, "spec": {"replicas": 5}}
 
 
-@pytest.mark.parametrize("slot", [DEPLOYMENT, SERVICE, AUTOSCALER, INGRESS], ids=lambda slot: slot[0])
+@pytest.mark.parametrize("slot", [DEPLOYMENT, SERVICE, AUTOSCALER, INGRESS, ISOLATION], ids=lambda slot: slot[0])
 async def test_an_object_of_somebody_else_is_left_alone_and_named(slot: Slot) -> None:
     cluster = cluster_with(**ROUTES)
     cluster.put(_foreign(slot))
