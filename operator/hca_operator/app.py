@@ -14,6 +14,7 @@ from hca_operator.errors import HcaError, Transient
 from hca_operator.kube import Kube
 from hca_operator.leader import Candidate, Leader
 from hca_operator.names import KIND
+from hca_operator.policy import NO_POLICY, FleetPolicy
 from hca_operator.queue import WorkQueue
 from hca_operator.reconcile import Key, Reconciler
 from hca_operator.telemetry import Telemetry, serve
@@ -34,6 +35,7 @@ class Settings:
     """How the process runs."""
 
     candidate: Candidate
+    policy: FleetPolicy = NO_POLICY
     port: int = 8080
     parallel_reconciles: int = 8
 
@@ -49,13 +51,13 @@ def _jitter() -> float:
 class Operator:
     """The running operator: watches, queue, workers and probes."""
 
-    def __init__(self, kube: Kube, telemetry: Telemetry, candidate: Candidate) -> None:
+    def __init__(self, kube: Kube, telemetry: Telemetry, candidate: Candidate, policy: FleetPolicy) -> None:
         self._kube = kube
         self._telemetry = telemetry
         self._queue: WorkQueue[Key] = WorkQueue(jitter=_jitter)
         self._leader = Leader(kube, candidate, now=_now)
         self._look_at_all = asyncio.Event()
-        self._reconciler = Reconciler(kube.fenced(self._leader.remaining), now=_now)
+        self._reconciler = Reconciler(kube.fenced(self._leader.remaining), now=_now, policy=policy)
         self._tasks: list[asyncio.Task[None]] = []
         self._watched_at = asyncio.get_running_loop().time()
         telemetry.watch_queue(self._queue.depth, lambda: self._queue.adds, lambda: self._queue.retries)
@@ -155,6 +157,6 @@ async def run(settings: Settings) -> None:
     telemetry = Telemetry()
     kube = await Kube.connect(telemetry.observe_request)
     try:
-        await Operator(kube, telemetry, settings.candidate).run(settings)
+        await Operator(kube, telemetry, settings.candidate, settings.policy).run(settings)
     finally:
         await kube.close()

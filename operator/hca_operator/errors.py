@@ -2,10 +2,12 @@
 
 HcaError
 ├── SpecError    the user must change the object: a condition, no retry
+│   └── LimitExceeded  ... or have a limit of the install raised: a condition of its own, no retry
 ├── NotOwned     an object of that name is not ours: a condition, looked at again now and then
 ├── Rejected     the API server refuses what we send (quota, admission): a condition and a slow retry
 ├── Forbidden    RBAC forbids it: a condition and a slow retry
-└── Transient    conflict, overload, time-out, lost connection: retried with backoff
+├── Transient    conflict, overload, time-out, lost connection: retried with backoff
+└── CannotStart  whoever runs the operator must change something: the process ends with one sentence
 """
 
 
@@ -15,6 +17,10 @@ class HcaError(Exception):
 
 class SpecError(HcaError):
     """The object cannot be carried out as it is written."""
+
+
+class LimitExceeded(SpecError):
+    """The object asks for more than the platform team allows."""
 
 
 class NotOwned(HcaError):
@@ -38,3 +44,7 @@ class Transient(HcaError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class CannotStart(HcaError):
+    """The policy file or the cluster does not fit the operator."""

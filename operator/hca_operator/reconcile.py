@@ -15,7 +15,7 @@ from hca_operator.desired import Child, desired_children
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.scaling import autoscaling_wanted
 from hca_operator.diagnosis import Problem, diagnose, needs_events
-from hca_operator.errors import Forbidden, HcaError, NotOwned, Rejected, SpecError, Transient
+from hca_operator.errors import Forbidden, HcaError, LimitExceeded, NotOwned, Rejected, SpecError, Transient
 from hca_operator.names import API_VERSION, FIELD_MANAGER, KIND, REPLICAS_MANAGER, Manifest
 from hca_operator.observed import (
     available_replicas,
@@ -26,6 +26,7 @@ from hca_operator.observed import (
     replicas_of,
     rolled_out,
 )
+from hca_operator.policy import NO_POLICY, FleetPolicy, apply
 from hca_operator.sizing import Sizing, size
 from hca_operator.status import Observation, next_status
 
@@ -85,9 +86,10 @@ class Pass:
 class Reconciler:
     """Brings the children of one object at a time to what the object says."""
 
-    def __init__(self, cluster: Cluster, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, cluster: Cluster, *, now: Callable[[], datetime], policy: FleetPolicy = NO_POLICY) -> None:
         self._cluster = cluster
         self._now = now
+        self._policy = policy
         self._applied: dict[Key, dict[tuple[str, str], tuple[str, str]]] = {}
         """Per child: digests of what we last applied and of what it looked like then. Losing it costs one apply."""
 
@@ -104,12 +106,14 @@ class Reconciler:
         sizing: Sizing | None = None
         done = Pass()
         try:
-            api = parse_object(manifest)
+            api = apply(self._policy, parse_object(manifest))
             sizing = size(api.spec)
+        except LimitExceeded as error:
+            done.blocked = Problem(Reason.LIMIT_EXCEEDED, str(error))
         except SpecError as error:
             done.blocked = Problem(Reason.INVALID_SPEC, str(error))
         if api is not None and sizing is not None:
-            children = desired_children(api, sizing)
+            children = desired_children(api, sizing, isolated=self._policy.network_policy.enabled)
             await self._observe(key, children, done)
             if api.spec.reconciliation == "Active":
                 await self._bring_about(key, api, children, done)
