@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 
 import kopf
 
+from hca_operator.compatibility import refuse_older
 from hca_operator.errors import HcaError, Transient
 from hca_operator.kube import Kube
 from hca_operator.leader import Candidate, Leader
-from hca_operator.names import KIND
+from hca_operator.names import KIND, Manifest
 from hca_operator.policy import NO_POLICY, FleetPolicy
 from hca_operator.queue import WorkQueue
 from hca_operator.reconcile import Key, Reconciler
@@ -153,10 +154,24 @@ class Operator:
 
 
 async def run(settings: Settings) -> None:
-    """Connect to the API server and run the operator until it is told to stop."""
+    """Connect to the API server and run the operator until it is told to stop.
+
+    Raises CannotStart where Kubernetes is too old.
+    """
     telemetry = Telemetry()
     kube = await Kube.connect(telemetry.observe_request)
     try:
+        refuse_older(await _version(kube))
         await Operator(kube, telemetry, settings.candidate, settings.policy).run(settings)
     finally:
         await kube.close()
+
+
+async def _version(kube: Kube) -> Manifest:
+    """The version of Kubernetes, as soon as the API server answers."""
+    while True:
+        try:
+            return await kube.version()
+        except Transient as error:
+            logger.warning("the version of Kubernetes is asked for again: %s", error)
+            await asyncio.sleep(RESYNC_RETRY * _jitter())

@@ -81,6 +81,18 @@ class Kube:
         await self._api.close()
         await self._api.configuration.client_session_kwargs["connector"].close()  # made here, so ended here
 
+    async def version(self) -> Manifest:
+        """What the API server says of itself: `major`, `minor`, `gitVersion`."""
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                status, headers, payload = await self._send("GET", "/version", None, "application/json")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Transient(f"GET /version: {error or type(error).__name__}") from error
+        if status >= 400:
+            raise failure("GET /version", status, headers.get("Retry-After"), payload)
+        answer: Manifest = json.loads(payload)
+        return answer
+
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object, None where it does not exist."""
         return await self._request("GET", kind, namespace, name, absent_is_none=True)
