@@ -161,13 +161,13 @@ async def run(settings: Settings) -> None:
     telemetry = Telemetry()
     kube = await Kube.connect(telemetry.observe_request)
     try:
-        refuse_older(await _version(kube))
+        refuse_older(await kubernetes_version(kube))
         await Operator(kube, telemetry, settings.candidate, settings.policy).run(settings)
     finally:
         await kube.close()
 
 
-async def _version(kube: Kube) -> Manifest:
+async def kubernetes_version(kube: Kube) -> Manifest:
     """The version of Kubernetes, as soon as the API server answers."""
     while True:
         try:

@@ -130,6 +130,7 @@ def apply(policy: FleetPolicy, api: ApiObject) -> ApiObject:
 
 
 def _filled(own: Any, default: Any) -> Any:  # noqa: ANN401 - a field of any type
+    """A field with its default where it is open, which is None or empty."""
     if isinstance(default, BaseModel):
         names = type(default).model_fields
         return own.model_copy(update={name: _filled(getattr(own, name), getattr(default, name)) for name in names})
@@ -167,8 +168,11 @@ def _other_ingress_class(limits: FleetLimits, traffic: Traffic) -> Iterator[str]
 
 def _other_annotations(limits: FleetLimits, spec: HighConcurrencyApiSpec) -> Iterator[str]:
     allowed = limits.annotation_keys
+    if allowed is None:
+        return
+    prefixes = tuple(entry for entry in allowed if entry.endswith("/"))
     for key in spec.pod_annotations:
-        if allowed is not None and key not in allowed and f"{key.partition('/')[0]}/" not in allowed:
+        if key not in allowed and not key.startswith(prefixes):
             yield (
                 f"spec.podAnnotations: {key} is not one of the keys that are allowed here "
                 f"({', '.join(allowed) or 'none'}): remove it, or {_ask('add to', 'annotationKeys')}"

@@ -14,8 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
+from hca_operator.app import kubernetes_version
 from hca_operator.compatibility import OLDEST_KUBERNETES, refuse_older
-from hca_operator.errors import CannotStart
+from hca_operator.errors import CannotStart, Transient
+from hca_operator.kube import Kube
+from hca_operator.names import Manifest
+from tests.unit.operator import virtual_time
 
 REPOSITORY = Path(__file__).parents[3]
 OLDEST = "{}.{}".format(*OLDEST_KUBERNETES)
@@ -70,6 +74,23 @@ def api_server(answer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", asked
         server.shutdown()
+
+
+class SlowServer(Kube):
+    """An API server that cannot be reached for a while."""
+
+    def __init__(self, *, failures: int) -> None:
+        self.failures = failures
+
+    async def version(self) -> Manifest:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise Transient("GET /version: connection refused")
+        return {"major": "1", "minor": "36"}
+
+
+def test_an_api_server_that_does_not_answer_yet_is_waited_for() -> None:
+    assert virtual_time.run(kubernetes_version(SlowServer(failures=100))) == {"major": "1", "minor": "36"}
 
 
 def run(kubeconfig: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -136,6 +136,11 @@ BEYOND: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         {"podAnnotations": {"example.community/a": "x"}},
         "spec.podAnnotations: example.community/a is not one of the keys that are allowed here (note, example.com/)",
     ),
+    (
+        {"annotationKeys": ["note/", "example.com/note"]},
+        {"podAnnotations": {"note": "x"}},
+        "spec.podAnnotations: note is not one of the keys that are allowed here (note/, example.com/note)",
+    ),
     ({"annotationKeys": []}, {"podAnnotations": {"note": "x"}}, "spec.podAnnotations: note is not one of the keys"),
 ]
 
