@@ -48,7 +48,8 @@ class HighConcurrencyApiSpec(SpecModel):
     image: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", min_length=1, max_length=512)]
     """Image of the API, such as registry.example.com/shop:1.4.2. The only required field."""
     image_pull_policy: PullPolicy | None = None
-    """When the image is pulled. Absent: Always for the tag latest, otherwise IfNotPresent."""
+    """When the image is pulled. Absent: the default of the operator's install, else Always for the tag latest and \
+IfNotPresent for every other."""
     image_pull_secrets: PullSecrets = []  # noqa: RUF012 - frozen model
     """Secrets for the image registry, in the same namespace."""
     command: Arguments | None = None
