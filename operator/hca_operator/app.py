@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 import kopf
 
 from hca_operator.children import ChildWatch, Remembered
+from hca_operator.compatibility import refuse_older
 from hca_operator.desired import CHILD_KINDS
 from hca_operator.errors import Absent, HcaError, Transient
 from hca_operator.events import News, event
 from hca_operator.kube import Kube
 from hca_operator.leader import Candidate, Leader
-from hca_operator.names import KIND
+from hca_operator.names import KIND, Manifest
+from hca_operator.policy import NO_POLICY, FleetPolicy
 from hca_operator.ports import Key
 from hca_operator.queue import WorkQueue
 from hca_operator.reconcile import Reconciler
@@ -48,6 +50,7 @@ class Settings:
     """How the process runs."""
 
     candidate: Candidate
+    policy: FleetPolicy = NO_POLICY
     port: int = 8080
     parallel_reconciles: int = 8
     unasked_rollouts: int = 3
@@ -81,6 +84,7 @@ class Operator:
         self._children = [ChildWatch(kube, store, kind, self._scope, changed=self._queue.add) for kind in CHILD_KINDS]
         self._reconciler = Reconciler(
             Remembered(kube.fenced(self._leader.remaining), store),
+            settings.policy,
             gate=RolloutGate(settings.unasked_rollouts),
             identity=candidate.identity,
             now=_now,
@@ -251,10 +255,24 @@ def _held_back_by(namespace: str) -> str:
 
 
 async def run(settings: Settings) -> None:
-    """Connect to the API server and run the operator until it is told to stop."""
+    """Connect to the API server and run the operator until it is told to stop.
+
+    Raises CannotStart where Kubernetes is too old.
+    """
     telemetry = Telemetry()
     kube = await Kube.connect(telemetry.observe_request)
     try:
+        refuse_older(await kubernetes_version(kube))
         await Operator(kube, telemetry, settings).run()
     finally:
         await kube.close()
+
+
+async def kubernetes_version(kube: Kube) -> Manifest:
+    """The version of Kubernetes, as soon as the API server answers."""
+    while True:
+        try:
+            return await kube.version()
+        except Transient as error:
+            logger.warning("the version of Kubernetes is asked for again: %s", error)
+            await asyncio.sleep(RESYNC_RETRY * _jitter())

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import platform
 import sys
@@ -15,9 +16,12 @@ from hca_operator import __version__
 from hca_operator.api.crd import crd
 from hca_operator.api.spec import parse_object
 from hca_operator.desired import desired_children
-from hca_operator.errors import HcaError, SpecError
+from hca_operator.errors import CannotStart, HcaError, SpecError
 from hca_operator.names import API_VERSION, KIND, Manifest
+from hca_operator.policy import NO_POLICY, FleetPolicy, apply, parse_policy
 from hca_operator.sizing import size
+
+logger = logging.getLogger(__name__)
 
 UNSTORED_UID = "00000000-0000-0000-0000-000000000000"
 """Stands for the uid that the API server gives when the object is stored."""
@@ -35,10 +39,10 @@ def to_yaml(*manifests: Manifest) -> str:
     return yaml.dump_all(manifests, Dumper=_Dumper, sort_keys=False, width=120, explicit_start=len(manifests) > 1)
 
 
-def render(text: str) -> list[Manifest]:
+def render(text: str, policy: FleetPolicy = NO_POLICY) -> list[Manifest]:
     """The children of every HighConcurrencyApi in a YAML stream, as the operator would apply them.
 
-    Raises SpecError for what the API server would refuse, unknown fields included.
+    Raises SpecError for what the API server would refuse, unknown fields included, and for what the policy does.
     """
     children: list[Manifest] = []
     for manifest in yaml.safe_load_all(text):
@@ -47,8 +51,9 @@ def render(text: str) -> list[Manifest]:
         if manifest.get("apiVersion") != API_VERSION:
             raise SpecError(f"apiVersion: must be {API_VERSION}, not {manifest.get('apiVersion')}")
         metadata = {"name": "", "namespace": "default"} | (manifest.get("metadata") or {}) | {"uid": UNSTORED_UID}
-        api = parse_object({**manifest, "metadata": metadata}, unknown_fields="forbid")
-        children += [child.manifest for child in desired_children(api, size(api.spec)) if child.manifest is not None]
+        api = apply(policy, parse_object({**manifest, "metadata": metadata}, unknown_fields="forbid"))
+        wanted = desired_children(api, size(api.spec), isolated=policy.network_policy.enabled)
+        children += [child.manifest for child in wanted if child.manifest is not None]
     if not children:
         raise SpecError(f"no object of kind {KIND} found")
     return children
@@ -62,13 +67,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "crd":
         print(to_yaml(crd()), end="")
         return 0
-    return _render(options.file)
+    return _render(options.file, options.policy)
 
 
-def _render(file: str) -> int:
+def read_policy(file: str | None) -> FleetPolicy:
+    """The policy of a file, None for an install without one. Raises CannotStart."""
+    if file is None:
+        return NO_POLICY
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotStart(f"cannot read the policy {file}: {error}") from None
+    return parse_policy(text, file)
+
+
+def _render(file: str, policy: str | None) -> int:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        print(to_yaml(*render(text)), end="")
+        print(to_yaml(*render(text, read_policy(policy))), end="")
+    except CannotStart as error:
+        print(error, file=sys.stderr)
+        return 1
     except SpecError as error:
         print(f"{file}: {error}", file=sys.stderr)
         return 1
@@ -88,11 +107,12 @@ def _run(options: argparse.Namespace) -> int:
     candidate = Candidate(
         options.lease_namespace, options.lease_name, options.identity, namespaced=options.own_namespace_only
     )
-    settings = Settings(candidate, port=options.port, unasked_rollouts=options.unasked_rollouts)
     try:
+        policy = read_policy(options.policy)
+        settings = Settings(candidate, policy, port=options.port, unasked_rollouts=options.unasked_rollouts)
         asyncio.run(run(settings))
     except HcaError as error:
-        print(f"hca-operator: {error}", file=sys.stderr)
+        logger.error("the operator ends: %s", error)
         return 1
     return 0
 
@@ -115,6 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     show = commands.add_parser("render", help="print the objects that the operator would apply")
+    for command in (run, show):
+        command.add_argument("--policy", metavar="FILE", help="YAML file with the content of the chart value apis")
     show.add_argument("-f", "--file", required=True, help="YAML file with HighConcurrencyApi objects, - for stdin")
     commands.add_parser("crd", help="print the CustomResourceDefinition")
     return parser

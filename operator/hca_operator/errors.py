@@ -2,12 +2,14 @@
 
 HcaError
 ├── SpecError    the user must change the object: a condition, no retry
+│   └── LimitExceeded  ... or have a limit of the install raised: a condition of its own, no retry
 ├── NotOwned     an object of that name is not ours: a condition, looked at again now and then
 ├── Rejected     the API server refuses what we send (quota, admission): a condition and a slow retry
 ├── Forbidden    RBAC forbids it: a condition and a slow retry
-└── Transient    conflict, overload, time-out, lost connection: retried with backoff
-    ├── Expired  what a watch or a list wants to go on from is too old: begun anew
-    └── Absent   the cluster does not define the kind (any more)
+├── Transient    conflict, overload, time-out, lost connection: retried with backoff
+│   ├── Expired  what a watch or a list wants to go on from is too old: begun anew
+│   └── Absent   the cluster does not define the kind (any more)
+└── CannotStart  whoever runs the operator must change something: the process ends with one sentence
 """
 
 
@@ -17,6 +19,10 @@ class HcaError(Exception):
 
 class SpecError(HcaError):
     """The object cannot be carried out as it is written."""
+
+
+class LimitExceeded(SpecError):
+    """The object asks for more than the platform team allows."""
 
 
 class NotOwned(HcaError):
@@ -48,3 +54,7 @@ class Expired(Transient):
 
 class Absent(Transient):
     """The cluster does not define the kind that a request is about."""
+
+
+class CannotStart(HcaError):
+    """The policy file or the cluster does not fit the operator."""

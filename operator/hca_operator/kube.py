@@ -44,6 +44,7 @@ RESOURCES: dict[str, Resource] = {
     "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
     "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
     "Ingress": Resource("networking.k8s.io/v1", "ingresses"),
+    "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
     "Pod": Resource("v1", "pods"),
     "Event": Resource("v1", "events"),
     "Lease": Resource("coordination.k8s.io/v1", "leases"),
@@ -93,6 +94,18 @@ class Kube:
         """Give the connections back."""
         await self._api.close()
         await self._api.configuration.client_session_kwargs["connector"].close()  # made here, so ended here
+
+    async def version(self) -> Manifest:
+        """What the API server says of itself: `major`, `minor`, `gitVersion`."""
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                status, headers, payload = await self._send("GET", "/version", None, "application/json")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Transient(f"GET /version: {error or type(error).__name__}") from error
+        if status >= 400:
+            raise failure("GET /version", status, headers.get("Retry-After"), payload)
+        answer: Manifest = json.loads(payload)
+        return answer
 
     async def get(self, kind: str, namespace: str, name: str, *, fresh: bool = True) -> Manifest | None:  # noqa: ARG002
         """An object as it is now, None where it does not exist."""

@@ -11,10 +11,11 @@ from hca_operator.api.status import Reason
 from hca_operator.desired import Child, desired_children
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.diagnosis import Problem, diagnose, needs_events
-from hca_operator.errors import HcaError, SpecError
+from hca_operator.errors import HcaError, LimitExceeded, SpecError
 from hca_operator.events import events_of
 from hca_operator.names import API_VERSION, KIND, Manifest
 from hca_operator.observed import available_replicas, condition, is_ours, rolled_out
+from hca_operator.policy import FleetPolicy, apply
 from hca_operator.ports import Cluster, Key
 from hca_operator.rollouts import RolloutGate
 from hca_operator.sizing import Sizing, size
@@ -42,11 +43,14 @@ class Outcome:
 class Reconciler:
     """Brings the children of one object at a time to what the object says."""
 
-    def __init__(self, cluster: Cluster, *, gate: RolloutGate, identity: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, cluster: Cluster, policy: FleetPolicy, *, gate: RolloutGate, identity: str, now: Callable[[], datetime]
+    ) -> None:
         self._cluster = cluster
         self._gate = gate
         self._identity = identity
         self._now = now
+        self._policy = policy
         self._writer = Writer(cluster, gate)
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -62,12 +66,14 @@ class Reconciler:
         sizing: Sizing | None = None
         done = Pass()
         try:
-            api = parse_object(manifest)
+            api = apply(self._policy, parse_object(manifest))
             sizing = size(api.spec)
+        except LimitExceeded as error:
+            done.blocked = Problem(Reason.LIMIT_EXCEEDED, str(error))
         except SpecError as error:
             done.blocked = Problem(Reason.INVALID_SPEC, str(error))
         if api is not None and sizing is not None:
-            children = desired_children(api, sizing)
+            children = desired_children(api, sizing, isolated=self._policy.network_policy.enabled)
             await self._observe(key, children, done)
             if api.spec.reconciliation == "Active":
                 edited = manifest.get("status", {}).get("observedGeneration") != api.generation

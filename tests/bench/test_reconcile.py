@@ -13,8 +13,8 @@ from tests.e2e.cluster import Cluster
 COMMAND = "make bench"
 OBJECTS = 40
 QUIET = 600.0
-KINDS = ("deployments", "services", "horizontalpodautoscalers", "poddisruptionbudgets", "ingresses")
-CHILDREN = 6
+KINDS = ("deployments", "services", "horizontalpodautoscalers", "poddisruptionbudgets", "ingresses", "networkpolicies")
+CHILDREN = 7
 
 API = """
 apiVersion: hca-operator.io/v1alpha1

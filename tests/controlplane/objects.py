@@ -13,6 +13,7 @@ CHILDREN = (
     ("PodDisruptionBudget", "{}"),
     ("HorizontalPodAutoscaler", "{}"),
     ("Ingress", "{}"),
+    ("NetworkPolicy", "{}"),
 )
 ROUTES: dict[str, Any] = {"traffic": {"routes": [{"host": "shop.example.com"}]}}
 DISABLED: dict[str, Any] = {"autoscaling": {"mode": "Disabled"}}

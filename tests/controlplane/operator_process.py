@@ -19,10 +19,17 @@ class OperatorProcess:
     """`python -m hca_operator run` against a kubeconfig, started and ended as often as a test likes."""
 
     def __init__(
-        self, kubeconfig: Path, log: Path, *, identity: str = "only-one", lease_namespace: str = "default"
+        self,
+        kubeconfig: Path,
+        log: Path,
+        *,
+        identity: str = "only-one",
+        lease_namespace: str = "default",
+        policy: Path | None = None,
     ) -> None:
         self._kubeconfig = kubeconfig
         self._options = ["--identity", identity, "--lease-namespace", lease_namespace]
+        self._options += ["--policy", str(policy)] if policy else []
         self._log = log
         (self._port,) = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None

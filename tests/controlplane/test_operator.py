@@ -117,6 +117,7 @@ def _reason_is(server: ApiServer, namespace: str, reason: str) -> dict[str, Mani
         ("PodDisruptionBudget", [{"op": "replace", "path": "/spec/maxUnavailable", "value": 2}]),
         ("Ingress", [{"op": "replace", "path": "/spec/rules/0/host", "value": "evil.example.com"}]),
         ("Ingress", [{"op": "replace", "path": "/metadata/labels", "value": {"hca-operator.io/api": "cart"}}]),
+        ("NetworkPolicy", [{"op": "replace", "path": "/spec/ingress", "value": [{}]}]),
     ],
     ids=lambda value: value[0]["op"] + value[0]["path"].replace("/", ".") if isinstance(value, list) else value,
 )

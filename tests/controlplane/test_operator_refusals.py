@@ -41,6 +41,10 @@ THEIRS: dict[str, Manifest] = {
         "apiVersion": "networking.k8s.io/v1",
         "spec": {"defaultBackend": {"service": {"name": "theirs", "port": {"number": 80}}}},
     },
+    "NetworkPolicy": {
+        "apiVersion": "networking.k8s.io/v1",
+        "spec": {"podSelector": {"matchLabels": {"app": "theirs"}}, "policyTypes": ["Ingress"]},
+    },
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hca_operator.policy import NO_POLICY, FleetPolicy, parse_policy
 from tests.cluster.cache import REPOSITORY
 from tests.e2e.cluster import Cluster
 
@@ -20,6 +21,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("policy", "poddisruptionbudgets"): READ | {"create", "patch"},
     ("autoscaling", "horizontalpodautoscalers"): READ | {"create", "patch", "delete"},
     ("networking.k8s.io", "ingresses"): READ | {"create", "patch", "delete"},
+    ("networking.k8s.io", "networkpolicies"): READ | {"create", "patch", "delete"},
     ("", "pods"): {"list"},
     ("", "events"): {"list"},
     ("coordination.k8s.io", "leases"): {"list", "get", "update", "create"},
@@ -92,6 +94,10 @@ def test_the_crd_is_kept_when_the_release_goes(cluster: Cluster) -> None:
         ("image.digest=latest", "digest"),
         ("logLevel=loud", "logLevel"),
         ("crds.keep=true", "additional properties 'keep' not allowed"),
+        ("apis.limits.maxReplica=5", "additional properties 'maxReplica' not allowed"),
+        ("apis.limits.maxReplicas=0", "maxReplicas"),
+        ("apis.defaults.podLabels.team=a b", "team"),
+        ("apis.networkPolicy.enabled=maybe", "enabled"),
     ],
 )
 def test_wrong_values_are_refused_by_name(cluster: Cluster, value: str, complaint: str) -> None:
@@ -101,6 +107,40 @@ def test_wrong_values_are_refused_by_name(cluster: Cluster, value: str, complain
     )  # fmt: skip
     assert done.returncode != 0
     assert complaint in done.stderr
+
+
+def policy_of(manifests: list[Object]) -> FleetPolicy:
+    """What the operator reads at its start: the file that its container mounts where its option says."""
+    (pod,) = [deployment["spec"]["template"]["spec"] for deployment in of_kind(manifests, "Deployment")]
+    (volume,), (container,) = pod["volumes"], pod["containers"]
+    (mount,) = container["volumeMounts"]
+    (source,) = of_kind(manifests, "ConfigMap")
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    assert volume["configMap"]["name"] == source["metadata"]["name"]
+    ((name, text),) = source["data"].items()
+    assert f"--policy={mount['mountPath']}/{name}" in container["args"]
+    return parse_policy(text, name)
+
+
+def test_the_values_for_every_api_reach_the_operator_as_they_are_written(cluster: Cluster) -> None:
+    assert policy_of(template(cluster)) == NO_POLICY
+    example = REPOSITORY / "examples" / "fleet" / "values.yaml"
+    written = yaml.safe_dump(yaml.safe_load(example.read_text())["apis"])
+    assert policy_of(template(cluster, f"--values={example}")) == parse_policy(written, "written")
+    year = '{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 31536000}'
+    for_a_year = policy_of(template(cluster, f"--set-json=apis.defaults.tolerations=[{year}]"))
+    assert for_a_year.defaults.tolerations[0].toleration_seconds == 31536000, "a large number stays one"
+
+
+def test_another_policy_restarts_the_operator_and_the_same_does_not(cluster: Cluster) -> None:
+    def annotations(*values: str) -> Object:
+        (deployment,) = of_kind(template(cluster, *values), "Deployment")
+        found: Object = deployment["spec"]["template"]["metadata"]["annotations"]
+        return found
+
+    assert annotations() == annotations("--set=logLevel=debug") == annotations("--set=apis.networkPolicy.enabled=true")
+    assert annotations() != annotations("--set=apis.limits.maxReplicas=5")
+    assert annotations("--set=podAnnotations.a=b") == {**annotations(), "a": "b"}
 
 
 def test_a_digest_wins_over_the_tag(cluster: Cluster) -> None:

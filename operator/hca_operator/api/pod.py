@@ -294,6 +294,7 @@ class Toleration(SpecModel):
     )
 
 
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 EnvList = Annotated[list[EnvVar], ListMap("name"), Field(max_length=128)]
 EnvFromList = Annotated[list[EnvFromSource], Field(max_length=16)]
 PullSecrets = Annotated[list[LocalObject], ListMap("name"), Field(max_length=8)]

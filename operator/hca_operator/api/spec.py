@@ -13,6 +13,7 @@ from hca_operator.api.pod import (
     Limits,
     MemoryRestart,
     PodSecurity,
+    PullPolicy,
     PullSecrets,
     Requests,
     Resources,
@@ -46,8 +47,9 @@ class HighConcurrencyApiSpec(SpecModel):
 
     image: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", min_length=1, max_length=512)]
     """Image of the API, such as registry.example.com/shop:1.4.2. The only required field."""
-    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
-    """When the image is pulled. Absent: Always for the tag latest, otherwise IfNotPresent."""
+    image_pull_policy: PullPolicy | None = None
+    """When the image is pulled. Absent: the default of the operator's install, else Always for the tag latest and \
+IfNotPresent for every other."""
     image_pull_secrets: PullSecrets = []  # noqa: RUF012 - frozen model
     """Secrets for the image registry, in the same namespace."""
     command: Arguments | None = None
@@ -140,7 +142,7 @@ def parse_object(manifest: dict[str, Any], *, unknown_fields: Literal["ignore", 
             manifest.get("spec", {}), extra=unknown_fields, by_alias=True, by_name=False
         )
     except ValidationError as error:
-        raise SpecError(describe(error)) from None
+        raise SpecError(describe(error, "spec")) from None
     except ValueError as error:
         raise SpecError(str(error)) from None
     return ApiObject(
@@ -153,10 +155,12 @@ def parse_object(manifest: dict[str, Any], *, unknown_fields: Literal["ignore", 
     )
 
 
-def describe(error: ValidationError) -> str:
-    """One sentence a field: where it is and what is wrong with it."""
+def describe(error: ValidationError, root: str) -> str:
+    """One sentence a field: where it is, from `root` on, and what is wrong with it."""
     parts = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        path = ".".join(["spec", *(str(step) for step in problem["loc"])])
-        parts.append(f"{path}: {problem['msg'].removeprefix('Value error, ')}")
+        path = ".".join([root, *(str(step) for step in problem["loc"])])
+        unknown = problem["type"] == "extra_forbidden"
+        said = "unknown field, misspelt or in the wrong place" if unknown else problem["msg"]
+        parts.append(f"{path}: {said.removeprefix('Value error, ')}")
     return "; ".join(parts)

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     ROUTES_APPLIED = "RoutesApplied"
     # What the user must change
     INVALID_SPEC = "InvalidSpec"
+    LIMIT_EXCEEDED = "LimitExceeded"
     RESOURCE_CONFLICT = "ResourceConflict"
     IMAGE_RUNS_AS_ROOT = "ImageRunsAsRoot"
     READINESS_PATH_NOT_FOUND = "ReadinessPathNotFound"
@@ -60,6 +61,7 @@ class Reason(StrEnum):
 STALLING: frozenset[Reason] = frozenset(
     {
         Reason.INVALID_SPEC,
+        Reason.LIMIT_EXCEEDED,
         Reason.RESOURCE_CONFLICT,
         Reason.IMAGE_RUNS_AS_ROOT,
         Reason.READINESS_PATH_NOT_FOUND,

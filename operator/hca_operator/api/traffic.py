@@ -46,7 +46,7 @@ class IngressOptions(SpecModel):
     """Which ingress controller serves the routes."""
 
     class_name: DnsSubdomain | None = None
-    """Name of the IngressClass. Absent: the cluster's default class."""
+    """Name of the IngressClass. Absent: the default of the operator's install, else the cluster's."""
 
 
 class Traffic(SpecModel):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.desired.availability import disruption_budget
+from hca_operator.desired.isolation import network_policy
 from hca_operator.desired.network import ingress, service, stable_service
 from hca_operator.desired.scaling import autoscaler
 from hca_operator.desired.workload import deployment
@@ -34,9 +35,15 @@ _BUILDERS: tuple[tuple[str, Callable[[str], str], Builder], ...] = (
     ("Ingress", str, ingress),
 )
 
-CHILD_KINDS: tuple[str, ...] = tuple(dict.fromkeys(kind for kind, _, _ in _BUILDERS))
+_ISOLATION = "NetworkPolicy"
+
+CHILD_KINDS: tuple[str, ...] = (*dict.fromkeys(kind for kind, _, _ in _BUILDERS), _ISOLATION)
 
 
-def desired_children(api: ApiObject, sizing: Sizing) -> list[Child]:
-    """Every child that the object may have, in the order in which they are applied."""
-    return [Child(kind, name_of(api.name), build(api, sizing)) for kind, name_of, build in _BUILDERS]
+def desired_children(api: ApiObject, sizing: Sizing, *, isolated: bool = True) -> list[Child]:
+    """Every child that the object may have, in the order in which they are applied.
+
+    `isolated` is no field of the object: whoever writes objects does not decide about it.
+    """
+    children = [Child(kind, name_of(api.name), build(api, sizing)) for kind, name_of, build in _BUILDERS]
+    return [*children, Child(_ISOLATION, api.name, network_policy(api) if isolated else None)]

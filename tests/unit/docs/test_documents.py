@@ -13,11 +13,12 @@ DOCUMENTS = [
 ]
 
 
-def test_readme_shows_the_example() -> None:
-    shown = re.findall(r"<!-- (\S+) -->\n```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize("document", ["README.md", "docs/fleet.md"])
+def test_the_example_is_shown_as_it_is(document: str) -> None:
+    shown = re.findall(r"<!-- (\S+) -->\n```yaml\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
     assert shown
     for path, text in shown:
-        assert text == (ROOT / path).read_text(), f"README.md shows another {path} than there is"
+        assert text == (ROOT / path).read_text(), f"{document} shows another {path} than there is"
 
 
 def test_every_condition_and_reason_is_documented() -> None:

@@ -83,3 +83,29 @@ def test_a_file_that_cannot_be_read_is_one_sentence(
         path.write_bytes(content)
     assert main(["render", "-f", str(path)]) == 1
     assert f"cannot read {path}" in capsys.readouterr().err
+
+
+def policy(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_what_is_rendered_keeps_the_policy_of_an_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = policy(tmp_path, "{defaults: {nodeSelector: {disktype: ssd}}, networkPolicy: {enabled: false}}")
+    assert main(["render", "-f", shown(tmp_path, manifest()), "--policy", given]) == 0
+    children = {child["kind"]: child for child in yaml.safe_load_all(capsys.readouterr().out)}
+    assert children["Deployment"]["spec"]["template"]["spec"]["nodeSelector"] == {"disktype": "ssd"}
+    assert "NetworkPolicy" not in children
+
+
+def test_what_an_install_does_not_allow_is_not_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = policy(tmp_path, "limits: {maxReplicas: 5}")
+    assert main(["render", "-f", shown(tmp_path, manifest()), "--policy", given]) == 1
+    assert "objects.yaml: spec.autoscaling.maxReplicas: 10 is more than the 5" in capsys.readouterr().err
+
+
+def test_a_wrong_policy_is_told_apart_from_a_wrong_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = policy(tmp_path, "limit: {}")
+    assert main(["render", "-f", shown(tmp_path, manifest()), "--policy", given]) == 1
+    assert capsys.readouterr().err == f"{given}: apis.limit: unknown field, misspelt or in the wrong place\n"

@@ -32,6 +32,7 @@ def test_the_children_keep_their_names() -> None:
         ("PodDisruptionBudget", "shop"),
         ("HorizontalPodAutoscaler", "shop"),
         ("Ingress", "shop"),
+        ("NetworkPolicy", "shop"),
     ], FOR_EVER
 
 
@@ -41,6 +42,7 @@ def test_the_selectors_stay() -> None:
     assert found["Service", "shop"]["spec"]["selector"] == API, FOR_EVER
     assert found["Service", "shop-stable"]["spec"]["selector"] == STABLE, FOR_EVER
     assert found["PodDisruptionBudget", "shop"]["spec"]["selector"] == {"matchLabels": API}, FOR_EVER
+    assert found["NetworkPolicy", "shop"]["spec"]["podSelector"] == {"matchLabels": API}, FOR_EVER
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}
     assert found["HorizontalPodAutoscaler", "shop"]["spec"]["scaleTargetRef"] == target, FOR_EVER
 

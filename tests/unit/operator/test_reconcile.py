@@ -11,6 +11,7 @@ import pytest
 from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
 from hca_operator.names import KIND, Manifest
 from hca_operator.observed import condition
+from hca_operator.policy import NO_POLICY, FleetPolicy, parse_policy
 from hca_operator.ports import Key
 from hca_operator.reconcile import Outcome, Reconciler
 from hca_operator.rollouts import RolloutGate
@@ -24,6 +25,7 @@ DEPLOYMENT: Slot = ("Deployment", NAMESPACE, NAME)
 AUTOSCALER: Slot = ("HorizontalPodAutoscaler", NAMESPACE, NAME)
 INGRESS: Slot = ("Ingress", NAMESPACE, NAME)
 SERVICE: Slot = ("Service", NAMESPACE, NAME)
+ISOLATION: Slot = ("NetworkPolicy", NAMESPACE, NAME)
 ROUTES: dict[str, Any] = {"traffic": {"routes": [{"host": "shop.example.com"}]}}
 DISABLED: dict[str, Any] = {"autoscaling": {"mode": "Disabled"}, "replicas": 3}
 
@@ -41,8 +43,10 @@ def change(cluster: FakeCluster, **fields: Any) -> None:
     cluster.put({**manifest(generation=generation, **fields), "status": status})
 
 
-def reconciler(cluster: FakeCluster, *, now: datetime = NOW, gate: RolloutGate | None = None) -> Reconciler:
-    return Reconciler(cluster, gate=gate or RolloutGate(3), identity="operator-1", now=lambda: now)
+def reconciler(
+    cluster: FakeCluster, policy: FleetPolicy = NO_POLICY, *, now: datetime = NOW, gate: RolloutGate | None = None
+) -> Reconciler:
+    return Reconciler(cluster, policy, gate=gate or RolloutGate(3), identity="operator-1", now=lambda: now)
 
 
 async def settle(cluster: FakeCluster, looking: Reconciler | None = None) -> Outcome:
@@ -71,6 +75,7 @@ async def test_children_are_created_in_order_and_the_workload_before_what_leads_
         "apply PodDisruptionBudget shop",
         "apply HorizontalPodAutoscaler shop",
         "apply Ingress shop",
+        "apply NetworkPolicy shop",
         "apply HighConcurrencyApi shop/status",
     ]
 
@@ -248,7 +253,7 @@ def _foreign(slot: Slot, **metadata: Any) -> Manifest:
     return {"kind": kind, "metadata": {"name": name, "namespace": namespace, **metadata}, "spec": {"replicas": 5}}
 
 
-@pytest.mark.parametrize("slot", [DEPLOYMENT, SERVICE, AUTOSCALER, INGRESS], ids=lambda slot: slot[0])
+@pytest.mark.parametrize("slot", [DEPLOYMENT, SERVICE, AUTOSCALER, INGRESS, ISOLATION], ids=lambda slot: slot[0])
 async def test_an_object_of_somebody_else_is_left_alone_and_named(slot: Slot) -> None:
     cluster = cluster_with(**ROUTES)
     cluster.put(_foreign(slot))
@@ -355,6 +360,51 @@ async def test_an_invalid_object_keeps_its_children_and_says_what_is_wrong() -> 
     assert ready(cluster)["reason"] == "InvalidSpec"
     assert "spec.port: " in ready(cluster)["message"]
     assert condition(cluster.objects[API], "Stalled")["status"] == "True"
+
+
+async def test_an_object_beyond_a_limit_keeps_its_children_until_it_or_the_limit_changes() -> None:
+    few = parse_policy("limits: {maxReplicas: 20}", "policy")
+    cluster = cluster_with(**ROUTES)
+    await settle(cluster, reconciler(cluster, few))
+    children = {slot: stored for slot, stored in cluster.state().items() if slot != API}
+    change(cluster, **ROUTES, autoscaling={"maxReplicas": 21}, port=9000)
+    cluster.calls.clear()
+    await settle(cluster, reconciler(cluster, few))
+    assert {slot: stored for slot, stored in cluster.state().items() if slot != API} == children
+    assert set(cluster.writes) == {f"apply {KIND} {NAME}/status", "create Event LimitExceeded"}
+    assert ready(cluster)["reason"] == "LimitExceeded"
+    assert "21 is more than the 20 that is allowed here" in ready(cluster)["message"]
+    assert condition(cluster.objects[API], "Stalled")["status"] == "True"
+    more = parse_policy("limits: {maxReplicas: 21}", "policy")
+    await settle(cluster, reconciler(cluster, more))
+    assert cluster.objects[AUTOSCALER]["spec"]["maxReplicas"] == 21
+    assert condition(cluster.objects[API], "Stalled")["status"] == "False"
+
+
+async def test_defaults_of_the_install_reach_the_children() -> None:
+    cluster = cluster_with(**ROUTES)
+    given = parse_policy("defaults: {traffic: {ingress: {className: contour}}, podLabels: {team: shop}}", "policy")
+    await settle(cluster, reconciler(cluster, given))
+    assert cluster.objects[INGRESS]["spec"]["ingressClassName"] == "contour"
+    assert cluster.objects[DEPLOYMENT]["spec"]["template"]["metadata"]["labels"]["team"] == "shop"
+
+
+async def test_isolation_that_is_switched_off_goes_and_comes_back() -> None:
+    cluster = cluster_with()
+    await settle(cluster)
+    assert ISOLATION in cluster.objects
+    await settle(cluster, reconciler(cluster, parse_policy("networkPolicy: {enabled: false}", "policy")))
+    assert ISOLATION not in cluster.objects
+    await settle(cluster)
+    assert ISOLATION in cluster.objects
+
+
+async def test_a_network_policy_of_somebody_else_stays_where_isolation_is_off() -> None:
+    cluster = cluster_with()
+    cluster.put(_foreign(ISOLATION))
+    await settle(cluster, reconciler(cluster, parse_policy("networkPolicy: {enabled: false}", "policy")))
+    assert ISOLATION in cluster.objects
+    assert ready(cluster)["reason"] != "ResourceConflict"
 
 
 @pytest.mark.parametrize("gone", [lambda c: c.remove(API, c.objects[API]["metadata"]["uid"]),

@@ -1,0 +1,107 @@
+"""What the platform team sets for every object, on a real API server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.control_plane import ControlPlane
+from tests.controlplane.api_server import ApiServer, Manifest, eventually
+from tests.controlplane.objects import CHILDREN, KIND, ROUTES, api, children, condition_of, conditions
+from tests.controlplane.operator_process import OperatorProcess
+
+POLICY = """
+defaults:
+  traffic: {ingress: {className: contour}}
+  nodeSelector: {disktype: ssd}
+  podAnnotations: {mesh.example.com/inject: "true"}
+limits:
+  maxReplicas: 20
+  ingressClassNames: [contour]
+  annotationKeys: [example.com/]
+"""
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    return path
+
+
+@pytest.fixture
+def operator(control_plane: ControlPlane, server: ApiServer, tmp_path: Path, policy: Path) -> Iterator[OperatorProcess]:
+    """An operator with the policy above, running."""
+    del server  # the CRD must be there first
+    process = OperatorProcess(control_plane.kubeconfig, tmp_path / "log", policy=policy)
+    process.start()
+    yield process
+    process.end()
+
+
+def meant(server: ApiServer, namespace: str) -> dict[tuple[str, str], Manifest]:
+    return {slot: child["spec"] for slot, child in children(server, namespace).items()}
+
+
+def complete(server: ApiServer, namespace: str) -> bool:
+    return len(children(server, namespace)) == len(CHILDREN) and bool(conditions(server, namespace))
+
+
+@pytest.mark.usefixtures("operator")
+def test_defaults_reach_the_children_and_stay_out_of_the_object(server: ApiServer, namespace: str) -> None:
+    written = server.create(api(namespace, **ROUTES))
+    eventually(lambda: complete(server, namespace))
+    found = meant(server, namespace)
+    assert found["Ingress", "shop"]["ingressClassName"] == "contour"
+    template = found["Deployment", "shop"]["template"]
+    assert template["spec"]["nodeSelector"] == {"disktype": "ssd"}
+    assert template["metadata"]["annotations"] == {"mesh.example.com/inject": "true"}
+    stored = server.get(KIND, namespace, "shop")
+    assert stored is not None
+    assert stored["spec"] == written["spec"]
+
+
+def test_an_object_beyond_a_limit_keeps_its_children_until_the_limit_is_raised(
+    server: ApiServer, namespace: str, operator: OperatorProcess, policy: Path
+) -> None:
+    server.create(api(namespace, **ROUTES))
+    eventually(lambda: complete(server, namespace))
+    before = meant(server, namespace)
+    server.patch(KIND, namespace, "shop", {"spec": {"autoscaling": {"maxReplicas": 21}, "port": 9000}})
+    told = eventually(lambda: condition_of(server, namespace, "Ready", "LimitExceeded"))
+    assert "spec.autoscaling.maxReplicas: 21 is more than the 20 that is allowed here" in told["message"]
+    assert "apis.limits.maxReplicas" in told["message"]
+    assert conditions(server, namespace)["Stalled"]["status"] == "True"
+    assert meant(server, namespace) == before
+    operator.stop()
+    policy.write_text(POLICY.replace("maxReplicas: 20", "maxReplicas: 21"))
+    operator.start()
+    eventually(lambda: meant(server, namespace)["HorizontalPodAutoscaler", "shop"]["maxReplicas"] == 21)
+    eventually(lambda: condition_of(server, namespace, "Stalled", "NoProblem"))
+
+
+@pytest.mark.usefixtures("operator")
+def test_an_object_that_was_never_within_the_limits_gets_no_child_until_it_is_changed(
+    server: ApiServer, namespace: str
+) -> None:
+    server.create(api(namespace, podAnnotations={"mesh.example.com/inject": "false"}, **ROUTES))
+    told = eventually(lambda: condition_of(server, namespace, "Ready", "LimitExceeded"))
+    assert "spec.podAnnotations: mesh.example.com/inject is not one of the keys" in told["message"]
+    assert not children(server, namespace)
+    server.patch(KIND, namespace, "shop", {"spec": {"podAnnotations": None}})
+    eventually(lambda: complete(server, namespace))
+
+
+def test_isolation_goes_when_it_is_switched_off_and_that_of_others_stays(
+    server: ApiServer, namespace: str, operator: OperatorProcess, policy: Path
+) -> None:
+    server.create(api(namespace, **ROUTES))
+    eventually(lambda: complete(server, namespace))
+    theirs = {"podSelector": {}, "policyTypes": ["Ingress"]}
+    server.create({"kind": "NetworkPolicy", "metadata": {"name": "theirs", "namespace": namespace}, "spec": theirs})
+    operator.stop()
+    policy.write_text(f"{POLICY}networkPolicy: {{enabled: false}}")
+    operator.start()
+    eventually(lambda: server.get("NetworkPolicy", namespace, "shop") is None)
+    assert len(children(server, namespace)) == len(CHILDREN) - 1
+    assert server.get("NetworkPolicy", namespace, "theirs") is not None
