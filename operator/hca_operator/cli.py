@@ -1,4 +1,4 @@
-"""The command line: `run` is the operator itself; `render` and `crd` show what it works with."""
+"""The command line: `run` is the operator itself; `render`, `crd` and `reference` show what it works with."""
 
 import argparse
 import asyncio
@@ -13,6 +13,7 @@ import yaml
 
 from hca_operator import __version__
 from hca_operator.api.crd import crd
+from hca_operator.api.reference import reference
 from hca_operator.api.spec import parse_object
 from hca_operator.desired import desired_children
 from hca_operator.errors import SpecError
@@ -62,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "crd":
         print(to_yaml(crd()), end="")
         return 0
+    if options.command == "reference":
+        print(reference(), end="")
+        return 0
     return _render(options.file)
 
 
@@ -103,4 +107,5 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("render", help="print the objects that the operator would apply")
     show.add_argument("-f", "--file", required=True, help="YAML file with HighConcurrencyApi objects, - for stdin")
     commands.add_parser("crd", help="print the CustomResourceDefinition")
+    commands.add_parser("reference", help="print the reference of every field as Markdown")
     return parser
