@@ -43,7 +43,7 @@ def _carry_out(stored: Manifest) -> None:
 
 
 @pytest.mark.parametrize("path", OPTIONAL, ids=".".join)
-def test_null_is_the_same_as_absent(path: tuple[str, ...]) -> None:
+def test_fault_16_null_is_the_same_as_absent(path: tuple[str, ...]) -> None:
     absent = _with(path, None)
     node = absent["spec"]
     for step in path[:-1]:
@@ -54,7 +54,7 @@ def test_null_is_the_same_as_absent(path: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("empty", [{}, [], "", 0, False], ids=repr)
 @pytest.mark.parametrize("path", OPTIONAL, ids=".".join)
-def test_nothing_empty_is_a_crash(path: tuple[str, ...], empty: object) -> None:
+def test_fault_16_nothing_empty_is_a_crash(path: tuple[str, ...], empty: object) -> None:
     try:
         _carry_out(_with(path, empty))
     except SpecError as error:
@@ -92,7 +92,7 @@ json_values = st.recursive(
 
 
 @given(path=st.sampled_from(OPTIONAL), value=json_values)
-def test_no_garbage_is_a_crash(path: tuple[str, ...], value: object) -> None:
+def test_fault_38_no_garbage_is_a_crash(path: tuple[str, ...], value: object) -> None:
     try:
         _carry_out(_with(path, value))
     except SpecError as error:

@@ -108,7 +108,7 @@ def test_a_success_forgets_the_failures_before() -> None:
     assert work(now_and_then, "a").times("a") == [0, 0.5, 1.5, 1.5, 2.0]
 
 
-def test_the_servers_wish_for_a_wait_is_heeded() -> None:
+def test_fault_31_the_servers_wish_for_a_wait_is_heeded() -> None:
     async def told_to_wait(worker: Worker, _key: str) -> float | None:
         if len(worker.handled) == 1:
             raise Transient("too many requests", retry_after=30)
@@ -117,7 +117,7 @@ def test_the_servers_wish_for_a_wait_is_heeded() -> None:
     assert work(told_to_wait, "a").times("a") == [0, 30]
 
 
-def test_a_key_that_always_fails_holds_up_no_other_and_ends_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+def test_fault_37_a_key_that_always_fails_holds_up_no_other_and_ends_no_worker(caplog: pytest.LogCaptureFixture) -> None:
     async def poisoned(worker: Worker, key: str) -> float | None:
         if key == "poison":
             raise ZeroDivisionError
