@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from hca_operator.api.crd import crd
 from hca_operator.api.duration import DURATION_PATTERN
@@ -11,8 +10,8 @@ from hca_operator.api.schema import JsonSchema
 INTRODUCTION = """\
 <!-- Generated from the models by `make crds`: change the models instead. -->
 # API reference
-`apiVersion: {api_version}`, `kind: {kind}`, or `{short_name}` for short. What the conditions of the status mean is told
-in [Conditions and reasons](conditions.md).
+`apiVersion: {api_version}`, `kind: {kind}`, for kubectl `{short_name}` for short.
+[Conditions and reasons](conditions.md) tells what the conditions of the status mean.
 
 {name_rule}
 """
@@ -53,7 +52,7 @@ def _path(above: str, name: str, schema: JsonSchema) -> str:
 
 def _section(path: str, schema: JsonSchema) -> str:
     rows = [
-        "| field | type | default | |",
+        "| field | type | default | meaning |",
         "|---|---|---|---|",
         *(_row(path, name, child, schema) for name, child in schema["properties"].items()),
     ]
@@ -87,7 +86,8 @@ def _type(schema: JsonSchema) -> str:  # noqa: PLR0911 - one for each type
         case "array":
             keys = schema.get("x-kubernetes-list-map-keys")
             unique = f", each with another `{keys[0]}`" if keys else ""
-            return f"list of {schema.get('minItems', 0)} to {schema['maxItems']}{unique}"
+            items = "objects" if "properties" in schema["items"] else "strings"
+            return f"list of {schema.get('minItems', 0)} to {schema['maxItems']} {items}{unique}"
         case "object" if "additionalProperties" in schema:
             return f"map of at most {schema['maxProperties']} strings"
         case "integer" if "minimum" in schema:
@@ -95,7 +95,7 @@ def _type(schema: JsonSchema) -> str:  # noqa: PLR0911 - one for each type
         case "string" if schema.get("pattern") == DURATION_PATTERN:
             return "duration"
         case "string" if "maxLength" in schema:
-            return f"string of at most {schema['maxLength']}"
+            return f"string, at most {schema['maxLength']} characters"
         case "string":
             return str(schema.get("format", "string"))
         case other:
@@ -103,17 +103,13 @@ def _type(schema: JsonSchema) -> str:  # noqa: PLR0911 - one for each type
 
 
 def _default(schema: JsonSchema) -> str:
-    """A default that its own section does not show already."""
-    if "default" not in schema or schema["default"] == _inner_default(schema):
+    """The default, unless it is an object whose fields show the same in their own section."""
+    default = schema.get("default")
+    fields = schema.get("properties", {}).items()
+    shown = {name: child["default"] for name, child in fields if child.get("default") not in (None, {})}
+    if default in (None, shown):
         return ""
-    default = schema["default"]
     return f"`{default if isinstance(default, str) else json.dumps(default)}`"
-
-
-def _inner_default(schema: JsonSchema) -> Any:  # noqa: ANN401 - whatever the fields' defaults are
-    """What the fields of an object give together, each with its own default."""
-    defaults = {name: child["default"] for name, child in schema.get("properties", {}).items() if "default" in child}
-    return defaults or None
 
 
 def _rules(schema: JsonSchema, name: str = "") -> Iterator[str]:

@@ -11,13 +11,13 @@ from hca_operator.api.reference import anchor, reference
 
 SHOWN: dict[str, str] = {
     "bounds": "| `minReplicas` | integer, 1 to 1000 | `2` | Pods at least. |",
-    "required": "| `image` | string of at most 512 | **required** | Image of the API, "
+    "required": "| `image` | string, at most 512 characters | **required** | Image of the API, "
     "such as registry.example.com/shop:1.4.2. The only required field. |",
     "choices": "| `pathType` | `Prefix` or `Exact` | `Prefix` | "
     "Whether path is the start of the request's path, or all of it. |",
     "duration": "| `terminationGracePeriod` | duration | `60s` | "
     "Time that a pod has to leave the balancer and finish its requests before it is killed. |",
-    "list": "| [`env`](#specenv) | list of 0 to 128, each with another `name` | | "
+    "list": "| [`env`](#specenv) | list of 0 to 128 objects, each with another `name` | | "
     "Environment variables, unique by name. |",
     "default of an object": '| [`resources`](#specresources) | object | `{"requests": {"cpu": "250m"}, '
     '"limits": {"cpu": "1", "memory": "512Mi"}}` | CPU and memory of one pod. |',
