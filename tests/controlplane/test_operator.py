@@ -106,6 +106,7 @@ def _reason_is(server: ApiServer, namespace: str, reason: str) -> dict[str, Mani
     ("kind", "patch"),
     [
         ("Deployment", [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "evil:1"}]),
+        ("Deployment", [{"op": "replace", "path": "/spec/template/spec/containers/0/env/0/value", "value": "::1"}]),
         ("Deployment", [{"op": "replace", "path": "/spec/replicas", "value": 0}]),
         ("Deployment", [{"op": "remove", "path": "/metadata/ownerReferences"}]),
         ("Deployment", [{"op": "replace", "path": "/metadata/labels", "value": {}}]),

@@ -149,7 +149,9 @@ def test_fault_29_a_quota_that_refuses_pods_is_quoted(server: ApiServer, namespa
     assert "shop-" not in found["message"], "a pod's name would change the message each time"
 
 
-def test_fault_29_a_quota_that_refuses_a_child_is_quoted_and_the_others_are_made(server: ApiServer, namespace: str) -> None:
+def test_fault_29_a_quota_that_refuses_a_child_is_quoted_and_the_others_are_made(
+    server: ApiServer, namespace: str
+) -> None:
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-lb", "namespace": namespace}}
     server.create({**quota, "spec": {"hard": {"services.loadbalancers": "0"}}})
     server.create(api(namespace, service={"type": "LoadBalancer"}))

@@ -46,6 +46,31 @@ def test_fault_06_image_that_does_not_exist(cluster: Cluster, api: str) -> None:
     cluster.wait_ready(api)
 
 
+def test_fault_05_no_node_for_a_pod(cluster: Cluster, api: str) -> None:
+    cluster.patch("hcapi", api, {"spec": {"nodeSelector": {"example.com/nowhere": "true"}}})
+    cluster.until(lambda: ready_reason(cluster, api) == "Unschedulable", "the condition says that no node fits")
+    assert "no node can take a pod" in cluster.condition("hcapi", api, "Ready")["message"]
+    assert cluster.condition("hcapi", api, "Available")["status"] == "True", "the old pod serves"
+    cluster.patch("hcapi", api, {"spec": {"nodeSelector": None}})
+    cluster.wait_ready(api)
+
+
+def test_fault_10_secret_that_is_missing(cluster: Cluster, api: str) -> None:
+    """The object is right and stays as it is: the Secret alone is what heals it."""
+    source = {"secretKeyRef": {"name": api, "key": "token"}}
+    cluster.patch("hcapi", api, {"spec": {"env": [{"name": "TOKEN", "valueFrom": source}]}})
+    cluster.until(
+        lambda: ready_reason(cluster, api) == "CreateContainerConfigError", "the condition says what is missing"
+    )
+    assert f'secret "{api}" not found' in cluster.condition("hcapi", api, "Ready")["message"]
+    assert cluster.condition("hcapi", api, "Available")["status"] == "True", "the old pod serves"
+    cluster.kubectl("create", "secret", "generic", api, "--from-literal=token=made-up")
+    try:
+        cluster.wait_ready(api)
+    finally:
+        cluster.kubectl("delete", "secret", api)
+
+
 def test_image_that_runs_as_root(cluster: Cluster, api: str) -> None:
     image = cluster.derived_image(cluster.sample_image, "as-root", "USER root")
     cluster.patch("hcapi", api, {"spec": {"image": image}})
@@ -66,6 +91,16 @@ def test_fault_09_no_readiness_path(cluster: Cluster, api: str) -> None:
     assert "GET /nothing-here on port 8000 answers 404: set spec.health.readinessPath" in ready["message"]
     assert cluster.condition("hcapi", api, "Available")["status"] == "True", "the old pod serves"
     cluster.patch("hcapi", api, {"spec": {"health": {"readinessPath": "/health"}}})
+    cluster.wait_ready(api)
+
+
+def test_fault_36_container_that_takes_more_than_its_memory(cluster: Cluster, api: str) -> None:
+    greedy = ["python", "-c", "b'x' * 2**30"]
+    cluster.patch("hcapi", api, {"spec": {"command": greedy}})
+    cluster.until(lambda: ready_reason(cluster, api) == "OutOfMemory", "the condition says what happened")
+    assert "its memory limit of 256Mi" in cluster.condition("hcapi", api, "Ready")["message"]
+    assert cluster.condition("hcapi", api, "Available")["status"] == "True", "the old pod serves"
+    cluster.patch("hcapi", api, {"spec": {"command": None}})
     cluster.wait_ready(api)
 
 

@@ -117,7 +117,9 @@ def test_fault_31_the_servers_wish_for_a_wait_is_heeded() -> None:
     assert work(told_to_wait, "a").times("a") == [0, 30]
 
 
-def test_fault_37_a_key_that_always_fails_holds_up_no_other_and_ends_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+def test_fault_37_a_key_that_always_fails_holds_up_no_other_and_ends_no_worker(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def poisoned(worker: Worker, key: str) -> float | None:
         if key == "poison":
             raise ZeroDivisionError
