@@ -59,6 +59,21 @@ def test_fault_05_a_thousand_pods_that_fit_nowhere_are_said_and_two_serve_again(
     eventually(lambda: condition_of(server, namespace, "Ready", "RolledOut"))
 
 
+@pytest.mark.xfail(reason="pods that are missing after the template was rolled out are not looked at", strict=True)
+def test_fault_05_pods_that_fit_nowhere_are_said_too_when_the_object_asks_for_more_of_them(
+    server: ApiServer, namespace: str
+) -> None:
+    server.create(api(namespace, **DISABLED))
+    roll_out(server, namespace, "shop")
+    server.patch(KIND, namespace, "shop", {"spec": {"replicas": 4}})
+    eventually(lambda: len(server.find("Pod", namespace)) == 4)
+    for pod in server.find("Pod", namespace):
+        if "conditions" not in pod["status"]:
+            report_unschedulable(server, pod, NO_NODE)
+    eventually(lambda: condition_of(server, namespace, "Ready", "Unschedulable"), within=5)
+    assert conditions(server, namespace)["Available"]["status"] == "True"
+
+
 def test_fault_06_with_a_tag_that_does_not_exist_the_old_pods_serve_and_going_back_restores_everything(
     server: ApiServer, namespace: str
 ) -> None:
@@ -157,19 +172,20 @@ def test_fault_26_what_others_put_into_the_pods_stays(
     assert {container["name"] for container in template()["spec"]["containers"]} == {"api", "proxy"}
 
 
-def test_fault_27_another_autoscaler_on_the_same_pods_is_said_and_left_alone(server: ApiServer, namespace: str) -> None:
-    server.create(api(namespace))
-    eventually(lambda: conditions(server, namespace))
-    theirs = {
+def their_autoscaler(namespace: str) -> Manifest:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}
+    return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "theirs", "namespace": namespace},
-        "spec": {
-            "maxReplicas": 5,
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"},
-        },
+        "spec": {"minReplicas": 5, "maxReplicas": 6, "scaleTargetRef": target},
     }
-    before = server.create(theirs)
+
+
+def test_fault_27_another_autoscaler_on_the_same_pods_is_said_and_left_alone(server: ApiServer, namespace: str) -> None:
+    server.create(api(namespace))
+    eventually(lambda: conditions(server, namespace))
+    before = server.create(their_autoscaler(namespace))
     eventually(lambda: _ambiguous(server, namespace), within=60)
     assert conditions(server, namespace)["ScalingActive"]["reason"] == "AutoscalerFailing"
     after = server.get("HorizontalPodAutoscaler", namespace, "theirs")
@@ -177,6 +193,17 @@ def test_fault_27_another_autoscaler_on_the_same_pods_is_said_and_left_alone(ser
     assert (after["spec"], after["metadata"].get("ownerReferences")) == (before["spec"], None)
     server.delete("HorizontalPodAutoscaler", namespace, "theirs")
     eventually(lambda: not _ambiguous(server, namespace), within=60)
+
+
+@pytest.mark.xfail(reason="the operator and the other autoscaler write the count in turns", strict=True)
+def test_fault_27_another_autoscaler_where_the_object_decides_the_count_is_said_and_not_fought(
+    server: ApiServer, namespace: str
+) -> None:
+    server.create(api(namespace, **DISABLED))
+    eventually(lambda: conditions(server, namespace))
+    server.create(their_autoscaler(namespace))
+    found = eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict"), within=8)
+    assert "HorizontalPodAutoscaler theirs" in found["message"]
 
 
 def _ambiguous(server: ApiServer, namespace: str) -> bool:
