@@ -31,8 +31,9 @@ check: environment ## Run the linters and the type checker
 	@$(BIN)/mypy
 	@PYTHONPATH=operator $(BIN)/lint-imports
 
-crds: environment ## Write the CRD anew from the models, for crds/ and for the chart
+crds: environment ## Write the CRD (crds/, charts/) and its reference (docs/) anew from the models
 	@PYTHONPATH=operator $(BIN)/python -m hca_operator crd | tee crds/hca-operator.io_highconcurrencyapis.yaml > charts/files/crd.yaml
+	@PYTHONPATH=operator $(BIN)/python -m hca_operator reference > docs/reference.md
 
 lock: ## Write the lock files anew from the pyproject files
 	@$(CLUSTER) lock

@@ -1,4 +1,4 @@
-"""The command line: `run` is the operator itself; `render` and `crd` show what it works with."""
+"""The command line: `run` is the operator itself; `render`, `crd` and `reference` show what it works with."""
 
 import argparse
 import asyncio
@@ -14,6 +14,7 @@ import yaml
 
 from hca_operator import __version__
 from hca_operator.api.crd import crd
+from hca_operator.api.reference import reference
 from hca_operator.api.spec import parse_object
 from hca_operator.desired import desired_children
 from hca_operator.errors import CannotStart, HcaError, SpecError
@@ -66,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(options)
     if options.command == "crd":
         print(to_yaml(crd()), end="")
+        return 0
+    if options.command == "reference":
+        print(reference(), end="")
         return 0
     return _render(options.file, options.policy)
 
@@ -139,4 +143,5 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--policy", metavar="FILE", help="YAML file with the content of the chart value apis")
     show.add_argument("-f", "--file", required=True, help="YAML file with HighConcurrencyApi objects, - for stdin")
     commands.add_parser("crd", help="print the CustomResourceDefinition")
+    commands.add_parser("reference", help="print the reference of every field as Markdown")
     return parser

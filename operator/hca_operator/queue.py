@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from hca_operator.errors import Transient
+from hca_operator.errors import HcaError, Transient
 
 Key = TypeVar("Key")
 FIRST_BACKOFF = 0.5
@@ -69,6 +69,10 @@ class WorkQueue(Generic[Key]):
                 self._failures.pop(key, None)
             except Transient as error:
                 again = self._backoff(key, error.retry_after)
+            except HcaError as error:
+                # Not even a condition could be written, most likely for lack of rights: nothing unexpected.
+                again = self._backoff(key, None)
+                logger.warning("will try again: %s", error, extra={"key": str(key), "retry_in": again})
             except Exception:
                 again = self._backoff(key, None)
                 logger.exception("handling failed unexpectedly", extra={"key": str(key), "retry_in": again})

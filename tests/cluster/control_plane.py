@@ -191,6 +191,10 @@ class ControlPlane:
             use_service_account_credentials="true",
             bind_address=HOST,
             secure_port=self._controllers_port,
+            # Their defaults, 20 requests a second and a look each 15 seconds, are what tests would wait for.
+            kube_api_qps=300,
+            kube_api_burst=600,
+            horizontal_pod_autoscaler_sync_period="5s",
         )
 
     def _start(self, program: Path, **flags: object) -> None:

@@ -1,4 +1,4 @@
-"""What a kubelet would say of pods; nothing runs in them."""
+"""What a kubelet and a scheduler would say of pods; nothing runs in them."""
 
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 
@@ -8,6 +8,13 @@ def report_ready(server: ApiServer, namespace: str, name: str) -> None:
     for pod in server.find("Pod", namespace, labelSelector=f"hca-operator.io/api={name}"):
         if "conditions" not in pod["status"]:
             report(server, pod, {"state": {"running": {}}, "ready": True}, ready="True")
+
+
+def report_unschedulable(server: ApiServer, pod: Manifest, message: str) -> None:
+    """Have no node for a pod."""
+    scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    name = f"{pod['metadata']['name']}/status"
+    server.patch("Pod", pod["metadata"]["namespace"], name, {"status": {"conditions": [scheduled]}})
 
 
 def report(server: ApiServer, pod: Manifest, container: Manifest, *, ready: str = "False") -> None:

@@ -29,6 +29,26 @@ def api(namespace: str, name: str = "shop", /, **fields: Any) -> Manifest:
     }
 
 
+def limits(cpu: Any = "1", memory: Any = "512Mi", /, **requests: Any) -> Manifest:
+    """Limits and requests of a pod."""
+    return {"resources": {"limits": {"cpu": cpu, "memory": memory}, "requests": requests}}
+
+
+def scaling(**fields: Any) -> Manifest:
+    """Fields of the autoscaling."""
+    return {"autoscaling": fields}
+
+
+def env(*variables: Manifest) -> Manifest:
+    """Environment variables."""
+    return {"env": list(variables)}
+
+
+def routes(*routes: Manifest) -> Manifest:
+    """Routes."""
+    return {"traffic": {"routes": list(routes)}}
+
+
 def install(server: ApiServer, crd: Manifest) -> None:
     """Put the CRD into the cluster and wait until it is served as written."""
     server.apply(crd)

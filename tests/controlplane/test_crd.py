@@ -114,7 +114,9 @@ def test_the_count_may_change_together_with_the_mode(server: ApiServer, namespac
     assert server.patch(KIND, namespace, "shop", both)["spec"]["replicas"] == 5
 
 
-def test_an_unknown_field_is_dropped_with_a_warning_where_validation_is_off(server: ApiServer, namespace: str) -> None:
+def test_fault_15_an_unknown_field_is_dropped_with_a_warning_where_validation_is_off(
+    server: ApiServer, namespace: str
+) -> None:
     answer = server.answer("POST", KIND, namespace, body=api(namespace, replica=3), fieldValidation="Warn")
     assert answer.status_code == 201
     assert r"unknown field \"spec.replica\"" in answer.headers["Warning"]

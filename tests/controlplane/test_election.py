@@ -86,7 +86,7 @@ def change(server: ApiServer, namespace: str, port: int) -> None:
     eventually(done, within=TAKEN_OVER)
 
 
-def test_a_killed_leader_is_followed(
+def test_fault_34_a_killed_leader_is_followed(
     control_plane: ControlPlane, server: ApiServer, namespace: str, pair: Pair
 ) -> None:
     server.create(api(namespace))
@@ -99,7 +99,7 @@ def test_a_killed_leader_is_followed(
     assert set(users) == {"replica-a", "replica-b"}
 
 
-def test_a_leader_that_stops_hands_over_at_once(server: ApiServer, namespace: str, pair: Pair) -> None:
+def test_fault_34_a_leader_that_stops_hands_over_at_once(server: ApiServer, namespace: str, pair: Pair) -> None:
     server.create(api(namespace))
     change(server, namespace, 8001)
     pair.leader.stop()
@@ -108,7 +108,7 @@ def test_a_leader_that_stops_hands_over_at_once(server: ApiServer, namespace: st
 
 
 @pytest.mark.timeout(240)
-def test_a_leader_that_is_cut_off_never_writes_beside_the_next(
+def test_fault_34_a_leader_that_is_cut_off_never_writes_beside_the_next(
     control_plane: ControlPlane, server: ApiServer, namespace: str, pair: Pair
 ) -> None:
     server.create(api(namespace))

@@ -106,6 +106,7 @@ def _reason_is(server: ApiServer, namespace: str, reason: str) -> dict[str, Mani
     ("kind", "patch"),
     [
         ("Deployment", [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "evil:1"}]),
+        ("Deployment", [{"op": "replace", "path": "/spec/template/spec/containers/0/env/0/value", "value": "::1"}]),
         ("Deployment", [{"op": "replace", "path": "/spec/replicas", "value": 0}]),
         ("Deployment", [{"op": "remove", "path": "/metadata/ownerReferences"}]),
         ("Deployment", [{"op": "replace", "path": "/metadata/labels", "value": {}}]),
@@ -121,7 +122,7 @@ def _reason_is(server: ApiServer, namespace: str, reason: str) -> dict[str, Mani
     ],
     ids=lambda value: value[0]["op"] + value[0]["path"].replace("/", ".") if isinstance(value, list) else value,
 )
-def test_drift_is_repaired_and_what_others_added_stays(
+def test_fault_26_drift_is_repaired_and_what_others_added_stays(
     kind: str, patch: list[Manifest], server: ApiServer, namespace: str
 ) -> None:
     before = _meant(server.get(kind, namespace, "shop"))
@@ -143,7 +144,7 @@ def _meant(child: Manifest | None) -> Manifest:
 
 @pytest.mark.usefixtures("running")
 @pytest.mark.parametrize(("kind", "name"), [(kind, of.format("shop")) for kind, of in CHILDREN])
-def test_a_deleted_child_comes_back(kind: str, name: str, server: ApiServer, namespace: str) -> None:
+def test_fault_25_a_deleted_child_comes_back(kind: str, name: str, server: ApiServer, namespace: str) -> None:
     before = server.get(kind, namespace, name)
     assert before is not None
     server.delete(kind, namespace, name)
@@ -156,7 +157,7 @@ def test_a_deleted_child_comes_back(kind: str, name: str, server: ApiServer, nam
 
 
 @pytest.mark.usefixtures("running")
-def test_children_that_the_object_drops_go_and_come_back(server: ApiServer, namespace: str) -> None:
+def test_fault_17_children_that_the_object_drops_go_and_come_back(server: ApiServer, namespace: str) -> None:
     everything = children(server, namespace).keys()
     server.patch(KIND, namespace, "shop", {"spec": {"traffic": {"routes": None}, **DISABLED}})
     optional = {("Ingress", "shop"), ("HorizontalPodAutoscaler", "shop")}
@@ -179,7 +180,7 @@ def test_children_that_the_object_drops_go_and_come_back(server: ApiServer, name
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_field_that_the_object_drops_disappears(
+def test_fault_17_a_field_that_the_object_drops_disappears(
     fields: Manifest, path: tuple[str | int, ...], server: ApiServer, namespace: str
 ) -> None:
     def value() -> Any:
@@ -214,7 +215,7 @@ def test_whatever_the_user_writes_reaches_the_pods_unchanged(text: str, server: 
 
 
 @pytest.mark.usefixtures("running")
-def test_the_same_quantity_in_other_words_restarts_nothing(server: ApiServer, namespace: str) -> None:
+def test_fault_02_the_same_quantity_in_other_words_restarts_nothing(server: ApiServer, namespace: str) -> None:
     def template_generation() -> int:
         found = server.get("Deployment", namespace, "shop")
         assert found is not None

@@ -49,7 +49,7 @@ THEIRS: dict[str, Manifest] = {
 
 
 @pytest.mark.parametrize("kind", THEIRS)
-def test_an_object_of_somebody_else_is_left_alone_until_it_is_deleted(
+def test_fault_27_an_object_of_somebody_else_is_left_alone_until_it_is_deleted(
     kind: str, server: ApiServer, namespace: str
 ) -> None:
     theirs = {"kind": kind, "metadata": {"name": "shop", "namespace": namespace}, **THEIRS[kind]}
@@ -70,7 +70,7 @@ def test_an_object_of_somebody_else_is_left_alone_until_it_is_deleted(
     eventually(lambda: condition_of(server, namespace, "Stalled", "NoProblem"))
 
 
-def test_the_service_of_one_object_is_not_taken_over_by_another(server: ApiServer, namespace: str) -> None:
+def test_fault_27_the_service_of_one_object_is_not_taken_over_by_another(server: ApiServer, namespace: str) -> None:
     server.create(api(namespace))
     eventually(lambda: server.get("Service", namespace, "shop-stable"))
     server.create(api(namespace, "shop-stable"))
@@ -111,7 +111,7 @@ def store(server: ApiServer, written: Manifest) -> None:
     ],
     ids=["type", "quantity", "shape", "memory for workers"],
 )
-def test_an_object_from_before_a_rule_says_what_is_wrong_and_recovers(
+def test_fault_38_an_object_from_before_a_rule_says_what_is_wrong_and_recovers(
     fields: Manifest, message: str, server: ApiServer, namespace: str
 ) -> None:
     with lenient(server):
@@ -126,7 +126,7 @@ def test_an_object_from_before_a_rule_says_what_is_wrong_and_recovers(
     eventually(lambda: condition_of(server, namespace, "Stalled", "NoProblem"))
 
 
-def test_a_name_from_before_the_rule_says_what_is_wrong(server: ApiServer, namespace: str) -> None:
+def test_fault_38_a_name_from_before_the_rule_says_what_is_wrong(server: ApiServer, namespace: str) -> None:
     name = "1" + "a" * 60
     with lenient(server):
         store(server, api(namespace, name))
@@ -145,7 +145,7 @@ def test_children_serve_on_while_the_object_is_invalid(server: ApiServer, namesp
     assert {slot: child["spec"] for slot, child in children(server, namespace).items()} == before
 
 
-def test_a_quota_that_refuses_pods_is_quoted(server: ApiServer, namespace: str) -> None:
+def test_fault_29_a_quota_that_refuses_pods_is_quoted(server: ApiServer, namespace: str) -> None:
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small", "namespace": namespace}}
     server.create({**quota, "spec": {"hard": {"pods": "0"}}})
     server.create(api(namespace))
@@ -154,7 +154,9 @@ def test_a_quota_that_refuses_pods_is_quoted(server: ApiServer, namespace: str) 
     assert "shop-" not in found["message"], "a pod's name would change the message each time"
 
 
-def test_a_quota_that_refuses_a_child_is_quoted_and_the_others_are_made(server: ApiServer, namespace: str) -> None:
+def test_fault_29_a_quota_that_refuses_a_child_is_quoted_and_the_others_are_made(
+    server: ApiServer, namespace: str
+) -> None:
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-lb", "namespace": namespace}}
     server.create({**quota, "spec": {"hard": {"services.loadbalancers": "0"}}})
     balancer = {"metadata": {"name": "probe"}, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}}

@@ -70,7 +70,7 @@ def test_what_the_autoscaler_decided_survives_every_change_of_the_object(server:
     assert not owners(server, namespace) & {"hca-operator"}
 
 
-def test_scaling_the_deployment_by_hand_is_not_fought_while_the_autoscaler_decides(
+def test_fault_26_scaling_the_deployment_by_hand_is_not_fought_while_the_autoscaler_decides(
     control_plane: ControlPlane, server: ApiServer, namespace: str
 ) -> None:
     server.create(api(namespace))

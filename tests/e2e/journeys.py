@@ -75,3 +75,17 @@ def scale_down(cluster: Cluster, name: str, load: OpenLoopLoad) -> None:
     load.switch("/products")
     cluster.until(lambda: replicas(cluster, name) == 2, "the autoscaler takes the pods away again", seconds=240)
     cluster.until(lambda: len(pods(cluster, name)) == 2, "the pods are gone")
+
+
+def drain(cluster: Cluster, name: str) -> None:
+    """Drain the node of one of the API's pods, and give the node back."""
+    pod = cluster.objects("pods", f"hca-operator.io/api={name}")[0]
+    node = pod["spec"]["nodeName"]
+    try:
+        cluster.kubectl(
+            "drain", node, f"--pod-selector=hca-operator.io/api={name}", "--ignore-daemonsets",
+            "--delete-emptydir-data", "--timeout=180s",
+        )  # fmt: skip
+        cluster.wait_ready(name)
+    finally:
+        cluster.kubectl("uncordon", node)

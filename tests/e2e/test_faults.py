@@ -35,7 +35,7 @@ def ready_reason(cluster: Cluster, name: str) -> str:
     return str(condition["reason"]) if condition.get("observedGeneration") == generation else "stale"
 
 
-def test_image_that_does_not_exist(cluster: Cluster, api: str) -> None:
+def test_fault_06_image_that_does_not_exist(cluster: Cluster, api: str) -> None:
     cluster.patch("hcapi", api, {"spec": {"image": "hca-sample-app:absent", "imagePullPolicy": "Never"}})
     cluster.until(lambda: ready_reason(cluster, api) == "ImagePullFailed", "the condition names the image")
     ready = cluster.condition("hcapi", api, "Ready")
@@ -44,6 +44,31 @@ def test_image_that_does_not_exist(cluster: Cluster, api: str) -> None:
     assert cluster.condition("hcapi", api, "Available")["status"] == "True", "the old pod serves"
     cluster.patch("hcapi", api, {"spec": {"image": cluster.sample_image, "imagePullPolicy": None}})
     cluster.wait_ready(api)
+
+
+def test_fault_05_no_node_for_a_pod(cluster: Cluster, api: str) -> None:
+    cluster.patch("hcapi", api, {"spec": {"nodeSelector": {"example.com/nowhere": "true"}}})
+    cluster.until(lambda: ready_reason(cluster, api) == "Unschedulable", "the condition says that no node fits")
+    assert "no node can take a pod" in cluster.condition("hcapi", api, "Ready")["message"]
+    assert cluster.condition("hcapi", api, "Available")["status"] == "True", "the old pod serves"
+    cluster.patch("hcapi", api, {"spec": {"nodeSelector": None}})
+    cluster.wait_ready(api)
+
+
+def test_fault_10_secret_that_is_missing(cluster: Cluster, api: str) -> None:
+    """The object is right and stays as it is: the Secret alone is what heals it."""
+    source = {"secretKeyRef": {"name": api, "key": "token"}}
+    cluster.patch("hcapi", api, {"spec": {"env": [{"name": "TOKEN", "valueFrom": source}]}})
+    cluster.until(
+        lambda: ready_reason(cluster, api) == "CreateContainerConfigError", "the condition says what is missing"
+    )
+    assert f'secret "{api}" not found' in cluster.condition("hcapi", api, "Ready")["message"]
+    assert cluster.condition("hcapi", api, "Available")["status"] == "True", "the old pod serves"
+    cluster.kubectl("create", "secret", "generic", api, "--from-literal=token=made-up")
+    try:
+        cluster.wait_ready(api)
+    finally:
+        cluster.kubectl("delete", "secret", api)
 
 
 def test_image_that_runs_as_root(cluster: Cluster, api: str) -> None:
@@ -59,7 +84,7 @@ def test_image_that_runs_as_root(cluster: Cluster, api: str) -> None:
     assert cluster.condition("hcapi", api, "Stalled")["status"] == "False"
 
 
-def test_no_readiness_path(cluster: Cluster, api: str) -> None:
+def test_fault_09_no_readiness_path(cluster: Cluster, api: str) -> None:
     cluster.patch("hcapi", api, {"spec": {"health": {"readinessPath": "/nothing-here"}}})
     cluster.until(lambda: ready_reason(cluster, api) == "ReadinessPathNotFound", "the condition names the path")
     ready = cluster.condition("hcapi", api, "Ready")
@@ -69,7 +94,17 @@ def test_no_readiness_path(cluster: Cluster, api: str) -> None:
     cluster.wait_ready(api)
 
 
-def test_foreign_deployment(cluster: Cluster) -> None:
+def test_fault_36_container_that_takes_more_than_its_memory(cluster: Cluster, api: str) -> None:
+    greedy = ["python", "-c", "b'x' * 2**30"]
+    cluster.patch("hcapi", api, {"spec": {"command": greedy}})
+    cluster.until(lambda: ready_reason(cluster, api) == "OutOfMemory", "the condition says what happened")
+    assert "its memory limit of 256Mi" in cluster.condition("hcapi", api, "Ready")["message"]
+    assert cluster.condition("hcapi", api, "Available")["status"] == "True", "the old pod serves"
+    cluster.patch("hcapi", api, {"spec": {"command": None}})
+    cluster.wait_ready(api)
+
+
+def test_fault_27_foreign_deployment(cluster: Cluster) -> None:
     name = "foreign-deployment"
     cluster.kubectl("create", "deployment", name, f"--image={cluster.sample_image}", "--replicas=0")
     before = cluster.get("deployment", name)
@@ -106,11 +141,11 @@ def test_bad_input_is_refused(cluster: Cluster, change: str, complaint: str) -> 
     assert cluster.kubectl("get", "hcapi", "bad-input", "--ignore-not-found") == ""
 
 
-def test_name_too_long_is_refused(cluster: Cluster) -> None:
+def test_fault_07_name_too_long_is_refused(cluster: Cluster) -> None:
     assert "at most 52 characters" in cluster.refused(API.format(name="a" * 53, image=cluster.sample_image))
 
 
-def test_child_deleted_or_edited(cluster: Cluster, api: str) -> None:
+def test_fault_25_child_deleted_or_edited(cluster: Cluster, api: str) -> None:
     cluster.kubectl("annotate", "deployment", api, "example.com/team=shop")
     cluster.kubectl("label", "service", api, "example.com/team=shop")
     cluster.kubectl("set", "image", f"deployment/{api}", "api=hca-sample-app:stomped")
@@ -151,7 +186,7 @@ def operator_down(cluster: Cluster) -> Iterator[Callable[[], None]]:
     back()
 
 
-def test_operator_is_down(cluster: Cluster, api: str, operator_down: Callable[[], None]) -> None:
+def test_fault_22_operator_is_down(cluster: Cluster, api: str, operator_down: Callable[[], None]) -> None:
     """Created, changed and deleted meanwhile: deletion needs no operator, and the rest converges on start."""
     created, deleted = "operator-is-down-created", "operator-is-down-deleted"
     cluster.apply(API.format(name=created, image=cluster.sample_image))
@@ -167,13 +202,13 @@ def test_operator_is_down(cluster: Cluster, api: str, operator_down: Callable[[]
         cluster.kubectl("delete", "hcapi", created)
 
 
-def test_deletion_without_operator(cluster: Cluster, api: str, operator_down: Callable[[], None]) -> None:  # noqa: ARG001
+def test_fault_22_deletion_without_operator(cluster: Cluster, api: str, operator_down: Callable[[], None]) -> None:  # noqa: ARG001
     cluster.kubectl("delete", "hcapi", api, "--timeout=20s")
     for kind in ("deployment", "service", "hpa", "pdb"):
         cluster.until(partial(gone, cluster, kind, api), f"the {kind} is collected")
 
 
-def test_operator_killed_in_the_middle(cluster: Cluster) -> None:
+def test_fault_21_operator_killed_in_the_middle(cluster: Cluster) -> None:
     """Killed again and again while objects come in: everything is there in the end, once."""
     names = [f"killed-{number}" for number in range(4)]
     for name in names:

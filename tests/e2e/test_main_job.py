@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster import Cluster
-from tests.e2e.journeys import INGRESS, RATE, api, pods, scale_down, scale_up, served, update_image
+from tests.e2e.journeys import INGRESS, RATE, api, drain, pods, scale_down, scale_up, served, update_image
 from tests.e2e.load import OpenLoopLoad, Report
 
 AROUND_AN_EVENT = 3000
@@ -100,6 +100,19 @@ def test_nothing_is_lost(cluster: Cluster, name: str, capsys: pytest.CaptureFixt
     assert Report(load.report.failures()) == Report()
 
     kill_one_worker(cluster, name)
+
+
+def test_fault_36_a_drained_node_loses_no_request(cluster: Cluster, name: str) -> None:
+    cluster.apply(api(name, cluster.sample_image))
+    cluster.wait_ready(name)
+    cluster.until(lambda: served(name).status_code == 200, "the ingress serves the API")
+    load = OpenLoopLoad(INGRESS, f"{name}.localhost", rate=RATE, path="/products")
+    with load.running():
+        load.go_on(AROUND_AN_EVENT / 2)
+        drain(cluster, name)
+        load.go_on(AROUND_AN_EVENT / 2)
+    assert len(load.report.sent) >= AROUND_AN_EVENT
+    assert Report(load.report.failures()) == Report()
 
 
 def kill_one_worker(cluster: Cluster, name: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench.record import record
 from tests.e2e.cluster import Cluster
-from tests.e2e.journeys import INGRESS, RATE, api, scale_down, scale_up, served, update_image
+from tests.e2e.journeys import INGRESS, RATE, api, drain, scale_down, scale_up, served, update_image
 from tests.e2e.load import OpenLoopLoad, Report
 
 MINUTES = 10
@@ -66,17 +66,3 @@ def row(title: str, times: int, report: Report) -> tuple[str, ...]:
         title, str(times), f"{len(report.sent):,}", str(len(report.failures())),
         f"{p50 * 1000:.0f} ms", f"{p99 * 1000:.0f} ms",
     )  # fmt: skip
-
-
-def drain(cluster: Cluster, name: str) -> None:
-    """Drain the node of one of the API's pods, and give the node back."""
-    pod = cluster.objects("pods", f"hca-operator.io/api={name}")[0]
-    node = pod["spec"]["nodeName"]
-    try:
-        cluster.kubectl(
-            "drain", node, f"--pod-selector=hca-operator.io/api={name}", "--ignore-daemonsets",
-            "--delete-emptydir-data", "--timeout=180s",
-        )  # fmt: skip
-        cluster.wait_ready(name)
-    finally:
-        cluster.kubectl("uncordon", node)

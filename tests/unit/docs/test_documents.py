@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hca_operator.api.reference import anchor
 from hca_operator.api.status import ConditionType, Reason
 
 ROOT = Path(__file__).parents[3]
@@ -28,10 +29,20 @@ def test_every_condition_and_reason_is_documented() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_links_lead_somewhere(document: Path) -> None:
-    text = re.sub(r"```.*?```", "", (ROOT / document).read_text(), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)#]+)", text):
-        if "://" not in target:
-            assert (ROOT / document.parent / target).exists(), f"{document} links to {target}, which is not there"
+    text = re.sub("`[^`\n]*`", "", _prose(ROOT / document))  # a regular expression may look like a link
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        path, _, section = target.partition("#")
+        if "://" in target:
+            continue
+        found = (ROOT / document.parent / path) if path else ROOT / document
+        assert found.exists(), f"{document} links to {target}, which is not there"
+        headings = re.findall(r"^#+ (.*)", _prose(found), re.MULTILINE) if section else []
+        assert not section or section in map(anchor, headings), f"{document} links to {target}: no such heading"
+
+
+def _prose(path: Path) -> str:
+    """A document without its listings."""
+    return re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
 
 
 def test_every_make_target_of_the_readme_exists() -> None:

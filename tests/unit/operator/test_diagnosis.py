@@ -148,7 +148,7 @@ def test_pods_that_the_api_server_refuses_are_explained_without_the_pods_name() 
     assert diagnose(spec(), refused, [], []) == expected
 
 
-def test_a_rollout_that_takes_too_long_is_said_only_when_nothing_better_is_known() -> None:
+def test_fault_09_a_rollout_that_takes_too_long_is_said_only_when_nothing_better_is_known() -> None:
     late = deployment(progressing="ProgressDeadlineExceeded")
     problem = diagnose(spec(), late, [pod(state=RUNNING)], [])
     assert problem is not None

@@ -47,7 +47,7 @@ def test_the_selectors_stay() -> None:
     assert found["HorizontalPodAutoscaler", "shop"]["spec"]["scaleTargetRef"] == target, FOR_EVER
 
 
-def test_the_pods_carry_what_selects_them_whatever_labels_the_user_asks_for() -> None:
+def test_fault_19_the_pods_carry_what_selects_them_whatever_labels_the_user_asks_for() -> None:
     own = {"team": "shop", "app.kubernetes.io/name": "other", "app.kubernetes.io/managed-by": "someone"}
     labels = children(podLabels=own)["Deployment", "shop"]["spec"]["template"]["metadata"]["labels"]
     assert labels == {"team": "shop", **LABELS, **STABLE}, FOR_EVER
@@ -80,7 +80,7 @@ def test_the_field_managers_stay() -> None:
     assert (names.FIELD_MANAGER, names.REPLICAS_MANAGER) == ("hca-operator", "hca-operator-replicas"), FOR_EVER
 
 
-def test_the_longest_name_leaves_room_for_every_suffix() -> None:
+def test_fault_07_the_longest_name_leaves_room_for_every_suffix() -> None:
     longest = "a" * names.MAX_NAME_LENGTH
     assert len(names.stable_service_name(longest)) <= 63
     replica_set_hash, preview = "-7d4b9c8f6d", "-preview"

@@ -28,7 +28,7 @@ def _paths(schema: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tupl
 OPTIONAL = [path for path in _paths(SPEC_SCHEMA) if path != ("image",)]
 
 
-def _with(path: tuple[str, ...], value: object) -> Manifest:
+def stored_with(path: tuple[str, ...], value: object) -> Manifest:
     stored = manifest()
     node = stored["spec"]
     for step in path[:-1]:
@@ -43,20 +43,20 @@ def _carry_out(stored: Manifest) -> None:
 
 
 @pytest.mark.parametrize("path", OPTIONAL, ids=".".join)
-def test_null_is_the_same_as_absent(path: tuple[str, ...]) -> None:
-    absent = _with(path, None)
+def test_fault_16_null_is_the_same_as_absent(path: tuple[str, ...]) -> None:
+    absent = stored_with(path, None)
     node = absent["spec"]
     for step in path[:-1]:
         node = node[step]
     del node[path[-1]]
-    assert parse_object(_with(path, None)).spec == parse_object(absent).spec
+    assert parse_object(stored_with(path, None)).spec == parse_object(absent).spec
 
 
 @pytest.mark.parametrize("empty", [{}, [], "", 0, False], ids=repr)
 @pytest.mark.parametrize("path", OPTIONAL, ids=".".join)
-def test_nothing_empty_is_a_crash(path: tuple[str, ...], empty: object) -> None:
+def test_fault_16_nothing_empty_is_a_crash(path: tuple[str, ...], empty: object) -> None:
     try:
-        _carry_out(_with(path, empty))
+        _carry_out(stored_with(path, empty))
     except SpecError as error:
         assert ".".join(("spec", *path[:1])) in str(error)  # noqa: PT017 - both outcomes are right, a crash is not
 
@@ -64,11 +64,11 @@ def test_nothing_empty_is_a_crash(path: tuple[str, ...], empty: object) -> None:
 @pytest.mark.parametrize("path", [path for path in OPTIONAL if path[-1] in SPEC_SCHEMA["properties"]], ids=".".join)
 def test_an_empty_object_takes_the_defaults(path: tuple[str, ...]) -> None:
     if SPEC_SCHEMA["properties"][path[-1]].get("type") == "object" and path != ("resources",):
-        assert parse_object(_with(path, {})).spec == parse_object(manifest()).spec
+        assert parse_object(stored_with(path, {})).spec == parse_object(manifest()).spec
 
 
 def test_null_within_labels_is_the_same_as_absent() -> None:
-    assert parse_object(_with(("podLabels",), {"team": None})).spec.pod_labels == {}
+    assert parse_object(stored_with(("podLabels",), {"team": None})).spec.pod_labels == {}
 
 
 @pytest.mark.parametrize("spec", [None, {}, [], "text", 5, {"image": None}, {"image": 7}, {"image": ""}], ids=repr)
@@ -92,8 +92,8 @@ json_values = st.recursive(
 
 
 @given(path=st.sampled_from(OPTIONAL), value=json_values)
-def test_no_garbage_is_a_crash(path: tuple[str, ...], value: object) -> None:
+def test_fault_38_no_garbage_is_a_crash(path: tuple[str, ...], value: object) -> None:
     try:
-        _carry_out(_with(path, value))
+        _carry_out(stored_with(path, value))
     except SpecError as error:
         assert str(error).startswith("spec")  # noqa: PT017 - both outcomes are right, a crash is not

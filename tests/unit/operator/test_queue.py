@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from hca_operator.errors import Transient
+from hca_operator.errors import Forbidden, Transient
 from hca_operator.queue import LONGEST_BACKOFF, WorkQueue
 from tests.unit.operator.virtual_time import run
 
@@ -108,7 +108,7 @@ def test_a_success_forgets_the_failures_before() -> None:
     assert work(now_and_then, "a").times("a") == [0, 0.5, 1.5, 1.5, 2.0]
 
 
-def test_the_servers_wish_for_a_wait_is_heeded() -> None:
+def test_fault_31_the_servers_wish_for_a_wait_is_heeded() -> None:
     async def told_to_wait(worker: Worker, _key: str) -> float | None:
         if len(worker.handled) == 1:
             raise Transient("too many requests", retry_after=30)
@@ -117,7 +117,21 @@ def test_the_servers_wish_for_a_wait_is_heeded() -> None:
     assert work(told_to_wait, "a").times("a") == [0, 30]
 
 
-def test_a_key_that_always_fails_holds_up_no_other_and_ends_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+def test_fault_28_what_the_operator_may_not_do_is_retried_and_told_without_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def forbidden(worker: Worker, _key: str) -> float | None:
+        if len(worker.handled) < 4:
+            raise Forbidden('cannot get resource "deployments"')
+        return None
+
+    assert work(forbidden, "a").times("a") == [0, 0.5, 1.5, 3.5]
+    assert {(record.levelno, record.exc_info) for record in caplog.records} == {(logging.WARNING, None)}
+
+
+def test_fault_37_a_key_that_always_fails_holds_up_no_other_and_ends_no_worker(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def poisoned(worker: Worker, key: str) -> float | None:
         if key == "poison":
             raise ZeroDivisionError

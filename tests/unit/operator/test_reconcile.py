@@ -122,7 +122,7 @@ def _children(cluster: FakeCluster) -> dict[Slot, Manifest]:
 
 
 @pytest.mark.parametrize("change_of", ["image", "routes go", "routes come", "hand-over", "hand-back", "valid again"])
-async def test_a_change_ends_where_a_fresh_start_ends(change_of: str) -> None:
+async def test_fault_18_a_change_ends_where_a_fresh_start_ends(change_of: str) -> None:
     before, after = CHANGES[change_of]
     cluster = cluster_with(**before)
     looking = reconciler(cluster)
@@ -155,7 +155,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize(("before", "after"), [({}, {}), *CHANGES.values()], ids=["created", *CHANGES])
-async def test_a_failure_of_any_call_is_recovered_from(
+async def test_fault_21_a_failure_of_any_call_is_recovered_from(
     before: dict[str, Any], after: dict[str, Any], fault: Fault
 ) -> None:
     undisturbed, calls = await _changed(before, after, None, fault)
@@ -237,7 +237,7 @@ async def test_the_autoscaler_goes_before_the_count_is_handed_back() -> None:
     assert cluster.writes[1] == "apply Deployment shop"
 
 
-async def test_what_is_no_longer_wanted_is_deleted_by_its_uid() -> None:
+async def test_fault_24_what_is_no_longer_wanted_is_deleted_by_its_uid() -> None:
     cluster = cluster_with(**ROUTES)
     await settle(cluster)
     uid = cluster.objects[INGRESS]["metadata"]["uid"]

@@ -21,6 +21,11 @@ def test_the_crd_is_the_one_of_the_models(path: str, capsys: pytest.CaptureFixtu
     assert yaml.safe_load((REPOSITORY / path).read_text()) == generated, "run make crds"
 
 
+def test_the_reference_is_the_one_of_the_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reference"]) == 0
+    assert (REPOSITORY / "docs" / "reference.md").read_text() == capsys.readouterr().out, "run make crds"
+
+
 def test_imports_point_one_way() -> None:
     # A process of its own: the linter switches off every logger that is there already.
     told = subprocess.run(

@@ -33,7 +33,7 @@ def _suggested(error: SpecError) -> str:
         ("16", 16, None),
     ],
 )
-def test_one_worker_for_each_whole_cpu_of_the_limit(cpu: Any, workers: int, rounded: str | None) -> None:
+def test_fault_02_one_worker_for_each_whole_cpu_of_the_limit(cpu: Any, workers: int, rounded: str | None) -> None:
     sizing = size(spec(**resources(cpu, "8Gi")))
     assert (sizing.workers, sizing.cpu_rounded_down) == (workers, rounded)
 

@@ -1,0 +1,53 @@
+"""The reference tells people what the CRD tells the API server."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hca_operator.api.crd import crd
+from hca_operator.api.reference import anchor, reference
+
+SHOWN: dict[str, str] = {
+    "bounds": "| `minReplicas` | integer, 1 to 1000 | `2` | Pods at least. |",
+    "required": "| `image` | string, at most 512 characters | **required** | Image of the API, "
+    "such as registry.example.com/shop:1.4.2. The only required field. |",
+    "choices": "| `pathType` | `Prefix` or `Exact` | `Prefix` | "
+    "Whether path is the start of the request's path, or all of it. |",
+    "duration": "| `terminationGracePeriod` | duration | `60s` | "
+    "Time that a pod has to leave the balancer and finish its requests before it is killed. |",
+    "list": "| [`env`](#specenv) | list of 0 to 128 objects, each with another `name` | | "
+    "Environment variables, unique by name. |",
+    "default of an object": '| [`resources`](#specresources) | object | `{"requests": {"cpu": "250m"}, '
+    '"limits": {"cpu": "1", "memory": "512Mi"}}` | CPU and memory of one pod. |',
+    "default that its own section shows": "| [`health`](#spechealth) | object | | Probes. |",
+}
+
+
+@pytest.mark.parametrize("row", SHOWN.values(), ids=SHOWN)
+def test_a_field_is_shown_with_its_type_default_and_meaning(row: str) -> None:
+    assert row in [re.sub(r"\|  \|", "| |", line) for line in reference().splitlines()]
+
+
+def test_every_rule_is_told_in_the_words_of_the_api_server() -> None:
+    told = reference()
+    (version,) = crd()["spec"]["versions"]
+    messages = list(_messages(version["schema"]["openAPIV3Schema"]))
+    assert messages
+    assert not [message for message in messages if message not in told]
+
+
+def _messages(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from (rule["message"] for rule in node.get("x-kubernetes-validations", []))
+        for child in node.values():
+            yield from _messages(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _messages(child)
+
+
+def test_every_section_can_be_linked_to() -> None:
+    headings = re.findall(r"^#+ (.*)", reference(), re.MULTILINE)
+    assert len({anchor(heading) for heading in headings}) == len(headings)
