@@ -10,6 +10,7 @@ from hca_operator.api.spec import ApiObject, parse_object
 from hca_operator.api.status import Reason
 from hca_operator.desired import Child, desired_children
 from hca_operator.desired.metadata import selector_text, stable_selector
+from hca_operator.desired.scaling import fewest_pods
 from hca_operator.diagnosis import Problem, diagnose, needs_events
 from hca_operator.errors import HcaError, LimitExceeded, SpecError
 from hca_operator.events import events_of
@@ -20,7 +21,7 @@ from hca_operator.ports import Cluster, Key
 from hca_operator.rollouts import RolloutGate
 from hca_operator.sizing import Sizing, size
 from hca_operator.status import Observation, next_status
-from hca_operator.writer import Pass, Writer
+from hca_operator.writer import SOON, Pass, Writer
 
 logger = logging.getLogger(__name__)
 
@@ -98,11 +99,11 @@ class Reconciler:
         uid = manifest["metadata"]["uid"]
         live = {slot: child for slot, child in done.live.items() if is_ours(child, uid)}
         deployment = live.get(("Deployment", key.name))
-        settled = rolled_out(deployment) and available_replicas(deployment) > 0
+        missing = api is not None and available_replicas(deployment) < fewest_pods(api)
         pod_problem = None
-        if settled and done.look_again is None:
+        if rolled_out(deployment) and not missing and done.look_again is None:
             self._gate.leave(key)
-        elif api is not None and deployment is not None and not settled:
+        elif api is not None and deployment is not None and (missing or not rolled_out(deployment)):
             pod_problem = await self._diagnose(api, deployment)
         observation = Observation(
             generation=manifest["metadata"]["generation"],
@@ -130,7 +131,7 @@ class Reconciler:
                     "reason": ready["reason"],
                 },
             )
-        return Outcome(self._next_look(status, done), tuple(done.writes), status)
+        return Outcome(self._next_look(status, SOON if missing else done.look_again), tuple(done.writes), status)
 
     async def _store_status(self, key: Key, manifest: Manifest, status: Manifest, done: Pass) -> None:
         await self._cluster.apply(
@@ -160,11 +161,11 @@ class Reconciler:
             )
         return diagnose(api.spec, deployment, pods, events)
 
-    def _next_look(self, status: Manifest, done: Pass) -> float | None:
+    def _next_look(self, status: Manifest, wished: float | None) -> float | None:
         """Pods are not watched: while some are not ready they are looked at, ever more slowly."""
         ready = condition({"status": status}, "Ready")
         if ready["status"] != "False":
-            return done.look_again
+            return wished
         since = datetime.fromisoformat(ready["lastTransitionTime"])
-        slowing = min(SLOWEST_LOOK, max(FASTEST_LOOK, (self._now() - since).total_seconds() / 10))
-        return min(slowing, done.look_again or slowing)
+        slowing = max(FASTEST_LOOK, (self._now() - since).total_seconds() / 10)
+        return min(SLOWEST_LOOK, slowing)

@@ -30,7 +30,7 @@ class Observation:
     blocked: Problem | None
     """Why the latest generation could not be written to the children."""
     pod_problem: Problem | None
-    """Why its pods do not serve."""
+    """Why pods that it asks for do not serve."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,10 @@ def _ready(seen: Observation) -> Verdict:
         return Verdict("Unknown", Reason.PAUSED, "spec.reconciliation is Paused: changes are not applied")
     scaled_to_zero = seen.deployment is not None and replicas_of(seen.deployment) == 0
     serving = scaled_to_zero or available_replicas(seen.deployment) > 0
-    if _only_scaled(seen) or (rolled_out(seen.deployment) and serving):
-        return Verdict("True", Reason.ROLLED_OUT, _rolled_out_message(seen))
     if seen.pod_problem is not None:
         return Verdict("False", seen.pod_problem.reason, seen.pod_problem.message)
+    if _only_scaled(seen) or (rolled_out(seen.deployment) and serving):
+        return Verdict("True", Reason.ROLLED_OUT, _rolled_out_message(seen))
     if rolled_out(seen.deployment):
         return Verdict("False", Reason.NO_PODS_AVAILABLE, "no pod is ready")
     return Verdict("False", Reason.ROLLING_OUT, "the latest generation is being rolled out")

@@ -119,6 +119,8 @@ class Writer:
             done.look_again = SOON
             return
         if not autoscaling_wanted(api):
+            if live is not None and replicas_of(live) != api.spec.replicas:
+                await self._refuse_other_autoscaler(api)
             await self._apply(api, _with_replicas(desired, api.spec.replicas), done)
             return
         least = api.spec.autoscaling.min_replicas
@@ -134,6 +136,16 @@ class Writer:
             if owns_replicas(live, FIELD_MANAGER) or replicas_of(live) == 0:
                 done.live[slot] = await self._set_replicas(live, replicas_of(live) or least, done)
         await self._apply(api, desired, done)
+
+    async def _refuse_other_autoscaler(self, api: ApiObject) -> None:
+        """Raise NotOwned where the count was changed by somebody who would change it again."""
+        for autoscaler in await self._cluster.list("HorizontalPodAutoscaler", api.namespace):
+            target = autoscaler["spec"]["scaleTargetRef"]
+            if (target["kind"], target["name"]) == ("Deployment", api.name) and not is_ours(autoscaler, api.uid):
+                raise NotOwned(
+                    f"HorizontalPodAutoscaler {autoscaler['metadata']['name']} decides how many pods there are, and so "
+                    "does spec.replicas: delete it, or set spec.autoscaling.mode: Horizontal and delete it"
+                )
 
     def _put_off(self, api: ApiObject, desired: Manifest, live: Manifest, *, edited: bool) -> bool:
         """Whether a rollout that nobody asked for has to wait for its turn."""

@@ -3,9 +3,9 @@
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 
 
-def report_ready(server: ApiServer, namespace: str, name: str) -> None:
-    """Have every pod of an object Ready."""
-    for pod in server.find("Pod", namespace, labelSelector=f"hca-operator.io/api={name}"):
+def report_ready(server: ApiServer, namespace: str, selector: str) -> None:
+    """Have every pod Ready that a selector finds."""
+    for pod in server.find("Pod", namespace, labelSelector=selector):
         if "conditions" not in pod["status"]:
             report(server, pod, {"state": {"running": {}}, "ready": True}, ready="True")
 
@@ -42,7 +42,7 @@ def roll_out(server: ApiServer, namespace: str, name: str) -> Manifest:
     """Report pods Ready until the object says that it is rolled out; the object."""
 
     def ready() -> Manifest | None:
-        report_ready(server, namespace, name)
+        report_ready(server, namespace, f"hca-operator.io/api={name}")
         api = server.get("HighConcurrencyApi", namespace, name)
         assert api is not None
         conditions = {entry["type"]: entry for entry in api["status"]["conditions"]}

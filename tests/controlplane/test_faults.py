@@ -59,7 +59,6 @@ def test_fault_05_a_thousand_pods_that_fit_nowhere_are_said_and_two_serve_again(
     eventually(lambda: condition_of(server, namespace, "Ready", "RolledOut"))
 
 
-@pytest.mark.xfail(reason="pods that are missing after the template was rolled out are not looked at", strict=True)
 def test_fault_05_pods_that_fit_nowhere_are_said_too_when_the_object_asks_for_more_of_them(
     server: ApiServer, namespace: str
 ) -> None:
@@ -195,7 +194,6 @@ def test_fault_27_another_autoscaler_on_the_same_pods_is_said_and_left_alone(ser
     eventually(lambda: not _ambiguous(server, namespace), within=60)
 
 
-@pytest.mark.xfail(reason="the operator and the other autoscaler write the count in turns", strict=True)
 def test_fault_27_another_autoscaler_where_the_object_decides_the_count_is_said_and_not_fought(
     server: ApiServer, namespace: str
 ) -> None:

@@ -12,6 +12,11 @@ def autoscaling_wanted(api: ApiObject) -> bool:
     return api.spec.autoscaling.mode == "Horizontal"
 
 
+def fewest_pods(api: ApiObject) -> int:
+    """How many pods the object asks for at the least; what an autoscaler adds is its own affair."""
+    return api.spec.autoscaling.min_replicas if autoscaling_wanted(api) else api.spec.replicas
+
+
 def autoscaler(api: ApiObject, _sizing: Sizing) -> Manifest | None:
     """The autoscaler of the stable track; None where spec.replicas decides."""
     if not autoscaling_wanted(api):
