@@ -127,8 +127,7 @@ def test_fault_26_drift_is_repaired_and_what_others_added_stays(
 ) -> None:
     before = _meant(server.get(kind, namespace, "shop"))
     server.patch(kind, namespace, "shop", {"metadata": {"annotations": {"example.com/theirs": "kept"}}})
-    server.patch(kind, namespace, "shop", patch, as_=JSON_PATCH)
-    assert _meant(server.get(kind, namespace, "shop")) != before
+    assert _meant(server.patch(kind, namespace, "shop", patch, as_=JSON_PATCH)) != before
     eventually(lambda: _meant(server.get(kind, namespace, "shop")) == before, within=HEALS_WITHIN)
     healed = server.get(kind, namespace, "shop")
     assert healed is not None

@@ -46,6 +46,7 @@ def test_a_second_start_writes_nothing(server: ApiServer, namespace: str, operat
     server.create(api(namespace, "fixed", **DISABLED))
     for name in ("shop", "fixed"):
         roll_out(server, namespace, name)
+    eventually(lambda: conditions(server, namespace)["ScalingActive"]["reason"] == "AutoscalerFailing", within=40)
     operator.stop()
     eventually(lambda: _at_rest(server, namespace))
     before = _ours(server, namespace)
@@ -214,7 +215,7 @@ def test_fault_23_the_api_server_may_go_and_come_back(
 ) -> None:
     operator.start()
     server.create(api(namespace))
-    eventually(lambda: children(server, namespace))
+    eventually(lambda: conditions(server, namespace))
     pid = operator.pid
     control_plane.stop_api_server()
     try:
