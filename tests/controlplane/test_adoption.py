@@ -28,7 +28,7 @@ def run_today(server: ApiServer, namespace: str, **service: Any) -> dict[str, Ma
         "metadata": metadata,
         "spec": {
             "replicas": 3,
-            "minReadySeconds": 1,
+            "revisionHistoryLimit": 3,
             "selector": {"matchLabels": LABELS},
             "template": {
                 "metadata": {"labels": {**LABELS, "version": "1.3.0"}},
@@ -124,9 +124,12 @@ def test_without_its_uid_nothing_is_taken_over(server: ApiServer, namespace: str
 def test_a_service_with_another_port_says_what_its_clients_would_lose(server: ApiServer, namespace: str) -> None:
     today = run_today(server, namespace, ports=[{"name": "web", "port": 9000, "targetPort": 80}])
     server.create(adopting(namespace, *map(uid, today.values())))
-    eventually(lambda: live(server, namespace, "Deployment")["metadata"]["ownerReferences"])
-    roll_out(server, namespace, "shop")
-    told = eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict"), within=30)
+
+    def refused() -> Manifest:
+        report_ready(server, namespace, "app=shop")
+        return condition_of(server, namespace, "Ready", "ResourceConflict")
+
+    told = eventually(refused, within=60)
     assert "set spec.service.port: 9000" in told["message"]
     server.patch(KIND, namespace, "shop", {"spec": {"service": {"port": 9000}}})
     eventually(

@@ -238,7 +238,7 @@ def test_fault_32_without_metrics_the_count_stays_and_only_the_autoscaler_is_sai
     roll_out(server, namespace, "shop")
     server.patch("Deployment", namespace, "shop/scale", {"spec": {"replicas": 4}})
     eventually(lambda: len(server.find("Pod", namespace)) == 4)
-    report_ready(server, namespace, "shop")
+    report_ready(server, namespace, "hca-operator.io/api=shop")
     since = server.version("Deployment", namespace)
     eventually(lambda: condition_of(server, namespace, "ScalingActive", "AutoscalerFailing"), within=60)
     eventually(lambda: status(server, namespace)["readyReplicas"] == 4)
