@@ -96,15 +96,20 @@ class Kube:
                 return items
             query = {**query, "continue": token}
 
-    async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "") -> Manifest:
-        """Server-side apply, by force; the answer is the object as it is now."""
+    async def apply(
+        self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "", force: bool = True
+    ) -> Manifest:
+        """Server-side apply; the answer is the object as it is now.
+
+        Transient where it has changed since it was read (`resourceVersion`), and without force where others own a field.
+        """
         metadata = manifest["metadata"]
         applied = await self._request(
             "PATCH",
             manifest["kind"],
             metadata["namespace"],
             metadata["name"] + (f"/{subresource}" if subresource else ""),
-            query={"fieldManager": manager, "force": "true"},
+            query={"fieldManager": manager, "force": str(force).lower()},
             body=yaml_body(manifest),
             # With a charset, for the client would make JSON of the body once more.
             content_type="application/apply-patch+yaml; charset=utf-8",

@@ -54,8 +54,10 @@ class Cluster(Protocol):
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """Objects of a namespace."""
 
-    async def apply(self, manifest: Manifest, *, manager: str = ..., subresource: str = ...) -> Manifest:
-        """Server-side apply by force."""
+    async def apply(
+        self, manifest: Manifest, *, manager: str = ..., subresource: str = ..., force: bool = ...
+    ) -> Manifest:
+        """Server-side apply, by force unless told otherwise."""
 
     async def delete(self, manifest: Manifest) -> None:
         """Delete exactly this object."""
@@ -199,7 +201,8 @@ class Reconciler:
         live = done.live.get(slot)
         if live is not None and self._applied.get(key, {}).get(slot) == (_digest(desired), _digest(live)):
             return
-        applied = await self._cluster.apply(desired)
+        # A new object has no other owners. If it has, it was there unseen, and force would take what is theirs.
+        applied = await self._cluster.apply(desired, force=live is not None)
         if live is None or applied["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]:
             done.writes.append(f"apply {slot[0]}")
         done.live[slot] = applied

@@ -35,7 +35,14 @@ class FakeCluster:
         self._call(f"get {kind} {name}")
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
-    async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "") -> Manifest:
+    async def apply(
+        self,
+        manifest: Manifest,
+        *,
+        manager: str = FIELD_MANAGER,
+        subresource: str = "",
+        force: bool = True,  # noqa: ARG002 - what is to be created is seen here by nobody else
+    ) -> Manifest:
         slot = slot_of(manifest)
         what = f"apply {slot[0]} {slot[2]}" + (f"/{subresource}" if subresource else "")
         self._call(what if manager == FIELD_MANAGER else f"{what} as {manager}", lambda: self._apply(manifest, manager))
