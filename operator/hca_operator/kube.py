@@ -101,7 +101,7 @@ class Kube:
     ) -> Manifest:
         """Server-side apply; the answer is the object as it is now.
 
-        Transient where it has changed since it was read (`resourceVersion`), and without force where others own a field.
+        Transient where it has changed since it was read (`resourceVersion`) or, without force, others own a field.
         """
         metadata = manifest["metadata"]
         applied = await self._request(

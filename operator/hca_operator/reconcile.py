@@ -184,12 +184,17 @@ class Reconciler:
             # Made with a count and then handed over like any other: whatever fails in between, the count is right.
             await self._apply(key, slot, _with_replicas(desired, least), done)
             live = done.live[slot]
-        if owns_replicas(live, FIELD_MANAGER) or replicas_of(live) == 0:
-            done.live[slot] = await self._set_replicas(desired, replicas_of(live) or least, done)
+            done.live[slot] = await self._set_replicas(desired, replicas_of(live), done)
+        elif owns_replicas(live, FIELD_MANAGER) or replicas_of(live) == 0:
+            done.live[slot] = await self._set_replicas(_as_of(live, desired), replicas_of(live) or least, done)
+        else:
+            # Not ours to drop as far as we see: a count that we took back unseen would become 1.
+            desired = _as_of(live, desired)
         await self._apply(key, slot, desired, done)
 
     async def _set_replicas(self, deployment: Manifest, count: int, done: Pass) -> Manifest:
-        metadata = {name: deployment["metadata"][name] for name in ("name", "namespace")}
+        kept = ("name", "namespace", "resourceVersion")
+        metadata = {name: value for name, value in deployment["metadata"].items() if name in kept}
         done.writes.append(f"replicas {count}")
         return await self._cluster.apply(
             {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": count}},
@@ -286,6 +291,11 @@ def _problem_of(error: HcaError) -> Problem:
 
 def _with_replicas(deployment: Manifest, count: int) -> Manifest:
     return {**deployment, "spec": {**deployment["spec"], "replicas": count}}
+
+
+def _as_of(live: Manifest, desired: Manifest) -> Manifest:
+    """What is refused where the object is no longer as it was seen."""
+    return {**desired, "metadata": {**desired["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}}
 
 
 def _digest(manifest: Manifest) -> str:
