@@ -227,14 +227,14 @@ def test_another_look_writes_to_no_child(server: ApiServer, namespace: str, oper
     for name in names:
         roll_out(server, namespace, name)
     before = written(server, namespace, names)
-    seen = looks(operator)
+    seen = operator.looks()
     for name in names:
         server.patch(KIND, namespace, name, {"metadata": {"annotations": {"look": "again"}}})
-    eventually(lambda: looks(operator) >= seen + len(names))
+    eventually(lambda: operator.looks() >= seen + len(names))
     assert written(server, namespace, names) == before
     operator.stop()
     operator.start()
-    eventually(lambda: looks(operator) >= len(names))
+    eventually(lambda: operator.looks() >= len(names))
     assert written(server, namespace, names) == before
 
 
@@ -251,9 +251,3 @@ def written(server: ApiServer, namespace: str, names: tuple[str, ...]) -> dict[t
         for name in names
         for slot, child in children(server, namespace, name).items()
     }
-
-
-def looks(operator: OperatorProcess) -> float:
-    """How many reconciles have ended since the start."""
-    lines = [line for line in operator.metrics().splitlines() if line.startswith("hca_reconciles_total{")]
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
