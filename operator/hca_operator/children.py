@@ -103,9 +103,9 @@ class Remembered:
         self._cluster = cluster
         self._store = store
 
-    async def get(self, kind: str, namespace: str, name: str, *, fresh: bool = False) -> Manifest | None:
-        """An object; a child as the store has it, unless it must be fresh or is not known."""
-        if not fresh and (known := self._store.get(Slot(kind, namespace, name))):
+    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """An object; a child as the store has it, if it has it."""
+        if known := self._store.get(Slot(kind, namespace, name)):
             return known
         found = await self._cluster.get(kind, namespace, name)
         return None if found is None else self._keep(found)
@@ -114,10 +114,14 @@ class Remembered:
         """Objects of a namespace."""
         return await self._cluster.list(kind, namespace, **selectors)
 
-    async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "") -> Manifest:
-        """Server-side apply by force."""
+    async def apply(
+        self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "", force: bool = True
+    ) -> Manifest:
+        """Server-side apply, by force unless told otherwise."""
         with self._doubted(manifest):
-            return self._keep(await self._cluster.apply(manifest, manager=manager, subresource=subresource))
+            return self._keep(
+                await self._cluster.apply(manifest, manager=manager, subresource=subresource, force=force)
+            )
 
     async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
         """JSON Patch of exactly this state of an object."""

@@ -107,7 +107,7 @@ class Kube:
         answer: Manifest = json.loads(payload)
         return answer
 
-    async def get(self, kind: str, namespace: str, name: str, *, fresh: bool = True) -> Manifest | None:  # noqa: ARG002
+    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object as it is now, None where it does not exist."""
         return await self._request("GET", kind, namespace, name, absent_is_none=True)
 
@@ -167,15 +167,20 @@ class Kube:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Transient(f"{what}: {error or type(error).__name__}") from error
 
-    async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "") -> Manifest:
-        """Server-side apply, by force; the answer is the object as it is now."""
+    async def apply(
+        self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "", force: bool = True
+    ) -> Manifest:
+        """Server-side apply; the answer is the object as it is now.
+
+        Transient where it has changed since it was read (`resourceVersion`) or, without force, others own a field.
+        """
         metadata = manifest["metadata"]
         applied = await self._request(
             "PATCH",
             manifest["kind"],
             metadata["namespace"],
             metadata["name"] + (f"/{subresource}" if subresource else ""),
-            query={"fieldManager": manager, "force": "true"},
+            query={"fieldManager": manager, "force": str(force).lower()},
             body=yaml_body(manifest),
             # With a charset, for the client would make JSON of the body once more.
             content_type="application/apply-patch+yaml; charset=utf-8",

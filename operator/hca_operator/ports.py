@@ -19,14 +19,16 @@ class Key(NamedTuple):
 class Cluster(Protocol):
     """The API server."""
 
-    async def get(self, kind: str, namespace: str, name: str, *, fresh: bool = ...) -> Manifest | None:
-        """An object, None where it does not exist; `fresh`: as it is now, not as a watch last told."""
+    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """An object as it was last seen, None where it does not exist."""
 
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """Objects of a namespace."""
 
-    async def apply(self, manifest: Manifest, *, manager: str = ..., subresource: str = ...) -> Manifest:
-        """Server-side apply by force."""
+    async def apply(
+        self, manifest: Manifest, *, manager: str = ..., subresource: str = ..., force: bool = ...
+    ) -> Manifest:
+        """Server-side apply, by force unless told otherwise."""
 
     async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
         """JSON Patch of exactly this state of an object; Transient where it has changed since."""

@@ -127,15 +127,13 @@ class Writer:
         if live is None:
             # Made with a count and then handed over like any other: whatever fails in between, the count is right.
             await self._apply(api, _with_replicas(desired, least), done)
-            live = done.live[slot]
-        if owns_replicas(live, FIELD_MANAGER) or replicas_of(live) == 0:
-            # The count itself is written, so it must be the one of now: the autoscaler may have just changed it.
-            live = await self._cluster.get("Deployment", api.namespace, api.name, fresh=True)
-            if live is None:
-                raise Transient(f"Deployment {api.name} has just been deleted")
-            if owns_replicas(live, FIELD_MANAGER) or replicas_of(live) == 0:
-                done.live[slot] = await self._set_replicas(live, replicas_of(live) or least, done)
-        await self._apply(api, desired, done)
+            done.live[slot] = await self._set_replicas(_exactly(done.live[slot]), least, done)
+        elif owns_replicas(live, FIELD_MANAGER) or replicas_of(live) == 0:
+            done.live[slot] = await self._set_replicas(
+                _exactly(live, "resourceVersion"), replicas_of(live) or least, done
+            )
+        # Not ours to drop as far as we see, but a count that was taken back unseen would become 1.
+        await self._apply(api, desired, done, only_as_seen=live is not None and done.live[slot] is live)
 
     async def _refuse_other_autoscaler(self, api: ApiObject) -> None:
         """Raise NotOwned where the count was changed by somebody who would change it again."""
@@ -157,23 +155,30 @@ class Writer:
             return False
         return not self._gate.enter(key)
 
-    async def _set_replicas(self, live: Manifest, count: int, done: Pass) -> Manifest:
-        metadata = {name: live["metadata"][name] for name in ("name", "namespace", "uid")}
+    async def _set_replicas(self, metadata: Manifest, count: int, done: Pass) -> Manifest:
         done.writes.append(f"replicas {count}")
         return await self._cluster.apply(
             {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": count}},
             manager=REPLICAS_MANAGER,
         )
 
-    async def _apply(self, api: ApiObject, desired: Manifest, done: Pass) -> None:
-        """Apply unless neither what we want nor what is there has changed since the last time."""
+    async def _apply(self, api: ApiObject, desired: Manifest, done: Pass, *, only_as_seen: bool = False) -> None:
+        """Apply unless neither what we want nor what is there has changed since the last time.
+
+        `only_as_seen`: Transient where what is there is no longer as it was seen.
+        """
         slot = _slot(desired)
         live = done.live.get(slot)
         memory = self._applied.setdefault(Key(api.namespace, api.name), {})
         if live is not None and memory.get(slot) == (_digest(desired), _digest(live)):
             return
-        # With its uid, so that an object that was deleted a moment ago is not made anew from half of what it takes.
-        applied = await self._cluster.apply(desired if live is None else _as(desired, live))
+        if live is None:
+            # A new object has no other owners. If it has, it was there unseen, and force would take what is theirs.
+            applied = await self._cluster.apply(desired, force=False)
+        else:
+            # With its uid, so that an object that was deleted a moment ago is not made anew from half of what it takes.
+            exactly = _exactly(live, "resourceVersion") if only_as_seen else _exactly(live)
+            applied = await self._cluster.apply({**desired, "metadata": {**desired["metadata"], **exactly}})
         if live is None or applied["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]:
             done.writes.append(f"apply {slot[0]}")
         done.live[slot] = applied
@@ -192,8 +197,9 @@ def _problem_of(error: HcaError) -> Problem:
     return Problem(Reason.REJECTED, f"the API server refused a child object: {error}")
 
 
-def _as(desired: Manifest, live: Manifest) -> Manifest:
-    return {**desired, "metadata": {**desired["metadata"], "uid": live["metadata"]["uid"]}}
+def _exactly(live: Manifest, *more: str) -> Manifest:
+    """Metadata with which a write is refused where the object, or with its version its state, is another by now."""
+    return {name: live["metadata"][name] for name in ("name", "namespace", "uid", *more)}
 
 
 def _with_replicas(deployment: Manifest, count: int) -> Manifest:

@@ -1,15 +1,14 @@
 """A test's own connection to the API server, apart from the operator's code."""
 
-import base64
 import json
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
-import yaml
+
+from tests.controlplane.kubeconfig import client_context, server_of
 
 Manifest = dict[str, Any]
 T = TypeVar("T")
@@ -40,15 +39,9 @@ class ApiServer:
     """Requests as the administrator."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        config = yaml.safe_load(kubeconfig.read_text())
-        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-        context = ssl.create_default_context(cadata=authority)
-        pair = kubeconfig.with_suffix(".pem")
-        pair.touch(mode=0o600)
-        pair.write_bytes(b"".join(base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key")))
-        context.load_cert_chain(pair)
-        self._http = httpx.Client(base_url=cluster["server"], verify=context, timeout=30, trust_env=False)
+        self._http = httpx.Client(
+            base_url=server_of(kubeconfig), verify=client_context(kubeconfig), timeout=30, trust_env=False
+        )
 
     def __enter__(self) -> Self:
         return self

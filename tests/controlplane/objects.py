@@ -1,7 +1,10 @@
 """Objects as tests apply them, and what is expected of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from hca_operator.api.crd import crd
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 
 KIND = "HighConcurrencyApi"
@@ -49,17 +52,31 @@ def routes(*routes: Manifest) -> Manifest:
     return {"traffic": {"routes": list(routes)}}
 
 
-def install(server: ApiServer, crd: Manifest) -> None:
+def install(server: ApiServer, definition: Manifest) -> None:
     """Put the CRD into the cluster and wait until it is served as written."""
-    server.apply(crd)
+    server.apply(definition)
 
     def established() -> bool:
-        found = server.get("CustomResourceDefinition", "", crd["metadata"]["name"])
+        found = server.get("CustomResourceDefinition", "", definition["metadata"]["name"])
         assert found is not None
         return any(c["type"] == "Established" and c["status"] == "True" for c in found["status"]["conditions"])
 
     eventually(established)
     eventually(lambda: server.answer("GET", KIND, "default").is_success)
+
+
+@contextmanager
+def lenient(server: ApiServer) -> Iterator[None]:
+    """The CRD as an earlier release may have had it: types, but no rules, bounds or patterns."""
+    old = crd()
+    schema = old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema.pop("x-kubernetes-validations")
+    schema["properties"]["spec"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    install(server, old)
+    try:
+        yield
+    finally:
+        install(server, crd())
 
 
 def children(server: ApiServer, namespace: str, name: str = "shop") -> dict[tuple[str, str], Manifest]:

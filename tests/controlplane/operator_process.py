@@ -101,8 +101,8 @@ class OperatorProcess:
         """What /metrics shows."""
         return httpx.get(f"http://{HOST}:{self._port}/metrics", timeout=5, trust_env=False).text
 
-    def reconciles(self) -> float:
-        """How many have ended."""
+    def looks(self) -> float:
+        """How many reconciles have ended since it was started."""
         lines = [line for line in self.metrics().splitlines() if line.startswith("hca_reconciles_total{")]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 

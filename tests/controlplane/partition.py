@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from pathlib import Path
 from typing import Self
 
 from tests.cluster.control_plane import HOST
@@ -47,14 +46,6 @@ class Partition:
     def mend(self) -> None:
         """Let everything through again."""
         self._open.set()
-
-    def kubeconfig(self, original: Path) -> Path:
-        """The same credentials, through here."""
-        path = original.with_name(f"through-{self.port}.conf")
-        path.touch(mode=0o600)
-        text = original.read_text()
-        path.write_text(text.replace(f":{self._target}", f":{self.port}"))
-        return path
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_connection(HOST, self._target)

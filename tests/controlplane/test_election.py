@@ -11,6 +11,7 @@ import pytest
 
 from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, eventually
+from tests.controlplane.kubeconfig import redirected
 from tests.controlplane.objects import api
 from tests.controlplane.operator_process import OperatorProcess
 from tests.controlplane.partition import Partition
@@ -58,7 +59,7 @@ def pair(control_plane: ControlPlane, server: ApiServer, tmp_path: Path) -> Iter
     with ExitStack() as stack:
         line = stack.enter_context(Partition(control_plane.port))
         configurations = {
-            "replica-a": line.kubeconfig(control_plane.kubeconfig_for("replica-a", "system:masters")),
+            "replica-a": redirected(control_plane.kubeconfig_for("replica-a", "system:masters"), line.port),
             "replica-b": control_plane.kubeconfig_for("replica-b", "system:masters"),
         }
         started: list[OperatorProcess] = []

@@ -109,7 +109,7 @@ def test_fault_37_hundreds_of_objects_with_broken_ones_among_them_survive_a_rest
     before = written(server, namespace)
     operator.stop()
     operator.start()
-    eventually(lambda: operator.reconciles() >= MANY, within=120)
+    eventually(lambda: operator.looks() >= MANY, within=120)
     assert written(server, namespace) == before
     assert resident_mebibytes(operator.pid) < CHART_LIMIT_MIB
     server.patch(KIND, namespace, "shop-0", {"spec": {"service": {"port": 8001}}})

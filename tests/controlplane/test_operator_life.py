@@ -51,7 +51,7 @@ def test_a_second_start_writes_nothing(server: ApiServer, namespace: str, operat
     eventually(lambda: _at_rest(server, namespace))
     before = _ours(server, namespace)
     operator.start()
-    eventually(lambda: operator.reconciles() >= 2)
+    eventually(lambda: operator.looks() >= 2)
     operator.stop()
     assert _ours(server, namespace) == before
 

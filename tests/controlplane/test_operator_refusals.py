@@ -1,11 +1,7 @@
 """What the operator does not carry out: it says so in a condition, leaves everything else alone, and recovers."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
-from hca_operator.api.crd import crd
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import (
     CHILDREN,
@@ -15,7 +11,7 @@ from tests.controlplane.objects import (
     children,
     condition_of,
     conditions,
-    install,
+    lenient,
     status,
     versions,
 )
@@ -78,20 +74,6 @@ def test_fault_27_the_service_of_one_object_is_not_taken_over_by_another(server:
     taken = server.get("Service", namespace, "shop-stable")
     assert taken is not None
     assert taken["metadata"]["ownerReferences"][0]["name"] == "shop"
-
-
-@contextmanager
-def lenient(server: ApiServer) -> Iterator[None]:
-    """The CRD as an earlier release may have had it: types, but no rules, bounds or patterns."""
-    old = crd()
-    schema = old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    schema.pop("x-kubernetes-validations")
-    schema["properties"]["spec"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    install(server, old)
-    try:
-        yield
-    finally:
-        install(server, crd())
 
 
 def store(server: ApiServer, written: Manifest) -> None:

@@ -33,11 +33,18 @@ class FakeCluster:
     _owners: dict[Slot, dict[str, dict[Path, Any]]] = field(default_factory=dict)
     _version: int = 100
 
-    async def get(self, kind: str, namespace: str, name: str, *, fresh: bool = False) -> Manifest | None:  # noqa: ARG002
+    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         self._call(f"get {kind} {name}")
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
-    async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "") -> Manifest:
+    async def apply(
+        self,
+        manifest: Manifest,
+        *,
+        manager: str = FIELD_MANAGER,
+        subresource: str = "",
+        force: bool = True,  # noqa: ARG002 - what is to be created is seen here by nobody else
+    ) -> Manifest:
         slot = slot_of(manifest)
         what = f"apply {slot[0]} {slot[2]}" + (f"/{subresource}" if subresource else "")
         self._call(what if manager == FIELD_MANAGER else f"{what} as {manager}", lambda: self._apply(manifest, manager))

@@ -1,0 +1,82 @@
+"""One life of an object: made, changed in ways that make and remove children and hand the count over, and ended."""
+
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+
+from tests.cluster.control_plane import ControlPlane
+from tests.controlplane.api_server import ApiServer, Manifest, eventually
+from tests.controlplane.essence import births_and_deaths, counts_since, differences, essence
+from tests.controlplane.fake_kubelet import roll_out
+from tests.controlplane.objects import DISABLED, KIND, ROUTES, api, children, conditions
+
+PODS = 3
+EDITS: tuple[Manifest, ...] = (
+    ROUTES,
+    DISABLED,
+    {"traffic": {"routes": None}, "autoscaling": {"mode": "Horizontal"}},
+)
+
+
+@dataclass
+class Journey:
+    """The life of one object, step by step."""
+
+    control_plane: ControlPlane
+    server: ApiServer
+    namespace: str
+    name: str
+    within: float = 30.0
+
+    def begin(self) -> None:
+        """Make the object, with as many pods as it will have all its life."""
+        self._since = self.server.version("Deployment", self.namespace)
+        autoscaling = {"minReplicas": PODS}
+        self.server.create(api(self.namespace, self.name, replicas=PODS, autoscaling=autoscaling))
+
+    def edit(self, fields: Manifest) -> None:
+        """Change the object."""
+        self.server.patch(KIND, self.namespace, self.name, {"spec": fields})
+
+    def nudge(self) -> None:
+        """Have the operator told of the object, which is as it was."""
+        look = {"annotations": {"look": uuid.uuid4().hex}}
+        self.server.patch(KIND, self.namespace, self.name, {"metadata": look})
+
+    def serve(self) -> None:
+        """Wait until the pods are ready: from then on, the operator looks only where it is told to."""
+        roll_out(self.server, self.namespace, self.name)
+
+    def settle(self) -> Manifest:
+        """Wait until the operator has carried out the latest change; what there is then."""
+        eventually(lambda: conditions(self.server, self.namespace, self.name), within=self.within)
+        return essence(self.server, self.namespace, self.name)
+
+    def settle_as(self, wanted: Manifest) -> None:
+        """Wait until the operator has carried out the latest change, and everything is as wanted."""
+
+        def same() -> bool:
+            assert conditions(self.server, self.namespace, self.name)
+            different = differences(essence(self.server, self.namespace, self.name), wanted)
+            assert not different, different
+            return True
+
+        eventually(same, within=self.within)
+
+    def counts(self) -> set[int]:
+        """Every number of pods that there has ever been."""
+        return set(counts_since(self.server, self._since, self.namespace, self.name))
+
+    def end(self) -> None:
+        """Delete the object, and wait until its children have gone with it."""
+        self.server.delete(KIND, self.namespace, self.name)
+        eventually(lambda: not children(self.server, self.namespace, self.name), within=self.within)
+
+    def tallied(self, wanted: Counter[str]) -> bool:
+        """Whether each child has been created and deleted as often as wanted; AssertionError otherwise."""
+        assert self.tally() == wanted, differences(self.tally(), wanted)
+        return True
+
+    def tally(self) -> Counter[str]:
+        """How often each child has been created and deleted until now."""
+        return births_and_deaths(self.control_plane, self.namespace, self.name)
