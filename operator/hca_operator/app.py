@@ -99,8 +99,6 @@ class Operator:
 
         Raises Absent where the definition of the objects is gone and cannot be waited for.
         """
-        registry = kopf.OperatorRegistry()
-        register(registry, self._queue, stopping=self._leader.resign)
         # Before kopf starts: it ends every task that was born after itself.
         self._tasks = [
             asyncio.create_task(child.run(ForeverWithJitter(LONGEST_WAIT)), name=f"watch of {kind}")
@@ -118,15 +116,7 @@ class Operator:
         ]
         server = await serve(self._telemetry, port=self._settings.port, alive=self._not_alive, ready=self._not_ready)
         try:
-            await kopf.operator(
-                registry=registry,
-                settings=operator_settings(clusterwide=not self._scope),
-                clusterwide=not self._scope,
-                namespaces=[self._scope] if self._scope else [],
-                stop_flag=self._stop,
-                # Unused without peering, but kopf would make one of the user's name, which a numeric user lacks.
-                identity="hca-operator",  # type: ignore[arg-type] # a NewType of str that kopf keeps private
-            )
+            await self._watch_objects()
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -134,6 +124,30 @@ class Operator:
             await server.cleanup()
         if self._trouble:
             raise self._trouble
+
+    async def _watch_objects(self) -> None:
+        """Have kopf watch the objects until it is told to stop. It ends as well when their definition goes."""
+        registry = kopf.OperatorRegistry()
+        register(registry, self._queue, stopping=self._leader.resign)
+        while True:
+            try:
+                await kopf.operator(
+                    registry=registry,
+                    settings=operator_settings(clusterwide=not self._scope),
+                    clusterwide=not self._scope,
+                    namespaces=[self._scope] if self._scope else [],
+                    stop_flag=self._stop,
+                    # Unused without peering, but kopf would make one of the user's name, which a numeric user lacks.
+                    identity="hca-operator",  # type: ignore[arg-type] # a NewType of str that kopf keeps private
+                )
+            except Exception as error:
+                if self._stop.is_set():
+                    return
+                logger.warning("watching the objects broke off and begins anew: %s", error)
+                await asyncio.sleep(RESYNC_RETRY * _jitter())
+                self._leader.stand()
+            else:
+                return
 
     async def _work(self) -> None:
         with suppress(TimeoutError):

@@ -27,6 +27,7 @@ PATHS = {
     "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
     "HighConcurrencyApi": "/apis/hca-operator.io/v1alpha1/namespaces/{}/highconcurrencyapis",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     "Lease": "/apis/coordination.k8s.io/v1/namespaces/{}/leases",

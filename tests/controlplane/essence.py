@@ -9,9 +9,11 @@ from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest
 from tests.controlplane.objects import CHILDREN, children, status
 
-RESOURCES = {"deployments", "services", "poddisruptionbudgets", "horizontalpodautoscalers", "ingresses"}
-HISTORY = {"deployment.kubernetes.io/revision"}
-"""Annotations that the controllers of Kubernetes write."""
+RESOURCES = {
+    "deployments", "services", "poddisruptionbudgets", "horizontalpodautoscalers", "ingresses", "networkpolicies",
+}  # fmt: skip
+HISTORY = {"deployment.kubernetes.io/revision", "hca-operator.io/pod-template"}
+"""Annotations that the controllers of Kubernetes write, and the digest of a template, which names the object."""
 ALLOCATED = {"clusterIP", "clusterIPs", "healthCheckNodePort", "nodePort"}
 """Fields that the API server chooses."""
 TOLD = ("selector", "url", "workersPerPod", "desiredReplicas")

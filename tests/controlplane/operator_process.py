@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,11 +26,10 @@ class OperatorProcess:
         *,
         identity: str = "only-one",
         lease_namespace: str = "default",
-        policy: Path | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self._kubeconfig = kubeconfig
-        self._options = ["--identity", identity, "--lease-namespace", lease_namespace]
-        self._options += ["--policy", str(policy)] if policy else []
+        self._options = ["--identity", identity, "--lease-namespace", lease_namespace, *options]
         self._log = log
         (self._port,) = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
@@ -76,6 +76,13 @@ class OperatorProcess:
         """End it however it is, at the end of a test that may have failed."""
         if self._process is not None:
             self.kill()
+
+    def ended(self, *, within: float) -> int:
+        """The code with which it ends by itself."""
+        assert self._process is not None
+        code = self._process.wait(timeout=within)
+        self._process = None
+        return code
 
     @property
     def pid(self) -> int:

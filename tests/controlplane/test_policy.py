@@ -33,7 +33,7 @@ def policy(tmp_path: Path) -> Path:
 def operator(control_plane: ControlPlane, server: ApiServer, tmp_path: Path, policy: Path) -> Iterator[OperatorProcess]:
     """An operator with the policy above, running."""
     del server  # the CRD must be there first
-    process = OperatorProcess(control_plane.kubeconfig, tmp_path / "log", policy=policy)
+    process = OperatorProcess(control_plane.kubeconfig, tmp_path / "log", options=["--policy", str(policy)])
     process.start()
     yield process
     process.end()

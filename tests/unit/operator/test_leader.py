@@ -51,7 +51,7 @@ class Client:
 
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:  # noqa: ARG002
         await self._travel()
-        return deepcopy(list(self._store.leases.values()))
+        return deepcopy([lease for (of, _), lease in self._store.leases.items() if namespace in {"", of}])
 
     async def create(self, manifest: Manifest) -> Manifest:
         await self._travel()
@@ -69,11 +69,19 @@ class Client:
         return self._store.put(manifest)
 
 
-def leader(client: Client, identity: str, *, namespace: str = "one", skew: float = 0) -> Leader:
+def leader(
+    client: Client,
+    identity: str,
+    *,
+    namespace: str = "one",
+    name: str = "hca-operator",
+    skew: float = 0,
+    namespaced: bool = False,
+) -> Leader:
     def now() -> datetime:
         return START + timedelta(seconds=asyncio.get_running_loop().time() + skew)
 
-    return Leader(client, Candidate(namespace, "hca-operator", identity), now=now)
+    return Leader(client, Candidate(namespace, name, identity, namespaced), now=now)
 
 
 class Election:
@@ -245,3 +253,57 @@ def test_whoever_takes_over_is_told_to_look_at_everything() -> None:
 
     elect(scenario)
     assert gained == ["a"], "once, not at each renewal"
+
+
+def test_a_namespace_with_an_install_of_its_own_is_left_to_it_and_taken_back() -> None:
+    store = Store()
+    looked: list[float] = []
+
+    async def scenario(_election: Election) -> None:
+        everywhere = leader(store.client(), "x", namespace="system")
+        asyncio.create_task(  # noqa: RUF006 - ended by elect
+            everywhere.run(lambda: looked.append(asyncio.get_running_loop().time()), lambda: 1.0)
+        )
+        await asyncio.sleep(30)
+        assert everywhere.elsewhere == frozenset()
+        own = leader(store.client(), "y", namespace="shop", namespaced=True)
+        task = asyncio.create_task(own.run(lambda: None, lambda: 1.0))
+        await asyncio.sleep(15)
+        assert own.remaining()
+        assert everywhere.remaining()
+        assert own.rival is None
+        assert everywhere.elsewhere == {"shop"}
+        task.cancel()
+        await asyncio.sleep(45)
+        assert everywhere.elsewhere == frozenset()
+
+    elect(scenario)
+    assert len(looked) == 2, "when it began to lead, and when the namespace was its own again"
+
+
+def test_a_second_install_for_the_same_namespace_holds_back() -> None:
+    store = Store()
+
+    async def scenario(election: Election) -> None:
+        for name in ("first", "second"):
+            election.start(name, leader(store.client(), name, namespace="shop", name=name, namespaced=True))
+            await election.watch(5)
+        await election.watch(30)
+        assert election.leaders["second"].rival == "shop"
+
+    election = elect(scenario)
+    assert election.never_two()
+
+
+def test_who_cannot_see_other_installs_does_not_begin_to_lead() -> None:
+    store = Store()
+
+    class Blind(Client):
+        async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:  # noqa: ARG002
+            raise Transient("no answer")
+
+    async def scenario(election: Election) -> None:
+        election.start("blind", leader(Blind(store, lambda: False), "x"))
+        await election.watch(30)
+
+    assert {names for _, names in elect(scenario).seen} == {()}

@@ -437,3 +437,80 @@ async def test_a_status_of_others_that_is_no_time_is_no_crash() -> None:
     for entry in cluster.objects[API]["status"]["conditions"]:
         entry["lastTransitionTime"] = "2026-01-02t03:04:05z"
     assert (await settle(cluster)).look_again is not None
+
+
+NODES = "defaults: {nodeSelector: {disk: ssd}}"
+"""A policy that changes every pod."""
+
+
+def _nodes_of(cluster: FakeCluster) -> Manifest | None:
+    selector: Manifest | None = cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"].get("nodeSelector")
+    return selector
+
+
+async def test_a_rollout_that_nobody_asked_for_waits_for_its_turn() -> None:
+    cluster = cluster_with()
+    await settle(cluster)
+    full = RolloutGate(0)
+    waiting = reconciler(cluster, parse_policy(NODES, "policy"), gate=full)
+    assert (await waiting.reconcile(KEY)).look_again is not None
+    assert _nodes_of(cluster) is None
+    await settle(cluster, reconciler(cluster, parse_policy(NODES, "policy"), gate=RolloutGate(1)))
+    assert _nodes_of(cluster) == {"disk": "ssd"}
+
+
+async def test_whoever_changes_the_object_does_not_wait() -> None:
+    cluster = cluster_with()
+    await settle(cluster)
+    change(cluster, port=9000)
+    await settle(cluster, reconciler(cluster, parse_policy(NODES, "policy"), gate=RolloutGate(0)))
+    assert _nodes_of(cluster) == {"disk": "ssd"}
+
+
+async def test_drift_of_a_template_is_repaired_at_once() -> None:
+    cluster = cluster_with()
+    looking = reconciler(cluster, gate=RolloutGate(0))
+    await settle(cluster, looking)
+    cluster.edit(DEPLOYMENT, "spec", "template", "spec", "nodeSelector", value={"disk": "tape"})
+    cluster.edit(DEPLOYMENT, "spec", "template", "spec", "containers", value=[])
+    await settle(cluster, looking)
+    assert cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]["containers"]
+
+
+async def test_the_place_is_given_back_when_the_rollout_is_over() -> None:
+    cluster = cluster_with()
+    await settle(cluster)
+    gate = RolloutGate(1)
+    looking = reconciler(cluster, parse_policy(NODES, "policy"), gate=gate)
+    await settle(cluster, looking)
+    assert not gate.enter("another"), "its pods are not ready yet"
+    live = cluster.objects[DEPLOYMENT]
+    live["status"] = {
+        "observedGeneration": live["metadata"]["generation"], "replicas": 2, "updatedReplicas": 2,
+        "availableReplicas": 2, "conditions": [{"type": "Progressing", "reason": "NewReplicaSetAvailable"}],
+    }  # fmt: skip
+    await settle(cluster, looking)
+    assert gate.enter("another")
+
+
+async def test_what_flips_is_told_as_an_event() -> None:
+    cluster = cluster_with()
+    cluster.put(_foreign(SERVICE))
+    await settle(cluster)
+    assert [(event["type"], event["reason"]) for event in cluster.events] == [("Warning", "ResourceConflict")]
+    cluster.remove(SERVICE, cluster.objects[SERVICE]["metadata"]["uid"])
+    await settle(cluster)
+    assert [event["reason"] for event in cluster.events] == ["ResourceConflict", "RollingOut"]
+
+
+async def test_an_event_that_cannot_be_written_holds_up_nothing() -> None:
+    undisturbed = cluster_with()
+    undisturbed.put(_foreign(SERVICE))
+    await reconciler(undisturbed).reconcile(KEY)
+    cluster = cluster_with()
+    cluster.put(_foreign(SERVICE))
+    cluster.fail_at = undisturbed.calls.index("create Event ResourceConflict")
+    cluster.error = Forbidden("cannot create events")
+    await reconciler(cluster).reconcile(KEY)
+    assert cluster.events == []
+    assert ready(cluster)["reason"] == "ResourceConflict"

@@ -1,0 +1,99 @@
+"""An install for its own namespace alone, with the rights of a Role; and definitions that go and come back."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hca_operator.api.crd import crd
+from tests.cluster.control_plane import ControlPlane
+from tests.controlplane.api_server import ApiServer, Manifest, eventually
+from tests.controlplane.objects import CHILDREN, KIND, ROUTES, api, children, conditions, install
+from tests.controlplane.operator_process import OperatorProcess
+
+CHILD_GROUPS = ["", "apps", "policy", "autoscaling", "networking.k8s.io"]
+
+
+@pytest.fixture
+def own(control_plane: ControlPlane, server: ApiServer, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
+    """An operator whose rights end with its namespace."""
+    role: Manifest = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "operator", "namespace": namespace},
+        "rules": [
+            {"apiGroups": [*CHILD_GROUPS, "hca-operator.io", "coordination.k8s.io"], "resources": ["*"], "verbs": ["*"]}
+        ],
+    }
+    server.create(role)
+    user = f"operator-of-{namespace}"
+    control_plane.kubectl(
+        "create", "rolebinding", "operator", f"--namespace={namespace}", "--role=operator", f"--user={user}"
+    )
+    process = OperatorProcess(
+        control_plane.kubeconfig_for(user), tmp_path / "own", identity=user, lease_namespace=namespace,
+        options=["--own-namespace-only"],
+    )  # fmt: skip
+    process.start()
+    yield process
+    process.end()
+
+
+def test_an_install_for_its_own_namespace_needs_no_right_beyond_it(
+    server: ApiServer, namespace: str, own: OperatorProcess
+) -> None:
+    server.create(api(namespace, **ROUTES))
+    eventually(lambda: len(children(server, namespace)) == len(CHILDREN), within=30)
+    server.delete("Service", namespace, "shop")
+    eventually(lambda: ("Service", "shop") in children(server, namespace), within=30)
+    server.patch(KIND, namespace, "shop", {"spec": {"traffic": {"routes": []}}})
+    eventually(lambda: ("Ingress", "shop") not in children(server, namespace), within=30)
+    assert conditions(server, namespace)["Ready"]["reason"] == "RollingOut"
+    assert not [line for line in own.log() if "forbidden" in line["message"]], "it asks for nothing that it may not"
+
+
+def test_an_install_for_the_cluster_leaves_that_namespace_alone(
+    control_plane: ControlPlane, server: ApiServer, namespace: str, own: OperatorProcess, tmp_path: Path
+) -> None:
+    with OperatorProcess(control_plane.kubeconfig, tmp_path / "everywhere", identity="everywhere") as everywhere:
+        eventually(lambda: "leading" in [line["message"] for line in everywhere.log()], within=30)
+        server.create(api(namespace))
+        eventually(lambda: conditions(server, namespace), within=30)
+        assert not [line for line in everywhere.log() if line.get("object") == f"{namespace}/shop"]
+        own.stop()
+        server.patch(KIND, namespace, "shop", {"spec": {"service": {"port": 8081}}})
+        eventually(
+            lambda: children(server, namespace)["Service", "shop"]["spec"]["ports"][0]["port"] == 8081, within=40
+        )
+
+
+def test_without_the_definition_an_install_for_its_own_namespace_ends_and_says_why(
+    server: ApiServer, own: OperatorProcess
+) -> None:
+    server.delete("CustomResourceDefinition", "", "highconcurrencyapis.hca-operator.io")
+    try:
+        assert own.ended(within=60) == 1
+        assert "are not defined in this cluster" in own.log()[-1]["message"]
+    finally:
+        _install_again(server)
+
+
+def test_an_install_for_the_cluster_waits_for_the_definition(
+    server: ApiServer, namespace: str, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    with OperatorProcess(control_plane.kubeconfig, tmp_path / "log") as operator:
+        server.create(api(namespace))
+        eventually(lambda: conditions(server, namespace), within=30)
+        server.delete("CustomResourceDefinition", "", "highconcurrencyapis.hca-operator.io")
+        eventually(lambda: operator.probe("readyz") == 503, within=60)
+        assert operator.probe("healthz") == 200, "a restart would not bring the definition back"
+        _install_again(server)
+        eventually(lambda: operator.probe("readyz") == 200, within=90)
+        server.create(api(namespace, "cart"))
+        eventually(lambda: conditions(server, namespace, "cart"), within=30)
+
+
+def _install_again(server: ApiServer) -> None:
+    gone = "highconcurrencyapis.hca-operator.io"
+    eventually(lambda: server.get("CustomResourceDefinition", "", gone) is None, within=60)
+    install(server, crd())
