@@ -135,10 +135,14 @@ def test_a_second_install_is_not_ready_and_says_why(
     control_plane: ControlPlane, server: ApiServer, namespace: str, pair: Pair, tmp_path: Path
 ) -> None:
     assert pair.leader.probe("readyz") == 200
+    pod = {"kind": "Pod", "metadata": {"name": "x", "namespace": namespace}}
+    server.create({**pod, "spec": {"containers": [{"name": "operator", "image": "operator"}]}})
     second = OperatorProcess(control_plane.kubeconfig, tmp_path / "second", identity="x", lease_namespace=namespace)
     second.start(wait=False)
     try:
         eventually(lambda: "namespace default looks after the same objects" in second.answer("readyz"), within=30)
         assert server.get("Lease", namespace, "hca-operator") is None
+        told = eventually(lambda: server.find("Event", namespace, fieldSelector="reason=SecondInstall"))
+        assert [(event["involvedObject"]["name"], event["type"]) for event in told] == [("x", "Warning")]
     finally:
         second.stop()

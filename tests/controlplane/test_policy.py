@@ -7,6 +7,7 @@ import pytest
 
 from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
+from tests.controlplane.fake_kubelet import roll_out
 from tests.controlplane.objects import CHILDREN, KIND, ROUTES, api, children, condition_of, conditions
 from tests.controlplane.operator_process import OperatorProcess
 
@@ -105,3 +106,29 @@ def test_isolation_goes_when_it_is_switched_off_and_that_of_others_stays(
     eventually(lambda: server.get("NetworkPolicy", namespace, "shop") is None)
     assert len(children(server, namespace)) == len(CHILDREN) - 1
     assert server.get("NetworkPolicy", namespace, "theirs") is not None
+
+
+def test_a_changed_default_rolls_one_api_after_the_other(
+    control_plane: ControlPlane, server: ApiServer, namespace: str, tmp_path: Path, policy: Path
+) -> None:
+    names = ["cart", "search", "shop"]
+    with OperatorProcess(control_plane.kubeconfig, tmp_path / "before"):
+        for name in names:
+            server.create(api(namespace, name))
+        for name in names:
+            roll_out(server, namespace, name)
+
+    def changed() -> set[str]:
+        found = {name: server.get("Deployment", namespace, name) for name in names}
+        return {name for name, live in found.items() if live and "nodeSelector" in live["spec"]["template"]["spec"]}
+
+    options = ["--policy", str(policy), "--unasked-rollouts", "1"]
+    with OperatorProcess(control_plane.kubeconfig, tmp_path / "after", options=options) as operator:
+        for turn in (1, 2, 3):
+            eventually(lambda n=turn: len(changed()) == n, within=30)  # type: ignore[misc]
+            looks = operator.looks()
+            eventually(lambda n=looks: operator.looks() >= n + len(names), within=30)  # type: ignore[misc]
+            assert len(changed()) == turn, "the others wait until its pods serve"
+            for name in changed():
+                roll_out(server, namespace, name)
+    assert changed() == set(names)
