@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -144,6 +145,8 @@ class Operator:
                 if self._stop.is_set():
                     return
                 logger.warning("watching the objects broke off and begins anew: %s", error)
+                for number in (signal.SIGTERM, signal.SIGINT):  # whose handlers kopf leaves behind, deaf
+                    asyncio.get_running_loop().remove_signal_handler(number)
                 await asyncio.sleep(RESYNC_RETRY * _jitter())
                 self._leader.stand()
             else:
@@ -193,8 +196,7 @@ class Operator:
             self._look_at_all.clear()
             try:
                 if due:
-                    for child in self._children:
-                        await child.look()
+                    await self._look_at_children()
                 async for page, _version in self._kube.pages(KIND, self._scope):
                     for manifest in page:
                         self._queue.add(Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
@@ -202,6 +204,13 @@ class Operator:
                 logger.warning("the look at every object failed and is done again: %s", error)
                 await asyncio.sleep(RESYNC_RETRY * _jitter())
                 self._look_at_all.set()
+
+    async def _look_at_children(self) -> None:
+        for kind, child in zip(CHILD_KINDS, self._children, strict=True):
+            try:
+                await child.look()
+            except HcaError as error:  # such as a right that is missing for one kind: the others are looked at
+                logger.warning("the look at every %s failed: %s", kind, error)
 
     async def _look_at_definition(self) -> None:
         """Know whether the objects are defined at all: nothing tells a watch of them that their kind is gone.
