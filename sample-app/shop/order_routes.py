@@ -16,17 +16,20 @@ def routes(orders: Orders, carts: CartStore, metrics: Metrics) -> list[Route]:
     """Return the routes of orders."""
 
     async def place_order(request: Request) -> Response:
-        # First: the second try of a client finds its cart gone, and its order here.
-        placed = await orders.of_cart(request.path_params["cart"])
-        if placed is not None:
-            return _answer(placed)
-        cart = await carts.sent(request)
         try:
-            order = await orders.place(cart)
+            cart = await carts.sent(request)
+        except HTTPException:
+            # A client that did not hear the answer asks again: its cart is gone, and its order here.
+            placed = await orders.of_cart(request.path_params["cart"])
+            if placed is None:
+                raise
+            return _answer(placed)
+        try:
+            order, is_new = await orders.place(cart)
         except EmptyOrderError:
             raise HTTPException(409, "The cart is empty; put a product into it first.") from None
-        metrics.orders.inc()
-        response = _answer(order, status=201)
+        metrics.orders.inc(is_new)
+        response = _answer(order, status=201 if is_new else 200)
         carts.take_back(cart, response)
         return response
 

@@ -52,8 +52,8 @@ class Orders:
         """Return what became of a cart."""
         return await self._found("cart", cart_id)
 
-    async def place(self, cart: Cart) -> Order:
-        """Make an order of the cart, which is one no more."""
+    async def place(self, cart: Cart) -> tuple[Order, bool]:
+        """Return the order that the cart becomes, and whether it is new."""
         async with self._database.transaction() as connection:
             products = await products_by_id(connection, list(cart.quantities)) if cart.quantities else []
             items = [OrderItem(product.id, cart.quantities[product.id], product.price_cents) for product in products]
@@ -65,10 +65,10 @@ class Orders:
             if await connection.rows(f"{sql} RETURNING id", order.id, cart.id, total):
                 await _insert_items(connection, order)
                 await connection.rows("DELETE FROM carts WHERE id = $1", cart.id)
-                return order
+                return order, True
         placed = await self.of_cart(cart.id)
         assert placed is not None, "the conflict was with it"  # noqa: S101
-        return placed
+        return placed, False
 
     async def _found(self, column: str, value: str) -> Order | None:
         sql = (
