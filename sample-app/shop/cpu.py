@@ -18,9 +18,6 @@ so that what leaks in them does not stay.
 import asyncio
 import multiprocessing
 import os
-import signal
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -30,18 +27,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from shop import parameters
+from shop import cpu_work, parameters
 from shop.problems import problem
 
 _TASKS_PER_PROCESS = 1000
-
-
-def burn(seconds: float) -> int:
-    """Use that much CPU time, however long it takes beside others, and return the process that did."""
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        sum(range(1000))
-    return os.getpid()
 
 
 class CpuPool:
@@ -55,7 +44,7 @@ class CpuPool:
         """Use that much CPU time, when it is its turn."""
         executor = self._executor = self._executor or self._new()
         try:
-            return await asyncio.get_running_loop().run_in_executor(executor, burn, seconds)
+            return await asyncio.get_running_loop().run_in_executor(executor, cpu_work.burn, seconds)
         except BrokenProcessPool:
             # A process was killed, mostly for its memory. What was under way is lost; the next work gets a new pool.
             if self._executor is executor:
@@ -78,22 +67,9 @@ class CpuPool:
         return ProcessPoolExecutor(
             self._processes,
             multiprocessing.get_context("spawn"),
-            initializer=_end_with_worker,
+            initializer=cpu_work.end_with_worker,
             max_tasks_per_child=_TASKS_PER_PROCESS,
         )
-
-
-def _end_with_worker() -> None:
-    """Let the worker decide when to end; should it be killed, end as well instead of waiting for work for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = multiprocessing.parent_process()
-    assert worker is not None  # noqa: S101 - this is a pool's process
-
-    def follow() -> None:
-        worker.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def routes(pool: CpuPool) -> list[Route]:

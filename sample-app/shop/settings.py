@@ -56,6 +56,7 @@ class Settings:
     error_budget: int = 10
     upload_mebibytes: int = 1024
     leak_enabled: bool = False
+    rehearsal_enabled: bool = False
     tracing: bool = False
 
     @property
@@ -98,6 +99,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         error_budget=read("SHOP_ERROR_BUDGET", number(1, 1000), defaults.error_budget),
         upload_mebibytes=read("SHOP_UPLOAD_MEBIBYTES", number(1, 65_536), defaults.upload_mebibytes),
         leak_enabled=read("SHOP_LEAK_ENABLED", values.flag, defaults.leak_enabled),
+        rehearsal_enabled=read("SHOP_REHEARSAL_ENABLED", values.flag, defaults.rehearsal_enabled),
         # OpenTelemetry's own variable, and it reads the rest of them by itself.
         tracing=read("OTEL_EXPORTER_OTLP_ENDPOINT", values.url("http", "https"), "") != "",
     )

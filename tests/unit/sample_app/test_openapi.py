@@ -33,13 +33,13 @@ def resolved(value: Any) -> Any:
     return value
 
 
-def bounded_parameters() -> list[tuple[str, dict[str, Any]]]:
+def bounded_parameters() -> list[tuple[str, str, dict[str, Any]]]:
     found = [
-        (path, resolved(parameter))
-        for (path, _), operation in OPERATIONS.items()
+        (path, method, resolved(parameter))
+        for (path, method), operation in OPERATIONS.items()
         for parameter in operation.get("parameters", [])
     ]
-    return [(path, parameter) for path, parameter in found if "maximum" in parameter["schema"]]
+    return [(path, method, parameter) for path, method, parameter in found if "maximum" in parameter["schema"]]
 
 
 def test_the_document_is_valid_openapi() -> None:
@@ -55,7 +55,7 @@ def test_every_route_is_described_and_nothing_else(monkeypatch: pytest.MonkeyPat
         init(self, *args, **options)
 
     monkeypatch.setattr(Starlette, "__init__", keep_routes)
-    create_app(Settings(leak_enabled=True))
+    create_app(Settings(rehearsal_enabled=True))
 
     assert {(route.path, method.lower()) for route in served for method in route.methods or () if method != "HEAD"} == {
         *OPERATIONS
@@ -69,12 +69,14 @@ async def test_the_document_is_served(client: httpx.AsyncClient) -> None:
     assert response.json() == DOCUMENT
 
 
-@pytest.mark.parametrize(("path", "parameter"), bounded_parameters())
-async def test_a_described_bound_is_the_real_one(connect: Connect, path: str, parameter: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("path", "method", "parameter"), bounded_parameters())
+async def test_a_described_bound_is_the_real_one(
+    connect: Connect, path: str, method: str, parameter: dict[str, Any]
+) -> None:
     name, most = parameter["name"], parameter["schema"]["maximum"]
-    async with connect(leak_enabled=True) as client:
-        over = await client.get(path, params={name: most + 1})
-        under = await client.get(path, params={name: parameter["schema"]["minimum"] - 1})
+    async with connect(rehearsal_enabled=True) as client:
+        over = await client.request(method, path, params={name: most + 1})
+        under = await client.request(method, path, params={name: parameter["schema"]["minimum"] - 1})
 
     assert (over.status_code, under.status_code) == (400, 400)
     for refusal in (over, under):
@@ -83,7 +85,7 @@ async def test_a_described_bound_is_the_real_one(connect: Connect, path: str, pa
 
 
 async def test_answers_are_as_described(connect: Connect) -> None:
-    async with connect(leak_enabled=True) as client:
+    async with connect(rehearsal_enabled=True) as client:
         cart = (await client.post("/carts")).headers["location"]
         await client.put(f"{cart}/items/kettle-1l", json={"quantity": 2})
         requests = [
@@ -104,6 +106,8 @@ async def test_answers_are_as_described(connect: Connect) -> None:
             ("get", "/cpu", "/cpu?milliseconds=1"),
             ("get", "/slow", "/slow?seconds=0"),
             ("post", "/leak", "/leak?mebibytes=1"),
+            ("post", "/wedge", "/wedge?seconds=0"),
+            ("post", "/fail", "/fail"),
             ("get", "/health", "/health"),
         ]
         for method, path, url in requests:
