@@ -66,9 +66,7 @@ def create_app(settings: Settings) -> ASGIApp:
             *order_routes.routes(Orders(outside.database), outside.carts, metrics),
             *streaming.routes(upload_mebibytes=settings.upload_mebibytes),
             *cpu.routes(cpu_pool),
-            *rehearsal.routes(
-                vitals, leak_enabled=settings.leak_enabled, rehearsal_enabled=settings.rehearsal_enabled
-            ),
+            *rehearsal.routes(vitals, leak_enabled=settings.leak_enabled, rehearsal_enabled=settings.rehearsal_enabled),
             *operations.routes(metrics, vitals, heartbeats, drain, recycling),
         ],
         exception_handlers=problems.handlers(budget),

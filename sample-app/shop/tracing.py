@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _NOT_TRACED = "health,metrics"
 
@@ -70,11 +70,12 @@ class _NamedByRoute:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            # Known only now. The path itself would make a name for every product.
-            if "route" in scope:
-                span = trace.get_current_span()
-                span.update_name(f"{scope['method']} {scope['route'].path}")
-                span.set_attribute("http.route", scope["route"].path)
+        async def name_and_send(message: Message) -> None:
+            # Known only now, and too late after the answer. The path would make a name for every product.
+            if message["type"] == "http.response.start" and "route" in scope:
+                span, route = trace.get_current_span(), scope["route"].path
+                span.update_name(f"{scope['method']} {route}")
+                span.set_attribute("http.route", route)
+            await send(message)
+
+        await self._app(scope, receive, name_and_send)

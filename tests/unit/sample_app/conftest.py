@@ -18,7 +18,12 @@ async def started(app: ASGIApp) -> AsyncIterator[None]:
     """The app between its start and its end, as a server does it; httpx does not."""
     to_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     from_app: asyncio.Queue[Any] = asyncio.Queue()
-    life = asyncio.create_task(app({"type": "lifespan", "asgi": {}, "state": {}}, to_app.get, from_app.put))  # type: ignore[arg-type]
+    scope = {"type": "lifespan", "asgi": {}, "state": {}}
+
+    async def live() -> None:
+        await app(scope, to_app.get, from_app.put)
+
+    life = asyncio.create_task(live())
     to_app.put_nowait({"type": "lifespan.startup"})
     assert (await from_app.get())["type"] == "lifespan.startup.complete"
     try:

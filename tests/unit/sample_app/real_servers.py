@@ -35,7 +35,6 @@ class RealServer:
     def __init__(self, command: list[str], url: str, folder: Path, user: int, group: int) -> None:
         self._command = command
         self.url = url
-        self.port = int(url.rsplit(":", 1)[1].split("/")[0])
         self._folder = folder
         self._user = user
         # It ends the group when this process ends, however that ends: no server outlives the tests.

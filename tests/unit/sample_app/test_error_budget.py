@@ -79,7 +79,7 @@ async def test_it_waits_for_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyP
             await asyncio.sleep(0)
         assert recycling.begun is bool(killed)
 
-    other = subprocess.Popen(
+    other = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs on this loop
         [sys.executable, "-c", HOLD, str(tmp_path / "recycling.turn")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert other.stdout is not None

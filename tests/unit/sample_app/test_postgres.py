@@ -47,7 +47,7 @@ async def connections(url: str) -> int:
     return int((await ask(url, sql, url.rsplit("/", 1)[1]))[0][0])
 
 
-async def test_pages_are_the_same_as_with_sqlite(connect: Connect, database_url: str, client: httpx.AsyncClient) -> None:
+async def test_pages_are_as_with_sqlite(connect: Connect, database_url: str, client: httpx.AsyncClient) -> None:
     async with connect(database_url=database_url) as with_postgres:
         for url in ("/products?limit=100", "/products?limit=3&after=book-maps", "/products?category=home&limit=2"):
             assert (await with_postgres.get(url)).json() == (await client.get(url)).json()

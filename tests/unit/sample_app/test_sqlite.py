@@ -37,10 +37,14 @@ async def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works() 
     await memory.open()
     async with memory.borrowed(transaction=True) as connection:
         await connection.rows("CREATE TABLE numbers (number INTEGER)")
-    with pytest.raises(RuntimeError):
+
+    async def insert_and_fail() -> None:
         async with memory.borrowed(transaction=True) as connection:
             await connection.rows("INSERT INTO numbers VALUES (1)")
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await insert_and_fail()
     async with memory.borrowed(transaction=True) as connection:
         assert list(await connection.rows("SELECT * FROM numbers")) == []
     await memory.close()
