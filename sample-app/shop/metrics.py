@@ -64,6 +64,13 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=registry,
         )
+        self.heartbeat = Gauge(
+            "worker_heartbeat_timestamp_seconds",
+            "When the event loop last turned, in Unix time.",
+            ["worker"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self.resident_memory = Gauge(
             "process_resident_memory_bytes",
             "Memory that the worker holds in RAM.",

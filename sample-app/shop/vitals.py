@@ -61,8 +61,10 @@ class Vitals:
         """Measure until cancelled."""
         lag = self._metrics.loop_lag.labels(str(self.worker))
         memory = self._metrics.resident_memory.labels(str(self.worker))
+        heartbeat = self._metrics.heartbeat.labels(str(self.worker))
         while True:
             self._heartbeats.beat()
+            heartbeat.set_to_current_time()
             self._watchdog.pat()
             # Before the first wait, so that no scrape ever sees a worker of no bytes.
             memory.set(self.resident_memory)

@@ -32,6 +32,11 @@ def ages(server: Server) -> dict[int, float]:
 def test_every_worker_beats(server: Server) -> None:
     assert eventually(lambda: set(ages(server)) == server.workers())
     assert eventually(lambda: max(ages(server).values()) < 1)
+    # Prometheus sees them too, whichever worker it scrapes.
+    samples = [f'worker_heartbeat_timestamp_seconds{{worker="{worker}"}}' for worker in server.workers()]
+    before = [server.metric(sample) for sample in samples]
+    assert 0 not in before
+    assert eventually(lambda: all(server.metric(sample) > then for sample, then in zip(samples, before, strict=True)))
 
 
 def test_a_frozen_worker_is_named_by_its_sibling_and_served_around_when_it_goes_on(server: Server) -> None:
