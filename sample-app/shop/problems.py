@@ -6,7 +6,7 @@ The request id is in it: what a user copies out of an error message is what the 
 import logging
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ExceptionHandler
 
@@ -43,6 +43,11 @@ async def _unavailable(_request: Request, error: Exception) -> Response:
     return problem(503, "The database does not answer; try again soon.", {"Retry-After": "2"})
 
 
+async def _hung_up(_request: Request, _error: Exception) -> Response:
+    # The client ended its connection before its request was complete. Nobody hears this; nginx counts it as 499, too.
+    return Response(status_code=499)
+
+
 def handlers(budget: ErrorBudget) -> dict[int | type[Exception], ExceptionHandler]:
     """Return what answers each kind of error."""
 
@@ -53,4 +58,9 @@ def handlers(budget: ErrorBudget) -> dict[int | type[Exception], ExceptionHandle
         return problem(500, "The shop failed to answer; the log has the reason under this request id.")
 
     # Async, or Starlette would run them in a thread.
-    return {HTTPException: _refused, DatabaseUnavailableError: _unavailable, Exception: failed}
+    return {
+        HTTPException: _refused,
+        ClientDisconnect: _hung_up,
+        DatabaseUnavailableError: _unavailable,
+        Exception: failed,
+    }

@@ -1,4 +1,5 @@
 import hashlib
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import psutil
 import pytest
 
 from tests.unit.sample_app.conftest import Connect
-from tests.unit.sample_app.server import Server, serving
+from tests.unit.sample_app.server import Server, eventually, serving
 
 MEBIBYTE = 1024 * 1024
 SIZE = 256
@@ -61,6 +62,23 @@ def test_a_slow_reader_is_waited_for_and_not_buffered_for(server: Server) -> Non
         # Other clients are served meanwhile, and nothing of the rest is made.
         assert all(server.http.get("/products").status_code == 200 for _ in range(10))
         assert psutil.Process(worker).memory_info().rss - before < 64 * MEBIBYTE
+
+
+@pytest.mark.parametrize(
+    "head", ["Content-Length: 1000000\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
+)
+def test_a_client_that_hangs_up_is_no_error_of_the_shop(server: Server, head: str) -> None:
+    def hung_up() -> float:
+        return server.metric('http_requests_total{method="POST",route="/uploads",status="499"}')
+
+    before = hung_up()
+    with socket.create_connection((server.http.base_url.host, server.http.base_url.port or 80)) as connection:
+        connection.sendall(f"POST /uploads HTTP/1.1\r\nHost: shop\r\n{head}".encode())
+        eventually(lambda: server.metric("http_requests_in_flight") == 2)  # with the scrape itself
+
+    assert eventually(lambda: hung_up() == before + 1)
+    assert server.metric("unexpected_errors_total") == 0
+    assert "Traceback" not in server.log
 
 
 async def test_no_more_of_an_upload_is_taken_than_the_limit(connect: Connect) -> None:
