@@ -213,6 +213,32 @@ async def test_the_shop_starts_without_its_database_and_recovers_with_it(connect
     assert "unexpected_errors_total 0.0" in metrics
 
 
+async def test_a_request_that_is_under_way_at_sigterm_still_has_its_database(database_url: str, tmp_path: Path) -> None:
+    holder = await asyncpg.connect(database_url)
+    try:
+        with serving(tmp_path, workers=1, SHOP_DATABASE_URL=database_url) as running:
+            cart = running.http.post("/carts").headers["location"]
+            async with holder.transaction():
+                await holder.execute("LOCK TABLE carts IN ACCESS EXCLUSIVE MODE")
+                put = asyncio.create_task(
+                    asyncio.to_thread(running.http.put, f"{cart}/items/kettle-1l", json={"quantity": 1})
+                )
+                waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+                await asyncio.to_thread(eventually, lambda: running.metric("database_connections_in_use") == 1)
+                assert (await holder.fetchval(waiting)) == 1
+                running.process.terminate()
+                await asyncio.to_thread(eventually, lambda: not running.answering_workers())
+            # It has read its cart only now; what it writes takes another connection.
+            response = await put
+            assert running.process.wait(20) == 0
+    finally:
+        await holder.close()
+
+    assert response.status_code == 200
+    assert response.headers["connection"] == "close"
+    assert response.json()["version"] == 1
+
+
 async def test_sigterm_gives_every_connection_back(server: RealServer, database_url: str, tmp_path: Path) -> None:
     with serving(tmp_path, workers=2, SHOP_DATABASE_URL=database_url) as running:
         eventually(lambda: running.http.post("/carts").status_code == 201)
