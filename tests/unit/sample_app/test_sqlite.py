@@ -1,6 +1,7 @@
 import asyncio
 import sqlite3
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import httpx
@@ -12,12 +13,20 @@ from tests.unit.sample_app.conftest import Connect
 from tests.unit.sample_app.server import serving
 
 
-async def test_workers_that_start_together_share_one_file(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        files = [Sqlite(str(tmp_path / "shop.sqlite3")) for _ in range(8)]
+@asynccontextmanager
+async def opened(path: Path | str, times: int = 1) -> AsyncIterator[list[Sqlite]]:
+    """The same file as that many workers have it, all opened at once."""
+    files = [Sqlite(str(path)) for _ in range(times)]
+    try:
         await asyncio.gather(*(file.open() for file in files))
+        yield files
+    finally:
         for file in files:
-            stack.push_async_callback(file.close)
+            await file.close()
+
+
+async def test_workers_that_start_together_share_one_file(tmp_path: Path) -> None:
+    async with opened(tmp_path / "shop.sqlite3", 8) as files:
         async with files[0].borrowed(transaction=True) as connection:
             await connection.rows("CREATE TABLE numbers (number INTEGER)")
 
@@ -33,40 +42,35 @@ async def test_workers_that_start_together_share_one_file(tmp_path: Path) -> Non
 
 
 async def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works() -> None:
-    memory = Sqlite(":memory:")
-    await memory.open()
-    async with memory.borrowed(transaction=True) as connection:
-        await connection.rows("CREATE TABLE numbers (number INTEGER)")
-
-    async def insert_and_fail() -> None:
+    async with opened(":memory:") as (memory,):
         async with memory.borrowed(transaction=True) as connection:
-            await connection.rows("INSERT INTO numbers VALUES (1)")
-            raise RuntimeError
+            await connection.rows("CREATE TABLE numbers (number INTEGER)")
 
-    with pytest.raises(RuntimeError):
-        await insert_and_fail()
-    async with memory.borrowed(transaction=True) as connection:
-        assert list(await connection.rows("SELECT * FROM numbers")) == []
-    await memory.close()
+        async def insert_and_fail() -> None:
+            async with memory.borrowed(transaction=True) as connection:
+                await connection.rows("INSERT INTO numbers VALUES (1)")
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            await insert_and_fail()
+        async with memory.borrowed(transaction=True) as connection:
+            assert list(await connection.rows("SELECT * FROM numbers")) == []
 
 
 async def test_a_file_that_another_holds_is_away_and_a_wrong_statement_is_a_bug(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shop.sqlite._BUSY_MILLISECONDS", 1)
-    path = str(tmp_path / "shop.sqlite3")
-    file = Sqlite(path)
-    await file.open()
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(DatabaseUnavailableError):
-        async with file.borrowed(transaction=True):
-            pass
-    other.close()
-    with pytest.raises(sqlite3.OperationalError):
-        async with file.borrowed(transaction=False) as connection:
-            await connection.rows("SELEKT 1")
-    await file.close()
+    path = tmp_path / "shop.sqlite3"
+    async with opened(path) as (file,):
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(DatabaseUnavailableError):
+                async with file.borrowed(transaction=True):
+                    pass
+        with pytest.raises(sqlite3.OperationalError):
+            async with file.borrowed(transaction=False) as connection:
+                await connection.rows("SELEKT 1")
 
 
 async def test_an_order_is_placed_once_and_takes_the_cookie_back(client: httpx.AsyncClient) -> None:
