@@ -6,6 +6,7 @@ Read them in this order:
 - `database`, `postgres`, `sqlite`, `schema`: a bounded pool, slow queries, and a database that goes and comes back
 - `cache`, `local_store`, `redis_store`: cache-aside, one load per key, bounded, spread expiry, and without Redis too
 - `catalogue`, `products`: paging whose cost does not grow with the page, many keys at once
+- `views`: counting without a write for each
 - `carts`, `cart_stores`, `cart_routes`: state that any worker of any pod can serve
 - `orders`, `order_routes`: once, whole or not at all, however often it is asked
 - `breakers`, `suppliers`, `offers`: asking others: bounded, in time, and not at all while they are down

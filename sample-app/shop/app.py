@@ -25,6 +25,7 @@ from shop.orders import Orders
 from shop.request_id import RequestId
 from shop.settings import DEVELOPMENT_KEY, Settings, SettingsError, settings_from
 from shop.shedding import Shedding
+from shop.views import Views
 from shop.vitals import Vitals
 from shop.watchdog import Watchdog
 from shop.worker_slots import WorkerSlot
@@ -48,6 +49,7 @@ def create_app(settings: Settings) -> ASGIApp:
     cpu_pool = cpu.CpuPool(settings.cpu_processes)
     outside = Dependencies(settings, metrics)
     catalogue = Catalogue(outside.database, outside.cache)
+    views = Views(outside.database)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -55,12 +57,17 @@ def create_app(settings: Settings) -> ASGIApp:
         if settings.secret_key == DEVELOPMENT_KEY:
             _log.warning("SHOP_SECRET_KEY is not set: anyone can sign carts; set it to the same value in every pod")
         with drain.watched(), watchdog.awake(), cpu_pool.closed_at_end():
-            async with outside.opened(), _running(vitals.watch()), _running(recycling.when_spent()):
+            async with (
+                outside.opened(),
+                views.written(),
+                _running(vitals.watch()),
+                _running(recycling.when_spent()),
+            ):
                 yield
 
     shop = Starlette(
         routes=[
-            *products.routes(catalogue, outside.cache),
+            *products.routes(catalogue, outside.cache, views),
             *offers.routes(catalogue, outside.suppliers),
             *CartRoutes(catalogue, outside.carts).routes,
             *order_routes.routes(Orders(outside.database), outside.carts, metrics),

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from shop import parameters
 from shop.cache import Cache
 from shop.catalogue import Catalogue, Product
+from shop.views import Views
 
 
 async def product_or_404(catalogue: Catalogue, product_id: str) -> Product:
@@ -26,7 +27,7 @@ async def product_or_404(catalogue: Catalogue, product_id: str) -> Product:
     return found[product_id]
 
 
-def routes(catalogue: Catalogue, answers: Cache) -> list[Route]:
+def routes(catalogue: Catalogue, answers: Cache, views: Views) -> list[Route]:
     """Return the routes of the catalogue."""
 
     async def list_products(request: Request) -> Response:
@@ -51,7 +52,14 @@ def routes(catalogue: Catalogue, answers: Cache) -> list[Route]:
         return Response(await answers.get(key, encoded_page), media_type="application/json")
 
     async def show_product(request: Request) -> Response:
-        return JSONResponse(asdict(await product_or_404(catalogue, request.path_params["product"])))
+        product = await product_or_404(catalogue, request.path_params["product"])
+        views.note(product.id)
+        return JSONResponse(asdict(product))
+
+    async def list_popular(request: Request) -> Response:
+        limit = parameters.whole_number(request, "limit", default=10, minimum=1, maximum=100)
+        found = await views.most_viewed(limit)
+        return JSONResponse({"items": [{"product": product_id, "views": number} for product_id, number in found]})
 
     async def export(_request: Request) -> Response:
         async def lines() -> AsyncIterator[bytes]:
@@ -63,5 +71,6 @@ def routes(catalogue: Catalogue, answers: Cache) -> list[Route]:
     return [
         Route("/products", list_products),
         Route("/products/{product}", show_product),
+        Route("/popular", list_popular),
         Route("/exports/products", export),
     ]

@@ -15,6 +15,10 @@ _TABLES = (
         price_cents INTEGER NOT NULL
     )""",
     "CREATE INDEX IF NOT EXISTS products_by_category ON products (category, id)",
+    """CREATE TABLE IF NOT EXISTS product_views (
+        product TEXT {bytewise} PRIMARY KEY,
+        views BIGINT NOT NULL
+    )""",
     """CREATE TABLE IF NOT EXISTS carts (
         id TEXT PRIMARY KEY,
         version INTEGER NOT NULL,

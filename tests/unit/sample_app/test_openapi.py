@@ -94,6 +94,7 @@ async def test_answers_are_as_described(connect: Connect) -> None:
             ("get", "/products/{product}", "/products/kettle-1l"),
             ("get", "/products/{product}", "/products/moon"),
             ("get", "/products/{product}/offers", "/products/kettle-1l/offers"),
+            ("get", "/popular", "/popular"),
             ("get", "/carts/{cart}", cart),
             ("get", "/carts/{cart}", "/carts/another"),
             ("delete", "/carts/{cart}/items/{product}", f"{cart}/items/moon"),
