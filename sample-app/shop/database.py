@@ -32,6 +32,10 @@ class DatabaseUnavailableError(Exception):
     """The database does not answer, or has no connection left for us."""
 
 
+class UnstorableTextError(ValueError):
+    """A text that the database cannot hold, so that nothing in it can be meant."""
+
+
 class Connection(Protocol):
     """What one borrower has to itself."""
 

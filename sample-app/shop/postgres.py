@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, nullcontext
 
 import asyncpg  # type: ignore[import-untyped]
 
-from shop.database import Connection, DatabaseUnavailableError, Row
+from shop.database import Connection, DatabaseUnavailableError, Row, UnstorableTextError
 
 # Longer than any query of the shop takes, shorter than clients wait.
 _CONNECT_SECONDS = 3.0
@@ -74,6 +74,8 @@ class _PostgresConnection:
     async def rows(self, sql: str, *arguments: object) -> Sequence[Row]:
         try:
             found: list[Row] = await self._connection.fetch(sql, *arguments)
+        except asyncpg.CharacterNotInRepertoireError as error:
+            raise UnstorableTextError from error  # U+0000, which SQLite and JSON take
         except asyncpg.InterfaceError as error:
             # asyncpg's word for a connection that died since it was borrowed, but for misuse as well.
             if self._connection.is_closed():

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ExceptionHandler
 
 from shop import request_id
-from shop.database import DatabaseUnavailableError
+from shop.database import DatabaseUnavailableError, UnstorableTextError
 from shop.error_budget import ErrorBudget
 
 _log = logging.getLogger("shop.problems")
@@ -43,6 +43,10 @@ async def _unavailable(_request: Request, error: Exception) -> Response:
     return problem(503, "The database does not answer; try again soon.", {"Retry-After": "2"})
 
 
+async def _unstorable(_request: Request, _error: Exception) -> Response:
+    return problem(400, "The request holds the character U+0000, which no name and no id has.")
+
+
 async def _hung_up(_request: Request, _error: Exception) -> Response:
     # The client ended its connection before its request was complete. Nobody hears this; nginx counts it as 499, too.
     return Response(status_code=499)
@@ -62,5 +66,6 @@ def handlers(budget: ErrorBudget) -> dict[int | type[Exception], ExceptionHandle
         HTTPException: _refused,
         ClientDisconnect: _hung_up,
         DatabaseUnavailableError: _unavailable,
+        UnstorableTextError: _unstorable,
         Exception: failed,
     }

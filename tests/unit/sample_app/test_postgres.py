@@ -103,6 +103,19 @@ async def test_a_change_of_an_older_version_is_refused(
     assert sorted(answer.status_code for answer in answers) == [200, 409]
 
 
+@pytest.mark.parametrize("url", ["/products/a%00b", "/products?after=%00", "/carts/%00", "/orders/%00"])
+async def test_a_text_that_postgresql_cannot_hold_is_the_clients_error(
+    connect: Connect, database_url: str, url: str
+) -> None:
+    async with connect(database_url=database_url) as client:
+        response = await client.get(url)
+        metrics = (await client.get("/metrics")).text
+
+    assert response.status_code == 400
+    assert "U+0000" in response.json()["detail"]
+    assert "unexpected_errors_total 0.0" in metrics
+
+
 async def test_carts_that_have_expired_do_not_stay_in_the_table(connect: Connect, database_url: str) -> None:
     async with connect(database_url=database_url) as client:
         old = (await client.post("/carts")).headers["location"]
