@@ -11,13 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from granian.cli import entrypoint
-
 from shop.settings import SettingsError, settings_from
 
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C."""
+    # Here, since the processes of `cpu` import this module and serve nothing.
+    from granian.cli import entrypoint  # noqa: PLC0415
+
     try:
         settings_from(os.environ)
     except SettingsError as error:

@@ -4,64 +4,105 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 from granian.utils.proxies import wrap_asgi_with_proxy_headers
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
+from starlette_compress import CompressMiddleware
 
-from shop import cpu, operations, problems, products, rehearsal
-from shop.cache import Cache
+from shop import cpu, offers, operations, order_routes, problems, products, rehearsal, streaming
 from shop.cart_routes import CartRoutes
-from shop.carts import CartTokens
-from shop.draining import Drain
+from shop.catalogue import Catalogue
+from shop.dependencies import Dependencies
+from shop.draining import Drain, Draining
+from shop.error_budget import ErrorBudget, Recycling
+from shop.heartbeats import Heartbeats
 from shop.metrics import worker_metrics
 from shop.observation import Observation
+from shop.orders import Orders
 from shop.request_id import RequestId
 from shop.settings import DEVELOPMENT_KEY, Settings, SettingsError, settings_from
+from shop.shedding import Shedding
+from shop.views import Views
 from shop.vitals import Vitals
+from shop.watchdog import Watchdog
+from shop.worker_slots import WorkerSlot
+
+# Below a kibibyte an answer fits into one packet however it is written.
+_COMPRESSED_FROM = 1024
 
 _log = logging.getLogger("shop")
 
 
 def create_app(settings: Settings) -> ASGIApp:
     """Return the app of one worker process."""
-    metrics = worker_metrics()
-    vitals = Vitals(metrics)
+    slot = None if settings.shared_directory is None else WorkerSlot(settings.shared_directory)
+    metrics = worker_metrics(slot)
+    heartbeats = Heartbeats(slot)
+    watchdog = Watchdog(settings.wedged_seconds)
+    vitals = Vitals(metrics, heartbeats, watchdog)
     drain = Drain()
-    cpu_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cpu")
-    catalogue = products.bundled_catalogue()
-    answers: Cache[str, bytes] = Cache(metrics, entries=settings.cache_entries, seconds=settings.cache_seconds)
+    budget = ErrorBudget(settings.error_budget, metrics)
+    recycling = Recycling(budget, metrics, heartbeats, slot, workers=settings.workers, uptime=lambda: vitals.uptime)
+    cpu_pool = cpu.CpuPool(settings.cpu_processes)
+    outside = Dependencies(settings, metrics)
+    catalogue = Catalogue(outside.database, outside.cache)
+    views = Views(outside.database)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         metrics.worker_starts.inc()
         if settings.secret_key == DEVELOPMENT_KEY:
             _log.warning("SHOP_SECRET_KEY is not set: anyone can sign carts; set it to the same value in every pod")
-        watch = asyncio.create_task(vitals.watch())
-        with drain.watched(), cpu_thread:
-            yield
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
+        with drain.watched(), watchdog.awake(), cpu_pool.closed_at_end():
+            async with (
+                outside.opened(),
+                views.written(),
+                _running(vitals.watch()),
+                _running(recycling.when_spent()),
+            ):
+                yield
 
     shop = Starlette(
         routes=[
-            *products.routes(catalogue, answers),
-            *CartRoutes(catalogue, CartTokens(settings.secret_key)).routes,
-            *cpu.routes(cpu_thread),
-            *rehearsal.routes(vitals, leak_enabled=settings.leak_enabled),
-            *operations.routes(metrics, vitals, drain),
+            *products.routes(catalogue, outside.cache, views),
+            *offers.routes(catalogue, outside.suppliers),
+            *CartRoutes(catalogue, outside.carts).routes,
+            *order_routes.routes(Orders(outside.database), outside.carts, metrics),
+            *streaming.routes(upload_mebibytes=settings.upload_mebibytes),
+            *cpu.routes(cpu_pool),
+            *rehearsal.routes(vitals, leak_enabled=settings.leak_enabled, rehearsal_enabled=settings.rehearsal_enabled),
+            *operations.routes(metrics, vitals, heartbeats, drain, recycling),
         ],
-        exception_handlers=problems.HANDLERS,
+        exception_handlers=problems.handlers(budget),
         lifespan=lifespan,
     )
     shop.router.redirect_slashes = False  # an absolute redirect is wrong behind a proxy that is not trusted
     # Around Starlette and not among its middleware, so that its own answers to errors pass here too.
-    observed = RequestId(Observation(shop, metrics))
-    wrapped: ASGIApp = wrap_asgi_with_proxy_headers(observed, list(settings.trusted_proxies))
+    served: ASGIApp = CompressMiddleware(shop, minimum_size=_COMPRESSED_FROM)
+    served = Shedding(
+        served,
+        metrics,
+        vitals,
+        max_in_flight=settings.max_in_flight,
+        max_lag_seconds=settings.max_lag_milliseconds / 1000,
+    )
+    served = outside.traced(Observation(Draining(served, drain), metrics))
+    wrapped: ASGIApp = wrap_asgi_with_proxy_headers(RequestId(served), list(settings.trusted_proxies))
     return wrapped
+
+
+@contextlib.asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def _worker_app() -> ASGIApp:

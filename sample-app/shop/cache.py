@@ -1,63 +1,78 @@
-"""An in-process cache that stays small, expires gently and loads once.
+"""Cache-aside: look into the cache, else load and keep what was loaded.
 
-- Bounded, least recently used goes first: a cache without a bound is a memory leak with hits.
-- Each lifetime is a little different: entries written together, at start or after a deployment,
-  would otherwise expire together and send all their load to the database in the same moment.
 - One load per key: when a popular entry expires, the first request loads it and the others wait
   for that load (the "stampede" or "dogpile" is a hundred requests doing the same work at once).
+- Many keys are one question (multi-get), and the missing ones one load.
+- Each lifetime is a little different: entries written together, at start or after a deployment,
+  would otherwise expire together and send all their load to the database in the same moment.
 
-Each worker process has its own. What must be the same everywhere does not belong here.
+Where entries are kept is another module's: `local_store` in the worker, `redis_store` for all pods.
 """
 
 import asyncio
 import random
-import time
-from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
-
-from cachetools import TLRUCache
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Protocol
 
 from shop.metrics import Metrics
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 _JITTER = 0.2
 
 
-class Cache(Generic[K, V]):
-    """Values by key, at most `entries` of them, each for about `seconds`."""
+class Store(Protocol):
+    """Values by key, for a while; losing one costs a load and nothing else."""
 
-    def __init__(
-        self, metrics: Metrics, *, entries: int, seconds: float, timer: Callable[[], float] = time.monotonic
-    ) -> None:
-        def expiry(_key: K, _value: V, now: float) -> float:
-            spread = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, guards nothing
-            return now + seconds * spread
+    async def get(self, keys: Collection[str]) -> dict[str, bytes]:
+        """Return those that are there."""
 
-        self._kept: TLRUCache[K, V, float] = TLRUCache(entries, expiry, timer)
-        self._loading: dict[K, asyncio.Future[V]] = {}
+    async def set(self, values: Mapping[str, bytes], lifetime: Callable[[], float]) -> None:
+        """Keep each for the seconds that `lifetime` says."""
+
+
+class Cache:
+    """What was loaded, kept for about `seconds`."""
+
+    def __init__(self, store: Store, metrics: Metrics, *, seconds: float) -> None:
+        self._store = store
+        self._seconds = seconds
+        self._loading: dict[str, asyncio.Future[bytes]] = {}
         self._hits = metrics.cache_lookups.labels("hit")
         self._misses = metrics.cache_lookups.labels("miss")
 
-    async def get(self, key: K, load: Callable[[], Awaitable[V]]) -> V:
+    async def get(self, key: str, load: Callable[[], Awaitable[bytes]]) -> bytes:
         """Return the value kept for `key`, else what `load` returns; an error of `load` is not kept."""
-        try:
-            value = self._kept[key]
-        except KeyError:
-            self._misses.inc()
-        else:
+        found = await self._store.get([key])
+        if key in found:
             self._hits.inc()
-            return value
+            return found[key]
+        self._misses.inc()
         if key not in self._loading:
             self._loading[key] = asyncio.ensure_future(self._load(key, load))
         # A client that goes away must not cancel the load that others wait for.
         return await asyncio.shield(self._loading[key])
 
-    async def _load(self, key: K, load: Callable[[], Awaitable[V]]) -> V:
+    async def get_many(
+        self, keys: Collection[str], load: Callable[[Collection[str]], Awaitable[Mapping[str, bytes]]]
+    ) -> dict[str, bytes]:
+        """Return the values kept for `keys`, and of the others those that `load` finds."""
+        found = await self._store.get(keys)
+        missing = [key for key in keys if key not in found]
+        self._hits.inc(len(found))
+        self._misses.inc(len(missing))
+        if missing:
+            loaded = await load(missing)
+            await self._store.set(loaded, self._lifetime)
+            found.update(loaded)
+        return found
+
+    async def _load(self, key: str, load: Callable[[], Awaitable[bytes]]) -> bytes:
         try:
             value = await load()
-            self._kept[key] = value
+            await self._store.set({key: value}, self._lifetime)
         finally:
             del self._loading[key]
         return value
+
+    def _lifetime(self) -> float:
+        spread = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, guards nothing
+        return self._seconds * spread

@@ -1,13 +1,4 @@
-"""Carts that any worker of any pod can serve, because the client carries them.
-
-A cart in a worker's memory is there for one request in N and gone with the worker. Here it is a
-signed cookie: nothing is stored, nothing is shared but the key, and a balancer may send each
-request elsewhere. The signature keeps clients from editing it; it hides nothing.
-
-The price: a cookie holds 4 KiB, hence the limits; a client can come back with an older cookie, so
-it may hold wishes and never money (prices are looked up each time); of two changes at the same
-moment the later answer wins. Where that matters, the state belongs in a database.
-"""
+"""A cart, and a cart as text that only the shop can make."""
 
 import uuid
 from collections.abc import Mapping
@@ -21,7 +12,7 @@ KEPT_SECONDS = 7 * 24 * 3600
 
 
 class CartFullError(ValueError):
-    """One product more than the cookie holds."""
+    """One product more than a cart holds."""
 
 
 class CartUnreadableError(ValueError):
@@ -32,7 +23,7 @@ class CartUnreadableError(ValueError):
 class Cart:
     """Quantities by product id; the version grows with each change."""
 
-    id: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
     version: int = 0
     quantities: Mapping[str, int] = field(default_factory=dict)
 
@@ -50,7 +41,7 @@ class Cart:
 
 
 class CartTokens:
-    """Carts as text that only holders of the key can make."""
+    """Carts as text that only holders of the key can make; the signature hides nothing."""
 
     def __init__(self, secret_key: str) -> None:
         # The layout has a number: pods of two releases read each other's cookies in a rolling update.

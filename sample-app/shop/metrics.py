@@ -7,9 +7,7 @@ values in files of PROMETHEUS_MULTIPROC_DIR and sums them; unset, a worker speak
 Counters and histograms outlive their worker. Gauges say what is, so those of a dead worker go.
 """
 
-import os
 import threading
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -37,11 +35,38 @@ class Metrics:
         self.in_flight = Gauge(
             "http_requests_in_flight", "Requests being served.", multiprocess_mode="livesum", registry=registry
         )
+        self.shed = Counter("http_requests_shed", "Requests refused under overload.", ["reason"], registry=registry)
+        self.unexpected_errors = Counter("unexpected_errors", "Requests that met a bug.", registry=registry)
+        self.orders = Counter("orders", "Orders placed.", registry=registry)
         self.cache_lookups = Counter("cache_lookups", "Cache lookups.", ["result"], registry=registry)
+        self.breaker_state = Gauge(
+            "circuit_breaker_state",
+            "0 closed, 1 half open, 2 open; the worst of the workers.",
+            ["dependency"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.database_connections = Gauge(
+            "database_connections_in_use",
+            "Connections borrowed from the pools.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.query_duration = Histogram(
+            "database_query_duration_seconds", "Time of a query.", buckets=_BUCKETS, registry=registry
+        )
         self.worker_starts = Counter("worker_starts", "Worker processes started.", registry=registry)
+        self.recycled = Counter("workers_recycled", "Workers that spent their error budget.", registry=registry)
         self.loop_lag = Gauge(
             "event_loop_lag_seconds",
             "Worst delay of a timer in the last seconds.",
+            ["worker"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.heartbeat = Gauge(
+            "worker_heartbeat_timestamp_seconds",
+            "When the event loop last turned, in Unix time.",
             ["worker"],
             multiprocess_mode="livemax",
             registry=registry,
@@ -58,7 +83,6 @@ class Metrics:
         """Return the Prometheus text of all live workers; reads files, so not for the event loop."""
         if self._slot is None:
             return generate_latest(self._registry)
-        # Locks of the slots belong to the process: two threads of it would not keep each other out.
         with self._collecting:
             for number in self._slot.free_numbers():
                 mark_process_dead(number, str(self._slot.directory))  # type: ignore[no-untyped-call]
@@ -67,13 +91,10 @@ class Metrics:
             return generate_latest(registry)
 
 
-def worker_metrics() -> Metrics:
-    """Return this worker's metrics, shared with the other workers if there is a directory for it."""
-    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if directory is None:
-        return Metrics(None)
-    slot = WorkerSlot(Path(directory))
-    # A dead worker's gauges would be read back as this one's first values.
-    mark_process_dead(slot.number, directory)  # type: ignore[no-untyped-call]
-    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: slot.number)  # type: ignore[no-untyped-call]
+def worker_metrics(slot: WorkerSlot | None) -> Metrics:
+    """Return this worker's metrics, shared with the workers of the other slots."""
+    if slot is not None:
+        # A dead worker's gauges would be read back as this one's first values.
+        mark_process_dead(slot.number, str(slot.directory))  # type: ignore[no-untyped-call]
+        values.ValueClass = values.MultiProcessValue(process_identifier=lambda: slot.number)  # type: ignore[no-untyped-call]
     return Metrics(slot)

@@ -1,8 +1,12 @@
-"""What the platform asks: /health for probes, /metrics for Prometheus.
+"""What the platform asks: /health for probes, /metrics for Prometheus, /openapi.json for people.
 
-/health answers for the one worker that the connection reached and asks no database: a probe that
-fails with a dependency takes all pods out of service at once and turns a slow hour into an outage.
+/health answers for the one worker that the connection reached and tells of all of them. It asks no
+database: a probe that fails with a dependency takes all pods out of service at once and turns a
+slow hour into an outage. Nor does load make it fail (see `shedding`). A worker that does not beat is
+named and not held against the others: its `watchdog` ends it.
 """
+
+from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
@@ -10,26 +14,35 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shop.draining import Drain
+from shop.error_budget import Recycling
+from shop.heartbeats import Heartbeats
 from shop.metrics import Metrics
 from shop.vitals import Vitals
 
 
-def routes(metrics: Metrics, vitals: Vitals, drain: Drain) -> list[Route]:
+def routes(metrics: Metrics, vitals: Vitals, heartbeats: Heartbeats, drain: Drain, recycling: Recycling) -> list[Route]:
     """Return the routes that are for the inside of the cluster."""
+    document = Path(__file__).with_name("openapi.json").read_bytes()
 
     async def health(_request: Request) -> Response:
+        status = "recycling" if recycling.begun else "draining" if drain.begun else "ok"
+        ages = sorted(heartbeats.ages().items())
         state = {
-            "status": "draining" if drain.begun else "ok",
+            "status": status,
             "worker": vitals.worker,
             "rss_bytes": vitals.resident_memory,
             "event_loop_lag_seconds": round(vitals.loop_lag, 6),
             "uptime_seconds": round(vitals.uptime, 3),
+            "workers": [{"worker": worker, "seconds_since_beat": round(age, 3)} for worker, age in ages],
         }
-        return JSONResponse(state, 503 if drain.begun else 200)
+        return JSONResponse(state, 200 if status == "ok" else 503)
 
     # Not async: Starlette runs it in a thread, off the event loop, since it reads files.
     def scrape(_request: Request) -> Response:
         # Starlette adds a second charset to text types given as media_type.
         return Response(metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    return [Route("/health", health), Route("/metrics", scrape)]
+    async def describe(_request: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    return [Route("/health", health), Route("/metrics", scrape), Route("/openapi.json", describe)]

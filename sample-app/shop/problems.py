@@ -6,16 +6,19 @@ The request id is in it: what a user copies out of an error message is what the 
 import logging
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ExceptionHandler
 
 from shop import request_id
+from shop.database import DatabaseUnavailableError, UnstorableTextError
+from shop.error_budget import ErrorBudget
 
 _log = logging.getLogger("shop.problems")
 
 
-def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Return an error as an answer."""
     content = {"status": status, "detail": detail, "request_id": request_id.current()}
     return JSONResponse(content, status, headers=headers, media_type="application/problem+json")
 
@@ -32,13 +35,37 @@ async def _refused(request: Request, error: Exception) -> Response:
         detail = f"{request.url.path} takes {headers['Allow']}, not {request.method}."
     else:
         detail = error.detail
-    return _problem(error.status_code, detail, headers)
+    return problem(error.status_code, detail, headers)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
-    _log.error("unhandled error on %s", request.url.path, exc_info=error, extra={"request_id": request_id.current()})
-    return _problem(500, "The shop failed to answer; the log has the reason under this request id.")
+async def _unavailable(_request: Request, error: Exception) -> Response:
+    _log.warning("the database is away: %s", error.__cause__, extra={"request_id": request_id.current()})
+    return problem(503, "The database does not answer; try again soon.", {"Retry-After": "2"})
 
 
-# Async, or Starlette would run them in a thread.
-HANDLERS: dict[int | type[Exception], ExceptionHandler] = {HTTPException: _refused, Exception: _failed}
+async def _unstorable(_request: Request, _error: Exception) -> Response:
+    return problem(400, "The request holds the character U+0000, which no name and no id has.")
+
+
+async def _hung_up(_request: Request, _error: Exception) -> Response:
+    # The client ended its connection before its request was complete. Nobody hears this; nginx counts it as 499, too.
+    return Response(status_code=499)
+
+
+def handlers(budget: ErrorBudget) -> dict[int | type[Exception], ExceptionHandler]:
+    """Return what answers each kind of error."""
+
+    async def failed(request: Request, error: Exception) -> Response:
+        budget.note()
+        path = request.url.path
+        _log.error("unhandled error on %s", path, exc_info=error, extra={"request_id": request_id.current()})
+        return problem(500, "The shop failed to answer; the log has the reason under this request id.")
+
+    # Async, or Starlette would run them in a thread.
+    return {
+        HTTPException: _refused,
+        ClientDisconnect: _hung_up,
+        DatabaseUnavailableError: _unavailable,
+        UnstorableTextError: _unstorable,
+        Exception: failed,
+    }

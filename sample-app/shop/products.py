@@ -1,70 +1,41 @@
-"""The product list: read often, changed rarely, so cached, in pages.
+"""The routes that read the catalogue.
 
-A page begins after the last product of the one before (`after=<id>`) and not at a row number:
-with an index its cost is the same on every page, and a product added meanwhile shifts nothing.
-What is cached is the encoded answer, so that a hit costs neither a query nor the JSON.
+What is cached of a page is the encoded answer, so that a hit costs neither a query nor the JSON.
 """
 
-import bisect
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import AsyncIterator
+from dataclasses import asdict
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from shop import parameters
 from shop.cache import Cache
+from shop.catalogue import Catalogue, Product
+from shop.views import Views
 
 
-@dataclass(frozen=True)
-class Product:
-    """Money is in cents: floats lose some."""
-
-    id: str
-    name: str
-    category: str
-    price_cents: int
+async def product_or_404(catalogue: Catalogue, product_id: str) -> Product:
+    """Return one product, for the client that asked for it."""
+    found = await catalogue.products([product_id])
+    if product_id not in found:
+        raise HTTPException(404, f"There is no product {product_id!r}; GET /products lists them.")
+    return found[product_id]
 
 
-class Catalogue:
-    """The products that come with the app, in the order of their ids."""
-
-    def __init__(self, products: Sequence[Product]) -> None:
-        self._products = sorted(products, key=lambda product: product.id)
-        self._by_id = {product.id: product for product in products}
-        self.categories = sorted({product.category for product in products})
-
-    async def product(self, product_id: str) -> Product | None:
-        """Return one product, if there is such."""
-        return self._by_id.get(product_id)
-
-    async def page(self, *, category: str | None, after: str, limit: int) -> list[Product]:
-        """Return up to `limit` products whose ids come after `after`."""
-        start = bisect.bisect_right(self._products, after, key=lambda product: product.id)
-        rest = self._products[start:]
-        return [product for product in rest if category in (None, product.category)][:limit]
-
-
-def bundled_catalogue() -> Catalogue:
-    """Return what products.json holds."""
-    rows = json.loads(Path(__file__).with_name("products.json").read_text(encoding="utf-8"))
-    return Catalogue([Product(**row) for row in rows])
-
-
-def routes(catalogue: Catalogue, answers: Cache[str, bytes]) -> list[Route]:
-    """Return the routes that read the catalogue."""
+def routes(catalogue: Catalogue, answers: Cache, views: Views) -> list[Route]:
+    """Return the routes of the catalogue."""
 
     async def list_products(request: Request) -> Response:
         limit = parameters.whole_number(request, "limit", default=10, minimum=1, maximum=100)
         after = request.query_params.get("after", "")
         category = request.query_params.get("category")
-        if category is not None and category not in catalogue.categories:
-            raise HTTPException(400, f"category must be one of {', '.join(catalogue.categories)}, not {category!r}.")
+        if category is not None and category not in (known := await catalogue.categories()):
+            raise HTTPException(400, f"category must be one of {', '.join(known)}, not {category!r}.")
 
         async def encoded_page() -> bytes:
             # One more than asked tells whether there is a next page.
@@ -81,15 +52,25 @@ def routes(catalogue: Catalogue, answers: Cache[str, bytes]) -> list[Route]:
         return Response(await answers.get(key, encoded_page), media_type="application/json")
 
     async def show_product(request: Request) -> Response:
-        product_id = request.path_params["product"]
+        product = await product_or_404(catalogue, request.path_params["product"])
+        views.note(product.id)
+        return JSONResponse(asdict(product))
 
-        async def encoded_product() -> bytes:
-            product = await catalogue.product(product_id)
-            if product is None:
-                raise HTTPException(404, f"There is no product {product_id!r}; GET /products lists them.")
-            return bytes(JSONResponse(asdict(product)).body)
+    async def list_popular(request: Request) -> Response:
+        limit = parameters.whole_number(request, "limit", default=10, minimum=1, maximum=100)
+        found = await views.most_viewed(limit)
+        return JSONResponse({"items": [{"product": product_id, "views": number} for product_id, number in found]})
 
-        key = json.dumps(["product", product_id])
-        return Response(await answers.get(key, encoded_product), media_type="application/json")
+    async def export(_request: Request) -> Response:
+        async def lines() -> AsyncIterator[bytes]:
+            async for page in catalogue.pages():
+                yield "".join(f"{json.dumps(asdict(product))}\n" for product in page).encode()
 
-    return [Route("/products", list_products), Route("/products/{product}", show_product)]
+        return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+    return [
+        Route("/products", list_products),
+        Route("/products/{product}", show_product),
+        Route("/popular", list_popular),
+        Route("/exports/products", export),
+    ]

@@ -1,12 +1,17 @@
 """Trouble on purpose, to watch the platform deal with it.
 
-/slow holds a request open, to see that draining waits for it. /leak keeps memory for ever, to see
-the worker recycled at its threshold and the pod replaced before the kernel kills it; it is there
-only with SHOP_LEAK_ENABLED=true.
+/slow holds a request open, to see that draining waits for it. The others are there only where
+SHOP_REHEARSAL_ENABLED=true (for /leak alone, SHOP_LEAK_ENABLED=true):
+
+- /leak keeps memory for ever, to see the worker recycled at its threshold and the pod replaced
+  before the kernel kills it
+- /wedge blocks the event loop, to see the siblings notice and the watchdog bite
+- /fail meets a bug, to see the error budget spent and the worker replaced
 """
 
 import asyncio
 import os
+import time
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,8 +23,8 @@ from shop.vitals import Vitals
 _MEBIBYTE = 1024 * 1024
 
 
-def routes(vitals: Vitals, *, leak_enabled: bool) -> list[Route]:
-    """Return the routes that misbehave."""
+def routes(vitals: Vitals, *, leak_enabled: bool, rehearsal_enabled: bool) -> list[Route]:
+    """Return the routes that misbehave, as far as they are enabled."""
     leaked: list[bytes] = []
 
     async def be_slow(request: Request) -> Response:
@@ -34,5 +39,17 @@ def routes(vitals: Vitals, *, leak_enabled: bool) -> list[Route]:
         held = sum(map(len, leaked)) // _MEBIBYTE
         return JSONResponse({"held_mebibytes": held, "rss_bytes": vitals.resident_memory, "worker": os.getpid()})
 
-    slow_route = Route("/slow", be_slow)
-    return [slow_route, Route("/leak", leak, methods=["GET", "POST"])] if leak_enabled else [slow_route]
+    async def wedge(request: Request) -> Response:
+        seconds = parameters.seconds(request, "seconds", default=60, maximum=600)
+        time.sleep(seconds)  # noqa: ASYNC251 - that is the trouble
+        return JSONResponse({"seconds": seconds, "worker": os.getpid()})
+
+    async def fail(_request: Request) -> Response:
+        raise RuntimeError("a bug on purpose")
+
+    found = [Route("/slow", be_slow)]
+    if leak_enabled or rehearsal_enabled:
+        found.append(Route("/leak", leak, methods=["GET", "POST"]))
+    if rehearsal_enabled:
+        found += [Route("/wedge", wedge, methods=["POST"]), Route("/fail", fail, methods=["POST"])]
+    return found

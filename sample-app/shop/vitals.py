@@ -1,12 +1,13 @@
-"""How late the event loop runs and how much memory the worker holds.
+"""How late the event loop runs, how much memory the worker holds, and that it lives.
 
 Loop lag is the one number that says "this worker is too busy": every request of the worker waits
 for it at each step. It is measured by a timer that notes how much later than asked it is called.
 A scrape sees one moment only, so the worst of the last seconds is kept. A loop that is blocked
-for good measures nothing: that shows as requests that time out.
+for good measures nothing: for that there are `heartbeats` and the `watchdog`.
 """
 
 import asyncio
+import itertools
 import os
 import time
 from collections import deque
@@ -14,26 +15,36 @@ from typing import Never
 
 import psutil
 
+from shop.heartbeats import Heartbeats
 from shop.metrics import Metrics
+from shop.watchdog import Watchdog
 
 _INTERVAL = 0.25
 _KEPT_SECONDS = 10
+_STANDING_SECONDS = 1
 
 
 class Vitals:
     """Of this process, renewed while `watch` runs."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, heartbeats: Heartbeats, watchdog: Watchdog) -> None:
         self.worker = os.getpid()
         self._begin = time.monotonic()
         self._process = psutil.Process()
         self._lags: deque[float] = deque([0.0], maxlen=int(_KEPT_SECONDS / _INTERVAL))
         self._metrics = metrics
+        self._heartbeats = heartbeats
+        self._watchdog = watchdog
 
     @property
     def loop_lag(self) -> float:
         """The worst of the last seconds."""
         return max(self._lags)
+
+    @property
+    def standing_lag(self) -> float:
+        """The least of the last second: what is left of the lag when a moment's burst is taken out."""
+        return min(itertools.islice(reversed(self._lags), int(_STANDING_SECONDS / _INTERVAL)))
 
     @property
     def resident_memory(self) -> int:
@@ -50,8 +61,12 @@ class Vitals:
         """Measure until cancelled."""
         lag = self._metrics.loop_lag.labels(str(self.worker))
         memory = self._metrics.resident_memory.labels(str(self.worker))
+        heartbeat = self._metrics.heartbeat.labels(str(self.worker))
         while True:
-            # First of all, so that no scrape ever sees a worker of no bytes.
+            self._heartbeats.beat()
+            heartbeat.set_to_current_time()
+            self._watchdog.pat()
+            # Before the first wait, so that no scrape ever sees a worker of no bytes.
             memory.set(self.resident_memory)
             asked = time.monotonic()
             await asyncio.sleep(_INTERVAL)

@@ -69,6 +69,8 @@ def serving(directory: Path, *, workers: int, **environment: str) -> Iterator[Se
         "GRANIAN_PORT": str(port),
         "GRANIAN_WORKERS": str(workers),
         "GRANIAN_RESPAWN_FAILED_WORKERS": "true",
+        # As the operator does: a SIGTERM that reaches a worker while it starts is lost on it.
+        "GRANIAN_WORKERS_KILL_TIMEOUT": "10",
         "TMPDIR": str(directory),
         "PATH": os.environ["PATH"],
         **environment,

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from shop.products import Catalogue
+from shop.catalogue import Catalogue
 from tests.unit.sample_app.conftest import Connect
 
 

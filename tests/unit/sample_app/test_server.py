@@ -60,7 +60,7 @@ def test_requests_that_died_with_their_worker_are_not_in_flight_for_ever(server:
             os.kill(worker, signal.SIGKILL)
         assert lost.exception(timeout=20) is not None
 
-    eventually(server.answering_workers)
+    eventually(lambda: len(server.workers()) == 2 and server.answering_workers() == server.workers())
     assert server.metric("http_requests_in_flight") == 1
 
 

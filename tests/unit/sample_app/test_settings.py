@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from shop.settings import Settings, SettingsError, settings_from
@@ -15,6 +17,22 @@ def test_every_variable_is_read() -> None:
             "SHOP_CACHE_ENTRIES": "5",
             "SHOP_CACHE_SECONDS": "6",
             "SHOP_LEAK_ENABLED": "true",
+            "SHOP_REHEARSAL_ENABLED": "true",
+            "GRANIAN_WORKERS": "4",
+            "PROMETHEUS_MULTIPROC_DIR": "/tmp/shop-metrics",
+            "SHOP_DATABASE_URL": "postgresql://shop:pssst@db/shop",
+            "SHOP_DATABASE_CONNECTIONS": "500",
+            "SHOP_MAX_PODS": "20",
+            "SHOP_SLOW_QUERY_MS": "7",
+            "SHOP_REDIS_URL": "rediss://cache:6380/1",
+            "SHOP_SUPPLIER_URLS": "http://a, https://b:8443/shop",
+            "SHOP_CPU_PROCESSES": "2",
+            "SHOP_MAX_IN_FLIGHT": "100",
+            "SHOP_MAX_LAG_MS": "250",
+            "SHOP_WEDGED_SECONDS": "60",
+            "SHOP_ERROR_BUDGET": "3",
+            "SHOP_UPLOAD_MEBIBYTES": "9",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
         }
     ) == Settings(
         secret_key="0123456789abcdef",
@@ -22,6 +40,22 @@ def test_every_variable_is_read() -> None:
         cache_entries=5,
         cache_seconds=6,
         leak_enabled=True,
+        rehearsal_enabled=True,
+        workers=4,
+        shared_directory=Path("/tmp/shop-metrics"),
+        database_url="postgresql://shop:pssst@db/shop",
+        database_connections=500,
+        max_pods=20,
+        slow_query_milliseconds=7,
+        redis_url="rediss://cache:6380/1",
+        supplier_urls=("http://a", "https://b:8443/shop"),
+        cpu_processes=2,
+        max_in_flight=100,
+        max_lag_milliseconds=250,
+        wedged_seconds=60,
+        error_budget=3,
+        upload_mebibytes=9,
+        tracing=True,
     )
 
 
@@ -46,6 +80,13 @@ def test_what_kubernetes_sets_for_a_service_named_shop_is_not_read() -> None:
         ("SHOP_CACHE_SECONDS", "1.5", "a whole number from 1 to 86400, not '1.5'"),
         ("SHOP_CACHE_SECONDS", "", "a whole number from 1 to 86400, not ''"),
         ("SHOP_LEAK_ENABLED", "yes", "true or false, not 'yes'"),
+        ("GRANIAN_WORKERS", "auto", "a whole number from 1 to 1024, not 'auto'"),
+        ("SHOP_DATABASE_URL", "mysql://db/shop", "a URL that begins with postgresql:// and a host"),
+        ("SHOP_DATABASE_URL", "postgresql:///shop", "a URL that begins with postgresql:// and a host"),
+        ("SHOP_REDIS_URL", "cache:6379", "a URL that begins with redis:// or rediss:// and a host"),
+        ("SHOP_SUPPLIER_URLS", "http://a,b", "a URL that begins with http:// or https:// and a host"),
+        ("SHOP_ERROR_BUDGET", "0", "a whole number from 1 to 1000, not '0'"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "a URL that begins with http:// or https:// and a host"),
     ],
 )
 def test_a_wrong_value_is_reported_by_name_with_what_is_allowed(name: str, value: str, allowed: str) -> None:
@@ -56,8 +97,31 @@ def test_a_wrong_value_is_reported_by_name_with_what_is_allowed(name: str, value
     assert allowed in str(error.value)
 
 
-def test_the_secret_is_not_in_the_error() -> None:
+@pytest.mark.parametrize("name", ["SHOP_SECRET_KEY", "SHOP_DATABASE_URL", "SHOP_REDIS_URL", "SHOP_SUPPLIER_URLS"])
+def test_a_secret_is_not_in_the_error(name: str) -> None:
     with pytest.raises(SettingsError) as error:
-        settings_from({"SHOP_SECRET_KEY": "pssst"})
+        settings_from({name: "pssst"})
 
     assert "pssst" not in str(error.value)
+
+
+@pytest.mark.parametrize("connections", [1, 20, 97, 500, 5000])
+@pytest.mark.parametrize("pods", [1, 3, 10, 50])
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_all_workers_of_all_pods_stay_within_the_databases_limit(connections: int, pods: int, workers: int) -> None:
+    environment = {
+        "SHOP_DATABASE_URL": "postgresql://db/shop",
+        "SHOP_DATABASE_CONNECTIONS": str(connections),
+        "SHOP_MAX_PODS": str(pods),
+        "GRANIAN_WORKERS": str(workers),
+    }
+    most = pods * (workers + 1)  # one worker of a pod may be starting while its predecessor ends
+    if most > connections:
+        with pytest.raises(SettingsError, match=f"^SHOP_DATABASE_CONNECTIONS must be at least {most}, "):
+            settings_from(environment)
+    else:
+        assert 1 <= settings_from(environment).pool_size * most <= connections
+
+
+def test_without_postgresql_the_servers_limit_is_nobodys_concern() -> None:
+    assert settings_from({"SHOP_MAX_PODS": "1000"}).max_pods == 1000

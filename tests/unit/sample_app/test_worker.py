@@ -6,12 +6,11 @@ import time
 
 import httpx
 import psutil
-from starlette.applications import Starlette
 
-from shop import operations
-from shop.draining import Drain
+from shop.heartbeats import Heartbeats
 from shop.metrics import Metrics
 from shop.vitals import Vitals
+from shop.watchdog import Watchdog
 from tests.unit.sample_app.conftest import Connect
 
 
@@ -24,30 +23,30 @@ async def test_health_tells_the_worker_and_its_memory(client: httpx.AsyncClient)
     assert health["uptime_seconds"] >= 0
 
 
-async def test_health_says_so_after_sigterm_and_the_loop_still_hears_it() -> None:
-    drain, metrics = Drain(), Metrics(None)
-    app = Starlette(routes=operations.routes(metrics, Vitals(metrics), drain))
+async def test_health_says_so_after_sigterm_and_the_loop_still_hears_it(connect: Connect) -> None:
     loop = asyncio.get_running_loop()
     heard = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, heard.set)  # as the server does
     try:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://shop") as client:
-            with drain.watched():
-                before = await client.get("/health")
-                os.kill(os.getpid(), signal.SIGTERM)
-                async with asyncio.timeout(5):
-                    await heard.wait()
-                after = await client.get("/health")
+        async with connect() as client:
+            before = await client.get("/health")
+            os.kill(os.getpid(), signal.SIGTERM)
+            async with asyncio.timeout(5):
+                await heard.wait()
+            after = await client.get("/health")
+            late = await client.get("/products")
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
 
     assert (before.status_code, before.json()["status"]) == (200, "ok")
     assert (after.status_code, after.json()["status"]) == (503, "draining")
+    assert "connection" not in before.headers
+    assert (late.status_code, late.headers["connection"]) == (200, "close")
 
 
 async def test_a_blocked_loop_is_seen_after_it_is_free_again() -> None:
     metrics = Metrics(None)
-    vitals = Vitals(metrics)
+    vitals = Vitals(metrics, Heartbeats(None), Watchdog(60))
     watch = asyncio.create_task(vitals.watch())
     await asyncio.sleep(0)
     time.sleep(0.6)  # noqa: ASYNC251 - what a coroutine must not do
@@ -59,6 +58,7 @@ async def test_a_blocked_loop_is_seen_after_it_is_free_again() -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await watch
     assert 0.3 < vitals.loop_lag < 5
+    assert vitals.standing_lag == 0, "one bad moment is no queue"
     assert f'event_loop_lag_seconds{{worker="{os.getpid()}"}} {vitals.loop_lag}'.encode() in metrics.exposition()
 
 

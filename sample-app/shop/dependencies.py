@@ -1,0 +1,103 @@
+"""What lies outside the process, as the settings say.
+
+The libraries for it are imported here and only where they are used: together they would double the
+memory of a worker that needs none of them.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from shop import schema
+from shop.breakers import Breaker
+from shop.cache import Cache
+from shop.cart_stores import CartCookies, CartStore, CartTable
+from shop.carts import CartTokens
+from shop.database import Database
+from shop.local_store import LocalStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from starlette.types import ASGIApp
+
+    from shop.cache import Store
+    from shop.database import Server
+    from shop.metrics import Metrics
+    from shop.settings import Settings
+    from shop.suppliers import Suppliers
+    from shop.tracing import Tracing
+
+
+class Dependencies:
+    """The database, the cache, the suppliers and the collector of traces of one worker."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._closing: list[Callable[[], Awaitable[None]]] = []
+        self._tracing = self._chosen_tracing(settings)
+        self.database = Database(
+            _database_server(settings),
+            metrics,
+            slow_seconds=settings.slow_query_milliseconds / 1000,
+            prepare=schema.prepare,
+        )
+        self.cache = Cache(self._chosen_store(settings, metrics), metrics, seconds=settings.cache_seconds)
+        self.carts: CartStore = (
+            CartCookies(CartTokens(settings.secret_key)) if settings.database_url is None else CartTable(self.database)
+        )
+        self.suppliers = self._chosen_suppliers(settings, metrics)
+
+    def traced(self, app: ASGIApp) -> ASGIApp:
+        """Return the app with traces, where somebody collects them."""
+        return app if self._tracing is None else self._tracing.traced(app)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Have all of it while the worker serves; its end leaves no connection for others to time out."""
+        async with AsyncExitStack() as stack:
+            if self._tracing is not None:
+                await stack.enter_async_context(self._tracing.flushed_at_end())
+            await stack.enter_async_context(self.database.opened())
+            for close in self._closing:
+                stack.push_async_callback(close)
+            yield
+
+    def _chosen_tracing(self, settings: Settings) -> Tracing | None:
+        if not settings.tracing:
+            return None
+        from shop.tracing import Tracing  # noqa: PLC0415
+
+        return Tracing()
+
+    def _chosen_store(self, settings: Settings, metrics: Metrics) -> Store:
+        local = LocalStore(entries=settings.cache_entries)
+        if settings.redis_url is None:
+            return local
+        from shop.redis_store import RedisStore  # noqa: PLC0415
+
+        shared = RedisStore(settings.redis_url, Breaker("redis", metrics), fallback=local)
+        self._closing.append(shared.close)
+        return shared
+
+    def _chosen_suppliers(self, settings: Settings, metrics: Metrics) -> Suppliers | None:
+        if not settings.supplier_urls:
+            return None
+        from shop.suppliers import Suppliers  # noqa: PLC0415
+
+        suppliers = Suppliers(settings.supplier_urls, metrics)
+        self._closing.append(suppliers.close)
+        if self._tracing is not None:
+            self._tracing.instrument(suppliers.client)
+        return suppliers
+
+
+def _database_server(settings: Settings) -> Server:
+    if settings.database_url is not None:
+        from shop.postgres import Postgres  # noqa: PLC0415
+
+        return Postgres(settings.database_url, connections=settings.pool_size)
+    from shop.sqlite import Sqlite  # noqa: PLC0415
+
+    shared = settings.shared_directory
+    return Sqlite(":memory:" if shared is None else str(shared / "shop.sqlite3"))

@@ -1,0 +1,28 @@
+import re
+from pathlib import Path
+
+import shop
+
+APP = Path(shop.__file__).parent
+README = (APP.parent / "README.md").read_text()
+TABLE = README.split("| technique |")[1].split("\n\n")[0]
+
+
+def test_every_module_and_test_of_the_map_exists_and_every_module_is_in_it() -> None:
+    rows = [row.split("|") for row in TABLE.splitlines()[2:]]
+    modules = {name for row in rows for name in re.findall(r"`(\w+)`", row[2])} - {"GRANIAN_WORKERS"}
+    tests = {name for row in rows for name in re.findall(r"`(\w+)`", row[4])}
+
+    # What holds the parts together, and no technique of its own.
+    glue = {"__init__", "__main__", "cart_routes", "dependencies", "operations", "schema", "sqlite"}
+    assert modules | glue == {path.stem for path in APP.glob("*.py")}
+    assert not modules & glue
+    assert {name for name in tests if not (Path(__file__).parent / f"{name}.py").exists()} == set()
+
+
+def test_every_variable_that_is_read_is_documented() -> None:
+    read = set(re.findall(r'read\("(\w+)"', (APP / "settings.py").read_text()))
+    documented = set(re.findall(r"`((?:SHOP|GRANIAN|PROMETHEUS|OTEL)_\w+)`", README.split("## Settings")[1]))
+
+    assert len(read) > 20
+    assert read == documented - {"OTEL_"}
