@@ -23,7 +23,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("networking.k8s.io", "ingresses"): READ | {"create", "patch", "delete"},
     ("networking.k8s.io", "networkpolicies"): READ | {"create", "patch", "delete"},
     ("", "pods"): {"list"},
-    ("", "events"): {"list"},
+    ("", "events"): {"list", "create"},
     ("coordination.k8s.io", "leases"): {"list", "get", "update", "create"},
     ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
 }
