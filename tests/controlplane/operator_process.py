@@ -26,10 +26,12 @@ class OperatorProcess:
         identity: str = "only-one",
         lease_namespace: str = "default",
         policy: Path | None = None,
+        own_namespace_only: bool = False,
     ) -> None:
         self._kubeconfig = kubeconfig
         self._options = ["--identity", identity, "--lease-namespace", lease_namespace]
         self._options += ["--policy", str(policy)] if policy else []
+        self._options += ["--own-namespace-only"] if own_namespace_only else []
         self._log = log
         (self._port,) = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
