@@ -11,9 +11,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     up.bring_up(example=False, control_plane=False)
     log = tmp_path_factory.mktemp("cluster") / "load.log"
 
+    def image(step: Step, name: str) -> kind.Image:
+        return kind.Image(name, step.read("docker", "image", "inspect", "--format", "{{.Id}}", name))
+
     def load_image(name: str) -> None:
         step = Step("load", log)
-        kind.load(step, [kind.Image(name, step.read("docker", "image", "inspect", "--format", "{{.Id}}", name))])
+        kind.load(step, [image(step, name)])
+
+    def install_operator() -> None:
+        step = Step("operator", log)
+        workloads.install_operator(step, image(step, workloads.OPERATOR_IMAGE.name))
 
     return Cluster(
         kubectl_program=tools.KUBECTL.program(),
@@ -21,4 +28,5 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
         kubeconfig=cache.KUBECONFIG,
         sample_image=workloads.SAMPLE_IMAGE.name,
         load_image=load_image,
+        install_operator=install_operator,
     )
