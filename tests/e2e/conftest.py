@@ -1,7 +1,10 @@
+from collections.abc import Iterator
+
 import pytest
 
 from tests.cluster import cache, kind, tools, up, workloads
 from tests.cluster.steps import Step
+from tests.e2e import invariants
 from tests.e2e.cluster import Cluster
 
 
@@ -30,3 +33,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
         load_image=load_image,
         install_operator=install_operator,
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_untoward(cluster: Cluster) -> Iterator[None]:
+    """What the tests themselves do not look at is looked at when they are over."""
+    start = invariants.begin(cluster)
+    yield
+    try:
+        assert not invariants.broken_since(start, cluster)
+    finally:
+        invariants.end(cluster)
