@@ -141,6 +141,7 @@ class Leader:
     async def _acquire_or_renew(self, *, was_leading: bool) -> bool:
         lease = await self._leases.get("Lease", self._candidate.namespace, self._candidate.name)
         if lease is not None and self._held_by_other(lease):
+            self.rival = None  # whoever holds our own Lease was not held back
             return False
         if not was_leading and await self._held_back(lease):
             return False

@@ -26,8 +26,8 @@ def bring_up(*, example: bool, control_plane: bool) -> None:
 
 
 def bring_up_control_plane() -> None:
-    """Have the programs of a control plane without nodes; they need no Docker."""
-    wanted = (tools.KUBECTL, *tools.CONTROL_PLANE)
+    """Have the programs of a control plane without nodes, and what renders the chart for it; they need no Docker."""
+    wanted = (tools.KUBECTL, tools.HELM, *tools.CONTROL_PLANE)
     if all(tool.folder.exists() for tool in wanted):
         return
     with cache.exclusive(say), Steps() as steps:

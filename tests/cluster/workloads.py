@@ -126,7 +126,8 @@ def install_operator(step: Step, image: Image) -> None:
     try:
         step.run(
             *(tools.HELM.program(), "upgrade", "--install", RELEASE, CHART, "--kubeconfig", cache.KUBECONFIG),
-            *("--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "2m"),
+            # The definition may still be marked as another release's, by whatever went wrong in a test.
+            *("--namespace", NAMESPACE, "--create-namespace", "--take-ownership", "--wait", "--timeout", "2m"),
             *("--set-string", f"podAnnotations.image-id={image.identity}"),
         )
     except ClusterError as error:

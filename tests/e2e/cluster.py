@@ -21,6 +21,8 @@ class Cluster:
     sample_image: str
     load_image: Callable[[str], None] = field(repr=False)
     """Puts an image of the local Docker daemon on every node."""
+    install_operator: Callable[[], None] = field(repr=False)
+    """Installs or upgrades the release that every test finds, as the working tree has it."""
 
     def run(self, *command: str | Path, stdin: str | None = None) -> str:
         """Output of a command; AssertionError with its error output where it fails."""

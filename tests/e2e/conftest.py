@@ -1,7 +1,10 @@
+from collections.abc import Iterator
+
 import pytest
 
 from tests.cluster import cache, kind, tools, up, workloads
 from tests.cluster.steps import Step
+from tests.e2e import invariants
 from tests.e2e.cluster import Cluster
 
 
@@ -11,9 +14,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     up.bring_up(example=False, control_plane=False)
     log = tmp_path_factory.mktemp("cluster") / "load.log"
 
+    def image(step: Step, name: str) -> kind.Image:
+        return kind.Image(name, step.read("docker", "image", "inspect", "--format", "{{.Id}}", name))
+
     def load_image(name: str) -> None:
         step = Step("load", log)
-        kind.load(step, [kind.Image(name, step.read("docker", "image", "inspect", "--format", "{{.Id}}", name))])
+        kind.load(step, [image(step, name)])
+
+    def install_operator() -> None:
+        step = Step("operator", log)
+        workloads.install_operator(step, image(step, workloads.OPERATOR_IMAGE.name))
 
     return Cluster(
         kubectl_program=tools.KUBECTL.program(),
@@ -21,4 +31,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
         kubeconfig=cache.KUBECONFIG,
         sample_image=workloads.SAMPLE_IMAGE.name,
         load_image=load_image,
+        install_operator=install_operator,
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_untoward(cluster: Cluster) -> Iterator[None]:
+    """What the tests themselves do not look at is looked at when they are over."""
+    start = invariants.begin(cluster)
+    yield
+    try:
+        assert not invariants.broken_since(start, cluster)
+    finally:
+        invariants.end(cluster)

@@ -23,7 +23,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("networking.k8s.io", "ingresses"): READ | {"create", "patch", "delete"},
     ("networking.k8s.io", "networkpolicies"): READ | {"create", "patch", "delete"},
     ("", "pods"): {"list"},
-    ("", "events"): {"list"},
+    ("", "events"): {"list", "create"},
     ("coordination.k8s.io", "leases"): {"list", "get", "update", "create"},
     ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
 }
@@ -41,8 +41,8 @@ def of_kind(manifests: list[Object], *kinds: str) -> list[Object]:
     return [manifest for manifest in manifests if manifest["kind"] in kinds]
 
 
-def test_the_operator_may_do_what_it_needs_and_no_more(cluster: Cluster) -> None:
-    manifests = template(cluster)
+def rights(manifests: list[Object]) -> dict[tuple[str, str], set[str]]:
+    """What the operator's account may do."""
     account = of_kind(manifests, "ServiceAccount")[0]["metadata"]["name"]
     bound = {
         binding["roleRef"]["name"]
@@ -56,7 +56,19 @@ def test_the_operator_may_do_what_it_needs_and_no_more(cluster: Cluster) -> None
                 for group in rule["apiGroups"]:
                     for resource in rule["resources"]:
                         given.setdefault((group, resource), set()).update(rule["verbs"])
-    assert given == ALLOWED
+    return given
+
+
+def test_the_operator_may_do_what_it_needs_and_no_more(cluster: Cluster) -> None:
+    assert rights(template(cluster)) == ALLOWED
+
+
+def test_an_install_for_one_namespace_has_the_same_rights_there_and_none_elsewhere(cluster: Cluster) -> None:
+    manifests = template(cluster, "--set=scope=Namespace", "--namespace=team")
+    assert not of_kind(manifests, "ClusterRole", "ClusterRoleBinding")
+    assert {role["metadata"]["namespace"] for role in of_kind(manifests, "Role", "RoleBinding")} == {"team"}
+    definitions = ("apiextensions.k8s.io", "customresourcedefinitions")  # of which no namespace has any
+    assert rights(manifests) == {slot: verbs for slot, verbs in ALLOWED.items() if slot != definitions}
 
 
 def test_only_its_own_lease_may_be_changed(cluster: Cluster) -> None:

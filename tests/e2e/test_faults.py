@@ -22,7 +22,7 @@ spec:
 @pytest.fixture
 def api(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[str]:
     """A small API that serves; deleted after the test."""
-    name = request.node.name.removeprefix("test_").replace("_", "-")[:40]
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
     cluster.apply(API.format(name=name, image=cluster.sample_image))
     cluster.wait_ready(name)
     yield name

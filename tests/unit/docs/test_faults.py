@@ -8,7 +8,6 @@ ROOT = Path(__file__).parents[3]
 NOT_YET = {
     14: "metrics come from the autoscaler alone: there is no address to abuse",
     33: "ServiceMonitor and HTTPRoute, the optional kinds, are not made",
-    35: "upgrade and reinstall of the chart have tests of other names",
 }
 PARTLY_NOT_YET = {
     12: "traffic.annotations, with the list of what is allowed",

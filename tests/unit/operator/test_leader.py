@@ -230,6 +230,24 @@ def test_second_install_holds_back_and_says_whose_turn_it_is() -> None:
     assert election.seen[-1][1] == ("second",)
 
 
+def test_every_replica_sees_that_the_other_install_has_gone() -> None:
+    store = Store()
+
+    async def scenario(election: Election) -> None:
+        task = election.start("first", leader(store.client(), "x", namespace="one"))
+        await election.watch(5)
+        replicas = [leader(store.client(), name, namespace="two") for name in "yz"]
+        for replica, name in zip(replicas, "yz", strict=True):
+            election.start(name, replica)
+            await election.watch(1)  # so that one sees the other's Lease where both saw the first install's
+        assert [replica.rival for replica in replicas] == ["one", "one"]
+        task.cancel()
+        await election.watch(60)
+        assert [replica.rival for replica in replicas] == [None, None], "the one that stands by is ready, too"
+
+    elect(scenario)
+
+
 def test_two_installs_that_start_at_once_do_not_both_lead() -> None:
     store = Store()
 

@@ -1,0 +1,119 @@
+"""The rights that the chart gives are those that the operator uses: none is missing, and none is there for nothing.
+
+Judged by the API server's audit log of one full life of an object, lived with the rights of the chart alone.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cluster import tools
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.workloads import CHART, RELEASE
+from tests.controlplane.api_server import ApiServer, Manifest, eventually
+from tests.controlplane.fake_kubelet import report
+from tests.controlplane.journey import EDITS, Journey
+from tests.controlplane.objects import conditions
+from tests.controlplane.operator_process import OperatorProcess
+
+Right = tuple[str, str, str]
+"""Group, resource and verb."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The operator's service account, as an install makes it."""
+
+    name: str
+    namespaced: bool
+    given: set[Right]
+
+
+@pytest.fixture(params=["Cluster", "Namespace"])
+def account(
+    request: pytest.FixtureRequest, server: ApiServer, control_plane: ControlPlane, namespace: str
+) -> Iterator[Account]:
+    """An account with what the chart gives it in this scope."""
+    del server  # the CRD must be there first
+    rendered = subprocess.run(
+        [tools.HELM.program(), "template", RELEASE, CHART, "--namespace", namespace, "--kube-version=1.36.0",
+         "--show-only=templates/rbac.yaml", f"--set=scope={request.param}"],
+        capture_output=True, text=True, check=True, timeout=60,
+    ).stdout  # fmt: skip
+    control_plane.kubectl("apply", "-f", "-", stdin=rendered)
+    given = rights(list(yaml.safe_load_all(rendered)), namespace)
+    yield Account(f"system:serviceaccount:{namespace}:{RELEASE}", request.param == "Namespace", given)
+    control_plane.kubectl("delete", "-f", "-", stdin=rendered)
+
+
+def rights(manifests: list[Manifest], namespace: str) -> set[Right]:
+    """What the roles allow that are bound to the account."""
+    subject = {"kind": "ServiceAccount", "name": RELEASE, "namespace": namespace}
+    bound = [manifest["roleRef"] for manifest in manifests if subject in manifest.get("subjects", [])]
+    names = {(role["kind"], role["name"]) for role in bound}
+    return {
+        (group, resource, verb)
+        for role in manifests
+        if (role["kind"], role["metadata"]["name"]) in names
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def requests(control_plane: ControlPlane, account: Account) -> list[Manifest]:
+    """What the account has asked for, apart from what every account may: which kinds there are."""
+    lines = control_plane.audit_log.read_text().splitlines()
+    entries = [json.loads(line) for line in lines if account.name in line]
+    return [entry for entry in entries if entry["user"]["username"] == account.name and "objectRef" in entry]
+
+
+def needed(request: Manifest) -> set[Right]:
+    """The rights without which it would have been refused: an apply that creates needs both."""
+    reference = request["objectRef"]
+    resource = "/".join(reference[part] for part in ("resource", "subresource") if part in reference)
+    verbs = [request["verb"]]
+    if request["responseStatus"]["code"] == 201:
+        verbs.append("create")
+    return {(reference.get("apiGroup", ""), resource, verb) for verb in verbs}
+
+
+def test_the_rights_of_the_chart_are_those_that_are_used(
+    control_plane: ControlPlane, server: ApiServer, namespace: str, account: Account, tmp_path: Path
+) -> None:
+    kubeconfig = control_plane.kubeconfig_for(account.name)
+
+    def operator(name: str, policy: str) -> OperatorProcess:
+        """With a log of its own."""
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(policy)
+        options = ["--policy", str(file), *(["--own-namespace-only"] if account.namespaced else [])]
+        return OperatorProcess(kubeconfig, tmp_path / name, lease_namespace=namespace, options=options)
+
+    def used() -> set[Right]:
+        return set().union(*(needed(request) for request in requests(control_plane, account)))
+
+    journey = Journey(control_plane, server, namespace, "shop")
+    with operator("isolating", "{}"):
+        journey.begin()
+        eventually(lambda: conditions(server, namespace), within=30)
+        journey.serve()
+        for pod in server.find("Pod", namespace):
+            report(server, pod, {"state": {"running": {}}})  # but not ready: the kubelet's events may say why
+        eventually(lambda: ("", "events", "list") in used())
+        for edit in EDITS:
+            journey.edit(edit)
+            journey.settle()
+    with operator("open", "networkPolicy: {enabled: false}"):
+        eventually(lambda: not server.find("NetworkPolicy", namespace), within=30)
+        journey.end()
+
+    refused = [entry for entry in requests(control_plane, account) if entry["responseStatus"]["code"] == 403]
+    assert refused == []
+    assert used() == account.given

@@ -1,0 +1,133 @@
+"""What holds whatever the tests do: looked at once, when all of them are over.
+
+One API stands by in a namespace of its own all the while, so that there is something to look at.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hca_operator.names import FIELD_MANAGER, GROUP, MANAGED_BY, MANAGED_BY_LABEL
+from tests.cluster.workloads import NAMESPACE, RELEASE
+from tests.e2e.cluster import Cluster, Object
+
+NAME = "bystander"
+"""The API and its namespace."""
+API = """
+apiVersion: v1
+kind: Namespace
+metadata: {{name: {name}}}
+---
+apiVersion: hca-operator.io/v1alpha1
+kind: HighConcurrencyApi
+metadata: {{name: {name}, namespace: {name}}}
+spec:
+  image: {image}
+  resources: {{requests: {{cpu: 50m, memory: 96Mi}}, limits: {{cpu: "1", memory: 256Mi}}}}
+  autoscaling: {{minReplicas: 1, maxReplicas: 2}}
+"""
+OPERATOR = ("--selector=app.kubernetes.io/name=hca-operator", f"--namespace={NAMESPACE}")
+OURS = f"--selector={MANAGED_BY_LABEL}={MANAGED_BY}"
+FINALIZERS = r'{range .items[*]}{.kind} {.metadata.name}{"\t"}{.metadata.finalizers}{"\n"}{end}'
+
+
+@dataclass(frozen=True)
+class Start:
+    """How things were when the tests began: the cluster may be older than they are."""
+
+    time: str
+    restarts: dict[str, int]
+
+
+def begin(cluster: Cluster) -> Start:
+    """Have an API that stands by, with a count that the autoscaler has to raise."""
+    cluster.kubectl("delete", "namespace", NAME, "--ignore-not-found")
+    cluster.apply(API.format(name=NAME, image=cluster.sample_image))
+    cluster.kubectl("wait", "--for=condition=Ready", f"hcapi/{NAME}", "--namespace", NAME, "--timeout=120s")
+    more = json.dumps({"spec": {"autoscaling": {"minReplicas": 2}}})
+    cluster.kubectl("patch", "hcapi", NAME, "--namespace", NAME, "--type=merge", "--patch", more)
+    return Start(cluster.get("namespace", NAME)["metadata"]["creationTimestamp"], _restarts(cluster))
+
+
+def end(cluster: Cluster) -> None:
+    """Remove the API that stood by."""
+    cluster.kubectl("delete", "namespace", NAME, "--wait=false")
+
+
+def broken_since(start: Start, cluster: Cluster) -> list[str]:
+    """What does not hold, one sentence each."""
+    cluster.kubectl("rollout", "status", f"deployment/{RELEASE}", "--namespace", NAMESPACE, "--timeout=120s")
+    cluster.until(lambda: cluster.get("deployment", NAME, NAME)["spec"]["replicas"] == 2, "the autoscaler has acted")
+    restarts = _restarts(cluster)
+    return [
+        *(f"{name} has a finalizer of ours" for name in _finalized(cluster)),
+        *(f"{name} was restarted" for name in restarts if restarts[name] != start.restarts.get(name, 0)),
+        *(f"the operator complained: {line}" for line in _complaints(cluster, start.time)),
+        *_fought_over(cluster),
+    ]
+
+
+def _finalized(cluster: Cluster) -> Iterator[str]:
+    kinds = cluster.kubectl("api-resources", "--verbs=list", "--output=name").split()
+    told = ",".join(kind for kind in kinds if not kind.startswith("events") and not kind.endswith("metrics.k8s.io"))
+    for line in cluster.kubectl("get", told, "--all-namespaces", f"--output=jsonpath={FINALIZERS}").splitlines():
+        name, finalizers = line.split("\t")
+        if GROUP in finalizers:
+            yield name
+
+
+def _restarts(cluster: Cluster) -> dict[str, int]:
+    pods = json.loads(cluster.kubectl("get", "pods", *OPERATOR, "--output=json"))["items"]
+    return {
+        f"pod {pod['metadata']['name']}": sum(
+            container["restartCount"] for container in pod["status"].get("containerStatuses", [])
+        )
+        for pod in pods
+    }
+
+
+def _complaints(cluster: Cluster, since: str) -> Iterator[str]:
+    """Log lines that nobody should find: a broken watch, which goes on by itself, is none."""
+    logs = cluster.kubectl("logs", *OPERATOR, f"--since-time={since}", "--tail=-1", "--ignore-errors")
+    for text in logs.splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            yield text  # a traceback, or whatever else is not of our making
+            continue
+        if (line["level"] in {"ERROR", "CRITICAL"} or "exc_info" in line) and "will retry" not in line["message"]:
+            yield text
+
+
+def _fought_over(cluster: Cluster) -> Iterator[str]:
+    """Fields of our Deployments that both the operator and the autoscaler write."""
+    found = cluster.kubectl(
+        "get", "deployments,hpa", "--all-namespaces", OURS, "--output=json", "--show-managed-fields"
+    )
+    items: list[Object] = json.loads(found)["items"]
+    scaled = {_place(item) for item in items if item["kind"] == "HorizontalPodAutoscaler"}
+    acted = False
+    for deployment in (item for item in items if item["kind"] == "Deployment" and _place(item) in scaled):
+        entries = deployment["metadata"]["managedFields"]
+        ours = {path for entry in entries if entry["manager"] == FIELD_MANAGER for path in _leaves(entry["fieldsV1"])}
+        theirs = {
+            path for entry in entries if entry.get("subresource") == "scale" for path in _leaves(entry["fieldsV1"])
+        }
+        acted = acted or "f:spec.f:replicas" in theirs
+        for path in ours & (theirs | {"f:spec.f:replicas"}):
+            yield f"{path} of Deployment {'/'.join(_place(deployment))} is written by the operator and the autoscaler"
+    if not acted:
+        yield "no Deployment's count is the autoscaler's"
+
+
+def _place(item: Object) -> tuple[str, str]:
+    return item["metadata"]["namespace"], item["metadata"]["name"]
+
+
+def _leaves(fields: Object, at: str = "") -> Iterator[str]:
+    for key, inner in fields.items():
+        path = f"{at}.{key}" if at else key
+        if inner:
+            yield from _leaves(inner, path)
+        else:
+            yield path
