@@ -38,9 +38,10 @@ crds: environment ## Write the CRD (crds/, charts/) and its reference (docs/) an
 lock: ## Write the lock files anew from the pyproject files
 	@$(CLUSTER) lock
 
-bench: ## Measure scale, reaction times and lost requests
+bench: environment ## Measure scale, reaction times and lost requests
+	@$(BIN)/pytest tests/bench/test_scale.py
 	@$(CLUSTER) up-for-tests
-	@$(BIN)/pytest tests/bench
+	@$(BIN)/pytest tests/bench --ignore=tests/bench/test_scale.py
 
 soak: ## Run the long load tests
 	@$(CLUSTER) up-for-tests

@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from collections import Counter as Tally
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -63,14 +62,13 @@ class Telemetry:
         self.request_seconds.labels(verb).observe(seconds)
 
     def observe_conditions(self, key: object, status: Manifest | None) -> None:
-        """Remember the conditions of an object, None when it is gone."""
-        self._conditions.pop(key, None)
+        """Count the conditions of an object in place of those that it had, None when it is gone."""
+        for pair in self._conditions.pop(key, frozenset()):
+            self._objects.labels(*pair).dec()
         if status is not None:
             self._conditions[key] = frozenset((c["type"], c["status"]) for c in status.get("conditions", []))
-        tally = Tally(pair for pairs in self._conditions.values() for pair in pairs)
-        self._objects.clear()
-        for pair, count in tally.items():
-            self._objects.labels(*pair).set(count)
+            for pair in self._conditions[key]:
+                self._objects.labels(*pair).inc()
 
 
 async def serve(telemetry: Telemetry, *, port: int, alive: Check, ready: Check) -> web.AppRunner:

@@ -11,12 +11,21 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 INTRODUCTION = "# Figures\nMeasured by the commands that stand with them; each run writes its section anew.\n"
 
 
-def record(title: str, command: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Replace the section of that title."""
+def record(
+    title: str, command: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, conditions: str = ""
+) -> None:
+    """Replace the section of that title; `conditions` says under which the figures hold."""
     table = [f"| {' | '.join(line)} |" for line in (columns, ["---"] * len(columns), *rows)]
     date = datetime.now(UTC).date()  # noqa: TID251 - a benchmark says when it was run
     section = "\n".join(
-        [f"## {title}", f"`{command}`, {date}, {machine()}", "", *table, ""],
+        [
+            f"## {title}",
+            f"`{command}`, {date}, {machine()}",
+            *([conditions] if conditions else []),
+            "",
+            *table,
+            "",
+        ],
     )
     text = DOCUMENT.read_text() if DOCUMENT.exists() else INTRODUCTION
     others = [part for part in re.split(r"(?m)^(?=## )", text) if not part.startswith(f"## {title}\n")]

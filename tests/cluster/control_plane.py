@@ -48,8 +48,9 @@ WATCHDOG = "import os, signal, sys; sys.stdin.read(); os.killpg(0, signal.SIGKIL
 class ControlPlane:
     """The servers, from entering the context to leaving it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, autoscalers_looked_at_each: str = "5s") -> None:
         self.folder = folder
+        self._autoscalers_looked_at_each = autoscalers_looked_at_each
         self.audit_log = folder / "audit.log"
         self.kubeconfig = folder / "super-admin.conf"
         self.port, self._etcd_port, self._peer_port, self._controllers_port = free_ports(4)
@@ -194,7 +195,7 @@ class ControlPlane:
             # Their defaults, 20 requests a second and a look each 15 seconds, are what tests would wait for.
             kube_api_qps=300,
             kube_api_burst=600,
-            horizontal_pod_autoscaler_sync_period="5s",
+            horizontal_pod_autoscaler_sync_period=self._autoscalers_looked_at_each,
         )
 
     def _start(self, program: Path, **flags: object) -> None:

@@ -34,6 +34,9 @@ API_SERVER = _kubernetes("control-plane", "kube-apiserver", "kube-controller-man
 ETCD = Tool("etcd", "go.etcd.io/etcd/server/v3", f"v{versions.ETCD}", ("",))
 CONTROL_PLANE = (API_SERVER, ETCD)
 
+# What the benchmarks at scale need beside the control plane: nodes and pods that are only told of.
+KWOK = Tool("kwok", "sigs.k8s.io/kwok", f"v{versions.KWOK}", ("cmd/kwok",))
+
 # What a node image of our own needs beside all of the above.
 NODE_PROGRAMS = _kubernetes("node", "kubelet", "kube-scheduler", "kube-proxy")
 CONTAINERD = Tool(

@@ -25,9 +25,9 @@ def bring_up(*, example: bool, control_plane: bool) -> None:
             say("\n" + workloads.show_example(Step("example", cache.LOGS / "example.log")))
 
 
-def bring_up_control_plane() -> None:
-    """Have the programs of a control plane without nodes, and what renders the chart for it; they need no Docker."""
-    wanted = (tools.KUBECTL, tools.HELM, *tools.CONTROL_PLANE)
+def bring_up_control_plane(*more: Tool) -> None:
+    """Have the programs of a control plane without nodes, and whatever goes with it; they need no Docker."""
+    wanted = (tools.KUBECTL, tools.HELM, *tools.CONTROL_PLANE, *more)
     if all(tool.folder.exists() for tool in wanted):
         return
     with cache.exclusive(say), Steps() as steps:
