@@ -3,7 +3,7 @@
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +16,12 @@ from tests.bench.fake_node import fake_node
 from tests.bench.sightings import KINDS, PATIENCE, Sightings
 from tests.cluster import tools, up
 from tests.cluster.control_plane import ControlPlane
-from tests.controlplane.api_server import ApiServer, eventually
+from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import KIND, ROUTES, api, install
 from tests.controlplane.operator_process import OperatorProcess
 
+SPEC: Manifest = {**ROUTES, "autoscaling": {"minReplicas": 1}}
+"""One pod for each: pods cost the machine more than what is measured."""
 A_SECOND = 10
 """Objects that are made in a second."""
 NAMESPACES = 20
@@ -50,23 +52,19 @@ class Fleet:
             time.sleep(max(0.0, start + nth / A_SECOND - time.monotonic()))  # the rate is what is asked for
             name = self.name(number)
             self.born[name] = time.monotonic()
-            self.server.create(api(self.namespace(number), name, **ROUTES))
+            self.server.create(api(self.namespace(number), name, **SPEC))
         names = map(self.name, new)
         return [self.sightings.complete_at(name) - self.born[name] for name in names]
 
-    def edit(self, number: int) -> Callable[[], float]:
-        """Change an object; the result waits until the change has reached its Service, and returns when that was."""
+    def edit(self, number: int) -> float:
+        """Change an object; when the change was seen to have reached its Service."""
         name = self.name(number)
         change = {"spec": {"service": {"port": random.randint(2000, 60000)}}}  # noqa: S311 - keeps no secret
         edited = self.server.patch(KIND, self.namespace(number), name, change)
         version = int(edited["metadata"]["resourceVersion"])
-
-        def carried_out() -> float:
-            at = eventually(lambda: self.sightings.since("Service", name, version), within=PATIENCE)
-            assert at is not None
-            return at
-
-        return carried_out
+        at = eventually(lambda: self.sightings.since("Service", name, version), within=PATIENCE)
+        assert at is not None
+        return at
 
     @staticmethod
     def name(number: int) -> str:

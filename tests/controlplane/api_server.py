@@ -110,7 +110,7 @@ class ApiServer:
         return [json.loads(line)["object"] for line in told.text.splitlines()]
 
 
-def eventually(look: Callable[[], T], *, within: float = 10.0) -> T:
+def eventually(look: Callable[[], T], *, within: float = 10.0, pause: float = 0.05) -> T:
     """The first result that is true; AssertionError with the last failure when the time is over."""
     deadline = time.monotonic() + within
     while True:
@@ -123,7 +123,7 @@ def eventually(look: Callable[[], T], *, within: float = 10.0) -> T:
             trouble = error
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within:g} s: {trouble!r}") from trouble
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def _content(response: httpx.Response) -> Manifest:
