@@ -19,6 +19,7 @@ from hca_operator.events import News, event
 from hca_operator.kube import Kube
 from hca_operator.leader import Candidate, Leader
 from hca_operator.names import KIND, Manifest
+from hca_operator.observed import edited
 from hca_operator.policy import NO_POLICY, FleetPolicy
 from hca_operator.ports import Key
 from hca_operator.queue import WorkQueue
@@ -199,7 +200,8 @@ class Operator:
                     await self._look_at_children()
                 async for page, _version in self._kube.pages(KIND, self._scope):
                     for manifest in page:
-                        self._queue.add(Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
+                        key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+                        self._queue.add(key, urgent=edited(manifest))
             except HcaError as error:
                 logger.warning("the look at every object failed and is done again: %s", error)
                 await asyncio.sleep(RESYNC_RETRY * _jitter())

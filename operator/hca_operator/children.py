@@ -15,7 +15,7 @@ from hca_operator.desired.metadata import selector_text
 from hca_operator.errors import Expired, HcaError
 from hca_operator.names import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, Manifest
 from hca_operator.observed import owner_of
-from hca_operator.ports import Cluster, Key
+from hca_operator.ports import Key, Server
 from hca_operator.store import Slot, Store, slot_of, version_of
 
 SELECTOR = selector_text({MANAGED_BY_LABEL: MANAGED_BY})
@@ -99,16 +99,20 @@ class ChildWatch:
 class Remembered:
     """The API server, with children read from the store and every answer to a write put into it."""
 
-    def __init__(self, cluster: Cluster, store: Store) -> None:
+    def __init__(self, cluster: Server, store: Store) -> None:
         self._cluster = cluster
         self._store = store
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object; a child as the store has it, if it has it."""
-        if known := self._store.get(Slot(kind, namespace, name)):
+        if known := self.known(kind, namespace, name):
             return known
         found = await self._cluster.get(kind, namespace, name)
         return None if found is None else self._keep(found)
+
+    def known(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """A child of ours as it was last seen, None where none was."""
+        return self._store.get(Slot(kind, namespace, name))
 
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """Objects of a namespace."""

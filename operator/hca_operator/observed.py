@@ -21,6 +21,11 @@ def owner_of(child: Manifest) -> str | None:
     return None if label is None else str(label)
 
 
+def edited(obj: Manifest) -> bool:
+    """Whether an object has changed since the operator last told what it saw of it."""
+    return bool(obj.get("status", {}).get("observedGeneration") != obj["metadata"].get("generation"))
+
+
 def is_ours(manifest: Manifest, owner_uid: str) -> bool:
     """Whether a live object is a child of the object with that uid.
 

@@ -16,11 +16,11 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
-class Cluster(Protocol):
+class Server(Protocol):
     """The API server."""
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """An object as it was last seen, None where it does not exist."""
+        """An object, None where it does not exist."""
 
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """Objects of a namespace."""
@@ -38,3 +38,10 @@ class Cluster(Protocol):
 
     async def create(self, manifest: Manifest) -> Manifest:
         """A new object."""
+
+
+class Cluster(Server, Protocol):
+    """The API server and what is remembered of it: `get` may answer with what was last seen."""
+
+    def known(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """A child of ours as it was last seen, None where none was; nobody is asked."""

@@ -5,6 +5,7 @@ it stands for may have changed after it was read (the dirty and processing sets 
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -28,7 +29,8 @@ class WorkQueue(Generic[Key]):
     def __init__(self, *, jitter: Callable[[], float]) -> None:
         """`jitter` gives factors around 1, so that keys that failed together do not return together."""
         self._jitter = jitter
-        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._ready: asyncio.PriorityQueue[tuple[bool, int, Key]] = asyncio.PriorityQueue()
+        self._order = itertools.count()
         self._dirty: set[Key] = set()
         self._processing: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -36,16 +38,20 @@ class WorkQueue(Generic[Key]):
         self.adds = 0
         self.retries = 0
 
-    def add(self, key: Key) -> None:
-        """Have the key handled as soon as a worker is free."""
+    def add(self, key: Key, *, urgent: bool = False) -> None:
+        """Have the key handled as soon as a worker is free; an urgent one before those that are not."""
         self.adds += 1
         if timer := self._timers.pop(key, None):
             timer.cancel()
-        if key in self._dirty:
+        if key in self._dirty and not urgent:
             return
         self._dirty.add(key)
         if key not in self._processing:
-            self._ready.put_nowait(key)
+            self._offer(key, urgent=urgent)
+
+    def _offer(self, key: Key, *, urgent: bool) -> None:
+        # A key that became urgent stands in line twice: whoever comes second finds nothing to do.
+        self._ready.put_nowait((not urgent, next(self._order), key))
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Have the key handled after a while, or earlier if it is added before."""
@@ -60,7 +66,9 @@ class WorkQueue(Generic[Key]):
     async def work(self, handle: Callable[[Key], Awaitable[float | None]]) -> None:
         """Handle keys for ever; run as many of these as keys may be handled at a time."""
         while True:
-            key = await self._ready.get()
+            _, _, key = await self._ready.get()
+            if key not in self._dirty or key in self._processing:
+                continue
             self._dirty.discard(key)
             self._processing.add(key)
             again: float | None = None
@@ -79,7 +87,7 @@ class WorkQueue(Generic[Key]):
             finally:
                 self._processing.discard(key)
                 if key in self._dirty:
-                    self._ready.put_nowait(key)
+                    self._offer(key, urgent=True)  # it has been waiting since it was added
                 elif again is not None:
                     self.add_after(key, again * self._jitter())
 

@@ -15,7 +15,7 @@ from hca_operator.diagnosis import Problem, diagnose, needs_events
 from hca_operator.errors import HcaError, LimitExceeded, SpecError
 from hca_operator.events import events_of
 from hca_operator.names import API_VERSION, KIND, Manifest
-from hca_operator.observed import available_replicas, condition, is_ours, rolled_out
+from hca_operator.observed import available_replicas, condition, edited, is_ours, looked_at, rolled_out
 from hca_operator.policy import FleetPolicy, apply
 from hca_operator.ports import Cluster, Key
 from hca_operator.rollouts import RolloutGate
@@ -77,8 +77,7 @@ class Reconciler:
             children = desired_children(api, sizing, isolated=self._policy.network_policy.enabled)
             await self._observe(key, children, done)
             if api.spec.reconciliation == "Active":
-                edited = manifest.get("status", {}).get("observedGeneration") != api.generation
-                await self._writer.write(api, children, done, edited=edited)
+                await self._writer.write(api, children, done, edited=edited(manifest))
         else:
             deployment = await self._cluster.get("Deployment", key.namespace, key.name)
             if deployment is not None:
@@ -86,10 +85,14 @@ class Reconciler:
         return await self._report(key, manifest, api, sizing, done)
 
     async def _observe(self, key: Key, children: list[Child], done: Pass) -> None:
-        found = await asyncio.gather(*(self._cluster.get(child.kind, key.namespace, child.name) for child in children))
+        """See the children: what is to be there is asked for where it is not known, since its name may be taken."""
+        wanted = [child for child in children if child.manifest is not None]
+        found = await asyncio.gather(*(self._cluster.get(child.kind, key.namespace, child.name) for child in wanted))
+        unwanted = [child for child in children if child.manifest is None]
+        known = [self._cluster.known(child.kind, key.namespace, child.name) for child in unwanted]
         done.live = {
             (child.kind, child.name): manifest
-            for child, manifest in zip(children, found, strict=True)
+            for child, manifest in zip([*wanted, *unwanted], [*found, *known], strict=True)
             if manifest is not None
         }
 
@@ -103,7 +106,12 @@ class Reconciler:
         pod_problem = None
         if rolled_out(deployment) and not missing and done.look_again is None:
             self._gate.leave(key)
-        elif api is not None and deployment is not None and (missing or not rolled_out(deployment)):
+        elif (
+            api is not None
+            and deployment is not None
+            and looked_at(deployment)
+            and (missing or not rolled_out(deployment))
+        ):
             pod_problem = await self._diagnose(api, deployment)
         observation = Observation(
             generation=manifest["metadata"]["generation"],

@@ -12,6 +12,7 @@ from typing import Any
 import kopf
 
 from hca_operator.names import GROUP, PLURAL, VERSION
+from hca_operator.observed import edited
 from hca_operator.ports import Key
 from hca_operator.queue import WorkQueue
 
@@ -25,8 +26,8 @@ def register(
     """
 
     @kopf.on.event(GROUP, VERSION, PLURAL, id="object", registry=registry)
-    async def _object(namespace: str | None, name: str, **_: Any) -> None:  # noqa: ANN401 - kopf's signature
-        queue.add(Key(str(namespace), name))
+    async def _object(namespace: str | None, name: str, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401
+        queue.add(Key(str(namespace), name), urgent=edited(dict(body)))
 
     @kopf.on.cleanup(registry=registry)
     async def _cleanup(**_: Any) -> None:  # noqa: ANN401

@@ -1,5 +1,6 @@
 """Brings the children to what is desired: the only place that decides which write is made, and which is not."""
 
+import asyncio
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -54,13 +55,27 @@ class Writer:
         `edited`: the object itself has changed since it was last carried out.
         """
         # Deletions first: an autoscaler that is to go must not undo the count that is applied next.
-        for child in sorted(children, key=lambda child: child.manifest is not None):
-            try:
-                await self._write(api, child, done, edited=edited)
-            except (NotOwned, Rejected, Forbidden) as error:
-                done.blocked = done.blocked or _problem_of(error)
-                if child.kind == "Deployment":
-                    return  # traffic and scaling for a workload that is not there help nobody
+        unwanted = [child for child in children if child.manifest is None]
+        workload = [child for child in children if child.kind == "Deployment"]
+        others = [child for child in children if child.manifest is not None and child.kind != "Deployment"]
+        for step in (unwanted, workload, others):
+            # All are waited for, whatever becomes of one: the next pass must not meet writes of this one.
+            results = await asyncio.gather(
+                *(self._try(api, child, done, edited=edited) for child in step), return_exceptions=True
+            )
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+            if step is workload and not all(results):
+                return  # traffic and scaling for a workload that is not there help nobody
+
+    async def _try(self, api: ApiObject, child: Child, done: Pass, *, edited: bool) -> bool:
+        try:
+            await self._write(api, child, done, edited=edited)
+        except (NotOwned, Rejected, Forbidden) as error:
+            done.blocked = done.blocked or _problem_of(error)
+            return False
+        return True
 
     async def _write(self, api: ApiObject, child: Child, done: Pass, *, edited: bool) -> None:
         slot = (child.kind, child.name)

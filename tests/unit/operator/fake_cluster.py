@@ -37,6 +37,9 @@ class FakeCluster:
         self._call(f"get {kind} {name}")
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
+    def known(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        return copy.deepcopy(self.objects.get((kind, namespace, name)))
+
     async def apply(
         self,
         manifest: Manifest,

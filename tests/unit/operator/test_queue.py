@@ -228,3 +228,22 @@ def test_a_thousand_keys_added_at_random_times_are_each_handled_after_their_last
     assert len(last_added) == 1000
     assert all(last_handled[key] >= added for key, added in last_added.items())
     assert worker.queue.depth() == 0
+
+
+def test_what_is_urgent_comes_before_what_waits_already_and_is_handled_once() -> None:
+    worker = Worker(at_once)
+
+    async def main() -> None:
+        for key in "abc":
+            worker.queue.add(key)
+        worker.queue.add("c", urgent=True)
+        worker.queue.add("d", urgent=True)
+        task = asyncio.create_task(worker.queue.work(worker.handle))
+        await asyncio.sleep(1)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    run(main())
+    assert [key for key, _ in worker.handled] == ["c", "d", "a", "b"]
+    assert worker.queue.depth() == 0
