@@ -119,7 +119,7 @@ class Reconciler:
             api=api,
             sizing=sizing,
             deployment=deployment,
-            deployment_written="apply Deployment" in done.writes,
+            rolls=done.rolls,
             autoscaler=live.get(("HorizontalPodAutoscaler", key.name)),
             blocked=done.blocked,
             pod_problem=pod_problem,

@@ -24,8 +24,8 @@ class Observation:
     """None where the spec is not valid."""
     sizing: Sizing | None
     deployment: Manifest | None
-    deployment_written: bool
-    """Whether this reconcile has changed the Deployment."""
+    rolls: bool
+    """Whether this reconcile has given the pods another template."""
     autoscaler: Manifest | None
     blocked: Problem | None
     """Why the latest generation could not be written to the children."""
@@ -137,7 +137,7 @@ def _only_scaled(seen: Observation) -> bool:
     before = condition({"status": seen.previous}, ConditionType.READY)
     return (
         seen.deployment is not None
-        and not seen.deployment_written
+        and not seen.rolls
         and not looked_at(seen.deployment)
         and before.get("status") == "True"
         and before.get("observedGeneration") == seen.generation

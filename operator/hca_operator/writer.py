@@ -30,6 +30,8 @@ class Pass:
 
     live: dict[_Slot, Manifest] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
+    rolls: bool = False
+    """Whether pods were given another template."""
     blocked: Problem | None = None
     look_again: float | None = None
     """Seconds until what was put off can be tried, None where nothing was."""
@@ -116,6 +118,7 @@ class Writer:
                 return False
             live = await self._cluster.amend(live, adoption.take_over(live, desired))
             done.writes.append(f"adopt {slot[0]}")
+            done.rolls = done.rolls or slot[0] == "Deployment"
         if claim := adoption.claim(live):
             live = await self._cluster.amend(live, claim)
         done.live[slot] = live
@@ -194,8 +197,11 @@ class Writer:
             # With its uid, so that an object that was deleted a moment ago is not made anew from half of what it takes.
             exactly = _exactly(live, "resourceVersion") if only_as_seen else _exactly(live)
             applied = await self._cluster.apply({**desired, "metadata": {**desired["metadata"], **exactly}})
-        if live is None or applied["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]:
+        # Not the version: what was last seen may have been followed by a status.
+        if live is None or _digest(applied) != _digest(live):
             done.writes.append(f"apply {slot[0]}")
+        if live is not None and slot[0] == "Deployment" and applied["spec"]["template"] != live["spec"]["template"]:
+            done.rolls = True
         done.live[slot] = applied
         memory[slot] = (_digest(desired), _digest(applied))
 

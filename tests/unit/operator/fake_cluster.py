@@ -5,7 +5,7 @@ It knows two traps of the real one: an applied field that its only owner lets go
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ class FakeCluster:
     error: Exception | None = None
     lose_answer: bool = False
     """Whether the failing call is carried out all the same."""
+    before_apply: Callable[[], None] = lambda: None
+    """What others do between a look and the write that follows from it."""
     _owners: dict[Slot, dict[str, dict[Path, Any]]] = field(default_factory=dict)
     _version: int = 100
 
@@ -48,6 +50,7 @@ class FakeCluster:
         subresource: str = "",
         force: bool = True,  # noqa: ARG002 - what is to be created is seen here by nobody else
     ) -> Manifest:
+        self.before_apply()
         slot = slot_of(manifest)
         what = f"apply {slot[0]} {slot[2]}" + (f"/{subresource}" if subresource else "")
         self._call(what if manager == FIELD_MANAGER else f"{what} as {manager}", lambda: self._apply(manifest, manager))

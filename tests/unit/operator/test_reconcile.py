@@ -1,5 +1,6 @@
 """The reconcile loop against an API server in memory that fails on demand."""
 
+import copy
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -514,3 +515,25 @@ async def test_an_event_that_cannot_be_written_holds_up_nothing() -> None:
     await reconciler(cluster).reconcile(KEY)
     assert cluster.events == []
     assert ready(cluster)["reason"] == "ResourceConflict"
+
+
+async def test_an_autoscaler_that_acts_while_a_watch_lags_takes_no_ready_away() -> None:
+    """What is applied then is answered with a version that nobody has seen, though nothing of it was changed."""
+    cluster = cluster_with()
+    looking = reconciler(cluster)
+    await settle(cluster, looking)
+    live = cluster.objects[DEPLOYMENT]
+    live["status"] = {
+        "observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2,
+        "conditions": [{"type": "Progressing", "reason": "NewReplicaSetAvailable"}],
+    }  # fmt: skip
+    await settle(cluster, looking)
+    assert ready(cluster)["status"] == "True"
+    cluster.edit(DEPLOYMENT, "spec", "replicas", value=4)
+    cluster.edit(DEPLOYMENT, "metadata", "generation", value=2)
+    seen = copy.deepcopy(cluster.objects[DEPLOYMENT])
+    cluster.edit(DEPLOYMENT, "status", "replicas", value=2)  # a version that the watch has not told of
+    now, cluster.objects[DEPLOYMENT] = cluster.objects[DEPLOYMENT], seen
+    cluster.before_apply = lambda: cluster.objects.update({DEPLOYMENT: now})
+    await looking.reconcile(KEY)
+    assert ready(cluster)["status"] == "True"

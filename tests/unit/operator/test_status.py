@@ -28,7 +28,7 @@ def seen(*, spec: dict[str, Any] | None = None, **facts: Any) -> Observation:
         "api": api,
         "sizing": size(api.spec),
         "deployment": deployment(),
-        "deployment_written": False,
+        "rolls": False,
         "autoscaler": AUTOSCALER,
         "blocked": None,
         "pod_problem": None,
@@ -250,7 +250,7 @@ def test_a_count_that_the_controller_has_not_seen_yet_is_no_rollout() -> None:
     ready = next_status(seen(), NOW)
     scaled = seen(deployment=deployment(observed=0), previous=ready)
     assert is_ready(next_status(scaled, LATER))
-    assert not is_ready(next_status(replace(scaled, deployment_written=True), LATER)), "a template of ours is one"
+    assert not is_ready(next_status(replace(scaled, rolls=True), LATER)), "a template of ours is one"
     assert not is_ready(next_status(replace(scaled, generation=2), LATER)), "what was said of another generation"
     assert not is_ready(next_status(replace(scaled, previous={}), LATER))
 
