@@ -8,7 +8,7 @@ import pytest
 from hca_operator.api.crd import crd
 from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
-from tests.controlplane.objects import CHILDREN, KIND, ROUTES, api, children, conditions, install
+from tests.controlplane.objects import CHILDREN, KIND, ROUTES, api, children, condition_of, conditions, install
 from tests.controlplane.operator_process import OperatorProcess
 
 CHILD_GROUPS = ["", "apps", "policy", "autoscaling", "networking.k8s.io"]
@@ -48,7 +48,7 @@ def test_an_install_for_its_own_namespace_needs_no_right_beyond_it(
     eventually(lambda: ("Service", "shop") in children(server, namespace), within=30)
     server.patch(KIND, namespace, "shop", {"spec": {"traffic": {"routes": []}}})
     eventually(lambda: ("Ingress", "shop") not in children(server, namespace), within=30)
-    assert conditions(server, namespace)["Ready"]["reason"] == "RollingOut"
+    eventually(lambda: condition_of(server, namespace, "Ready", "RollingOut"))
     assert not [line for line in own.log() if "forbidden" in line["message"]], "it asks for nothing that it may not"
 
 
