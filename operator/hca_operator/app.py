@@ -39,7 +39,7 @@ WATCH_GRACE = 120.0
 """Seconds that a watch may be missing until the process is restarted: at the start there is none yet."""
 FIRST_LOOK = 10.0
 """Seconds for which the work waits for the first look at all children; what is not known then is asked for."""
-LOOK_AT_DEFINITION = 30.0
+LOOK_AT_DEFINITION = 15.0
 """Seconds between two looks whether the definition of the objects is there: its removal ends no watch."""
 LOOK_FOR_RIVAL = 2.0
 """Seconds between two looks whether another install holds this one back."""
@@ -79,7 +79,9 @@ class Operator:
         self._queue: WorkQueue[Key] = WorkQueue(jitter=_jitter)
         self._leader = Leader(kube, candidate, now=_now)
         self._look_at_all = asyncio.Event()
-        self._stop = asyncio.Event()
+        self._anew = asyncio.Event()
+        """Set to have kopf end, and begin anew unless the process is ending."""
+        self._ending = False
         self._undefined = False
         self._trouble: HcaError | None = None
         store = Store()
@@ -130,28 +132,33 @@ class Operator:
     async def _watch_objects(self) -> None:
         """Have kopf watch the objects until it is told to stop. It ends as well when their definition goes."""
         registry = kopf.OperatorRegistry()
-        register(registry, self._queue, stopping=self._leader.resign)
-        while True:
+        register(registry, self._queue, starting=self._hear_signals, stopping=self._leader.resign)
+        while not self._ending:
+            self._anew = asyncio.Event()
             try:
                 await kopf.operator(
                     registry=registry,
                     settings=operator_settings(clusterwide=not self._scope),
                     clusterwide=not self._scope,
                     namespaces=[self._scope] if self._scope else [],
-                    stop_flag=self._stop,
+                    stop_flag=self._anew,
                     # Unused without peering, but kopf would make one of the user's name, which a numeric user lacks.
                     identity="hca-operator",  # type: ignore[arg-type] # a NewType of str that kopf keeps private
                 )
             except Exception as error:
-                if self._stop.is_set():
-                    return
                 logger.warning("watching the objects broke off and begins anew: %s", error)
-                for number in (signal.SIGTERM, signal.SIGINT):  # whose handlers kopf leaves behind, deaf
-                    asyncio.get_running_loop().remove_signal_handler(number)
                 await asyncio.sleep(RESYNC_RETRY * _jitter())
+            if not self._ending:
                 self._leader.stand()
-            else:
-                return
+
+    def _hear_signals(self) -> None:
+        """Take the signals from kopf, which leaves its handlers behind, deaf, when it begins anew."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._end)
+
+    def _end(self) -> None:
+        self._ending = True
+        self._anew.set()
 
     async def _work(self) -> None:
         with suppress(TimeoutError):
@@ -217,19 +224,26 @@ class Operator:
     async def _look_at_definition(self) -> None:
         """Know whether the objects are defined at all: nothing tells a watch of them that their kind is gone.
 
-        With the rights of one namespace kopf does not notice either when the kind comes back, so the process ends.
+        kopf looks for a definition when it is told of it, which may be before it is served, and not again. With the
+        rights of one namespace it is not even told, so the process ends there.
         """
+        missed = 0
         while True:
             try:
                 await self._kube.require(KIND, self._scope)
                 self._undefined = False
+                missed = 0 if watching(self._scope) else missed + 1
+                if missed > 1:
+                    logger.warning("the objects are defined, but not watched: watching begins anew")
+                    missed = 0
+                    self._anew.set()
             except Absent as error:
                 if not self._undefined:
                     logger.error("%s: install the chart with crds.enabled, or apply crds/", error)
-                self._undefined = True
+                self._undefined, missed = True, 0
                 if self._scope:
                     self._trouble = error
-                    self._stop.set()
+                    self._end()
             except HcaError as error:
                 logger.debug("the definition could not be looked at: %s", error)
             await asyncio.sleep(LOOK_AT_DEFINITION * _jitter())

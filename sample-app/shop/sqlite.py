@@ -17,6 +17,7 @@ import aiosqlite
 from shop.database import Connection, DatabaseUnavailableError, Row
 
 _BUSY_MILLISECONDS = 5000
+_SHARED_WITHIN = 10.0
 _AWAY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 
@@ -36,8 +37,26 @@ class Sqlite:
         self._connection = await aiosqlite.connect(self._path, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         await self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
-        await self._connection.execute("PRAGMA journal_mode = WAL")
+        await self._share()
         await self._connection.execute("PRAGMA synchronous = NORMAL")
+
+    async def _share(self) -> None:
+        """Have readers go on while one writes.
+
+        Workers that start together all ask for it, and SQLite refuses all but one of them at once:
+        its busy time-out is not for a change of the journal.
+        """
+        assert self._connection is not None, "open() makes it"  # noqa: S101
+        async with asyncio.timeout(_SHARED_WITHIN):
+            while True:
+                try:
+                    await self._connection.execute("PRAGMA journal_mode = WAL")
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                        raise
+                    await asyncio.sleep(0.02)
+                else:
+                    return
 
     async def close(self) -> None:
         """Close the file and end its thread."""

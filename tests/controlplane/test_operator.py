@@ -9,7 +9,7 @@ import yaml
 
 from hca_operator.api.status import ConditionType, Reason
 from tests.controlplane.api_server import JSON_PATCH, ApiServer, Manifest, eventually
-from tests.controlplane.fake_kubelet import report, roll_out
+from tests.controlplane.fake_kubelet import report, report_ready, roll_out
 from tests.controlplane.objects import CHILDREN, DISABLED, KIND, ROUTES, api, children, conditions, status
 from tests.controlplane.operator_process import OperatorProcess
 from tests.unit.operator.test_golden import HERE
@@ -67,8 +67,12 @@ def test_an_api_gets_ready_and_stays_so_while_the_autoscaler_changes_the_count(
     since = server.version(KIND, namespace)
     server.patch("Deployment", namespace, "shop/scale", {"spec": {"replicas": 4}})
     eventually(lambda: status(server, namespace)["desiredReplicas"] == 4)
-    roll_out(server, namespace, "shop")
-    eventually(lambda: status(server, namespace)["readyReplicas"] == 4)
+
+    def grown() -> bool:
+        report_ready(server, namespace, "hca-operator.io/api=shop")
+        return bool(status(server, namespace)["readyReplicas"] == 4)
+
+    eventually(grown, within=30)
     for seen in server.changes_since(since, KIND, namespace):
         assert {c["type"]: c["status"] for c in seen["status"]["conditions"]}["Ready"] == "True", seen["status"]
 

@@ -88,7 +88,7 @@ def test_an_install_for_the_cluster_waits_for_the_definition(
         eventually(lambda: operator.probe("readyz") == 503, within=60)
         assert operator.probe("healthz") == 200, "a restart would not bring the definition back"
         _install_again(server)
-        eventually(lambda: operator.probe("readyz") == 200, within=90)
+        eventually(lambda: operator.probe("readyz") == 200, within=120)
         server.create(api(namespace, "cart"))
         eventually(lambda: conditions(server, namespace, "cart"), within=30)
 
