@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -41,6 +40,8 @@ FIRST_LOOK = 10.0
 """Seconds for which the work waits for the first look at all children; what is not known then is asked for."""
 LOOK_AT_DEFINITION = 15.0
 """Seconds between two looks whether the definition of the objects is there: its removal ends no watch."""
+UNWATCHED = 2
+"""Looks in a row at which the objects may be defined but not watched."""
 LOOK_FOR_RIVAL = 2.0
 """Seconds between two looks whether another install holds this one back."""
 LONGEST_WAIT = 30.0
@@ -79,9 +80,9 @@ class Operator:
         self._queue: WorkQueue[Key] = WorkQueue(jitter=_jitter)
         self._leader = Leader(kube, candidate, now=_now)
         self._look_at_all = asyncio.Event()
-        self._anew = asyncio.Event()
-        """Set to have kopf end, and begin anew unless the process is ending."""
-        self._ending = False
+        self._stop = asyncio.Event()
+        self._unwatched = 0
+        """Looks in a row at which the objects were defined but not watched."""
         self._undefined = False
         self._trouble: HcaError | None = None
         store = Store()
@@ -101,7 +102,7 @@ class Operator:
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT. What is under way is dropped: the next start looks at everything anew.
 
-        Raises Absent where the definition of the objects is gone and cannot be waited for.
+        Raises HcaError where watching broke off: a fresh process is the surest way to go on.
         """
         # Before kopf starts: it ends every task that was born after itself.
         self._tasks = [
@@ -130,35 +131,25 @@ class Operator:
             raise self._trouble
 
     async def _watch_objects(self) -> None:
-        """Have kopf watch the objects until it is told to stop. It ends as well when their definition goes."""
+        """Have kopf watch the objects until it is told to stop. Where it breaks, the process ends, to be started anew."""
         registry = kopf.OperatorRegistry()
-        register(registry, self._queue, starting=self._hear_signals, stopping=self._leader.resign)
-        while not self._ending:
-            self._anew = asyncio.Event()
-            try:
-                await kopf.operator(
-                    registry=registry,
-                    settings=operator_settings(clusterwide=not self._scope),
-                    clusterwide=not self._scope,
-                    namespaces=[self._scope] if self._scope else [],
-                    stop_flag=self._anew,
-                    # Unused without peering, but kopf would make one of the user's name, which a numeric user lacks.
-                    identity="hca-operator",  # type: ignore[arg-type] # a NewType of str that kopf keeps private
-                )
-            except Exception as error:
-                logger.warning("watching the objects broke off and begins anew: %s", error)
-                await asyncio.sleep(RESYNC_RETRY * _jitter())
-            if not self._ending:
-                self._leader.stand()
+        register(registry, self._queue, stopping=self._leader.resign)
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=operator_settings(clusterwide=not self._scope),
+                clusterwide=not self._scope,
+                namespaces=[self._scope] if self._scope else [],
+                stop_flag=self._stop,
+                # Unused without peering, but kopf would make one of the user's name, which a numeric user lacks.
+                identity="hca-operator",  # type: ignore[arg-type] # a NewType of str that kopf keeps private
+            )
+        except Exception as error:
+            self._trouble = self._trouble or Transient(f"watching the objects broke off: {error}")
 
-    def _hear_signals(self) -> None:
-        """Take the signals from kopf, which leaves its handlers behind, deaf, when it begins anew."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._end)
-
-    def _end(self) -> None:
-        self._ending = True
-        self._anew.set()
+    def _end(self, trouble: HcaError) -> None:
+        self._trouble = trouble
+        self._stop.set()
 
     async def _work(self) -> None:
         with suppress(TimeoutError):
@@ -227,23 +218,19 @@ class Operator:
         kopf looks for a definition when it is told of it, which may be before it is served, and not again. With the
         rights of one namespace it is not even told, so the process ends there.
         """
-        missed = 0
         while True:
             try:
                 await self._kube.require(KIND, self._scope)
                 self._undefined = False
-                missed = 0 if watching(self._scope) else missed + 1
-                if missed > 1:
-                    logger.warning("the objects are defined, but not watched: watching begins anew")
-                    missed = 0
-                    self._anew.set()
+                self._unwatched = 0 if watching(self._scope) else self._unwatched + 1
+                if self._unwatched > UNWATCHED:
+                    self._end(Transient("the objects are defined, but not watched"))
             except Absent as error:
                 if not self._undefined:
                     logger.error("%s: install the chart with crds.enabled, or apply crds/", error)
-                self._undefined, missed = True, 0
+                self._undefined, self._unwatched = True, 0
                 if self._scope:
-                    self._trouble = error
-                    self._end()
+                    self._end(error)
             except HcaError as error:
                 logger.debug("the definition could not be looked at: %s", error)
             await asyncio.sleep(LOOK_AT_DEFINITION * _jitter())

@@ -94,15 +94,11 @@ class Leader:
             await self._gained.wait()
 
     async def run(self, gained: Callable[[], None], jitter: Callable[[], float]) -> None:
-        """Stand for election unless resigned; `gained` is called whenever this process becomes the leader."""
-        while True:
-            if not self._resigned:
-                await self._try(gained)
+        """Stand for election until told to resign; `gained` is called whenever this process becomes the leader."""
+        while not self._resigned:
+            await self._try(gained)
             await asyncio.sleep(RETRY_PERIOD * jitter())
-
-    def stand(self) -> None:
-        """Stand for election again, after a resignation that was not the end."""
-        self._resigned = False
+        await asyncio.Event().wait()  # a task that ended would look like one that failed
 
     async def resign(self) -> None:
         """Write no more, and give the Lease back so that the next leader need not wait for its end."""

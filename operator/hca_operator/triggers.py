@@ -18,20 +18,12 @@ from hca_operator.queue import WorkQueue
 
 
 def register(
-    registry: kopf.OperatorRegistry,
-    queue: WorkQueue[Key],
-    *,
-    starting: Callable[[], None],
-    stopping: Callable[[], Awaitable[None]],
+    registry: kopf.OperatorRegistry, queue: WorkQueue[Key], *, stopping: Callable[[], Awaitable[None]]
 ) -> None:
     """Register the handler: an event of an object puts it into the queue.
 
-    `starting` is called each time before kopf watches, `stopping` is awaited as soon as it ends.
+    `stopping` is awaited as soon as the process is told to end.
     """
-
-    @kopf.on.startup(registry=registry)
-    async def _startup(**_: Any) -> None:  # noqa: ANN401
-        starting()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, id="object", registry=registry)
     async def _object(namespace: str | None, name: str, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401

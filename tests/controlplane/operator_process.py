@@ -77,6 +77,12 @@ class OperatorProcess:
         if self._process is not None:
             self.kill()
 
+    def restart_if_ended(self) -> None:
+        """Start it again where it ended by itself."""
+        assert self._process is not None
+        if self._process.poll() is not None:
+            self.start(wait=False)
+
     def ended(self, *, within: float) -> int:
         """The code with which it ends by itself."""
         assert self._process is not None
