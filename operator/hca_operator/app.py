@@ -131,7 +131,7 @@ class Operator:
             raise self._trouble
 
     async def _watch_objects(self) -> None:
-        """Have kopf watch the objects until it is told to stop. Where it breaks, the process ends, to be started anew."""
+        """Have kopf watch the objects until it is told to stop. Where it breaks, the process ends, for a fresh one."""
         registry = kopf.OperatorRegistry()
         register(registry, self._queue, stopping=self._leader.resign)
         try:
