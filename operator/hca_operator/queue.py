@@ -31,7 +31,8 @@ class WorkQueue(Generic[Key]):
         self._jitter = jitter
         self._ready: asyncio.PriorityQueue[tuple[bool, int, Key]] = asyncio.PriorityQueue()
         self._order = itertools.count()
-        self._dirty: set[Key] = set()
+        self._dirty: dict[Key, bool] = {}
+        """Keys that are to be handled, and whether they are urgent."""
         self._processing: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
@@ -43,15 +44,15 @@ class WorkQueue(Generic[Key]):
         self.adds += 1
         if timer := self._timers.pop(key, None):
             timer.cancel()
-        if key in self._dirty and not urgent:
+        if key in self._dirty and (self._dirty[key] or not urgent):
             return
-        self._dirty.add(key)
+        self._dirty[key] = urgent
         if key not in self._processing:
-            self._offer(key, urgent=urgent)
+            self._offer(key)
 
-    def _offer(self, key: Key, *, urgent: bool) -> None:
+    def _offer(self, key: Key) -> None:
         # A key that became urgent stands in line twice: whoever comes second finds nothing to do.
-        self._ready.put_nowait((not urgent, next(self._order), key))
+        self._ready.put_nowait((not self._dirty[key], next(self._order), key))
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Have the key handled after a while, or earlier if it is added before."""
@@ -69,7 +70,7 @@ class WorkQueue(Generic[Key]):
             _, _, key = await self._ready.get()
             if key not in self._dirty or key in self._processing:
                 continue
-            self._dirty.discard(key)
+            del self._dirty[key]
             self._processing.add(key)
             again: float | None = None
             try:
@@ -87,7 +88,7 @@ class WorkQueue(Generic[Key]):
             finally:
                 self._processing.discard(key)
                 if key in self._dirty:
-                    self._offer(key, urgent=True)  # it has been waiting since it was added
+                    self._offer(key)
                 elif again is not None:
                     self.add_after(key, again * self._jitter())
 

@@ -187,8 +187,9 @@ class Writer:
         """
         slot = _slot(desired)
         live = done.live.get(slot)
+        wanted, before = _digest(desired), None if live is None else _digest(live)
         memory = self._applied.setdefault(Key(api.namespace, api.name), {})
-        if live is not None and memory.get(slot) == (_digest(desired), _digest(live)):
+        if memory.get(slot) == (wanted, before):
             return
         if live is None:
             # A new object has no other owners. If it has, it was there unseen, and force would take what is theirs.
@@ -197,13 +198,13 @@ class Writer:
             # With its uid, so that an object that was deleted a moment ago is not made anew from half of what it takes.
             exactly = _exactly(live, "resourceVersion") if only_as_seen else _exactly(live)
             applied = await self._cluster.apply({**desired, "metadata": {**desired["metadata"], **exactly}})
-        # Not the version: what was last seen may have been followed by a status.
-        if live is None or _digest(applied) != _digest(live):
+            if slot[0] == "Deployment" and applied["spec"]["template"] != live["spec"]["template"]:
+                done.rolls = True
+        after = _digest(applied)
+        if after != before:  # the version says less: what was last seen may have been followed by a status
             done.writes.append(f"apply {slot[0]}")
-        if live is not None and slot[0] == "Deployment" and applied["spec"]["template"] != live["spec"]["template"]:
-            done.rolls = True
         done.live[slot] = applied
-        memory[slot] = (_digest(desired), _digest(applied))
+        memory[slot] = (wanted, after)
 
 
 def _slot(manifest: Manifest) -> _Slot:

@@ -247,3 +247,14 @@ def test_what_is_urgent_comes_before_what_waits_already_and_is_handled_once() ->
     run(main())
     assert [key for key, _ in worker.handled] == ["c", "d", "a", "b"]
     assert worker.queue.depth() == 0
+
+
+def test_a_key_that_changes_all_the_time_holds_up_none_that_waits() -> None:
+    async def busy(worker: Worker, key: str) -> float | None:
+        if key == "busy":
+            worker.queue.add("busy")
+        await asyncio.sleep(1)
+        return None
+
+    worker = work(busy, "busy", "a", "b", seconds=4.5, workers=1)
+    assert [key for key, _ in worker.handled][:4] == ["busy", "a", "b", "busy"]
