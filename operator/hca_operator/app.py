@@ -40,8 +40,8 @@ FIRST_LOOK = 10.0
 """Seconds for which the work waits for the first look at all children; what is not known then is asked for."""
 LOOK_AT_DEFINITION = 15.0
 """Seconds between two looks whether the definition of the objects is there: its removal ends no watch."""
-UNWATCHED = 2
-"""Looks in a row at which the objects may be defined but not watched."""
+UNWATCHED = 45.0
+"""Seconds for which the objects may be defined but not watched."""
 LOOK_FOR_RIVAL = 2.0
 """Seconds between two looks whether another install holds this one back."""
 LONGEST_WAIT = 30.0
@@ -81,8 +81,6 @@ class Operator:
         self._leader = Leader(kube, candidate, now=_now)
         self._look_at_all = asyncio.Event()
         self._stop = asyncio.Event()
-        self._unwatched = 0
-        """Looks in a row at which the objects were defined but not watched."""
         self._undefined = False
         self._trouble: HcaError | None = None
         store = Store()
@@ -145,7 +143,15 @@ class Operator:
                 identity="hca-operator",  # type: ignore[arg-type] # a NewType of str that kopf keeps private
             )
         except Exception as error:
-            self._trouble = self._trouble or Transient(f"watching the objects broke off: {error}")
+            self._trouble = self._trouble or await self._cause(error)
+
+    async def _cause(self, error: Exception) -> HcaError:
+        """Why watching broke off: what the API server says of the objects, and what kopf does where that is nothing."""
+        try:
+            await self._kube.require(KIND, self._scope)
+        except HcaError as cause:
+            return cause
+        return Transient(f"watching the objects broke off: {error}")
 
     def _end(self, trouble: HcaError) -> None:
         self._trouble = trouble
@@ -222,13 +228,12 @@ class Operator:
             try:
                 await self._kube.require(KIND, self._scope)
                 self._undefined = False
-                self._unwatched = 0 if watching(self._scope) else self._unwatched + 1
-                if self._unwatched > UNWATCHED:
+                if self._unwatched_for() > UNWATCHED:
                     self._end(Transient("the objects are defined, but not watched"))
             except Absent as error:
                 if not self._undefined:
                     logger.error("%s: install the chart with crds.enabled, or apply crds/", error)
-                self._undefined, self._unwatched = True, 0
+                self._undefined = True
                 if self._scope:
                     self._end(error)
             except HcaError as error:
@@ -264,12 +269,16 @@ class Operator:
         return self._ended()
 
     def _not_alive(self) -> str | None:
+        if self._unwatched_for() > WATCH_GRACE:
+            return f"not watching {KIND} for {WATCH_GRACE:.0f} seconds"
+        return self._ended()
+
+    def _unwatched_for(self) -> float:
+        """Seconds since the objects were last seen to be watched, or not to be defined."""
         now = asyncio.get_running_loop().time()
         if self._undefined or watching(self._scope):
             self._watched_at = now
-        elif now - self._watched_at > WATCH_GRACE:
-            return f"not watching {KIND} for {WATCH_GRACE:.0f} seconds"
-        return self._ended()
+        return now - self._watched_at
 
     def _ended(self) -> str | None:
         ended = [task.get_name() for task in self._tasks if task.done()]
