@@ -175,7 +175,7 @@ def _scaling_active(seen: Observation) -> Verdict:
         return Verdict("False", Reason.AUTOSCALING_DISABLED, "spec.replicas decides the number of pods")
     active = condition(seen.autoscaler, "ScalingActive")
     if active.get("status") == "True":
-        return Verdict("True", Reason.SCALING, "the autoscaler has its metrics")
+        return Verdict("True", Reason.SCALING, _scaling_message(seen))
     if active.get("status") == "False":
         return Verdict(
             "False",
@@ -183,6 +183,11 @@ def _scaling_active(seen: Observation) -> Verdict:
             f"the autoscaler cannot decide ({active.get('reason')}): kubectl describe hpa says why",
         )
     return Verdict("Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not looked yet")
+
+
+def _scaling_message(seen: Observation) -> str:
+    held = "None" if seen.api is None else seen.api.spec.autoscaling.hold
+    return "the autoscaler has its metrics" + ("" if held == "None" else f"; autoscaling.hold is {held}")
 
 
 def _traffic_ready(seen: Observation) -> Verdict:

@@ -85,6 +85,8 @@ class Autoscaling(SpecModel):
     """What decides the count; the metric that asks for the most pods wins."""
     behavior: Behavior = Behavior()
     """How fast the count may change. Absent parts: Kubernetes' own defaults."""
+    hold: Literal["None", "ScaleUp", "ScaleDown", "Both"] = "None"
+    """Directions in which the count stays for now, as in an incident or a sale; minReplicas and maxReplicas hold on."""
 
     rules = (
         Rule(

@@ -311,3 +311,8 @@ def test_numbers_are_those_of_the_deployment() -> None:
     shown = ("replicas", "readyReplicas", "desiredReplicas", "revision", "workersPerPod", "selector")
     selector = "hca-operator.io/api=shop,hca-operator.io/track=stable"
     assert [status[name] for name in shown] == [5, 3, 5, "3", 1, selector]
+
+
+def test_a_held_count_is_said() -> None:
+    status = next_status(seen(spec={"autoscaling": {"hold": "ScaleDown"}}), NOW)
+    assert condition({"status": status}, "ScalingActive")["message"].endswith("; autoscaling.hold is ScaleDown")
