@@ -18,7 +18,9 @@ from hca_operator.names import API_VERSION, KIND, Manifest
 from hca_operator.observed import available_replicas, condition, edited, is_ours, looked_at, rolled_out
 from hca_operator.policy import FleetPolicy, apply
 from hca_operator.ports import Cluster, Key
+from hca_operator.restarts import plan_restarts
 from hca_operator.rollouts import RolloutGate
+from hca_operator.schedule import Schedule, schedule_of
 from hca_operator.sizing import Sizing, size
 from hca_operator.status import Observation, next_status
 from hca_operator.writer import SOON, Pass, Writer
@@ -65,17 +67,21 @@ class Reconciler:
             return Outcome()
         api: ApiObject | None = None
         sizing: Sizing | None = None
+        schedule: Schedule | None = None
         done = Pass()
         try:
             api = apply(self._policy, parse_object(manifest))
             sizing = size(api.spec)
+            schedule = schedule_of(api.spec)
         except LimitExceeded as error:
             done.blocked = Problem(Reason.LIMIT_EXCEEDED, str(error))
         except SpecError as error:
             done.blocked = Problem(Reason.INVALID_SPEC, str(error))
-        if api is not None and sizing is not None:
+        if api is not None and sizing is not None and done.blocked is None:
             children = desired_children(api, sizing, isolated=self._policy.network_policy.enabled)
             await self._observe(key, children, done)
+            live = done.live.get(("Deployment", key.name))
+            done.restarts = plan_restarts(api, schedule, manifest.get("status", {}), live, self._now())
             if api.spec.reconciliation == "Active":
                 await self._writer.write(api, children, done, edited=edited(manifest))
         else:
@@ -123,6 +129,7 @@ class Reconciler:
             autoscaler=live.get(("HorizontalPodAutoscaler", key.name)),
             blocked=done.blocked,
             pod_problem=pod_problem,
+            restarts=done.restarts,
         )
         status = next_status(observation, self._now())
         if status != manifest.get("status"):
@@ -139,7 +146,7 @@ class Reconciler:
                     "reason": ready["reason"],
                 },
             )
-        return Outcome(self._next_look(status, SOON if missing else done.look_again), tuple(done.writes), status)
+        return Outcome(self._next_look(status, self._wish(done, missing=missing)), tuple(done.writes), status)
 
     async def _store_status(self, key: Key, manifest: Manifest, status: Manifest, done: Pass) -> None:
         await self._cluster.apply(
@@ -168,6 +175,15 @@ class Reconciler:
                 "Event", api.namespace, fieldSelector="involvedObject.kind=Pod,reason=Unhealthy"
             )
         return diagnose(api.spec, deployment, pods, events)
+
+    def _wish(self, done: Pass, *, missing: bool) -> float | None:
+        """Seconds until something is due that no event will tell of."""
+        waits = [SOON] if missing or (done.restarts and done.restarts.waits) else []
+        if done.look_again is not None:
+            waits.append(done.look_again)
+        if done.restarts and done.restarts.next:
+            waits.append(max(0.0, (done.restarts.next - self._now()).total_seconds()))
+        return min(waits, default=None)
 
     def _next_look(self, status: Manifest, wished: float | None) -> float | None:
         """Pods are not watched: while some are not ready they are looked at, ever more slowly."""

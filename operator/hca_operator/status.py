@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from hca_operator.api.restart import time_text
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason
 from hca_operator.desired.metadata import selector_text, stable_selector
@@ -10,6 +11,7 @@ from hca_operator.desired.network import url
 from hca_operator.diagnosis import Problem
 from hca_operator.names import Manifest
 from hca_operator.observed import available_replicas, condition, looked_at, replicas_of, rolled_out
+from hca_operator.restarts import Restarts
 from hca_operator.sizing import Sizing
 
 
@@ -31,6 +33,8 @@ class Observation:
     """Why the latest generation could not be written to the children."""
     pod_problem: Problem | None
     """Why pods that it asks for do not serve."""
+    restarts: Restarts | None
+    """None where the object could not be read."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         ConditionType.STALLED: _stalled(seen),
         ConditionType.SCALING_ACTIVE: _scaling_active(seen),
         ConditionType.TRAFFIC_READY: _traffic_ready(seen),
+        ConditionType.ROLLOUT_HEALTHY: _rollout_healthy(seen),
     }
     status: Manifest = {
         "observedGeneration": seen.generation,
@@ -68,6 +73,10 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         status["url"] = url(seen.api)
     if seen.sizing is not None:
         status["workersPerPod"] = seen.sizing.workers
+    # What the schedule has come to is kept while the object cannot be read.
+    counted = seen.previous.get("restartSchedule") if seen.restarts is None else seen.restarts.counted
+    if counted is not None:
+        status["restartSchedule"] = counted
     return status
 
 
@@ -197,3 +206,16 @@ def _traffic_ready(seen: Observation) -> Verdict:
     if not seen.api.spec.traffic.routes:
         return Verdict("True", Reason.NOT_REQUESTED, "spec.traffic.routes is empty: reached through the Service")
     return Verdict("True", Reason.ROUTES_APPLIED, "the Ingress has every route")
+
+
+def _rollout_healthy(seen: Observation) -> Verdict:
+    if seen.restarts is None:
+        reason = seen.blocked.reason if seen.blocked else Reason.INVALID_SPEC
+        return Verdict("Unknown", reason, "the latest generation is not applied")
+    if seen.restarts.mistake is not None:
+        return Verdict("False", Reason.RESTART_TIME_INVALID, seen.restarts.mistake)
+    if seen.restarts.waits:
+        return Verdict("True", Reason.RESTART_PENDING, "a restart is due and waits until the current rollout is over")
+    if seen.restarts.next is not None:
+        return Verdict("True", Reason.RESTART_PENDING, f"the next restart is due at {time_text(seen.restarts.next)}")
+    return Verdict("True", Reason.NO_RESTART_DUE, "no restart is asked for")

@@ -15,6 +15,7 @@ from hca_operator.errors import Forbidden, HcaError, NotOwned, Rejected, Transie
 from hca_operator.names import ADOPT_ANNOTATION, FIELD_MANAGER, KIND, REPLICAS_MANAGER, TEMPLATE_ANNOTATION, Manifest
 from hca_operator.observed import belongs_to_predecessor, is_ours, owns_replicas, replicas_of, rolled_out
 from hca_operator.ports import Cluster, Key
+from hca_operator.restarts import Restarts, restarted
 from hca_operator.rollouts import RolloutGate
 
 SOON = 5.0
@@ -32,6 +33,8 @@ class Pass:
     writes: list[str] = field(default_factory=list)
     rolls: bool = False
     """Whether pods were given another template."""
+    restarts: Restarts | None = None
+    """None where the object could not be read."""
     blocked: Problem | None = None
     look_again: float | None = None
     """Seconds until what was put off can be tried, None where nothing was."""
@@ -132,10 +135,14 @@ class Writer:
         """
         slot = _slot(desired)
         live = done.live.get(slot)
-        desired = _with_template_digest(adoption.keeping_selector(live, desired))
-        if live is not None and self._put_off(api, desired, live, edited=edited):
+        plain, restarts = adoption.keeping_selector(live, desired), done.restarts or Restarts()
+        desired = _with_template_digest(restarted(plain, restarts.due))
+        if live is not None and self._put_off(api, desired, live, edited=edited or restarts.asked):
             done.look_again = SOON
-            return
+            # What waits may be a restart alone, which holds up nothing else.
+            desired = _with_template_digest(restarted(plain, restarts.carried))
+            if _template_digest(live) != _template_digest(desired):
+                return
         if not autoscaling_wanted(api):
             if live is not None and replicas_of(live) != api.spec.replicas:
                 await self._refuse_other_autoscaler(api)

@@ -21,7 +21,12 @@ def metric(**fields: Any) -> Manifest:
     return scaling(metrics=[{"name": "m", "type": "CPU", "cpu": {}} | fields])
 
 
+def cron(text: str, **fields: Any) -> Manifest:
+    return {"restartSchedule": {"cron": text, **fields}}
+
+
 HOST = {"host": "shop.example.com"}
+CRON = "must be five fields of numbers, minute hour day-of-month month day-of-week"
 ACCEPTED: dict[str, Manifest] = {
     "nothing more": {},
     "cpu as integer": limits(2),
@@ -60,6 +65,9 @@ ACCEPTED: dict[str, Manifest] = {
     "toleration of everything": {"tolerations": [{"operator": "Exists"}]},
     "durations": {"health": {"startupTimeout": "1m30s"}, "availability": {"terminationGracePeriod": "1h"}},
     "rss just below the limit": {"memoryRestart": {"worker": {"maxRSS": "511Mi"}}},
+    "restart at night": cron("0 3 * * *", timeZone="America/Argentina/Buenos_Aires"),
+    "restart at many times": cron("0,15-45/15 9-17/2,23 1,31 */3 1-5"),
+    "restart on Sundays": cron("59 23 * 12 0,7", timeZone="Etc/GMT+1"),
 }
 REFUSED: Cases = {
     "workers 0": ({"workers": {"count": 0}}, "spec.workers.count"),
@@ -104,6 +112,16 @@ REFUSED: Cases = {
         {"tolerations": [{"key": "a", "effect": "NoSchedule", "tolerationSeconds": 5}]},
         "tolerationSeconds needs effect NoExecute",
     ),
+    "restart without a time": ({"restartSchedule": {}}, "spec.restartSchedule.cron: Required value"),
+    "restart at four fields": (cron("0 3 * *"), CRON),
+    "restart in a minute that no hour has": (cron("60 3 * * *"), CRON),
+    "restart in a month of no number": (cron("0 3 * JAN *"), CRON),
+    "restart in each of no minutes": (cron("*/0 3 * * *"), CRON),
+    "restart in a range that goes backwards": (cron("0 3 * * 5-1"), CRON),
+    "restart in a range that goes backwards, with a step": (cron("0 1,22-3/2 * * *"), CRON),
+    "restart daily": (cron("@daily"), CRON),
+    "restart in a line": (cron("0 3 * * *\n"), CRON),
+    "restart in no time zone": (cron("0 3 * * *", timeZone="+01:00"), "spec.restartSchedule.timeZone"),
     "disruptions none": ({"availability": {"maxUnavailable": 0}}, "should be greater than or equal to 1"),
 }
 NAME = (

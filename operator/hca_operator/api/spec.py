@@ -21,6 +21,7 @@ from hca_operator.api.pod import (
     Workers,
 )
 from hca_operator.api.quantity import parse_quantity
+from hca_operator.api.restart import RestartSchedule
 from hca_operator.api.scaling import MAX_REPLICAS, Autoscaling, Availability
 from hca_operator.api.schema import Rule, SpecModel
 from hca_operator.api.traffic import Service, Traffic
@@ -74,6 +75,8 @@ IfNotPresent for every other."""
     """Probes."""
     memory_restart: MemoryRestart = MemoryRestart()
     """Replacement of workers that grow too large."""
+    restart_schedule: RestartSchedule | None = None
+    """Rolling restarts by the clock, without a lost request. Absent: none."""
     autoscaling: Autoscaling = Autoscaling()
     """How the number of pods follows the load."""
     service: Service = Service()

@@ -20,6 +20,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     SCALING_ACTIVE = "ScalingActive"
     TRAFFIC_READY = "TrafficReady"
+    ROLLOUT_HEALTHY = "RolloutHealthy"
 
 
 class Reason(StrEnum):
@@ -37,12 +38,15 @@ class Reason(StrEnum):
     SCALING = "ScalingActive"
     NOT_REQUESTED = "NotRequested"
     ROUTES_APPLIED = "RoutesApplied"
+    NO_RESTART_DUE = "NoRestartDue"
+    RESTART_PENDING = "RestartPending"
     # What the user must change
     INVALID_SPEC = "InvalidSpec"
     LIMIT_EXCEEDED = "LimitExceeded"
     RESOURCE_CONFLICT = "ResourceConflict"
     IMAGE_RUNS_AS_ROOT = "ImageRunsAsRoot"
     READINESS_PATH_NOT_FOUND = "ReadinessPathNotFound"
+    RESTART_TIME_INVALID = "RestartTimeInvalid"
     # What may pass or needs a look
     NO_PODS_AVAILABLE = "NoPodsAvailable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
@@ -90,6 +94,21 @@ class Condition(SpecModel):
     """Why, for people, with what to do about it."""
 
 
+class CountedSchedule(SpecModel):
+    """How far the schedule of restarts has come."""
+
+    model_config = ConfigDict(strict=False)
+
+    cron: Annotated[str, StringConstraints(max_length=100)]
+    """The schedule that is counted."""
+    time_zone: Annotated[str, StringConstraints(max_length=64)]
+    """Its time zone."""
+    since: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})]
+    """From when on it counts: when the operator first saw it."""
+    due: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """The last restart that was met. It is carried out once no other rollout is under way."""
+
+
 class HighConcurrencyApiStatus(SpecModel):
     """What the operator observes."""
 
@@ -111,3 +130,5 @@ class HighConcurrencyApiStatus(SpecModel):
     """Where the API answers."""
     revision: Annotated[str, StringConstraints(max_length=64)] | None = None
     """The Deployment's revision."""
+    restart_schedule: CountedSchedule | None = None
+    """How far the schedule of restarts has come."""

@@ -10,6 +10,7 @@ from hca_operator.api.status import STALLING, ConditionType, Reason
 from hca_operator.diagnosis import Problem
 from hca_operator.names import Manifest
 from hca_operator.observed import condition
+from hca_operator.restarts import Restarts
 from hca_operator.sizing import size
 from hca_operator.status import Observation, next_status
 from tests.unit.operator.objects import api_object, deployment
@@ -32,6 +33,7 @@ def seen(*, spec: dict[str, Any] | None = None, **facts: Any) -> Observation:
         "autoscaler": AUTOSCALER,
         "blocked": None,
         "pod_problem": None,
+        "restarts": Restarts(),
     }
     return Observation(**usual | facts)
 
