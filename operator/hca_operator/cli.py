@@ -18,6 +18,7 @@ from hca_operator.api.reference import reference
 from hca_operator.api.spec import parse_object
 from hca_operator.desired import desired_children
 from hca_operator.errors import CannotStart, HcaError, SpecError
+from hca_operator.floors import shifts
 from hca_operator.names import API_VERSION, KIND, Manifest
 from hca_operator.policy import NO_POLICY, FleetPolicy, apply, parse_policy
 from hca_operator.schedule import schedule_of
@@ -55,6 +56,7 @@ def render(text: str, policy: FleetPolicy = NO_POLICY) -> list[Manifest]:
         metadata = {"name": "", "namespace": "default"} | (manifest.get("metadata") or {}) | {"uid": UNSTORED_UID}
         api = apply(policy, parse_object({**manifest, "metadata": metadata}, unknown_fields="forbid"))
         schedule_of(api.spec)
+        shifts(api.spec)
         wanted = desired_children(api, size(api.spec), isolated=policy.network_policy.enabled)
         children += [child.manifest for child in wanted if child.manifest is not None]
     if not children:

@@ -14,6 +14,7 @@ from hca_operator.desired.scaling import fewest_pods
 from hca_operator.diagnosis import Problem, diagnose, needs_events
 from hca_operator.errors import HcaError, LimitExceeded, SpecError
 from hca_operator.events import events_of
+from hca_operator.floors import Shift, floor_at, shifts, with_floor
 from hca_operator.names import API_VERSION, KIND, Manifest
 from hca_operator.observed import available_replicas, condition, edited, is_ours, looked_at, rolled_out
 from hca_operator.policy import FleetPolicy, apply
@@ -68,17 +69,21 @@ class Reconciler:
         api: ApiObject | None = None
         sizing: Sizing | None = None
         schedule: Schedule | None = None
+        hours: list[Shift] = []
         done = Pass()
         try:
             api = apply(self._policy, parse_object(manifest))
             sizing = size(api.spec)
             schedule = schedule_of(api.spec)
+            hours = shifts(api.spec)
         except LimitExceeded as error:
             done.blocked = Problem(Reason.LIMIT_EXCEEDED, str(error))
         except SpecError as error:
             done.blocked = Problem(Reason.INVALID_SPEC, str(error))
         if api is not None and sizing is not None and done.blocked is None:
+            done.floor = floor_at(hours, self._now())
             children = desired_children(api, sizing, isolated=self._policy.network_policy.enabled)
+            children = with_floor(children, done.floor)
             await self._observe(key, children, done)
             live = done.live.get(("Deployment", key.name))
             done.restarts = plan_restarts(api, schedule, manifest.get("status", {}), live, self._now())
@@ -130,6 +135,7 @@ class Reconciler:
             blocked=done.blocked,
             pod_problem=pod_problem,
             restarts=done.restarts,
+            floor=done.floor,
         )
         status = next_status(observation, self._now())
         if status != manifest.get("status"):
@@ -181,8 +187,8 @@ class Reconciler:
         waits = [SOON] if missing or (done.restarts and done.restarts.waits) else []
         if done.look_again is not None:
             waits.append(done.look_again)
-        if done.restarts and done.restarts.next:
-            waits.append(max(0.0, (done.restarts.next - self._now()).total_seconds()))
+        moments = [done.restarts.next if done.restarts else None, done.floor.next]
+        waits += [max(0.0, (moment - self._now()).total_seconds()) for moment in moments if moment]
         return min(waits, default=None)
 
     def _next_look(self, status: Manifest, wished: float | None) -> float | None:

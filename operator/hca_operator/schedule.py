@@ -6,7 +6,7 @@ are as new as the operator and not as its base image.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,8 @@ from cronsim import CronSim, CronSimError
 
 from hca_operator.api.spec import HighConcurrencyApiSpec
 from hca_operator.errors import SpecError
+
+MINUTE = timedelta(minutes=1)
 
 
 class Schedule:
@@ -32,28 +34,36 @@ class Schedule:
             if tick > moment:
                 yield tick.astimezone(UTC)
 
+    def before(self, moment: datetime) -> datetime:
+        """The last time that is not after a moment."""
+        after = moment.astimezone(self._zone).replace(second=0, microsecond=0) + MINUTE
+        return next(CronSim(self._cron, after, reverse=True)).astimezone(UTC)
+
     def last(self, after: datetime, until: datetime) -> datetime | None:
         """The last time after one moment and not after another, None where there is none."""
         return max(takewhile(lambda tick: tick <= until, self.after(after)), default=None)
 
 
-def schedule_of(spec: HighConcurrencyApiSpec) -> Schedule | None:
-    """The schedule of an object, None where it has none.
+def read_schedule(cron: str, time_zone: str, field: str) -> Schedule:
+    """The schedule that a field of the object, such as spec.restartSchedule, describes.
 
     Raises SpecError where the API server could not know that there is no such time or time zone.
     """
-    wanted = spec.restart_schedule
-    if wanted is None:
-        return None
     try:
-        return Schedule(wanted.cron, ZoneInfo(wanted.time_zone))
+        return Schedule(cron, ZoneInfo(time_zone))
     except CronSimError:
         raise SpecError(
-            f"spec.restartSchedule.cron: {wanted.cron!r} names a day that none of its months has: "
+            f"{field}.cron: {cron!r} names a day that none of its months has: "
             "use a day that comes, such as '0 3 1 * *' for the first of each month"
         ) from None
     except (KeyError, ValueError, OSError):
         raise SpecError(
-            f"spec.restartSchedule.timeZone: {wanted.time_zone!r} is no known time zone: "
+            f"{field}.timeZone: {time_zone!r} is no known time zone: "
             "use a name of the IANA database, such as Europe/Berlin or UTC"
         ) from None
+
+
+def schedule_of(spec: HighConcurrencyApiSpec) -> Schedule | None:
+    """When the pods are restarted by the clock, None for never. Raises SpecError as `read_schedule` does."""
+    wanted = spec.restart_schedule
+    return None if wanted is None else read_schedule(wanted.cron, wanted.time_zone, "spec.restartSchedule")

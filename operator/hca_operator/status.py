@@ -9,6 +9,7 @@ from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.network import url
 from hca_operator.diagnosis import Problem
+from hca_operator.floors import NO_FLOOR, Floor
 from hca_operator.names import Manifest
 from hca_operator.observed import available_replicas, condition, looked_at, replicas_of, rolled_out
 from hca_operator.restarts import Restarts
@@ -35,6 +36,7 @@ class Observation:
     """Why pods that it asks for do not serve."""
     restarts: Restarts | None
     """None where the object could not be read."""
+    floor: Floor = NO_FLOOR
 
 
 @dataclass(frozen=True)
@@ -195,8 +197,12 @@ def _scaling_active(seen: Observation) -> Verdict:
 
 
 def _scaling_message(seen: Observation) -> str:
-    held = "None" if seen.api is None else seen.api.spec.autoscaling.hold
-    return "the autoscaler has its metrics" + ("" if held == "None" else f"; autoscaling.hold is {held}")
+    parts = ["the autoscaler has its metrics"]
+    if seen.api is not None and seen.api.spec.autoscaling.hold != "None":
+        parts.append(f"autoscaling.hold is {seen.api.spec.autoscaling.hold}")
+    if seen.floor.pods:
+        parts.append(f"schedule {seen.floor.schedule} asks for at least {seen.floor.pods} pods")
+    return "; ".join(parts)
 
 
 def _traffic_ready(seen: Observation) -> Verdict:

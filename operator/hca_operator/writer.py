@@ -12,6 +12,7 @@ from hca_operator.desired import Child
 from hca_operator.desired.scaling import autoscaling_wanted
 from hca_operator.diagnosis import Problem
 from hca_operator.errors import Forbidden, HcaError, NotOwned, Rejected, Transient
+from hca_operator.floors import NO_FLOOR, Floor
 from hca_operator.names import ADOPT_ANNOTATION, FIELD_MANAGER, KIND, REPLICAS_MANAGER, TEMPLATE_ANNOTATION, Manifest
 from hca_operator.observed import belongs_to_predecessor, is_ours, owns_replicas, replicas_of, rolled_out
 from hca_operator.ports import Cluster, Key
@@ -35,6 +36,8 @@ class Pass:
     """Whether pods were given another template."""
     restarts: Restarts | None = None
     """None where the object could not be read."""
+    floor: Floor = NO_FLOOR
+    """What the clock asks for."""
     blocked: Problem | None = None
     look_again: float | None = None
     """Seconds until what was put off can be tried, None where nothing was."""

@@ -21,6 +21,11 @@ def metric(**fields: Any) -> Manifest:
     return scaling(metrics=[{"name": "m", "type": "CPU", "cpu": {}} | fields])
 
 
+def shift(text: str = "45 7 * * 1-5", **fields: Any) -> Manifest:
+    schedule = {"name": "morning", "cron": text, "duration": "2h", "minReplicas": 6, **fields}
+    return {"autoscaling": {"schedules": [schedule]}}
+
+
 def cron(text: str, **fields: Any) -> Manifest:
     return {"restartSchedule": {"cron": text, **fields}}
 
@@ -29,6 +34,16 @@ HOST = {"host": "shop.example.com"}
 CRON = "must be five fields of numbers, minute hour day-of-month month day-of-week"
 ACCEPTED: dict[str, Manifest] = {
     "nothing more": {},
+    "more pods in the morning": shift(timeZone="Europe/Berlin"),
+    "as many schedules as there may be": {
+        "autoscaling": {
+            "schedules": [
+                {"name": f"s{number}", "cron": "*/20 7-9,17-19 1,15 */2 1-5", "duration": "168h", "minReplicas": 10}
+                for number in range(8)
+            ]
+        }
+    },
+    "the count held": {"autoscaling": {"hold": "Both"}},
     "cpu as integer": limits(2),
     "cpu as text": limits("2"),
     "cpu in thousandths": limits("2000m"),
@@ -112,6 +127,17 @@ REFUSED: Cases = {
         {"tolerations": [{"key": "a", "effect": "NoSchedule", "tolerationSeconds": 5}]},
         "tolerationSeconds needs effect NoExecute",
     ),
+    "schedule for more pods than there may be": (
+        shift(minReplicas=11),
+        "minReplicas of a schedule must not be greater than autoscaling.maxReplicas",
+    ),
+    "schedule at four fields": (shift("0 3 * *"), CRON),
+    "schedule without an end": (shift(duration="169h"), "must be a duration from 1m to 168h"),
+    "two schedules of one name": (
+        {"autoscaling": {"schedules": shift()["autoscaling"]["schedules"] * 2}},
+        "spec.autoscaling.schedules[1]: Duplicate value",
+    ),
+    "hold of no direction": ({"autoscaling": {"hold": "Up"}}, "spec.autoscaling.hold: Unsupported value"),
     "restart without a time": ({"restartSchedule": {}}, "spec.restartSchedule.cron: Required value"),
     "restart at four fields": (cron("0 3 * *"), CRON),
     "restart in a minute that no hour has": (cron("60 3 * * *"), CRON),

@@ -2,57 +2,14 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
 
-from pydantic import StringConstraints
+from hca_operator.api.cron import Cron, TimeZone
+from hca_operator.api.schema import SpecModel
 
-from hca_operator.api.schema import Rule, SpecModel
-
-_STEP = "(/[1-9][0-9]?)?"
-
-
-def _field(value: str) -> str:
-    """A field of a cron expression whose numbers match `value`."""
-    term = rf"(\*|{value}(-{value})?){_STEP}"
-    return f"{term}(,{term})*"
-
-
-_CRON = " ".join(
-    map(
-        _field,
-        (
-            "[1-5]?[0-9]",  # minute
-            "(1?[0-9]|2[0-3])",  # hour
-            "([1-9]|[12][0-9]|3[01])",  # day of the month
-            "([1-9]|1[0-2])",  # month
-            "[0-7]",  # day of the week
-        ),
-    )
-)
 _RFC_3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})",
     re.ASCII,
 )
-
-
-def _is_cron(text: str) -> bool:
-    """Whether a text is a cron expression whose ranges all go upwards."""
-    ranges = re.findall(r"(\d+)-(\d+)", text)
-    return re.fullmatch(_CRON, text) is not None and all(int(first) <= int(last) for first, last in ranges)
-
-
-Cron = Annotated[
-    str,
-    StringConstraints(max_length=100),
-    Rule(
-        cel=f"self.matches(r'^{_CRON}$') && self.split(' ').all(field, field.split(',').all(term, !term.contains('-') "
-        "|| int(term.split('/')[0].split('-')[0]) <= int(term.split('/')[0].split('-')[1])))",
-        message="must be five fields of numbers, minute hour day-of-month month day-of-week, with '*', lists, ranges "
-        "and steps, such as '0 3 * * *' or '*/30 9-17 * * 1-5'",
-        check=_is_cron,
-    ),
-]
-TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$", max_length=64)]
 
 
 class RestartSchedule(SpecModel):
