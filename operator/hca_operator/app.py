@@ -172,6 +172,8 @@ class Operator:
             outcome = await self._reconciler.reconcile(key)
         self._telemetry.reconciles.labels("written" if outcome.writes else "unchanged").inc()
         self._telemetry.observe_conditions(key, outcome.status)
+        for reason, number in outcome.memory_restarts.items():
+            self._telemetry.memory_restarts.labels(reason).inc(number)
         return outcome.look_again
 
     @contextmanager

@@ -13,6 +13,7 @@ TOLD = (
     ConditionType.AVAILABLE,
     ConditionType.SCALING_ACTIVE,
     ConditionType.TRAFFIC_READY,
+    ConditionType.MEMORY_HEALTHY,
     ConditionType.ROLLOUT_HEALTHY,
 )
 """Reconciling and Stalled flip together with Ready, and would tell the same twice."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from hca_operator.api.spec import ApiObject, parse_object
@@ -15,8 +15,9 @@ from hca_operator.diagnosis import Problem, diagnose, needs_events
 from hca_operator.errors import HcaError, LimitExceeded, SpecError
 from hca_operator.events import events_of
 from hca_operator.floors import Shift, floor_at, shifts, with_floor
+from hca_operator.memory_restarts import count_kills, newly_counted
 from hca_operator.names import API_VERSION, KIND, Manifest
-from hca_operator.observed import available_replicas, condition, edited, is_ours, looked_at, rolled_out
+from hca_operator.observed import available_replicas, condition, edited, is_ours, looked_at, replicas_of, rolled_out
 from hca_operator.policy import FleetPolicy, apply
 from hca_operator.ports import Cluster, Key
 from hca_operator.restarts import plan_restarts
@@ -42,6 +43,8 @@ class Outcome:
     """What was written."""
     status: Manifest | None = None
     """The object's status now, None where the object is gone."""
+    memory_restarts: Mapping[str, int] = field(default_factory=dict)
+    """By their reason, the restarts on memory that were not known before."""
 
 
 class Reconciler:
@@ -114,19 +117,22 @@ class Reconciler:
         live = {slot: child for slot, child in done.live.items() if is_ours(child, uid)}
         deployment = live.get(("Deployment", key.name))
         missing = api is not None and available_replicas(deployment) < fewest_pods(api)
-        pod_problem = None
         if rolled_out(deployment) and not missing and done.look_again is None:
             self._gate.leave(key)
-        elif (
+        previous = manifest.get("status", {})
+        pods = await self._pods_to_look_at(api, deployment, previous)
+        pod_problem = None
+        if (
             api is not None
             and deployment is not None
             and looked_at(deployment)
             and (missing or not rolled_out(deployment))
         ):
-            pod_problem = await self._diagnose(api, deployment)
+            pod_problem = await self._diagnose(api, deployment, pods)
+        memory_restarts = count_kills(previous.get("memoryRestarts"), pods, self._now())
         observation = Observation(
             generation=manifest["metadata"]["generation"],
-            previous=manifest.get("status", {}),
+            previous=previous,
             api=api,
             sizing=sizing,
             deployment=deployment,
@@ -136,6 +142,7 @@ class Reconciler:
             pod_problem=pod_problem,
             restarts=done.restarts,
             floor=done.floor,
+            memory_restarts=memory_restarts,
         )
         status = next_status(observation, self._now())
         if status != manifest.get("status"):
@@ -152,7 +159,12 @@ class Reconciler:
                     "reason": ready["reason"],
                 },
             )
-        return Outcome(self._next_look(status, self._wish(done, missing=missing)), tuple(done.writes), status)
+        return Outcome(
+            self._next_look(status, self._wish(done, missing=missing)),
+            tuple(done.writes),
+            status,
+            newly_counted(previous.get("memoryRestarts"), memory_restarts),
+        )
 
     async def _store_status(self, key: Key, manifest: Manifest, status: Manifest, done: Pass) -> None:
         await self._cluster.apply(
@@ -172,9 +184,19 @@ class Reconciler:
                 # The condition says the same and lasts; an Event is for those who look just now.
                 logger.info("an event could not be written: %s", error, extra={"object": str(key)})
 
-    async def _diagnose(self, api: ApiObject, deployment: Manifest) -> Problem | None:
-        selector = selector_text(stable_selector(api.name))
-        pods = await self._cluster.list("Pod", api.namespace, labelSelector=selector)
+    async def _pods_to_look_at(
+        self, api: ApiObject | None, deployment: Manifest | None, previous: Manifest
+    ) -> list[Manifest]:
+        """The pods where something happens to them: they are not watched, but their Deployment tells of it."""
+        if api is None or deployment is None or not looked_at(deployment):
+            return []
+        live = deployment.get("status", {})
+        ready = live.get("readyReplicas", 0)
+        if rolled_out(deployment) and ready == replicas_of(deployment) == previous.get("readyReplicas"):
+            return []
+        return await self._cluster.list("Pod", api.namespace, labelSelector=selector_text(stable_selector(api.name)))
+
+    async def _diagnose(self, api: ApiObject, deployment: Manifest, pods: list[Manifest]) -> Problem | None:
         events: list[Manifest] = []
         if needs_events(pods):
             events = await self._cluster.list(

@@ -10,6 +10,7 @@ from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.network import url
 from hca_operator.diagnosis import Problem
 from hca_operator.floors import NO_FLOOR, Floor
+from hca_operator.memory_restarts import killed_lately
 from hca_operator.names import Manifest
 from hca_operator.observed import available_replicas, condition, looked_at, replicas_of, rolled_out
 from hca_operator.restarts import Restarts
@@ -37,6 +38,8 @@ class Observation:
     restarts: Restarts | None
     """None where the object could not be read."""
     floor: Floor = NO_FLOOR
+    memory_restarts: Manifest | None = None
+    """What memory has cost so far, None for nothing."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         ConditionType.STALLED: _stalled(seen),
         ConditionType.SCALING_ACTIVE: _scaling_active(seen),
         ConditionType.TRAFFIC_READY: _traffic_ready(seen),
+        ConditionType.MEMORY_HEALTHY: _memory_healthy(seen, now),
         ConditionType.ROLLOUT_HEALTHY: _rollout_healthy(seen),
     }
     status: Manifest = {
@@ -79,6 +83,8 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
     counted = seen.previous.get("restartSchedule") if seen.restarts is None else seen.restarts.counted
     if counted is not None:
         status["restartSchedule"] = counted
+    if seen.memory_restarts is not None:
+        status["memoryRestarts"] = seen.memory_restarts
     return status
 
 
@@ -225,3 +231,14 @@ def _rollout_healthy(seen: Observation) -> Verdict:
     if seen.restarts.next is not None:
         return Verdict("True", Reason.RESTART_PENDING, f"the next restart is due at {time_text(seen.restarts.next)}")
     return Verdict("True", Reason.NO_RESTART_DUE, "no restart is asked for")
+
+
+def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
+    if killed_lately(seen.memory_restarts, now):
+        return Verdict(
+            "False",
+            Reason.OUT_OF_MEMORY,
+            "within the last hour the kernel ended a container at its memory limit: raise "
+            "spec.resources.limits.memory, or use fewer workers (spec.workers.count)",
+        )
+    return Verdict("True", Reason.MEMORY_WITHIN_LIMITS, "no container was ended for its memory within the last hour")

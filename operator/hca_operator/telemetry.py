@@ -37,6 +37,10 @@ class Telemetry:
             "hca_api_request_seconds", "Duration of a request to the API server.", ["verb"], registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
         )  # fmt: skip
+        self.memory_restarts = Counter(
+            "hca_memory_restarts_total", "Restarts on memory by reason: OOMKilled.", ["reason"],
+            registry=self.registry,
+        )  # fmt: skip
         self._objects = Gauge(
             "hca_conditions", f"Number of {KIND} objects by condition and its status.", ["type", "status"],
             registry=self.registry,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from hca_operator.api.schema import ListMap, SpecModel
+from hca_operator.api.types import DnsSubdomain
 
 MAX_MESSAGE = 2048
 
@@ -20,6 +21,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     SCALING_ACTIVE = "ScalingActive"
     TRAFFIC_READY = "TrafficReady"
+    MEMORY_HEALTHY = "MemoryHealthy"
     ROLLOUT_HEALTHY = "RolloutHealthy"
 
 
@@ -38,6 +40,7 @@ class Reason(StrEnum):
     SCALING = "ScalingActive"
     NOT_REQUESTED = "NotRequested"
     ROUTES_APPLIED = "RoutesApplied"
+    MEMORY_WITHIN_LIMITS = "MemoryWithinLimits"
     NO_RESTART_DUE = "NoRestartDue"
     RESTART_PENDING = "RestartPending"
     # What the user must change
@@ -109,6 +112,23 @@ class CountedSchedule(SpecModel):
     """The last restart that was met. It is carried out once no other rollout is under way."""
 
 
+class MemoryRestarts(SpecModel):
+    """What memory has cost so far."""
+
+    model_config = ConfigDict(strict=False)
+
+    oom_kills: Annotated[int, Field(ge=0)] | None = None
+    """Containers that the kernel ended at their memory limit; several times within half a minute count as one."""
+    oom_killed_at: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When it last did."""
+    last_time: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When memory last ended a pod's container or the pod."""
+    last_reason: Literal["OOMKilled"] | None = None
+    """How it did: OOMKilled, by the kernel at the limit."""
+    last_pod: DnsSubdomain | None = None
+    """Name of that pod."""
+
+
 class HighConcurrencyApiStatus(SpecModel):
     """What the operator observes."""
 
@@ -130,5 +150,7 @@ class HighConcurrencyApiStatus(SpecModel):
     """Where the API answers."""
     revision: Annotated[str, StringConstraints(max_length=64)] | None = None
     """The Deployment's revision."""
+    memory_restarts: MemoryRestarts | None = None
+    """What memory has cost so far. Absent: nothing."""
     restart_schedule: CountedSchedule | None = None
     """How far the schedule of restarts has come."""
