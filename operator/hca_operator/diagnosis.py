@@ -101,8 +101,8 @@ def _crash(spec: HighConcurrencyApiSpec, pod: Manifest) -> Problem | None:
     if ended.get("reason") == "OOMKilled":
         return Problem(
             Reason.OUT_OF_MEMORY,
-            f"the kernel ended the container at its memory limit of {spec.resources.limits.memory}: raise "
-            "spec.resources.limits.memory, or use fewer workers (spec.workers.count)",
+            "the kernel ended the container at its memory limit: raise spec.resources.limits.memory, now "
+            f"{spec.resources.limits.memory}, or use fewer workers (spec.workers.count)",
         )
     return Problem(
         Reason.CRASH_LOOP,

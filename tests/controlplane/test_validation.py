@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hca_operator.api.servers import OPTIONS_ENV, RESERVED_ENV
 from hca_operator.api.spec import parse_object
 from hca_operator.desired import desired_children
 from hca_operator.errors import SpecError
@@ -79,6 +80,15 @@ ACCEPTED: dict[str, Manifest] = {
     "baseline as root": {"podSecurity": {"profile": "Baseline", "runAsUser": 0}},
     "toleration of everything": {"tolerations": [{"operator": "Exists"}]},
     "durations": {"health": {"startupTimeout": "1m30s"}, "availability": {"terminationGracePeriod": "1h"}},
+    "a server and its variables of the user's": {
+        "workers": {"server": "Gunicorn", "placement": "OnePerPod"},
+        **env({"name": "GUNICORN_CMD_ARGS", "value": "--threads=4"}, {"name": "UVICORN_PORT", "value": "1"}),
+    },
+    "another server's options from a Secret": {
+        "workers": {"server": "Uvicorn"},
+        **env({"name": "NODE_OPTIONS", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}),
+    },
+    "variables of other servers": env({"name": "PORT", "value": "1"}, {"name": "WEB_CONCURRENCY", "value": "4"}),
     "rss just below the limit": {"memoryRestart": {"worker": {"maxRSS": "511Mi"}}},
     "restart at night": cron("0 3 * * *", timeZone="America/Argentina/Buenos_Aires"),
     "restart at many times": cron("0,15-45/15 9-17/2,23 1,31 */3 1-5"),
@@ -86,7 +96,29 @@ ACCEPTED: dict[str, Manifest] = {
 }
 REFUSED: Cases = {
     "workers 0": ({"workers": {"count": 0}}, "spec.workers.count"),
-    "server unknown": ({"workers": {"server": "granian"}}, 'supported values: "Granian"'),
+    "server unknown": (
+        {"workers": {"server": "granian"}},
+        'supported values: "Granian", "Gunicorn", "Uvicorn", "Node", "Generic"',
+    ),
+    "placement unknown": ({"workers": {"placement": "Apart"}}, 'supported values: "Shared", "OnePerPod"'),
+    **{
+        f"env of the operator's for {server}": (
+            {"workers": {"server": server}, **env({"name": name, "value": "1"})},
+            "env has a variable that the operator sets for this workers.server: use port, workers.count, memoryRestart",
+        )
+        for server, names in RESERVED_ENV.items()
+        for name in names[-1:]
+    },
+    **{
+        f"env {name} from a field": (
+            {
+                "workers": {"server": server},
+                **env({"name": name, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}),
+            },
+            "GUNICORN_CMD_ARGS and NODE_OPTIONS must have value instead of valueFrom",
+        )
+        for server, name in OPTIONS_ENV.items()
+    },
     "metrics empty": (scaling(metrics=[]), "should have at least 1 items"),
     "metric twice": (
         scaling(metrics=[{"name": "c", "type": "CPU", "cpu": {}}] * 2),

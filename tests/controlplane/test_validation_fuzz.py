@@ -75,7 +75,8 @@ class Specs:
         if any("status" in rule["rule"] for rule in schema.get("x-kubernetes-validations", [])):
             return self._mostly(st.sampled_from(["status.podIP", "metadata.labels['a']"]), texts, of=4)
         right = st.from_regex(pattern, fullmatch=True) if pattern else texts
-        wrong = st.one_of(texts, st.from_regex(pattern or "x"), st.sampled_from(["a" * (most + 1), "GRANIAN_HOST", ""]))
+        slips = ["a" * (most + 1), "GRANIAN_HOST", "PORT", ""]
+        wrong = st.one_of(texts, st.from_regex(pattern or "x"), st.sampled_from(slips))
         return self._mostly(right.filter(lambda text: len(text) <= most), wrong, of=10)
 
     def _maps(self, schema: dict[str, Any]) -> st.SearchStrategy[Any]:

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 
 from hca_operator.api.quantity import parse_quantity
 from hca_operator.api.schema import ListMap, Rule, SpecModel
+from hca_operator.api.servers import Placement, Server
 from hca_operator.api.types import (
     LABEL_KEY,
     Cpu,
@@ -190,10 +191,13 @@ class Workers(SpecModel):
     """The worker processes of one pod."""
 
     count: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Worker processes in each pod. Absent: one for each whole CPU of resources.limits.cpu (else requests.cpu), \
-at least one; status.workersPerPod shows the result."""
-    server: Literal["Granian"] = "Granian"
-    """The application server, which decides how count, memory and time-outs reach the process."""
+    """Worker processes in each pod (placement Shared), or shares of resources (OnePerPod). Absent: one for each whole \
+CPU of resources.limits.cpu (else requests.cpu), at least one; status.workersPerPod shows the result."""
+    server: Server = "Granian"
+    """The application server, which decides how count, memory and time-outs reach the process (docs/servers.md)."""
+    placement: Placement = "Shared"
+    """Shared: every pod has all workers. OnePerPod: every pod has one, and one of as many equal shares of resources; \
+replicas, minReplicas and maxReplicas count pods all the same."""
 
 
 class Health(SpecModel):

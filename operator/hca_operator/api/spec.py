@@ -24,6 +24,7 @@ from hca_operator.api.quantity import parse_quantity
 from hca_operator.api.restart import RestartSchedule
 from hca_operator.api.scaling import MAX_REPLICAS, Autoscaling, Availability
 from hca_operator.api.schema import Rule, SpecModel
+from hca_operator.api.servers import SERVER_RULES
 from hca_operator.api.traffic import Service, Traffic
 from hca_operator.api.types import Annotations, DnsSubdomain, Labels, Port
 from hca_operator.errors import SpecError
@@ -117,6 +118,7 @@ IfNotPresent for every other."""
             check=_worker_threshold_fits,
             field_path=".memoryRestart.worker.maxRSS",
         ),
+        *SERVER_RULES,
     )
 
 

@@ -69,7 +69,7 @@ PODS: dict[str, tuple[Manifest, Reason, str]] = {
     "out of memory": (
         pod(state=waiting("CrashLoopBackOff"), last={"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
         Reason.OUT_OF_MEMORY,
-        "at its memory limit of 512Mi: raise spec.resources.limits.memory, or use fewer workers",
+        "at its memory limit: raise spec.resources.limits.memory, now 512Mi, or use fewer workers",
     ),
     "no node": (
         unschedulable(NODES),

@@ -97,6 +97,19 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "spec",
         "memoryRestart.worker.maxRSS must be less than resources.limits.memory",
     ),
+    (
+        {"workers": {"server": "Gunicorn"}, "env": [{"name": "WEB_CONCURRENCY", "value": "9"}]},
+        "spec",
+        "env has a variable that the operator sets for this workers.server: use port, workers.count, ",
+    ),
+    (
+        {
+            "workers": {"server": "Node"},
+            "env": [{"name": "NODE_OPTIONS", "valueFrom": {"secretKeyRef": NO_WORKER_SECRET}}],
+        },
+        "spec",
+        "GUNICORN_CMD_ARGS and NODE_OPTIONS must have value instead of valueFrom",
+    ),
 ]
 
 
