@@ -72,7 +72,6 @@ async def test_children_are_created_in_order_and_the_workload_before_what_leads_
     assert created == [
         "apply Deployment shop",
         "apply Service shop",
-        "apply Service shop-stable",
         "apply PodDisruptionBudget shop",
         "apply HorizontalPodAutoscaler shop",
         "apply Ingress shop",
@@ -247,6 +246,17 @@ async def test_fault_24_what_is_no_longer_wanted_is_deleted_by_its_uid() -> None
     await settle(cluster)
     assert f"delete Ingress shop {uid}" in cluster.writes
     assert INGRESS not in cluster.objects
+
+
+async def test_the_second_service_that_an_earlier_build_made_goes() -> None:
+    cluster = cluster_with()
+    await settle(cluster)
+    made = cluster.objects[SERVICE]
+    earlier: Slot = ("Service", NAMESPACE, f"{NAME}-stable")
+    cluster.put({**made, "metadata": {**made["metadata"], "name": earlier[2], "uid": "earlier"}})
+    await settle(cluster)
+    assert f"delete Service {NAME}-stable earlier" in cluster.writes
+    assert earlier not in cluster.objects
 
 
 def _foreign(slot: Slot, **metadata: Any) -> Manifest:
