@@ -65,6 +65,7 @@ def _duration_rule(lowest: str, highest: str) -> Rule:
 _DurationText = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=18)]
 StartupDuration = Annotated[_DurationText, _duration_rule("1s", "1h")]
 GraceDuration = Annotated[_DurationText, _duration_rule("5s", "1h")]
+IntervalDuration = Annotated[_DurationText, _duration_rule("1m", "24h")]
 SampleDuration = Annotated[_DurationText, _duration_rule("1s", "5m")]
 
 _PATH_CHARACTERS = "[A-Za-z0-9/_.~%:@!$&'()*+,;=-]*"
