@@ -17,12 +17,15 @@ from hca_operator.errors import Absent, HcaError, Transient
 from hca_operator.events import News, event
 from hca_operator.kube import Kube
 from hca_operator.leader import Candidate, Leader
+from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, Manifest
 from hca_operator.observed import edited
 from hca_operator.policy import NO_POLICY, FleetPolicy
 from hca_operator.ports import Key
 from hca_operator.queue import WorkQueue
+from hca_operator.readings import MemoryReader
 from hca_operator.reconcile import Reconciler
+from hca_operator.replacement import DETACHED
 from hca_operator.rollouts import RolloutGate
 from hca_operator.store import Store
 from hca_operator.telemetry import Telemetry, serve
@@ -38,6 +41,8 @@ WATCH_GRACE = 120.0
 """Seconds that a watch may be missing until the process is restarted: at the start there is none yet."""
 FIRST_LOOK = 10.0
 """Seconds for which the work waits for the first look at all children; what is not known then is asked for."""
+FIRST_READING = 2.0
+"""Seconds for which the first work waits for the first reading of the pods' memory."""
 LOOK_AT_DEFINITION = 15.0
 """Seconds between two looks whether the definition of the objects is there: its removal ends no watch."""
 UNWATCHED = 45.0
@@ -83,12 +88,15 @@ class Operator:
         self._stop = asyncio.Event()
         self._undefined = False
         self._trouble: HcaError | None = None
+        memory = MemoryBook()
+        self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_growth)
         store = Store()
         self._children = [ChildWatch(kube, store, kind, self._scope, changed=self._queue.add) for kind in CHILD_KINDS]
         self._reconciler = Reconciler(
             Remembered(kube.fenced(self._leader.remaining), store),
             settings.policy,
             gate=RolloutGate(settings.unasked_rollouts),
+            memory=memory,
             identity=candidate.identity,
             now=_now,
         )
@@ -112,6 +120,7 @@ class Operator:
             for number in range(self._settings.parallel_reconciles)
         ]
         self._tasks += [
+            asyncio.create_task(self._read_memory(), name="memory"),
             asyncio.create_task(self._resync(), name="resync"),
             asyncio.create_task(self._look_at_definition(), name="look at the definition"),
             asyncio.create_task(self._leader.run(self._look_at_all.set, _jitter), name="election"),
@@ -164,16 +173,22 @@ class Operator:
                     await child.looked.wait()
         await self._queue.work(self._reconcile)
 
+    async def _read_memory(self) -> None:
+        await self._reader.run(leading=self._leader.leading, changed=self._queue.add, all_changed=self._look_at_all.set)
+
     async def _reconcile(self, key: Key) -> float | None:
         await self._leader.leading()  # every replica watches, one works
+        # A first status that says that memory is not known would be followed by another one at once.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_READING):
+                await self._reader.looked.wait()
         if key.namespace in self._leader.elsewhere:
             return None  # an install of its own looks after that namespace
         with self._timed(key):
             outcome = await self._reconciler.reconcile(key)
         self._telemetry.reconciles.labels("written" if outcome.writes else "unchanged").inc()
         self._telemetry.observe_conditions(key, outcome.status)
-        for reason, number in outcome.memory_restarts.items():
-            self._telemetry.memory_restarts.labels(reason).inc(number)
+        self._telemetry.observe_memory_restarts(key, outcome.status, outcome.memory_restarts)
         return outcome.look_again
 
     @contextmanager
@@ -202,6 +217,10 @@ class Operator:
                 due = True
             self._look_at_all.clear()
             try:
+                for key in self._reconciler.replacer.go_on(
+                    await self._kube.list("Pod", self._scope, labelSelector=DETACHED)
+                ):
+                    self._queue.add(key)
                 if due:
                     await self._look_at_children()
                 async for page, _version in self._kube.pages(KIND, self._scope):

@@ -138,6 +138,10 @@ class Remembered:
             await self._cluster.delete(manifest)
         self._store.remove(slot_of(manifest), before=version_of(manifest))
 
+    async def evict(self, pod: Manifest) -> None:
+        """End exactly this pod as soon as its disruption budget allows."""
+        await self._cluster.evict(pod)
+
     async def create(self, manifest: Manifest) -> Manifest:
         """A new object, which is not remembered: no child is made this way."""
         return await self._cluster.create(manifest)

@@ -47,7 +47,7 @@ def events_of(obj: Manifest, status: Manifest, now: datetime, instance: str) -> 
     ]
 
 
-_PASSING = frozenset({"RollingOut", "ScaledToZero", "NoPodsAvailable", "AutoscalingDisabled"})
+_PASSING = frozenset({"RollingOut", "ScaledToZero", "NoPodsAvailable", "AutoscalingDisabled", "ReplacingPod"})
 """Reasons for which a False is nobody's fault."""
 
 

@@ -46,6 +46,7 @@ RESOURCES: dict[str, Resource] = {
     "Ingress": Resource("networking.k8s.io/v1", "ingresses"),
     "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
     "Pod": Resource("v1", "pods"),
+    "PodMetrics": Resource("metrics.k8s.io/v1beta1", "pods"),
     "Event": Resource("v1", "events"),
     "Lease": Resource("coordination.k8s.io/v1", "leases"),
 }
@@ -130,6 +131,11 @@ class Kube:
             if not token:
                 return
             query = {**query, "continue": token}
+
+    async def readings(self, kind: str, namespace: str, **selectors: str) -> Sequence[Manifest] | None:
+        """All objects of a kind that is made up when it is asked for, and so has no pages; None where nobody does."""
+        found = await self._request("GET", kind, namespace, query=selectors, absent_is_none=True)
+        return None if found is None else found.get("items") or []
 
     async def require(self, kind: str, namespace: str) -> None:
         """Raise Absent where the cluster does not define the kind."""
@@ -228,6 +234,18 @@ class Kube:
             body={"preconditions": {"uid": metadata["uid"]}, "propagationPolicy": "Background"},
             absent_is_none=True,
         )
+
+    async def evict(self, pod: Manifest) -> None:
+        """End exactly this pod; Transient where a disruption budget does not allow it now."""
+        metadata = pod["metadata"]
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+            "deleteOptions": {"preconditions": {"uid": metadata["uid"]}},
+        }
+        path = f"{metadata['name']}/eviction"
+        await self._request("POST", "Pod", metadata["namespace"], path, body=eviction, absent_is_none=True)
 
     async def _request(  # noqa: PLR0913 - one place for what every verb needs
         self,

@@ -11,7 +11,8 @@ from hca_operator.api.restart import parse_time, time_text
 from hca_operator.names import Manifest
 
 OOM_KILLED = "OOMKilled"
-_COUNTERS = {"oomKills": OOM_KILLED}
+REPLACED = "PodReplaced"
+_COUNTERS = {"oomKills": OOM_KILLED, "pods": REPLACED}
 COUNT_EACH = timedelta(seconds=30)
 """Time at least between two counts: a container that is killed again and again must not be a write each time."""
 RECENT = timedelta(hours=1)
@@ -34,6 +35,22 @@ def count_kills(before: Manifest | None, pods: Iterable[Manifest], now: datetime
         "lastTime": time_text(at),
         "lastReason": OOM_KILLED,
         "lastPod": pod,
+    }
+
+
+def count_replaced(before: Manifest | None, pod: Manifest, now: datetime) -> Manifest | None:
+    """The count once a pod was seen to be replaced; what it was where that was known."""
+    metadata = pod["metadata"]
+    if (before or {}).get("replacedUID") == metadata["uid"]:
+        return before
+    return {
+        **(before or {}),
+        "pods": _number(before, "pods") + 1,
+        "replacedAt": time_text(now),
+        "replacedUID": metadata["uid"],
+        "lastTime": time_text(now),
+        "lastReason": REPLACED,
+        "lastPod": metadata["name"],
     }
 
 

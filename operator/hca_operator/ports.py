@@ -36,6 +36,9 @@ class Server(Protocol):
     async def delete(self, manifest: Manifest) -> None:
         """Delete exactly this object."""
 
+    async def evict(self, pod: Manifest) -> None:
+        """End exactly this pod; Transient where that has to wait, for a disruption budget as a rule."""
+
     async def create(self, manifest: Manifest) -> Manifest:
         """A new object."""
 

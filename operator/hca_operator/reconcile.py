@@ -15,11 +15,22 @@ from hca_operator.diagnosis import Problem, diagnose, needs_events
 from hca_operator.errors import HcaError, LimitExceeded, SpecError
 from hca_operator.events import events_of
 from hca_operator.floors import Shift, floor_at, shifts, with_floor
+from hca_operator.memory import MemoryBook, memory_policy
 from hca_operator.memory_restarts import count_kills, newly_counted
 from hca_operator.names import API_VERSION, KIND, Manifest
-from hca_operator.observed import available_replicas, condition, edited, is_ours, looked_at, replicas_of, rolled_out
+from hca_operator.observed import (
+    all_ready,
+    available_replicas,
+    condition,
+    edited,
+    is_ours,
+    looked_at,
+    replicas_of,
+    rolled_out,
+)
 from hca_operator.policy import FleetPolicy, apply
 from hca_operator.ports import Cluster, Key
+from hca_operator.replacement import Replacement, Replacer
 from hca_operator.restarts import plan_restarts
 from hca_operator.rollouts import RolloutGate
 from hca_operator.schedule import Schedule, schedule_of
@@ -50,8 +61,15 @@ class Outcome:
 class Reconciler:
     """Brings the children of one object at a time to what the object says."""
 
-    def __init__(
-        self, cluster: Cluster, policy: FleetPolicy, *, gate: RolloutGate, identity: str, now: Callable[[], datetime]
+    def __init__(  # noqa: PLR0913 - what the world outside has to offer
+        self,
+        cluster: Cluster,
+        policy: FleetPolicy,
+        *,
+        gate: RolloutGate,
+        memory: MemoryBook,
+        identity: str,
+        now: Callable[[], datetime],
     ) -> None:
         self._cluster = cluster
         self._gate = gate
@@ -59,6 +77,8 @@ class Reconciler:
         self._now = now
         self._policy = policy
         self._writer = Writer(cluster, gate)
+        self._memory = memory
+        self.replacer = Replacer(cluster, memory)
 
     async def reconcile(self, key: Key) -> Outcome:
         """One pass.
@@ -68,6 +88,7 @@ class Reconciler:
         manifest = await self._cluster.get(KIND, key.namespace, key.name)
         if manifest is None or "deletionTimestamp" in manifest["metadata"]:
             self._writer.forget(key)
+            self._memory.watch(key, None)
             return Outcome()
         api: ApiObject | None = None
         sizing: Sizing | None = None
@@ -79,6 +100,7 @@ class Reconciler:
             sizing = size(api.spec)
             schedule = schedule_of(api.spec)
             hours = shifts(api.spec)
+            self._memory.watch(key, memory_policy(api.spec, sizing))
         except LimitExceeded as error:
             done.blocked = Problem(Reason.LIMIT_EXCEEDED, str(error))
         except SpecError as error:
@@ -129,7 +151,9 @@ class Reconciler:
             and (missing or not rolled_out(deployment))
         ):
             pod_problem = await self._diagnose(api, deployment, pods)
-        memory_restarts = count_kills(previous.get("memoryRestarts"), pods, self._now())
+        replacement = await self._replace(
+            api, deployment, done, count_kills(previous.get("memoryRestarts"), pods, self._now())
+        )
         observation = Observation(
             generation=manifest["metadata"]["generation"],
             previous=previous,
@@ -142,7 +166,9 @@ class Reconciler:
             pod_problem=pod_problem,
             restarts=done.restarts,
             floor=done.floor,
-            memory_restarts=memory_restarts,
+            memory_restarts=replacement.counted,
+            memory_problem=replacement.problem,
+            memory_known=self._memory.available,
         )
         status = next_status(observation, self._now())
         if status != manifest.get("status"):
@@ -163,7 +189,7 @@ class Reconciler:
             self._next_look(status, self._wish(done, missing=missing)),
             tuple(done.writes),
             status,
-            newly_counted(previous.get("memoryRestarts"), memory_restarts),
+            newly_counted(previous.get("memoryRestarts"), replacement.counted),
         )
 
     async def _store_status(self, key: Key, manifest: Manifest, status: Manifest, done: Pass) -> None:
@@ -184,15 +210,28 @@ class Reconciler:
                 # The condition says the same and lasts; an Event is for those who look just now.
                 logger.info("an event could not be written: %s", error, extra={"object": str(key)})
 
+    async def _replace(
+        self, api: ApiObject | None, deployment: Manifest | None, done: Pass, counted: Manifest | None
+    ) -> Replacement:
+        """Go on with the replacement of a pod that memory calls for, or begin one where nothing else is going on."""
+        if api is None or deployment is None or api.spec.reconciliation == "Paused":
+            return Replacement(counted)
+        replacement = await self.replacer.advance(
+            api, deployment, counted, self._now(), settled=done.undisturbed and all_ready(deployment)
+        )
+        if replacement.wrote:
+            done.writes.append(replacement.wrote)
+        if replacement.look_again is not None:
+            done.waits.append(replacement.look_again)
+        return replacement
+
     async def _pods_to_look_at(
         self, api: ApiObject | None, deployment: Manifest | None, previous: Manifest
     ) -> list[Manifest]:
         """The pods where something happens to them: they are not watched, but their Deployment tells of it."""
         if api is None or deployment is None or not looked_at(deployment):
             return []
-        live = deployment.get("status", {})
-        ready = live.get("readyReplicas", 0)
-        if rolled_out(deployment) and ready == replicas_of(deployment) == previous.get("readyReplicas"):
+        if all_ready(deployment) and replicas_of(deployment) == previous.get("readyReplicas"):
             return []
         return await self._cluster.list("Pod", api.namespace, labelSelector=selector_text(stable_selector(api.name)))
 
@@ -206,7 +245,7 @@ class Reconciler:
 
     def _wish(self, done: Pass, *, missing: bool) -> float | None:
         """Seconds until something is due that no event will tell of."""
-        waits = [SOON] if missing or (done.restarts and done.restarts.waits) else []
+        waits = [*done.waits, SOON] if missing or (done.restarts and done.restarts.waits) else [*done.waits]
         if done.look_again is not None:
             waits.append(done.look_again)
         moments = [done.restarts.next if done.restarts else None, done.floor.next]

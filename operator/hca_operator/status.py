@@ -40,6 +40,10 @@ class Observation:
     floor: Floor = NO_FLOOR
     memory_restarts: Manifest | None = None
     """What memory has cost so far, None for nothing."""
+    memory_problem: Problem | None = None
+    """Why the memory of the pods is not healthy."""
+    memory_known: bool | None = None
+    """Whether the memory of the pods can be read; None until that is known."""
 
 
 @dataclass(frozen=True)
@@ -241,4 +245,22 @@ def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
             "within the last hour the kernel ended a container at its memory limit: raise "
             "spec.resources.limits.memory, or use fewer workers (spec.workers.count)",
         )
-    return Verdict("True", Reason.MEMORY_WITHIN_LIMITS, "no container was ended for its memory within the last hour")
+    if seen.memory_problem is not None:
+        return Verdict("False", seen.memory_problem.reason, seen.memory_problem.message)
+    if seen.api is not None and seen.api.spec.memory_restart.mode == "Disabled":
+        return Verdict("Unknown", Reason.MEMORY_RESTART_DISABLED, "spec.memoryRestart.mode is Disabled")
+    if not _memory_known(seen):
+        return Verdict(
+            "Unknown",
+            Reason.METRICS_UNAVAILABLE,
+            "the memory of the pods cannot be read, so no pod is replaced for it: is metrics-server there?",
+        )
+    return Verdict("True", Reason.MEMORY_WITHIN_LIMITS, "no pod is near its memory limit")
+
+
+def _memory_known(seen: Observation) -> bool:
+    """Whether the memory can be read; until that is known, what was known before an operator started holds."""
+    if seen.memory_known is not None:
+        return seen.memory_known
+    before = condition({"status": seen.previous}, ConditionType.MEMORY_HEALTHY)
+    return before.get("reason") not in {None, Reason.METRICS_UNAVAILABLE}

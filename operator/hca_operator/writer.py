@@ -41,6 +41,13 @@ class Pass:
     blocked: Problem | None = None
     look_again: float | None = None
     """Seconds until what was put off can be tried, None where nothing was."""
+    waits: list[float] = field(default_factory=list)
+    """Seconds until something else is to be looked at that no event tells of."""
+
+    @property
+    def undisturbed(self) -> bool:
+        """Whether nothing was, is or has to be changed about the pods."""
+        return not self.rolls and self.blocked is None and self.look_again is None
 
 
 class Writer:

@@ -75,7 +75,7 @@ IfNotPresent for every other."""
     health: Health = Health()
     """Probes."""
     memory_restart: MemoryRestart = MemoryRestart()
-    """Replacement of workers that grow too large."""
+    """Replacement of workers and pods that grow too large."""
     restart_schedule: RestartSchedule | None = None
     """Rolling restarts by the clock, without a lost request. Absent: none."""
     autoscaling: Autoscaling = Autoscaling()

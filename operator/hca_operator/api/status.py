@@ -41,6 +41,8 @@ class Reason(StrEnum):
     NOT_REQUESTED = "NotRequested"
     ROUTES_APPLIED = "RoutesApplied"
     MEMORY_WITHIN_LIMITS = "MemoryWithinLimits"
+    MEMORY_RESTART_DISABLED = "MemoryRestartDisabled"
+    REPLACING_POD = "ReplacingPod"
     NO_RESTART_DUE = "NoRestartDue"
     RESTART_PENDING = "RestartPending"
     # What the user must change
@@ -63,6 +65,8 @@ class Reason(StrEnum):
     REJECTED = "ApplyRejected"
     FORBIDDEN = "Forbidden"
     AUTOSCALER_FAILING = "AutoscalerFailing"
+    MEMORY_PRESSURE = "MemoryPressure"
+    METRICS_UNAVAILABLE = "MetricsUnavailable"
 
 
 STALLING: frozenset[Reason] = frozenset(
@@ -117,14 +121,20 @@ class MemoryRestarts(SpecModel):
 
     model_config = ConfigDict(strict=False)
 
+    pods: Annotated[int, Field(ge=0)] | None = None
+    """Pods that the operator replaced before the kernel would have ended them."""
+    replaced_at: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When it last did."""
+    replaced_uid: Annotated[str, StringConstraints(max_length=64)] | None = Field(default=None, alias="replacedUID")
+    """Uid of the pod that was replaced last, by which it is counted once."""
     oom_kills: Annotated[int, Field(ge=0)] | None = None
     """Containers that the kernel ended at their memory limit; several times within half a minute count as one."""
     oom_killed_at: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
     """When it last did."""
     last_time: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
     """When memory last ended a pod's container or the pod."""
-    last_reason: Literal["OOMKilled"] | None = None
-    """How it did: OOMKilled, by the kernel at the limit."""
+    last_reason: Literal["OOMKilled", "PodReplaced"] | None = None
+    """How it did: OOMKilled, by the kernel at the limit; PodReplaced, by the operator before that."""
     last_pod: DnsSubdomain | None = None
     """Name of that pod."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
+from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, Manifest
 from hca_operator.observed import condition
 from hca_operator.policy import NO_POLICY, FleetPolicy, parse_policy
@@ -47,7 +48,8 @@ def change(cluster: FakeCluster, **fields: Any) -> None:
 def reconciler(
     cluster: FakeCluster, policy: FleetPolicy = NO_POLICY, *, now: datetime = NOW, gate: RolloutGate | None = None
 ) -> Reconciler:
-    return Reconciler(cluster, policy, gate=gate or RolloutGate(3), identity="operator-1", now=lambda: now)
+    gate = gate or RolloutGate(3)
+    return Reconciler(cluster, policy, gate=gate, memory=MemoryBook(), identity="operator-1", now=lambda: now)
 
 
 async def settle(cluster: FakeCluster, looking: Reconciler | None = None) -> Outcome:

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from hca_operator.api.restart import time_text
+from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, RESTART_ANNOTATION, RESTARTED_ANNOTATION, Manifest
 from hca_operator.observed import condition
 from hca_operator.policy import NO_POLICY
 from hca_operator.ports import Key
 from hca_operator.reconcile import Outcome, Reconciler
+from hca_operator.replacement import Replacer
 from hca_operator.restarts import LONGEST_DELAY
 from hca_operator.rollouts import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster, Slot
@@ -35,10 +37,12 @@ class World:
         self.now = START
         self.gate = RolloutGate(places)
         self.restart_operator()
+        self.memory.take([])
 
     def restart_operator(self) -> None:
+        self.memory = MemoryBook()
         self._reconciler = Reconciler(
-            self.cluster, NO_POLICY, gate=self.gate, identity="operator-1", now=lambda: self.now
+            self.cluster, NO_POLICY, gate=self.gate, memory=self.memory, identity="operator-1", now=lambda: self.now
         )
 
     async def look(self, now: datetime | None = None) -> Outcome:
@@ -47,6 +51,14 @@ class World:
         while (outcome := await self._reconciler.reconcile(KEY)).writes:
             pass
         return outcome
+
+    async def step(self) -> float | None:
+        """Reconcile once; seconds until the next look."""
+        return (await self._reconciler.reconcile(KEY)).look_again
+
+    @property
+    def replacer(self) -> Replacer:
+        return self._reconciler.replacer
 
     async def serve(self) -> Outcome:
         """Have the rollout be over."""
