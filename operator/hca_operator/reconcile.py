@@ -8,6 +8,7 @@ from datetime import datetime
 
 from hca_operator.api.spec import ApiObject, parse_object
 from hca_operator.api.status import Reason
+from hca_operator.configuration import Configuration
 from hca_operator.desired import Child, desired_children
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.scaling import fewest_pods
@@ -21,7 +22,7 @@ from hca_operator.ports import Cluster, Key
 from hca_operator.rollouts import RolloutGate
 from hca_operator.sizing import Sizing, size
 from hca_operator.status import Observation, next_status
-from hca_operator.writer import SOON, Pass, Writer
+from hca_operator.writer import SOON, Pass, Writer, problem_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +45,18 @@ class Outcome:
 class Reconciler:
     """Brings the children of one object at a time to what the object says."""
 
-    def __init__(
-        self, cluster: Cluster, policy: FleetPolicy, *, gate: RolloutGate, identity: str, now: Callable[[], datetime]
+    def __init__(  # noqa: PLR0913 - whatever it works with
+        self,
+        cluster: Cluster,
+        policy: FleetPolicy,
+        *,
+        configuration: Configuration,
+        gate: RolloutGate,
+        identity: str,
+        now: Callable[[], datetime],
     ) -> None:
         self._cluster = cluster
+        self._configuration = configuration
         self._gate = gate
         self._identity = identity
         self._now = now
@@ -62,6 +71,7 @@ class Reconciler:
         manifest = await self._cluster.get(KIND, key.namespace, key.name)
         if manifest is None or "deletionTimestamp" in manifest["metadata"]:
             self._writer.forget(key)
+            self._configuration.forget(key)
             return Outcome()
         api: ApiObject | None = None
         sizing: Sizing | None = None
@@ -77,7 +87,7 @@ class Reconciler:
             children = desired_children(api, sizing, isolated=self._policy.network_policy.enabled)
             await self._observe(key, children, done)
             if api.spec.reconciliation == "Active":
-                await self._writer.write(api, children, done, edited=edited(manifest))
+                await self._write(api, children, done, edited=edited(manifest))
         else:
             deployment = await self._cluster.get("Deployment", key.namespace, key.name)
             if deployment is not None:
@@ -95,6 +105,19 @@ class Reconciler:
             for child, manifest in zip([*wanted, *unwanted], [*found, *known], strict=True)
             if manifest is not None
         }
+
+    async def _write(self, api: ApiObject, children: list[Child], done: Pass, *, edited: bool) -> None:
+        """Write the children, the workload with what its pods are to know of a changed configuration."""
+        workload = next(child for child in children if child.kind == "Deployment")
+        assert workload.manifest is not None, "an object always has one"  # noqa: S101
+        live = done.live.get((workload.kind, workload.name))
+        carried = await self._configuration.carry(api, workload.manifest, live, edited=edited)
+        if carried.trouble:
+            done.blocked = problem_of(carried.trouble)
+        done.look_again = carried.wait
+        children = [child._replace(manifest=carried.deployment) if child is workload else child for child in children]
+        # Whoever changes the configuration has asked for the rollout.
+        await self._writer.write(api, children, done, edited=edited or carried.changed)
 
     async def _report(
         self, key: Key, manifest: Manifest, api: ApiObject | None, sizing: Sizing | None, done: Pass

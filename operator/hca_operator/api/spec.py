@@ -21,6 +21,7 @@ from hca_operator.api.pod import (
     Workers,
 )
 from hca_operator.api.quantity import parse_quantity
+from hca_operator.api.rollout import Rollout
 from hca_operator.api.scaling import MAX_REPLICAS, Autoscaling, Availability
 from hca_operator.api.schema import Rule, SpecModel
 from hca_operator.api.traffic import Service, Traffic
@@ -85,6 +86,8 @@ IfNotPresent for every other."""
     """The Service in front of the pods."""
     traffic: Traffic = Traffic()
     """How requests come in from outside the cluster."""
+    rollout: Rollout = Rollout()
+    """How a change reaches the pods."""
     availability: Availability = Availability()
     """Disruptions and the end of pods."""
     pod_security: PodSecurity = PodSecurity()

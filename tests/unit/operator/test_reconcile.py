@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from hca_operator.configuration import Configuration
+from hca_operator.debounce import Debounce
 from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
 from hca_operator.names import KIND, Manifest
 from hca_operator.observed import condition
@@ -47,7 +49,14 @@ def change(cluster: FakeCluster, **fields: Any) -> None:
 def reconciler(
     cluster: FakeCluster, policy: FleetPolicy = NO_POLICY, *, now: datetime = NOW, gate: RolloutGate | None = None
 ) -> Reconciler:
-    return Reconciler(cluster, policy, gate=gate or RolloutGate(3), identity="operator-1", now=lambda: now)
+    return Reconciler(
+        cluster,
+        policy,
+        configuration=Configuration({}, Debounce(lambda: 0.0, lambda: 0.0)),
+        gate=gate or RolloutGate(3),
+        identity="operator-1",
+        now=lambda: now,
+    )
 
 
 async def settle(cluster: FakeCluster, looking: Reconciler | None = None) -> Outcome:
