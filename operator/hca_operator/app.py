@@ -16,7 +16,7 @@ from hca_operator.configs import ConfigWatch
 from hca_operator.configuration import Configuration
 from hca_operator.debounce import Debounce
 from hca_operator.desired import CHILD_KINDS
-from hca_operator.desired.references import CONFIG_MAP
+from hca_operator.desired.references import CONFIG_MAP, SECRET
 from hca_operator.errors import Absent, HcaError, Transient
 from hca_operator.events import News, event
 from hca_operator.kube import Kube
@@ -63,6 +63,8 @@ class Settings:
     parallel_reconciles: int = 8
     unasked_rollouts: int = 3
     """How many APIs may roll at a time because the operator changed, not the objects; 0: none."""
+    watch_secrets: bool = False
+    """Whether Secrets may be read, so that changes of theirs restart pods as those of ConfigMaps do."""
 
 
 def _now() -> datetime:
@@ -90,7 +92,10 @@ class Operator:
         self._trouble: HcaError | None = None
         store = Store()
         self._children = [ChildWatch(kube, store, kind, self._scope, changed=self._queue.add) for kind in CHILD_KINDS]
-        self._configs = {CONFIG_MAP: ConfigWatch(kube, CONFIG_MAP, self._scope, changed=self._queue.add)}
+        self._configs = {
+            kind: ConfigWatch(kube, kind, self._scope, changed=self._queue.add)
+            for kind in (CONFIG_MAP, *((SECRET,) if settings.watch_secrets else ()))
+        }
         self._watches: dict[str, Watch] = {**dict(zip(CHILD_KINDS, self._children, strict=True)), **self._configs}
         self._reconciler = Reconciler(
             Remembered(kube.fenced(self._leader.remaining), store),

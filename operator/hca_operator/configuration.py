@@ -7,16 +7,20 @@ such as that of a new release of the operator, restarts nothing.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from hca_operator.api.spec import ApiObject
+from hca_operator.api.status import Unsupported
 from hca_operator.debounce import Debounce
-from hca_operator.desired.references import Reference, references
+from hca_operator.desired.references import SECRET, Reference, references
 from hca_operator.errors import Forbidden
 from hca_operator.names import CONFIG_ANNOTATION, Manifest
 from hca_operator.ports import Configs, Key
+
+NAMED = 3
+"""Secrets that a message names at most."""
 
 
 class _Record(NamedTuple):
@@ -65,6 +69,13 @@ class Configuration:
             configs.forget(key)
         self._debounce.forget(key)
 
+    def unfollowed(self, api: ApiObject) -> Sequence[Unsupported]:
+        """What the pods read without being replaced when it changes."""
+        if not api.spec.rollout.restart_on_config_change or SECRET in self._followed:
+            return ()
+        names = sorted(reference.name for reference in references(api.spec) if reference.kind == SECRET)
+        return [_unread(api.name, names)] if names else ()
+
     async def carry(self, api: ApiObject, desired: Manifest, live: Manifest | None, *, edited: bool) -> Carried:
         """The desired Deployment with its annotations.
 
@@ -105,6 +116,16 @@ class Configuration:
             digests = await configs.digests(key, names, fresh=fresh)
             found |= {Reference(kind, name): digest for name, digest in digests.items()}
         return found
+
+
+def _unread(name: str, secrets: Sequence[str]) -> Unsupported:
+    more = f" and {len(secrets) - NAMED} more" if len(secrets) > NAMED else ""
+    return Unsupported(
+        field="spec.rollout.restartOnConfigChange",
+        reason=f"a change of Secret {', '.join(secrets[:NAMED])}{more} restarts no pods, as the operator may not read "
+        "Secrets: ask the platform team to set the operator's chart value rbac.watchSecrets to true, or run "
+        f"kubectl rollout restart deployment/{name} after a change",
+    )
 
 
 def _annotated(deployment: Manifest, record: str | None, stamp: str | None) -> Manifest:

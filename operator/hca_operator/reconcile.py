@@ -146,6 +146,7 @@ class Reconciler:
             autoscaler=live.get(("HorizontalPodAutoscaler", key.name)),
             blocked=done.blocked,
             pod_problem=pod_problem,
+            unsupported=self._configuration.unfollowed(api) if api else (),
         )
         status = next_status(observation, self._now())
         if status != manifest.get("status"):

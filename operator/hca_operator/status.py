@@ -1,10 +1,11 @@
 """The next status from what is observed: pure; nothing changes unless something changed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from hca_operator.api.spec import ApiObject
-from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason
+from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason, Unsupported
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.network import url
 from hca_operator.diagnosis import Problem
@@ -31,6 +32,8 @@ class Observation:
     """Why the latest generation could not be written to the children."""
     pod_problem: Problem | None
     """Why pods that it asks for do not serve."""
+    unsupported: Sequence[Unsupported] = ()
+    """What the install does not carry out."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         status["url"] = url(seen.api)
     if seen.sizing is not None:
         status["workersPerPod"] = seen.sizing.workers
+    if seen.unsupported:
+        status["unsupported"] = [entry.model_dump() for entry in seen.unsupported]
     return status
 
 

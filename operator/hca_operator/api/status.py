@@ -90,6 +90,15 @@ class Condition(SpecModel):
     """Why, for people, with what to do about it."""
 
 
+class Unsupported(SpecModel):
+    """A field that this install does not carry out in full."""
+
+    field: Annotated[str, StringConstraints(max_length=256)]
+    """Path of the field."""
+    reason: Annotated[str, StringConstraints(max_length=MAX_MESSAGE)]
+    """What is not done, and what to do about it."""
+
+
 class HighConcurrencyApiStatus(SpecModel):
     """What the operator observes."""
 
@@ -111,3 +120,5 @@ class HighConcurrencyApiStatus(SpecModel):
     """Where the API answers."""
     revision: Annotated[str, StringConstraints(max_length=64)] | None = None
     """The Deployment's revision."""
+    unsupported: Annotated[list[Unsupported], ListMap("field"), Field(max_length=16)] = []  # noqa: RUF012 - frozen model
+    """Fields that this install does not carry out in full."""

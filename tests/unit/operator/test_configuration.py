@@ -20,6 +20,7 @@ from tests.unit.operator.test_reconcile import API, DEPLOYMENT, KEY, NODES, NOW,
 
 ENV_FROM: dict[str, Any] = {"envFrom": [{"configMapRef": {"name": "settings"}}]}
 OPTIONAL: dict[str, Any] = {"volumes": [{"name": "flags", "configMap": {"name": "flags", "optional": True}}]}
+PASSWORD: Manifest = {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
 NO_RESTART = {"rollout": {"restartOnConfigChange": False}}
 
 
@@ -49,6 +50,8 @@ class Operator:
     cluster: FakeCluster
     maps: ConfigMaps = field(default_factory=ConfigMaps)
     gate: RolloutGate = field(default_factory=lambda: RolloutGate(3))
+    secrets: ConfigMaps | None = None
+    """None where the install does not allow to read them."""
     policy: str = "{}"
     now: float = 0.0
 
@@ -57,10 +60,11 @@ class Operator:
 
     def restart(self) -> None:
         """With nothing in memory."""
+        followed = {"ConfigMap": self.maps} | ({"Secret": self.secrets} if self.secrets else {})
         self._reconciler = Reconciler(
             self.cluster,
             parse_policy(self.policy, "policy"),
-            configuration=Configuration({"ConfigMap": self.maps}, Debounce(lambda: self.now, lambda: 0.0)),
+            configuration=Configuration(followed, Debounce(lambda: self.now, lambda: 0.0)),
             gate=self.gate,
             identity="operator-1",
             now=lambda: NOW,
@@ -325,6 +329,42 @@ async def test_without_the_right_the_rest_is_written_and_the_pods_stay() -> None
     await operator.settle()
     assert ready(operator.cluster)["reason"] != "Forbidden"
     assert rollouts(operator.cluster) == 1
+
+
+SECRETS: dict[str, Any] = {"envFrom": [{"secretRef": {"name": name}} for name in ("d", "b", "a", "c", "e")]}
+
+
+async def test_secrets_that_are_not_followed_are_told_with_what_to_set() -> None:
+    operator = await started(**SECRETS)
+    (told,) = operator.cluster.objects[API]["status"]["unsupported"]
+    assert told["field"] == "spec.rollout.restartOnConfigChange"
+    assert "a change of Secret a, b, c and 2 more restarts no pods" in told["reason"]
+    assert "rbac.watchSecrets to true, or run kubectl rollout restart deployment/shop after" in told["reason"]
+    assert operator.maps.asked == []
+    change(operator.cluster, **SECRETS, **NO_RESTART)
+    await operator.settle()
+    assert "unsupported" not in operator.cluster.objects[API]["status"]
+
+
+async def test_where_secrets_are_followed_they_restart_pods_as_config_maps_do() -> None:
+    operator = Operator(cluster_with(**ENV_FROM, env=[PASSWORD]), secrets=ConfigMaps({"db": "hunter2"}))
+    await operator.settle()
+    assert "unsupported" not in operator.cluster.objects[API]["status"]
+    assert operator.secrets is not None
+    operator.secrets.contents["db"] = "hunter3"
+    operator.maps.contents["settings"] = "level: debug"
+    await operator.settle()
+    await operator.after(QUIET)
+    assert rollouts(operator.cluster) == 1, "both changes together"
+
+
+async def test_following_secrets_from_now_on_restarts_nothing() -> None:
+    operator = await started(**ENV_FROM, env=[PASSWORD])
+    operator.secrets = ConfigMaps({"db": "hunter2"})
+    operator.restart()
+    await operator.settle()
+    await operator.after(LONGEST_QUIET)
+    assert rollouts(operator.cluster) == 0
 
 
 async def test_an_object_that_is_gone_is_forgotten() -> None:
