@@ -12,7 +12,11 @@ import kopf
 
 from hca_operator.children import ChildWatch, Remembered
 from hca_operator.compatibility import refuse_older
+from hca_operator.configs import ConfigWatch
+from hca_operator.configuration import Configuration
+from hca_operator.debounce import Debounce
 from hca_operator.desired import CHILD_KINDS
+from hca_operator.desired.references import CONFIG_MAP, SECRET
 from hca_operator.errors import Absent, HcaError, Transient
 from hca_operator.events import News, event
 from hca_operator.kube import Kube
@@ -30,6 +34,7 @@ from hca_operator.rollouts import RolloutGate
 from hca_operator.store import Store
 from hca_operator.telemetry import Telemetry, serve
 from hca_operator.triggers import ForeverWithJitter, operator_settings, register, watching
+from hca_operator.watches import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +68,8 @@ class Settings:
     parallel_reconciles: int = 8
     unasked_rollouts: int = 3
     """How many APIs may roll at a time because the operator changed, not the objects; 0: none."""
+    watch_secrets: bool = False
+    """Whether Secrets may be read, so that changes of theirs restart pods as those of ConfigMaps do."""
 
 
 def _now() -> datetime:
@@ -92,9 +99,15 @@ class Operator:
         self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_growth)
         store = Store()
         self._children = [ChildWatch(kube, store, kind, self._scope, changed=self._queue.add) for kind in CHILD_KINDS]
+        self._configs = {
+            kind: ConfigWatch(kube, kind, self._scope, changed=self._queue.add)
+            for kind in (CONFIG_MAP, *((SECRET,) if settings.watch_secrets else ()))
+        }
+        self._watches: dict[str, Watch] = {**dict(zip(CHILD_KINDS, self._children, strict=True)), **self._configs}
         self._reconciler = Reconciler(
             Remembered(kube.fenced(self._leader.remaining), store),
             settings.policy,
+            configuration=Configuration(self._configs, Debounce(asyncio.get_running_loop().time, random.random)),
             gate=RolloutGate(settings.unasked_rollouts),
             memory=memory,
             identity=candidate.identity,
@@ -112,8 +125,8 @@ class Operator:
         """
         # Before kopf starts: it ends every task that was born after itself.
         self._tasks = [
-            asyncio.create_task(child.run(ForeverWithJitter(LONGEST_WAIT)), name=f"watch of {kind}")
-            for kind, child in zip(CHILD_KINDS, self._children, strict=True)
+            asyncio.create_task(watch.run(ForeverWithJitter(LONGEST_WAIT)), name=f"watch of {kind}")
+            for kind, watch in self._watches.items()
         ]
         self._tasks += [
             asyncio.create_task(self._work(), name=f"worker {number}")
@@ -222,7 +235,7 @@ class Operator:
                 ):
                     self._queue.add(key)
                 if due:
-                    await self._look_at_children()
+                    await self._look_at_what_is_watched()
                 async for page, _version in self._kube.pages(KIND, self._scope):
                     for manifest in page:
                         key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
@@ -232,10 +245,10 @@ class Operator:
                 await asyncio.sleep(RESYNC_RETRY * _jitter())
                 self._look_at_all.set()
 
-    async def _look_at_children(self) -> None:
-        for kind, child in zip(CHILD_KINDS, self._children, strict=True):
+    async def _look_at_what_is_watched(self) -> None:
+        for kind, watch in self._watches.items():
             try:
-                await child.look()
+                await watch.look()
             except HcaError as error:  # such as a right that is missing for one kind: the others are looked at
                 logger.warning("the look at every %s failed: %s", kind, error)
 

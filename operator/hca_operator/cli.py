@@ -117,7 +117,13 @@ def _run(options: argparse.Namespace) -> int:
     )
     try:
         policy = read_policy(options.policy)
-        settings = Settings(candidate, policy, port=options.port, unasked_rollouts=options.unasked_rollouts)
+        settings = Settings(
+            candidate,
+            policy,
+            port=options.port,
+            unasked_rollouts=options.unasked_rollouts,
+            watch_secrets=options.watch_secrets,
+        )
         asyncio.run(run(settings))
     except HcaError as error:
         logger.error("the operator ends: %s", error)
@@ -141,6 +147,9 @@ def _parser() -> argparse.ArgumentParser:
         "--unasked-rollouts", type=int, default=3, metavar="N",
         help="APIs that may roll at a time because the operator changed and not they; 0: none (%(default)s)",
     )  # fmt: skip
+    run.add_argument(
+        "--watch-secrets", action="store_true", help="restart pods for changed Secrets as well, which needs the right"
+    )
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     show = commands.add_parser("render", help="print the objects that the operator would apply")
     for command in (run, show):

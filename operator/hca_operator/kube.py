@@ -49,7 +49,11 @@ RESOURCES: dict[str, Resource] = {
     "PodMetrics": Resource("metrics.k8s.io/v1beta1", "pods"),
     "Event": Resource("v1", "events"),
     "Lease": Resource("coordination.k8s.io/v1", "leases"),
+    "ConfigMap": Resource("v1", "configmaps"),
+    "Secret": Resource("v1", "secrets"),
 }
+METADATA_ALONE = {"ConfigMap", "Secret"}
+"""Kinds that are listed and watched without their content, which may be a mebibyte each: it is read by name."""
 
 _OTHER_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -160,8 +164,8 @@ class Kube:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT, sock_read=WATCH_SILENCE)
         try:
             parameters = await self._api.param_serialize(
-                "GET", _path(kind, namespace, "", query), header_params={"Accept": "application/json"},
-                auth_settings=["BearerToken"],
+                "GET", _path(kind, namespace, "", query), auth_settings=["BearerToken"],
+                header_params={"Accept": _accepted(kind, "PartialObjectMetadata")},
             )  # fmt: skip
             response = (await self._api.call_api(*parameters, _request_timeout=timeout)).response
             async with response:
@@ -271,7 +275,8 @@ class Kube:
         started, status = loop.time(), 0
         try:
             async with asyncio.timeout(timeout):
-                status, headers, payload = await self._send(verb, path, body, content_type)
+                accepted = "application/json" if name else _accepted(kind, "PartialObjectMetadataList")
+                status, headers, payload = await self._send(verb, path, body, content_type, accepted)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Transient(f"{verb} {kind} {namespace}/{name}: {error or type(error).__name__}") from error
         finally:
@@ -284,12 +289,17 @@ class Kube:
         return result
 
     async def _send(
-        self, verb: str, path: str, body: Manifest | Sequence[Manifest] | bytes | None, content_type: str
+        self,
+        verb: str,
+        path: str,
+        body: Manifest | Sequence[Manifest] | bytes | None,
+        content_type: str,
+        accepted: str = "application/json",
     ) -> tuple[int, dict[str, str], bytes]:
         parameters = await self._api.param_serialize(
             verb,
             path,
-            header_params={"Accept": "application/json", "Content-Type": content_type},
+            header_params={"Accept": accepted, "Content-Type": content_type},
             body=body,
             auth_settings=["BearerToken"],
         )
@@ -302,6 +312,10 @@ def _watch_event(what: str, line: bytes) -> WatchEvent:
     if event["type"] == "ERROR":
         raise failure(what, event["object"].get("code", 500), None, json.dumps(event["object"]).encode())
     return WatchEvent(event["type"], event["object"])
+
+
+def _accepted(kind: str, metadata: str) -> str:
+    return f"application/json;as={metadata};v=v1;g=meta.k8s.io" if kind in METADATA_ALONE else "application/json"
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:

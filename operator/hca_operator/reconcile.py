@@ -8,6 +8,7 @@ from datetime import datetime
 
 from hca_operator.api.spec import ApiObject, parse_object
 from hca_operator.api.status import Reason
+from hca_operator.configuration import Configuration
 from hca_operator.desired import Child, desired_children
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.scaling import fewest_pods
@@ -36,7 +37,7 @@ from hca_operator.rollouts import RolloutGate
 from hca_operator.schedule import Schedule, schedule_of
 from hca_operator.sizing import Sizing, size
 from hca_operator.status import Observation, next_status
-from hca_operator.writer import SOON, Pass, Writer
+from hca_operator.writer import SOON, Pass, Writer, problem_of
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +67,14 @@ class Reconciler:
         cluster: Cluster,
         policy: FleetPolicy,
         *,
+        configuration: Configuration,
         gate: RolloutGate,
         memory: MemoryBook,
         identity: str,
         now: Callable[[], datetime],
     ) -> None:
         self._cluster = cluster
+        self._configuration = configuration
         self._gate = gate
         self._identity = identity
         self._now = now
@@ -89,6 +92,7 @@ class Reconciler:
         if manifest is None or "deletionTimestamp" in manifest["metadata"]:
             self._writer.forget(key)
             self._memory.watch(key, None)
+            self._configuration.forget(key)
             return Outcome()
         api: ApiObject | None = None
         sizing: Sizing | None = None
@@ -113,7 +117,7 @@ class Reconciler:
             live = done.live.get(("Deployment", key.name))
             done.restarts = plan_restarts(api, schedule, manifest.get("status", {}), live, self._now())
             if api.spec.reconciliation == "Active":
-                await self._writer.write(api, children, done, edited=edited(manifest))
+                await self._write(api, children, done, edited=edited(manifest))
         else:
             deployment = await self._cluster.get("Deployment", key.namespace, key.name)
             if deployment is not None:
@@ -131,6 +135,19 @@ class Reconciler:
             for child, manifest in zip([*wanted, *unwanted], [*found, *known], strict=True)
             if manifest is not None
         }
+
+    async def _write(self, api: ApiObject, children: list[Child], done: Pass, *, edited: bool) -> None:
+        """Write the children, the workload with what its pods are to know of a changed configuration."""
+        workload = next(child for child in children if child.kind == "Deployment")
+        assert workload.manifest is not None, "an object always has one"  # noqa: S101
+        live = done.live.get((workload.kind, workload.name))
+        carried = await self._configuration.carry(api, workload.manifest, live, edited=edited)
+        if carried.trouble:
+            done.blocked = problem_of(carried.trouble)
+        done.look_again = carried.wait
+        children = [child._replace(manifest=carried.deployment) if child is workload else child for child in children]
+        # Whoever changes the configuration has asked for the rollout.
+        await self._writer.write(api, children, done, edited=edited or carried.changed)
 
     async def _report(
         self, key: Key, manifest: Manifest, api: ApiObject | None, sizing: Sizing | None, done: Pass
@@ -169,6 +186,7 @@ class Reconciler:
             memory_restarts=replacement.counted,
             memory_problem=replacement.problem,
             memory_known=self._memory.available,
+            unsupported=self._configuration.unfollowed(api) if api else (),
         )
         status = next_status(observation, self._now())
         if status != manifest.get("status"):

@@ -1,11 +1,12 @@
 """The next status from what is observed: pure; nothing changes unless something changed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from hca_operator.api.restart import time_text
 from hca_operator.api.spec import ApiObject
-from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason
+from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason, Unsupported
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.network import url
 from hca_operator.diagnosis import Problem
@@ -44,6 +45,8 @@ class Observation:
     """Why the memory of the pods is not healthy."""
     memory_known: bool | None = None
     """Whether the memory of the pods can be read; None until that is known."""
+    unsupported: Sequence[Unsupported] = ()
+    """What the install does not carry out."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         status["restartSchedule"] = counted
     if seen.memory_restarts is not None:
         status["memoryRestarts"] = seen.memory_restarts
+    if seen.unsupported:
+        status["unsupported"] = [entry.model_dump() for entry in seen.unsupported]
     return status
 
 

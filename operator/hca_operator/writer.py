@@ -88,7 +88,7 @@ class Writer:
         try:
             await self._write(api, child, done, edited=edited)
         except (NotOwned, Rejected, Forbidden) as error:
-            done.blocked = done.blocked or _problem_of(error)
+            done.blocked = done.blocked or problem_of(error)
             return False
         return True
 
@@ -228,7 +228,8 @@ def _slot(manifest: Manifest) -> _Slot:
     return manifest["kind"], manifest["metadata"]["name"]
 
 
-def _problem_of(error: HcaError) -> Problem:
+def problem_of(error: HcaError) -> Problem:
+    """What a request that was refused means for the object."""
     if isinstance(error, NotOwned):
         return Problem(Reason.RESOURCE_CONFLICT, str(error))
     if isinstance(error, Forbidden):

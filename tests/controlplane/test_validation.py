@@ -31,6 +31,13 @@ def cron(text: str, **fields: Any) -> Manifest:
     return {"restartSchedule": {"cron": text, **fields}}
 
 
+def mounted(*volumes: Manifest, path: str | None = None) -> Manifest:
+    """Volumes, each mounted at a path of its own unless told otherwise."""
+    mounts = [{"name": volume["name"], "mountPath": path or f"/mnt/{volume['name']}"} for volume in volumes]
+    return {"volumes": list(volumes), "volumeMounts": mounts}
+
+
+CACHE: Manifest = {"name": "cache", "emptyDir": {}}
 HOST = {"host": "shop.example.com"}
 CRON = "must be five fields of numbers, minute hour day-of-month month day-of-week"
 ACCEPTED: dict[str, Manifest] = {
@@ -89,6 +96,22 @@ ACCEPTED: dict[str, Manifest] = {
         **env({"name": "NODE_OPTIONS", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}),
     },
     "variables of other servers": env({"name": "PORT", "value": "1"}, {"name": "WEB_CONCURRENCY", "value": "4"}),
+    "volume of every kind": mounted(
+        {"name": "a", "configMap": {"name": "shop", "items": [{"key": "k", "path": "a/.b/c", "mode": 0o777}]}},
+        {"name": "b", "secret": {"secretName": "shop", "optional": True, "defaultMode": 0}},
+        {"name": "c", "projected": {"sources": [{"configMap": {"name": "x"}}, {"secret": {"name": "x"}}]}},
+        {"name": "d", "emptyDir": {}},
+        {"name": "e", "emptyDir": {"sizeLimit": "1024Mi"}},
+        {"name": "f", "persistentVolumeClaim": {"claimName": "shop", "readOnly": True}},
+    ),
+    "mount within the pod's own folder": mounted(CACHE, path="/tmp/cache"),
+    "volume twice in the container": {
+        "volumes": [CACHE],
+        "volumeMounts": [
+            {"name": "cache", "mountPath": "/a"},
+            {"name": "cache", "mountPath": "/.b", "subPath": "x", "readOnly": True},
+        ],
+    },
     "rss just below the limit": {"memoryRestart": {"worker": {"maxRSS": "511Mi"}}},
     "pods at their limit": {"memoryRestart": {"pod": {"thresholdPercent": 100}, "minInterval": "24h"}},
     "pods early and often": {"memoryRestart": {"pod": {"thresholdPercent": 10}, "minInterval": "1m"}},
@@ -187,6 +210,42 @@ REFUSED: Cases = {
     "restart daily": (cron("@daily"), CRON),
     "restart in a line": (cron("0 3 * * *\n"), CRON),
     "restart in no time zone": (cron("0 3 * * *", timeZone="+01:00"), "spec.restartSchedule.timeZone"),
+    "volume of nothing": ({"volumes": [{"name": "a"}]}, "must have exactly one of configMap, secret, projected"),
+    "volume of two kinds": ({"volumes": [CACHE | {"secret": {"secretName": "a"}}]}, "must have exactly one of"),
+    "volume of the node": ({"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}, "spec.volumes[0].hostPath"),
+    "volume twice": ({"volumes": [CACHE, CACHE]}, "spec.volumes[1]: Duplicate value"),
+    "volume tmp": (
+        {"volumes": [CACHE | {"name": "tmp"}]},
+        "name must not be tmp, which is the pod's own volume at /tmp: choose another",
+    ),
+    "volume too small": (
+        {"volumes": [{"name": "a", "emptyDir": {"sizeLimit": 512}}]},
+        "must be a size from 1Mi to 4Ti, such as 64Mi or 1Gi",
+    ),
+    "file outside of its volume": (
+        {"volumes": [{"name": "a", "configMap": {"name": "x", "items": [{"key": "k", "path": "../k"}]}}]},
+        "spec.volumes[0].configMap.items[0].path",
+    ),
+    "projection of two": (
+        {"volumes": [{"name": "a", "projected": {"sources": [{"configMap": {"name": "x"}, "secret": {"name": "x"}}]}}]},
+        "must have exactly one of configMap and secret; for both, write two sources",
+    ),
+    "mount of no volume": (
+        {"volumeMounts": [{"name": "cache", "mountPath": "/cache"}]},
+        "volumeMounts must each name one of spec.volumes: add the volume, or correct the name",
+    ),
+    "mount of another volume": (
+        {"volumes": [CACHE], "volumeMounts": [{"name": "cash", "mountPath": "/cache"}]},
+        "volumeMounts must each name one of spec.volumes: add the volume, or correct the name",
+    ),
+    "mount at one path twice": (
+        {"volumes": [CACHE], "volumeMounts": [{"name": "cache", "mountPath": "/a"}] * 2},
+        "spec.volumeMounts[1]: Duplicate value",
+    ),
+    "mount at tmp": (mounted(CACHE, path="/tmp"), "mountPath must not be /tmp, where every pod has a writable folder"),
+    "mount at tmp in other words": (mounted(CACHE, path="/tmp/"), "spec.volumeMounts[0].mountPath"),
+    "mount out of tmp": (mounted(CACHE, path="/tmp/../etc"), "spec.volumeMounts[0].mountPath"),
+    "mount at everything": (mounted(CACHE, path="/"), "spec.volumeMounts[0].mountPath"),
     "disruptions none": ({"availability": {"maxUnavailable": 0}}, "should be greater than or equal to 1"),
 }
 NAME = (

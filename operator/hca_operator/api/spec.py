@@ -22,11 +22,13 @@ from hca_operator.api.pod import (
 )
 from hca_operator.api.quantity import parse_quantity
 from hca_operator.api.restart import RestartSchedule
+from hca_operator.api.rollout import Rollout
 from hca_operator.api.scaling import MAX_REPLICAS, Autoscaling, Availability
 from hca_operator.api.schema import Rule, SpecModel
 from hca_operator.api.servers import SERVER_RULES
 from hca_operator.api.traffic import Service, Traffic
 from hca_operator.api.types import Annotations, DnsSubdomain, Labels, Port
+from hca_operator.api.volumes import VolumeMounts, Volumes
 from hca_operator.errors import SpecError
 from hca_operator.names import MAX_NAME_LENGTH
 
@@ -42,6 +44,10 @@ NAME_RULE = Rule(
 def _worker_threshold_fits(spec: "HighConcurrencyApiSpec") -> bool:
     rss = spec.memory_restart.worker.max_rss
     return rss is None or parse_quantity(rss) < parse_quantity(spec.resources.limits.memory)
+
+
+def _mounts_name_volumes(spec: "HighConcurrencyApiSpec") -> bool:
+    return {mount.name for mount in spec.volume_mounts} <= {volume.name for volume in spec.volumes}
 
 
 class HighConcurrencyApiSpec(SpecModel):
@@ -84,6 +90,8 @@ IfNotPresent for every other."""
     """The Service in front of the pods."""
     traffic: Traffic = Traffic()
     """How requests come in from outside the cluster."""
+    rollout: Rollout = Rollout()
+    """How a change reaches the pods."""
     availability: Availability = Availability()
     """Disruptions and the end of pods."""
     pod_security: PodSecurity = PodSecurity()
@@ -98,6 +106,10 @@ IfNotPresent for every other."""
     """Taints that the pods put up with."""
     priority_class_name: DnsSubdomain | None = None
     """Priority class of the pods."""
+    volumes: Volumes = []  # noqa: RUF012 - frozen model
+    """Files from outside of the image, unique by name."""
+    volume_mounts: VolumeMounts = []  # noqa: RUF012 - frozen model
+    """Where the container finds them, unique by mountPath."""
     reconciliation: Literal["Active", "Paused"] = "Active"
     """Paused: the operator writes none of the child objects, but still reports their state."""
 
@@ -119,6 +131,13 @@ IfNotPresent for every other."""
             field_path=".memoryRestart.worker.maxRSS",
         ),
         *SERVER_RULES,
+        Rule(
+            cel="!has(self.volumeMounts) || self.volumeMounts.all(m, has(self.volumes) && "
+            "self.volumes.exists(v, v.name == m.name))",
+            message="volumeMounts must each name one of spec.volumes: add the volume, or correct the name",
+            check=_mounts_name_volumes,
+            field_path=".volumeMounts",
+        ),
     )
 
 

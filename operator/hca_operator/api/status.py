@@ -139,6 +139,15 @@ class MemoryRestarts(SpecModel):
     """Name of that pod."""
 
 
+class Unsupported(SpecModel):
+    """A field that this install does not carry out in full."""
+
+    field: Annotated[str, StringConstraints(max_length=256)]
+    """Path of the field."""
+    reason: Annotated[str, StringConstraints(max_length=MAX_MESSAGE)]
+    """What is not done, and what to do about it."""
+
+
 class HighConcurrencyApiStatus(SpecModel):
     """What the operator observes."""
 
@@ -164,3 +173,5 @@ class HighConcurrencyApiStatus(SpecModel):
     """What memory has cost so far. Absent: nothing."""
     restart_schedule: CountedSchedule | None = None
     """How far the schedule of restarts has come."""
+    unsupported: Annotated[list[Unsupported], ListMap("field"), Field(max_length=16)] = []  # noqa: RUF012 - frozen model
+    """Fields that this install does not carry out in full."""

@@ -53,6 +53,13 @@ Memory = Annotated[
 ]
 """Bytes."""
 
+VolumeSize = Annotated[
+    str,
+    IntOrString(max_length=20),
+    _quantity_rule("1Mi", "4Ti", "must be a size from 1Mi to 4Ti, such as 64Mi or 1Gi"),
+]
+"""Bytes of a volume."""
+
 
 def _duration_rule(lowest: str, highest: str) -> Rule:
     return Rule(

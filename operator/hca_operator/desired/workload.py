@@ -7,11 +7,9 @@ from hca_operator.api.quantity import cpu_text, memory_text, parse_quantity
 from hca_operator.api.spec import ApiObject, HighConcurrencyApiSpec
 from hca_operator.desired.metadata import child_metadata, stable_selector
 from hca_operator.desired.servers import environment
+from hca_operator.desired.volumes import mounts, volumes
 from hca_operator.names import CONTAINER, MANAGED_BY, MANAGED_BY_LABEL, PORT_NAME, Manifest
 from hca_operator.sizing import Sizing
-
-TMP_SIZE = "256Mi"
-"""Room in /tmp, the one writable folder: uploads on their way and the metrics files of the workers."""
 
 
 def deployment(api: ApiObject, sizing: Sizing) -> Manifest:
@@ -57,7 +55,7 @@ def _pod(api: ApiObject, sizing: Sizing) -> Manifest:
         "terminationGracePeriodSeconds": sizing.grace,
         "securityContext": _pod_security(spec),
         "containers": [_container(spec, sizing)],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE}}],
+        "volumes": volumes(spec),
     }
     optional: Manifest = {
         "imagePullSecrets": [{"name": secret.name} for secret in spec.image_pull_secrets],
@@ -79,7 +77,7 @@ def _container(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Manifest:
         "securityContext": _container_security(spec),
         # Keeps serving while the balancers learn that the pod is going; only then does the server get SIGTERM.
         "lifecycle": {"preStop": {"sleep": {"seconds": sizing.pre_stop}}},
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume of the pod's own
+        "volumeMounts": mounts(spec),
         **_probes(spec, sizing),
     }
     optional: Manifest = {

@@ -13,12 +13,10 @@ from hca_operator.errors import SpecError
 from hca_operator.floors import Floor, floor_at, shifts
 from hca_operator.names import Manifest
 from hca_operator.observed import condition
-from hca_operator.policy import NO_POLICY
-from hca_operator.reconcile import Outcome, Reconciler
-from hca_operator.rollouts import RolloutGate
+from hca_operator.reconcile import Outcome
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest, spec
-from tests.unit.operator.test_reconcile import API, KEY
+from tests.unit.operator.test_reconcile import API, KEY, reconciler
 
 AUTOSCALER = ("HorizontalPodAutoscaler", NAMESPACE, NAME)
 MORNING = {"name": "morning", "cron": "45 7 * * 1-5", "timeZone": "Europe/Berlin", "duration": "2h", "minReplicas": 6}
@@ -88,9 +86,7 @@ class World:
         self.cluster = FakeCluster()
         self.cluster.put(manifest(autoscaling=autoscaling))
         self.now = parse_time(f"{MONDAY}T06:00:00Z")
-        self._reconciler = Reconciler(
-            self.cluster, NO_POLICY, gate=RolloutGate(3), identity="operator-1", now=lambda: self.now
-        )
+        self._reconciler = reconciler(self.cluster, now=lambda: self.now)
 
     async def look(self, time: str) -> Outcome:
         """Reconcile until nothing is written any more."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from hca_operator.configuration import Configuration
+from hca_operator.debounce import Debounce
 from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
 from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, Manifest
@@ -46,10 +48,24 @@ def change(cluster: FakeCluster, **fields: Any) -> None:
 
 
 def reconciler(
-    cluster: FakeCluster, policy: FleetPolicy = NO_POLICY, *, now: datetime = NOW, gate: RolloutGate | None = None
+    cluster: FakeCluster,
+    policy: FleetPolicy = NO_POLICY,
+    *,
+    now: datetime | Callable[[], datetime] = NOW,
+    gate: RolloutGate | None = None,
+    memory: MemoryBook | None = None,
+    configuration: Configuration | None = None,
 ) -> Reconciler:
-    gate = gate or RolloutGate(3)
-    return Reconciler(cluster, policy, gate=gate, memory=MemoryBook(), identity="operator-1", now=lambda: now)
+    """One that follows no ConfigMaps and knows no memory unless told otherwise."""
+    return Reconciler(
+        cluster,
+        policy,
+        configuration=configuration or Configuration({}, Debounce(lambda: 0.0, lambda: 0.0)),
+        gate=gate or RolloutGate(3),
+        memory=memory or MemoryBook(),
+        identity="operator-1",
+        now=now if callable(now) else lambda: now,
+    )
 
 
 async def settle(cluster: FakeCluster, looking: Reconciler | None = None) -> Outcome:

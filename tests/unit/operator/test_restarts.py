@@ -9,14 +9,14 @@ from hca_operator.api.restart import time_text
 from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, RESTART_ANNOTATION, RESTARTED_ANNOTATION, Manifest
 from hca_operator.observed import condition
-from hca_operator.policy import NO_POLICY
 from hca_operator.ports import Key
-from hca_operator.reconcile import Outcome, Reconciler
+from hca_operator.reconcile import Outcome
 from hca_operator.replacement import Replacer
 from hca_operator.restarts import LONGEST_DELAY
 from hca_operator.rollouts import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster, Slot
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
+from tests.unit.operator.test_reconcile import reconciler
 
 KEY = Key(NAMESPACE, NAME)
 API: Slot = (KIND, NAMESPACE, NAME)
@@ -41,9 +41,7 @@ class World:
 
     def restart_operator(self) -> None:
         self.memory = MemoryBook()
-        self._reconciler = Reconciler(
-            self.cluster, NO_POLICY, gate=self.gate, memory=self.memory, identity="operator-1", now=lambda: self.now
-        )
+        self._reconciler = reconciler(self.cluster, gate=self.gate, memory=self.memory, now=lambda: self.now)
 
     async def look(self, now: datetime | None = None) -> Outcome:
         """Reconcile until nothing is written any more."""
