@@ -217,10 +217,7 @@ class Operator:
                 due = True
             self._look_at_all.clear()
             try:
-                for key in self._reconciler.replacer.go_on(
-                    await self._kube.list("Pod", self._scope, labelSelector=DETACHED)
-                ):
-                    self._queue.add(key)
+                await self._look_for_detached()
                 if due:
                     await self._look_at_children()
                 async for page, _version in self._kube.pages(KIND, self._scope):
@@ -231,6 +228,16 @@ class Operator:
                 logger.warning("the look at every object failed and is done again: %s", error)
                 await asyncio.sleep(RESYNC_RETRY * _jitter())
                 self._look_at_all.set()
+
+    async def _look_for_detached(self) -> None:
+        """Go on with replacements that somebody was ended in."""
+        try:
+            for key in self._reconciler.replacer.go_on(
+                await self._kube.list("Pod", self._scope, labelSelector=DETACHED)
+            ):
+                self._queue.add(key)
+        except HcaError as error:
+            logger.warning("the look for pods that are being replaced failed: %s", error)
 
     async def _look_at_children(self) -> None:
         for kind, child in zip(CHILD_KINDS, self._children, strict=True):
