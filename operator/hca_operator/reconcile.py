@@ -210,7 +210,7 @@ class Reconciler:
         if api is None or deployment is None or api.spec.reconciliation == "Paused":
             return Replacement(counted)
         replacement = await self.replacer.advance(
-            api, deployment, counted, self._now(), settled=done.undisturbed and all_ready(deployment)
+            api, deployment, counted, self._now(), settled=not done.rolls and all_ready(deployment)
         )
         if replacement.wrote:
             done.writes.append(replacement.wrote)

@@ -41,11 +41,6 @@ class Pass:
     waits: list[float] = field(default_factory=list)
     """Seconds until something else is to be looked at that no event tells of."""
 
-    @property
-    def undisturbed(self) -> bool:
-        """Whether nothing was, is or has to be changed about the pods."""
-        return not self.rolls and self.blocked is None and self.look_again is None
-
 
 class Writer:
     """Writes children, each only where it differs from what was applied before."""
