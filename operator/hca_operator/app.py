@@ -95,7 +95,7 @@ class Operator:
         self._reconciler = Reconciler(
             Remembered(kube.fenced(self._leader.remaining), store),
             settings.policy,
-            gate=RolloutGate(settings.unasked_rollouts),
+            gate=RolloutGate(settings.unasked_rollouts, free=self._queue.add),
             memory=memory,
             identity=candidate.identity,
             now=_now,
