@@ -108,7 +108,7 @@ class Operator:
             Remembered(kube.fenced(self._leader.remaining), store),
             settings.policy,
             configuration=Configuration(self._configs, Debounce(asyncio.get_running_loop().time, random.random)),
-            gate=RolloutGate(settings.unasked_rollouts),
+            gate=RolloutGate(settings.unasked_rollouts, free=self._queue.add),
             memory=memory,
             identity=candidate.identity,
             now=_now,
@@ -230,10 +230,7 @@ class Operator:
                 due = True
             self._look_at_all.clear()
             try:
-                for key in self._reconciler.replacer.go_on(
-                    await self._kube.list("Pod", self._scope, labelSelector=DETACHED)
-                ):
-                    self._queue.add(key)
+                await self._look_for_detached()
                 if due:
                     await self._look_at_what_is_watched()
                 async for page, _version in self._kube.pages(KIND, self._scope):
@@ -244,6 +241,16 @@ class Operator:
                 logger.warning("the look at every object failed and is done again: %s", error)
                 await asyncio.sleep(RESYNC_RETRY * _jitter())
                 self._look_at_all.set()
+
+    async def _look_for_detached(self) -> None:
+        """Go on with replacements that somebody was ended in."""
+        try:
+            for key in self._reconciler.replacer.go_on(
+                await self._kube.list("Pod", self._scope, labelSelector=DETACHED)
+            ):
+                self._queue.add(key)
+        except HcaError as error:
+            logger.warning("the look for pods that are being replaced failed: %s", error)
 
     async def _look_at_what_is_watched(self) -> None:
         for kind, watch in self._watches.items():

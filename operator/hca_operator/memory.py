@@ -160,4 +160,6 @@ def _grown(history: History, sample: Sample) -> History:
     """A history with one more sample; metrics-server repeats one until it has a newer."""
     if history and sample.at <= history[-1].at:
         return history
+    if history and sample.at - history[-1].at > PATIENCE * CYCLE:
+        return (sample,)  # nobody has looked for so long that these are not in a row
     return (*history, sample)[-KEPT:]

@@ -26,7 +26,6 @@ from hca_operator.observed import (
     edited,
     is_ours,
     looked_at,
-    replicas_of,
     rolled_out,
 )
 from hca_operator.policy import FleetPolicy, apply
@@ -159,7 +158,7 @@ class Reconciler:
         if rolled_out(deployment) and not missing and done.look_again is None:
             self._gate.leave(key)
         previous = manifest.get("status", {})
-        pods = await self._pods_to_look_at(api, deployment, previous)
+        pods = await self._pods_to_look_at(api, deployment)
         pod_problem = None
         if (
             api is not None
@@ -235,7 +234,7 @@ class Reconciler:
         if api is None or deployment is None or api.spec.reconciliation == "Paused":
             return Replacement(counted)
         replacement = await self.replacer.advance(
-            api, deployment, counted, self._now(), settled=done.undisturbed and all_ready(deployment)
+            api, deployment, counted, self._now(), settled=not done.rolls and all_ready(deployment)
         )
         if replacement.wrote:
             done.writes.append(replacement.wrote)
@@ -243,13 +242,9 @@ class Reconciler:
             done.waits.append(replacement.look_again)
         return replacement
 
-    async def _pods_to_look_at(
-        self, api: ApiObject | None, deployment: Manifest | None, previous: Manifest
-    ) -> list[Manifest]:
-        """The pods where something happens to them: they are not watched, but their Deployment tells of it."""
-        if api is None or deployment is None or not looked_at(deployment):
-            return []
-        if all_ready(deployment) and replicas_of(deployment) == previous.get("readyReplicas"):
+    async def _pods_to_look_at(self, api: ApiObject | None, deployment: Manifest | None) -> list[Manifest]:
+        """The pods where one does not serve: they are not watched, but their Deployment tells of it."""
+        if api is None or deployment is None or not looked_at(deployment) or all_ready(deployment):
             return []
         return await self._cluster.list("Pod", api.namespace, labelSelector=selector_text(stable_selector(api.name)))
 

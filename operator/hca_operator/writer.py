@@ -22,6 +22,9 @@ from hca_operator.rollouts import RolloutGate
 SOON = 5.0
 """Seconds until the next look at what waits for something that no event tells of."""
 
+TURN = 120.0
+"""Seconds until what waits for its turn looks by itself: as a rule it is told."""
+
 _Slot = tuple[str, str]
 """Kind and name of a child."""
 
@@ -43,11 +46,6 @@ class Pass:
     """Seconds until what was put off can be tried, None where nothing was."""
     waits: list[float] = field(default_factory=list)
     """Seconds until something else is to be looked at that no event tells of."""
-
-    @property
-    def undisturbed(self) -> bool:
-        """Whether nothing was, is or has to be changed about the pods."""
-        return not self.rolls and self.blocked is None and self.look_again is None
 
 
 class Writer:
@@ -148,7 +146,7 @@ class Writer:
         plain, restarts = adoption.keeping_selector(live, desired), done.restarts or Restarts()
         desired = _with_template_digest(restarted(plain, restarts.due))
         if live is not None and self._put_off(api, desired, live, edited=edited or restarts.asked):
-            done.look_again = SOON
+            done.look_again = TURN
             # What waits may be a restart alone, which holds up nothing else.
             desired = _with_template_digest(restarted(plain, restarts.carried))
             if _template_digest(live) != _template_digest(desired):

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hca_operator.names import REPLACED_LABEL
 from tests.cluster import tools
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.workloads import CHART, RELEASE
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.fake_kubelet import report
+from tests.controlplane.fake_metrics import FakeMetrics
 from tests.controlplane.journey import EDITS, Journey
 from tests.controlplane.objects import conditions
 from tests.controlplane.operator_process import OperatorProcess
@@ -118,10 +120,14 @@ def test_the_rights_of_the_chart_are_those_that_are_used(
     server.create({"kind": "ConfigMap", "metadata": {"name": "settings", "namespace": namespace}})
     server.create({"kind": "Secret", "metadata": {"name": "keys", "namespace": namespace}})
     journey = Journey(control_plane, server, namespace, "shop")
-    with operator("isolating", "{}"):
+    with FakeMetrics(server) as metrics, operator("isolating", "{}"):
         journey.begin()
         eventually(lambda: conditions(server, namespace), within=30)
+        journey.edit({"memoryRestart": {"samples": 1}})
         journey.serve()
+        metrics.fill(server.find("Pod", namespace)[0])
+        eventually(lambda: server.find("Pod", namespace, labelSelector=REPLACED_LABEL), within=30)
+        journey.replaced()
         for pod in server.find("Pod", namespace):
             report(server, pod, {"state": {"running": {}}})  # but not ready: the kubelet's events may say why
         eventually(lambda: ("", "events", "list") in used())

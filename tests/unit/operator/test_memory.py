@@ -109,6 +109,12 @@ def test_a_sample_that_is_told_again_is_one_sample() -> None:
     assert memory.due(KEY) is None
 
 
+def test_samples_with_a_gap_between_them_are_not_in_a_row() -> None:
+    memory = book(500, 500)
+    memory.take([reading("shop-1", 500, 6)])
+    assert memory.due(KEY) is None
+
+
 def test_a_pod_that_has_gone_or_is_being_replaced_is_not_due() -> None:
     memory = book(500, 500, 500)
     assert memory.due(KEY) == "shop-1"

@@ -94,6 +94,7 @@ async def test_a_kill_is_a_condition_an_event_and_a_number_and_passes() -> None:
 
 async def test_a_kill_is_seen_although_the_autoscaler_keeps_more_pods_than_are_needed() -> None:
     world = await running(autoscaling={"minReplicas": 1})
+    world.cluster.edit(DEPLOYMENT, "spec", "replicas", value=2)
     kill(world)
     await world.look()
     assert condition(world.cluster.objects[API], "Ready")["status"] == "True"
