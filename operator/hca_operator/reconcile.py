@@ -9,6 +9,7 @@ from datetime import datetime
 from hca_operator.api.spec import ApiObject, parse_object
 from hca_operator.api.status import Reason
 from hca_operator.configuration import Configuration
+from hca_operator.debounce import LONGEST_QUIET
 from hca_operator.desired import Child, desired_children
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.scaling import fewest_pods
@@ -114,7 +115,7 @@ class Reconciler:
         carried = await self._configuration.carry(api, workload.manifest, live, edited=edited)
         if carried.trouble:
             done.blocked = problem_of(carried.trouble)
-        done.look_again = carried.wait
+        done.configuration_waits = carried.wait
         children = [child._replace(manifest=carried.deployment) if child is workload else child for child in children]
         # Whoever changes the configuration has asked for the rollout.
         await self._writer.write(api, children, done, edited=edited or carried.changed)
@@ -143,6 +144,7 @@ class Reconciler:
             sizing=sizing,
             deployment=deployment,
             rolls=done.rolls,
+            configuration_waits=(done.configuration_waits or 0) > LONGEST_QUIET,
             autoscaler=live.get(("HorizontalPodAutoscaler", key.name)),
             blocked=done.blocked,
             pod_problem=pod_problem,
@@ -163,7 +165,9 @@ class Reconciler:
                     "reason": ready["reason"],
                 },
             )
-        return Outcome(self._next_look(status, SOON if missing else done.look_again), tuple(done.writes), status)
+        waits = [SOON if missing else done.look_again, done.configuration_waits]
+        soonest = min((wait for wait in waits if wait is not None), default=None)
+        return Outcome(self._next_look(status, soonest), tuple(done.writes), status)
 
     async def _store_status(self, key: Key, manifest: Manifest, status: Manifest, done: Pass) -> None:
         await self._cluster.apply(

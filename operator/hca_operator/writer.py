@@ -35,6 +35,8 @@ class Pass:
     blocked: Problem | None = None
     look_again: float | None = None
     """Seconds until what was put off can be tried, None where nothing was."""
+    configuration_waits: float | None = None
+    """Seconds until a changed configuration is carried out, None where none has changed."""
 
 
 class Writer:

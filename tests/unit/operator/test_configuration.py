@@ -153,8 +153,37 @@ async def test_the_next_change_waits_longer_and_is_not_lost() -> None:
         await operator.settle()
         await operator.after(QUIET)
     assert rollouts(operator.cluster) == 1
+    assert await operator.waits() == SHORTEST_GAP - QUIET
     await operator.after(SHORTEST_GAP)
     assert rollouts(operator.cluster) == 2
+
+
+async def test_a_change_that_waits_for_long_is_told() -> None:
+    operator = await started(**ENV_FROM)
+    for content in ("b", "c"):
+        operator.maps.contents["settings"] = content
+        await operator.settle()
+        await operator.after(SHORTEST_GAP)
+    assert rollouts(operator.cluster) == 2
+    operator.maps.contents["settings"] = "d"
+    assert await operator.waits() == 2 * SHORTEST_GAP
+    assert ready(operator.cluster)["status"] == "True"
+    assert "ConfigurationWaits: changed data of a ConfigMap" in ready(operator.cluster)["message"]
+    await operator.after(2 * SHORTEST_GAP)
+    assert rollouts(operator.cluster) == 3
+    assert await operator.waits() is None
+    assert "ConfigurationWaits" not in ready(operator.cluster)["message"]
+
+
+async def test_a_change_that_waits_keeps_no_place_of_rollouts_that_nobody_asked_for() -> None:
+    operator = await started(**ENV_FROM)
+    operator.policy, operator.gate = NODES, RolloutGate(1)
+    operator.restart()
+    await operator.settle()
+    assert not operator.gate.enter("another")
+    operator.maps.contents["settings"] = "level: debug"
+    assert await operator.waits() is not None
+    assert operator.gate.enter("another"), "its pods are ready"
 
 
 async def test_what_is_taken_back_in_time_restarts_nothing() -> None:
