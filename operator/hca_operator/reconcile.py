@@ -119,6 +119,8 @@ class Reconciler:
         children = [child._replace(manifest=carried.deployment) if child is workload else child for child in children]
         # Whoever changes the configuration has asked for the rollout.
         await self._writer.write(api, children, done, edited=edited or carried.changed)
+        if carried.changed and done.blocked is None:
+            self._configuration.carried_out(api)
 
     async def _report(
         self, key: Key, manifest: Manifest, api: ApiObject | None, sizing: Sizing | None, done: Pass

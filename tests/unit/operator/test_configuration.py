@@ -8,7 +8,7 @@ import pytest
 
 from hca_operator.configuration import Configuration
 from hca_operator.debounce import LONGEST_QUIET, QUIET, SHORTEST_GAP, Debounce
-from hca_operator.errors import Forbidden, HcaError
+from hca_operator.errors import Forbidden, HcaError, Transient
 from hca_operator.names import CONFIG_ANNOTATION, Manifest
 from hca_operator.policy import parse_policy
 from hca_operator.ports import Key
@@ -184,6 +184,23 @@ async def test_a_change_that_waits_keeps_no_place_of_rollouts_that_nobody_asked_
     operator.maps.contents["settings"] = "level: debug"
     assert await operator.waits() is not None
     assert operator.gate.enter("another"), "its pods are ready"
+
+
+async def test_a_rollout_that_could_not_be_written_is_tried_again_at_once() -> None:
+    operator = await started(**ENV_FROM)
+    operator.maps.contents["settings"] = "level: debug"
+    await operator.settle()
+
+    def refuse() -> None:
+        raise Transient("connection reset")
+
+    undisturbed, operator.cluster.before_apply = operator.cluster.before_apply, refuse
+    for _ in range(3):
+        with pytest.raises(Transient):
+            await operator.after(QUIET)
+    operator.cluster.before_apply = undisturbed
+    await operator.settle()
+    assert rollouts(operator.cluster) == 1
 
 
 async def test_what_is_taken_back_in_time_restarts_nothing() -> None:
