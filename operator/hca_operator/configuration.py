@@ -18,6 +18,8 @@ from hca_operator.fingerprint import fingerprint
 from hca_operator.names import CONFIG_ANNOTATION, Manifest
 from hca_operator.ports import Configs, Key
 
+FORMAT = 1
+"""To be raised where digests are computed in another way: each look is then a first one, and restarts nothing."""
 NAMED = 3
 """Secrets that a message names at most."""
 
@@ -39,7 +41,7 @@ class _Record(NamedTuple):
         missing = any(needed and digests[reference] is None for reference, needed in used.items())
         # With the uid, so that equal contents of two objects do not look equal to whoever reads Deployments.
         return cls(
-            fingerprint(sorted(used)).hex()[:8],
+            fingerprint([FORMAT, sorted(used)]).hex()[:8],
             "" if missing else fingerprint([api.uid, sorted(digests.items())]).hex(),
         )
 

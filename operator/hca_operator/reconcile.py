@@ -13,7 +13,7 @@ from hca_operator.debounce import LONGEST_QUIET
 from hca_operator.desired import Child, desired_children
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.scaling import fewest_pods
-from hca_operator.diagnosis import Problem, diagnose, needs_events
+from hca_operator.diagnosis import Problem, diagnose, event_reasons
 from hca_operator.errors import HcaError, LimitExceeded, SpecError
 from hca_operator.events import events_of
 from hca_operator.names import API_VERSION, KIND, Manifest
@@ -193,9 +193,9 @@ class Reconciler:
         selector = selector_text(stable_selector(api.name))
         pods = await self._cluster.list("Pod", api.namespace, labelSelector=selector)
         events: list[Manifest] = []
-        if needs_events(pods):
-            events = await self._cluster.list(
-                "Event", api.namespace, fieldSelector="involvedObject.kind=Pod,reason=Unhealthy"
+        for reason in event_reasons(api.spec, pods):
+            events += await self._cluster.list(
+                "Event", api.namespace, fieldSelector=f"involvedObject.kind=Pod,reason={reason}"
             )
         return diagnose(api.spec, deployment, pods, events)
 

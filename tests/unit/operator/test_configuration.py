@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hca_operator.configs import digest
 from hca_operator.configuration import Configuration
 from hca_operator.debounce import LONGEST_QUIET, QUIET, SHORTEST_GAP, Debounce
 from hca_operator.errors import Forbidden, HcaError, Transient
@@ -418,6 +419,15 @@ async def test_an_object_that_is_gone_is_forgotten() -> None:
     operator.cluster.remove(API, operator.cluster.objects[API]["metadata"]["uid"])
     await operator.settle()
     assert operator.maps.forgotten == [KEY]
+
+
+async def test_the_record_stays_the_same_from_one_release_to_the_next() -> None:
+    operator = await started(**ENV_FROM, **OPTIONAL)
+    record = operator.cluster.objects[DEPLOYMENT]["metadata"]["annotations"]["hca-operator.io/config"]
+    assert record == "df19f095.abc61d657c8332e19fb03f1a71c47fb9", (
+        "another digest of the same would restart the pods of every API: raise FORMAT with it"
+    )
+    assert digest({"data": {"a": "b"}, "binaryData": {"c": "ZA=="}}) == "8448c2d6ffb82dbc2a7021b9349e0e66"
 
 
 async def test_equal_contents_of_two_objects_do_not_look_equal() -> None:
