@@ -5,11 +5,10 @@ content is asked for where it is used, when it has changed; only its digest is k
 """
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from hca_operator.fingerprint import fingerprint
 from hca_operator.names import Manifest
 from hca_operator.ports import Key
 from hca_operator.store import version_of
@@ -122,8 +121,7 @@ class ConfigWatch(Watch):
 
 def digest(manifest: Manifest) -> str:
     """What stands for the data: not for labels, annotations or the version, which change nothing for the pods."""
-    content = [manifest.get("data") or {}, manifest.get("binaryData") or {}]
-    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return fingerprint([manifest.get("data") or {}, manifest.get("binaryData") or {}]).hex()
 
 
 def _slot(manifest: Manifest) -> Key:

@@ -5,8 +5,6 @@ get an annotation, and with it another template, only when there is something to
 such as that of a new release of the operator, restarts nothing.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -16,9 +14,12 @@ from hca_operator.api.status import Unsupported
 from hca_operator.debounce import Debounce
 from hca_operator.desired.references import SECRET, Reference, references
 from hca_operator.errors import Forbidden
+from hca_operator.fingerprint import fingerprint
 from hca_operator.names import CONFIG_ANNOTATION, Manifest
 from hca_operator.ports import Configs, Key
 
+FORMAT = 1
+"""To be raised where digests are computed in another way: each look is then a first one, and restarts nothing."""
 NAMED = 3
 """Secrets that a message names at most."""
 
@@ -39,7 +40,10 @@ class _Record(NamedTuple):
     def of(cls, api: ApiObject, used: Mapping[Reference, bool], digests: Mapping[Reference, str | None]) -> Self:
         missing = any(needed and digests[reference] is None for reference, needed in used.items())
         # With the uid, so that equal contents of two objects do not look equal to whoever reads Deployments.
-        return cls(_hash(sorted(used))[:8], "" if missing else _hash([api.uid, sorted(digests.items())]))
+        return cls(
+            fingerprint([FORMAT, sorted(used)]).hex()[:8],
+            "" if missing else fingerprint([api.uid, sorted(digests.items())]).hex(),
+        )
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,11 @@ class Configuration:
             return Carried(_annotated(desired, ".".join(before), stamp))
         if not edited and (wait := self._debounce.wait(key, now.data)):
             return Carried(_annotated(desired, ".".join(before), stamp), wait=wait)
-        self._debounce.carried_out(key)
         return Carried(_annotated(desired, ".".join(now), now.data), changed=True)
+
+    def carried_out(self, api: ApiObject) -> None:
+        """The changed configuration is written to the Deployment."""
+        self._debounce.carried_out(Key(api.namespace, api.name))
 
     def _used(self, api: ApiObject, required: Mapping[Reference, bool]) -> dict[Reference, bool]:
         if not api.spec.rollout.restart_on_config_change:
@@ -145,7 +152,3 @@ def _annotation(manifest: Manifest | None) -> str | None:
     metadata = (manifest or {}).get("metadata") or {}
     value: str | None = (metadata.get("annotations") or {}).get(CONFIG_ANNOTATION)
     return value
-
-
-def _hash(content: object) -> str:
-    return hashlib.blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()

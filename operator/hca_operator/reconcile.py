@@ -9,10 +9,11 @@ from datetime import datetime
 from hca_operator.api.spec import ApiObject, parse_object
 from hca_operator.api.status import Reason
 from hca_operator.configuration import Configuration
+from hca_operator.debounce import LONGEST_QUIET
 from hca_operator.desired import Child, desired_children
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.scaling import fewest_pods
-from hca_operator.diagnosis import Problem, diagnose, needs_events
+from hca_operator.diagnosis import Problem, diagnose, event_reasons
 from hca_operator.errors import HcaError, LimitExceeded, SpecError
 from hca_operator.events import events_of
 from hca_operator.floors import Shift, floor_at, shifts, with_floor
@@ -143,10 +144,12 @@ class Reconciler:
         carried = await self._configuration.carry(api, workload.manifest, live, edited=edited)
         if carried.trouble:
             done.blocked = problem_of(carried.trouble)
-        done.look_again = carried.wait
+        done.configuration_waits = carried.wait
         children = [child._replace(manifest=carried.deployment) if child is workload else child for child in children]
         # Whoever changes the configuration has asked for the rollout.
         await self._writer.write(api, children, done, edited=edited or carried.changed)
+        if carried.changed and done.blocked is None:
+            self._configuration.carried_out(api)
 
     async def _report(
         self, key: Key, manifest: Manifest, api: ApiObject | None, sizing: Sizing | None, done: Pass
@@ -177,6 +180,7 @@ class Reconciler:
             sizing=sizing,
             deployment=deployment,
             rolls=done.rolls,
+            configuration_waits=(done.configuration_waits or 0) > LONGEST_QUIET,
             autoscaler=live.get(("HorizontalPodAutoscaler", key.name)),
             blocked=done.blocked,
             pod_problem=pod_problem,
@@ -250,17 +254,16 @@ class Reconciler:
 
     async def _diagnose(self, api: ApiObject, deployment: Manifest, pods: list[Manifest]) -> Problem | None:
         events: list[Manifest] = []
-        if needs_events(pods):
-            events = await self._cluster.list(
-                "Event", api.namespace, fieldSelector="involvedObject.kind=Pod,reason=Unhealthy"
+        for reason in event_reasons(api.spec, pods):
+            events += await self._cluster.list(
+                "Event", api.namespace, fieldSelector=f"involvedObject.kind=Pod,reason={reason}"
             )
         return diagnose(api.spec, deployment, pods, events)
 
     def _wish(self, done: Pass, *, missing: bool) -> float | None:
         """Seconds until something is due that no event will tell of."""
         waits = [*done.waits, SOON] if missing or (done.restarts and done.restarts.waits) else [*done.waits]
-        if done.look_again is not None:
-            waits.append(done.look_again)
+        waits += [wait for wait in (done.look_again, done.configuration_waits) if wait is not None]
         moments = [done.restarts.next if done.restarts else None, done.floor.next]
         waits += [max(0.0, (moment - self._now()).total_seconds()) for moment in moments if moment]
         return min(waits, default=None)

@@ -1,4 +1,4 @@
-"""How many APIs roll at a time because the operator changed, or the clock says so, not because somebody changed them."""
+"""How many APIs roll at a time that nobody has changed: because the operator did, or because the clock says so."""
 
 from collections.abc import Callable, Hashable
 from typing import Any

@@ -47,6 +47,8 @@ class Observation:
     """Whether the memory of the pods can be read; None until that is known."""
     unsupported: Sequence[Unsupported] = ()
     """What the install does not carry out."""
+    configuration_waits: bool = False
+    """Whether a changed configuration is carried out only after a while."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,11 @@ def _rolled_out_message(seen: Observation) -> str:
         message += (
             f"; CPURoundedDown: {seen.sizing.cpu_rounded_down} CPU gives {seen.sizing.workers} worker(s), "
             "a whole number of CPUs leaves nothing idle"
+        )
+    if seen.configuration_waits:
+        message += (
+            "; ConfigurationWaits: changed data of a ConfigMap or Secret is rolled out within minutes, "
+            "since other rollouts for such changes are just over or on their way"
         )
     return message
 

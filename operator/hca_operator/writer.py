@@ -1,8 +1,6 @@
 """Brings the children to what is desired: the only place that decides which write is made, and which is not."""
 
 import asyncio
-import hashlib
-import json
 from dataclasses import dataclass, field
 
 from hca_operator import adoption
@@ -12,6 +10,7 @@ from hca_operator.desired import Child
 from hca_operator.desired.scaling import autoscaling_wanted
 from hca_operator.diagnosis import Problem
 from hca_operator.errors import Forbidden, HcaError, NotOwned, Rejected, Transient
+from hca_operator.fingerprint import fingerprint
 from hca_operator.floors import NO_FLOOR, Floor
 from hca_operator.names import ADOPT_ANNOTATION, FIELD_MANAGER, KIND, REPLICAS_MANAGER, TEMPLATE_ANNOTATION, Manifest
 from hca_operator.observed import belongs_to_predecessor, is_ours, owns_replicas, replicas_of, rolled_out
@@ -44,6 +43,8 @@ class Pass:
     blocked: Problem | None = None
     look_again: float | None = None
     """Seconds until what was put off can be tried, None where nothing was."""
+    configuration_waits: float | None = None
+    """Seconds until a changed configuration is carried out, None where none has changed."""
     waits: list[float] = field(default_factory=list)
     """Seconds until something else is to be looked at that no event tells of."""
 
@@ -247,7 +248,7 @@ def _with_replicas(deployment: Manifest, count: int) -> Manifest:
 def _with_template_digest(deployment: Manifest) -> Manifest:
     """The Deployment with the digest of its pod template, by which a later release sees that it would restart pods."""
     metadata = deployment["metadata"]
-    digest = _hash(deployment["spec"]["template"]).hex()
+    digest = fingerprint(deployment["spec"]["template"]).hex()
     annotations = {**metadata.get("annotations", {}), TEMPLATE_ANNOTATION: digest}
     return {**deployment, "metadata": {**metadata, "annotations": annotations}}
 
@@ -263,8 +264,4 @@ def _digest(manifest: Manifest) -> bytes:
         name: manifest["metadata"].get(name)
         for name in ("uid", "labels", "annotations", "ownerReferences", "deletionTimestamp")
     }
-    return _hash({**manifest, "metadata": metadata, "status": None})
-
-
-def _hash(content: Manifest) -> bytes:
-    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).digest()
+    return fingerprint({**manifest, "metadata": metadata, "status": None})

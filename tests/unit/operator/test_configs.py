@@ -6,6 +6,8 @@ from itertools import repeat
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hca_operator.configs import ConfigWatch, digest
 from hca_operator.errors import Forbidden
@@ -217,6 +219,46 @@ async def test_everyone_who_uses_it_is_told_until_they_do_not_any_more(server: S
     server.put("settings", data={"LEVEL": "info"})
     assert await following.settle() == []
     assert following.watch._contents.keys() == {Key("default", "another")}, "what nobody uses is forgotten"
+
+
+STEPS = ("change", "change back", "remove", "tell", "tell late", "lose", "list", "read", "read anew")
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps=st.lists(st.sampled_from(STEPS), max_size=30))
+def test_whatever_is_told_late_or_never_the_next_list_knows_and_tells_of_it(steps: list[str]) -> None:
+    asyncio.run(_play([*steps, "tell", "list"]))
+
+
+async def _play(steps: list[str]) -> None:  # noqa: C901 - one case for each step
+    """Changes, and a watch that lags, loses what it has to tell, or tells it again."""
+    server, told = Server(), list[Key]()
+    watch = ConfigWatch(server, "ConfigMap", "", changed=told.append)
+    history: list[tuple[str, Manifest]] = []
+    slot, read = Key("default", "settings"), None
+    for step in ["read", *steps]:
+        while not server.events.empty():
+            history.append(server.events.get_nowait())
+        match step:
+            case "change" | "change back":
+                server.put("settings", data={"LEVEL": step})
+            case "remove" if slot in server.objects:
+                server.remove("settings")
+            case "tell":
+                for event in history:
+                    watch._happened(*event)
+            case "tell late" if history:
+                watch._happened(*history[0])
+            case "lose":
+                history.clear()
+            case "list":
+                await watch.look()
+            case "read" | "read anew":
+                told.clear()
+                read = (await watch.digests(SHOP, ["settings"], fresh=step == "read anew"))["settings"]
+    truth = digest(server.objects[slot]) if slot in server.objects else None
+    assert read == truth or SHOP in told
+    assert await watch.digests(SHOP, ["settings"], fresh=False) == {"settings": truth}
 
 
 async def test_a_right_that_is_missing_is_told(server: Server, following: Following) -> None:

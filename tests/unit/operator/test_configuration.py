@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from hca_operator.configs import digest
 from hca_operator.configuration import Configuration
 from hca_operator.debounce import LONGEST_QUIET, QUIET, SHORTEST_GAP, Debounce
-from hca_operator.errors import Forbidden, HcaError
+from hca_operator.errors import Forbidden, HcaError, Transient
 from hca_operator.names import CONFIG_ANNOTATION, Manifest
 from hca_operator.policy import parse_policy
 from hca_operator.ports import Key
@@ -160,8 +161,54 @@ async def test_the_next_change_waits_longer_and_is_not_lost() -> None:
         await operator.settle()
         await operator.after(QUIET)
     assert rollouts(operator.cluster) == 1
+    assert await operator.waits() == SHORTEST_GAP - QUIET
     await operator.after(SHORTEST_GAP)
     assert rollouts(operator.cluster) == 2
+
+
+async def test_a_change_that_waits_for_long_is_told() -> None:
+    operator = await started(**ENV_FROM)
+    for content in ("b", "c"):
+        operator.maps.contents["settings"] = content
+        await operator.settle()
+        await operator.after(SHORTEST_GAP)
+    assert rollouts(operator.cluster) == 2
+    operator.maps.contents["settings"] = "d"
+    assert await operator.waits() == 2 * SHORTEST_GAP
+    assert ready(operator.cluster)["status"] == "True"
+    assert "ConfigurationWaits: changed data of a ConfigMap" in ready(operator.cluster)["message"]
+    await operator.after(2 * SHORTEST_GAP)
+    assert rollouts(operator.cluster) == 3
+    assert await operator.waits() is None
+    assert "ConfigurationWaits" not in ready(operator.cluster)["message"]
+
+
+async def test_a_change_that_waits_keeps_no_place_of_rollouts_that_nobody_asked_for() -> None:
+    operator = await started(**ENV_FROM)
+    operator.policy, operator.gate = NODES, RolloutGate(1)
+    operator.restart()
+    await operator.settle()
+    assert not operator.gate.enter("another")
+    operator.maps.contents["settings"] = "level: debug"
+    assert await operator.waits() is not None
+    assert operator.gate.enter("another"), "its pods are ready"
+
+
+async def test_a_rollout_that_could_not_be_written_is_tried_again_at_once() -> None:
+    operator = await started(**ENV_FROM)
+    operator.maps.contents["settings"] = "level: debug"
+    await operator.settle()
+
+    def refuse() -> None:
+        raise Transient("connection reset")
+
+    undisturbed, operator.cluster.before_apply = operator.cluster.before_apply, refuse
+    for _ in range(3):
+        with pytest.raises(Transient):
+            await operator.after(QUIET)
+    operator.cluster.before_apply = undisturbed
+    await operator.settle()
+    assert rollouts(operator.cluster) == 1
 
 
 async def test_what_is_taken_back_in_time_restarts_nothing() -> None:
@@ -379,6 +426,15 @@ async def test_an_object_that_is_gone_is_forgotten() -> None:
     operator.cluster.remove(API, operator.cluster.objects[API]["metadata"]["uid"])
     await operator.settle()
     assert operator.maps.forgotten == [KEY]
+
+
+async def test_the_record_stays_the_same_from_one_release_to_the_next() -> None:
+    operator = await started(**ENV_FROM, **OPTIONAL)
+    record = operator.cluster.objects[DEPLOYMENT]["metadata"]["annotations"]["hca-operator.io/config"]
+    assert record == "df19f095.abc61d657c8332e19fb03f1a71c47fb9", (
+        "another digest of the same would restart the pods of every API: raise FORMAT with it"
+    )
+    assert digest({"data": {"a": "b"}, "binaryData": {"c": "ZA=="}}) == "8448c2d6ffb82dbc2a7021b9349e0e66"
 
 
 async def test_equal_contents_of_two_objects_do_not_look_equal() -> None:
