@@ -61,6 +61,7 @@ def _generic(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
         "WEB_CONCURRENCY": sizing.workers,
         "HCA_WORKERS": sizing.workers,
         "HCA_WORKER_KILL_TIMEOUT": sizing.worker_kill_timeout,
+        "HCA_WORKER_BOOT_TIMEOUT": sizing.startup_timeout,
         "HCA_KEEP_ALIVE": KEEP_ALIVE,
     }
     if sizing.worker_max_rss is not None:

@@ -31,13 +31,19 @@ def run_by(server: str, **fields: Any) -> dict[str, str]:
 
 @pytest.mark.parametrize("server", OTHERS)
 def test_port_workers_memory_and_times_reach_every_server_by_the_same_names(server: str) -> None:
-    fields = {"port": 9000, "memoryRestart": {"sampleInterval": "5s", "samples": 2}}
-    told = run_by(server, **fields, availability={"terminationGracePeriod": "30s"})
+    told = run_by(
+        server,
+        port=9000,
+        memoryRestart={"sampleInterval": "5s", "samples": 2},
+        availability={"terminationGracePeriod": "30s"},
+        health={"startupTimeout": "90s"},
+    )
     assert {name: told[name] for name in told if name in RESERVED_ENV["Generic"]} == {
         "PORT": "9000",
         "WEB_CONCURRENCY": "2",
         "HCA_WORKERS": "2",
         "HCA_WORKER_KILL_TIMEOUT": "18",
+        "HCA_WORKER_BOOT_TIMEOUT": "90",
         "HCA_KEEP_ALIVE": "100",
         "HCA_WORKER_MAX_RSS": "204",
         "HCA_RSS_SAMPLE_INTERVAL": "5",
