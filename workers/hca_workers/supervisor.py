@@ -21,26 +21,24 @@ _LOOK_EVERY = 0.5
 
 
 class BrokenAppError(Exception):
-    """No worker has ever served, and one has ended with the code that says that none ever will."""
+    """A worker has ended before any has ever served: whoever started the server is to know, and to try again."""
 
 
 class Supervisor:
     """Of workers that are all started by the same command and share the inherited descriptors."""
 
-    def __init__(  # noqa: PLR0913 - named, all of them
+    def __init__(
         self,
         command: Sequence[str],
         settings: Settings,
         *,
         wanted: int,
         descriptors: Sequence[int],
-        broken_code: int,
         log: logging.Logger,
     ) -> None:
         self._command = command
         self._settings = settings
         self._wanted = wanted
-        self._broken_code = broken_code
         self._log = log
         self._board = Board.new()
         self._descriptors = (*descriptors, self._board.descriptor)
@@ -94,8 +92,8 @@ class Supervisor:
                 continue
             del self._workers[pid]
             age = now - self._born.pop(pid)
-            if code == self._broken_code and not self._served:
-                raise BrokenAppError
+            if not self._served:
+                raise BrokenAppError(f"worker {pid} ended with code {code} before any had served")
             # One that was told to go is no sign of trouble, however young it was.
             if not self._leaves(pid):
                 self._log.error("Worker %d ended with code %d after %.0f s", pid, code, age)

@@ -37,15 +37,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings,
         wanted=config.workers,
         descriptors=[socket.fileno()],
-        broken_code=STARTUP_FAILURE,
         log=logging.getLogger("uvicorn.error"),
     )
     try:
         supervisor.run()
-    except BrokenAppError:
+    except BrokenAppError as error:
+        sys.stderr.write(f"hca-uvicorn: {error}\n")
         return STARTUP_FAILURE
     finally:
         if config.uds is not None:
             with suppress(FileNotFoundError):
                 Path(config.uds).unlink()
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
