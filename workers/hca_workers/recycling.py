@@ -10,7 +10,7 @@ A worker that hangs is killed at once: it serves nobody, and nothing but the ker
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -119,7 +119,7 @@ class State:
         return int(self.replacement is not None)
 
 
-def asked(state: State, pids: Sequence[int]) -> State:
+def asked(state: State, pids: Collection[int]) -> State:
     """Have these replaced one after the other, without waiting in between."""
     return replace(state, asked=state.asked | frozenset(pids))
 

@@ -71,7 +71,7 @@ class Supervisor:
         if heard is None:
             return True
         if heard.si_signo == signal.SIGHUP:
-            self._watch.replace_all()
+            self._watch.ask(self._workers)
         elif heard.si_signo == signal.SIGUSR2:
             for pid in self._workers:
                 self._send(pid, signal.SIGUSR2)

@@ -41,6 +41,6 @@ class Watch:
         self.state, acts = recycling.decide(self.state, Seen(workers, wanted, now), self._settings.policy)
         return acts
 
-    def replace_all(self) -> None:
-        """Have every worker that there is replaced, one after the other."""
-        self.state = recycling.asked(self.state, list(self._since))
+    def ask(self, pids: Collection[int]) -> None:
+        """Have these replaced, one after the other."""
+        self.state = recycling.asked(self.state, pids)

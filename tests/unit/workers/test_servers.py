@@ -45,7 +45,7 @@ def test_a_worker_that_leaks_is_replaced_and_no_request_is_lost(kind: str, tmp_p
 
 @pytest.mark.parametrize("kind", ["uvicorn", "gunicorn-gthread", "gunicorn-uvicorn"])
 def test_workers_that_hang_or_are_stopped_are_replaced(kind: str, tmp_path: Path) -> None:
-    with serving(COMMANDS[kind], tmp_path, workers=3, HCA_WORKER_MAX_SILENCE="2") as server:
+    with serving(COMMANDS[kind], tmp_path, workers=3, HCA_WORKER_MAX_SILENCE="4") as server:
         (stopped, *others) = server.workers()
         os.kill(stopped, signal.SIGSTOP)
         if "gthread" not in kind:  # a request does not run on the loop there
