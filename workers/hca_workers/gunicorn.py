@@ -11,6 +11,7 @@ A thread of the master looks; it holds a lock whenever it does, and the master f
 import os
 import signal
 import threading
+from collections.abc import Collection
 from typing import Any
 
 from hca_workers.board import BOARD_VARIABLE, Board
@@ -55,10 +56,10 @@ class Master:
             with self._lock:
                 self._look()
 
-    def exited(self) -> None:
+    def exited(self, pid: int) -> None:
         """A worker is gone: before Gunicorn starts another one in its place, say whether there is to be one."""
         with self._lock:
-            self._look()
+            self._look(ended=[pid])
             if self._raised and not self._watch.state.surplus and len(self._server.WORKERS) < self._server.num_workers:
                 self._server.num_workers -= 1
                 self._raised = 0
@@ -69,9 +70,9 @@ class Master:
             self._raised = 0
             self._watch = Watch(self._settings, self.board)
 
-    def _look(self) -> None:
+    def _look(self, *, ended: Collection[int] = ()) -> None:
         wanted = self._server.num_workers - self._raised
-        for act in self._watch.look(list(self._server.WORKERS), wanted=wanted):
+        for act in self._watch.look(list(self._server.WORKERS), wanted=wanted, ended=ended):
             self._server.log.warning("Worker %d, %s: %s", act.pid, act.verb, act.why)
             self._do(act)
 
@@ -121,10 +122,10 @@ def worker_exit(_server: Any, _worker: Any) -> None:  # noqa: ANN401
         os._exit(1)
 
 
-def child_exit(_server: Any, _worker: Any) -> None:  # noqa: ANN401
+def child_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401
     """Tell the master's part of this package."""
     if _master is not None:
-        _master.exited()
+        _master.exited(worker.pid)
 
 
 def on_reload(_server: Any) -> None:  # noqa: ANN401

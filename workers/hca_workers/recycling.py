@@ -57,6 +57,8 @@ class Seen:
     workers: Sequence[Worker]
     wanted: int
     now: float
+    ended: Collection[int] = ()
+    """Those that ended since the last look, also before they were ever seen."""
 
 
 class Verb(StrEnum):
@@ -88,10 +90,9 @@ class Replacement:
     old: int
     begun: float
     beside: frozenset[int]
-    """Who was there when it began: whoever else appears is the new one."""
+    """Who was there when it began: whoever else there is, or was, is the new one."""
     helps: bool = True
     """Whether the old one had become too big with time, not right from its start."""
-    new: int | None = None
     draining_since: float | None = None
 
 
@@ -208,20 +209,18 @@ def _begun(state: State, seen: Seen, policy: Policy) -> tuple[State, list[Act]]:
 
 
 def _continued(state: State, change: Replacement, seen: Seen, policy: Policy) -> tuple[State, list[Act]]:
-    there = {worker.pid for worker in seen.workers}
-    if change.old not in there:
+    if all(worker.pid != change.old for worker in seen.workers):
         return _ended(state, policy, seen.now, failures=0 if change.helps else state.failures + 1), []
     if change.draining_since is not None:
         return _drained(state, change, policy, seen.now)
-    new = change.new or max(there - change.beside, default=None)
-    if new not in there if new is not None else seen.now - change.begun > policy.boot_timeout:
+    died = any(pid not in change.beside for pid in seen.ended)
+    if died or seen.now - change.begun > policy.boot_timeout + policy.max_silence:
         # What was asked for is dropped: what cannot start now will not start a moment later.
         state = _ended(replace(state, asked=frozenset()), policy, seen.now, failures=state.failures + 1)
         why = f"its replacement did not become ready, so it stays; next try in {policy.wait(state.failures):g} s"
         return state, [Act(Verb.NOTE, change.old, why)]
-    change = replace(change, new=new)
     if sum(worker.ready for worker in seen.workers if worker.pid != change.old) < seen.wanted:
-        return replace(state, replacement=change), []
+        return state, []
     change = replace(change, draining_since=seen.now)
     too_big = state.over[change.old] >= policy.samples
     drain = Act(Verb.DRAIN, change.old, "another one is ready in its place", too_big)

@@ -60,8 +60,8 @@ class Supervisor:
             self._end()
 
     def _turn(self) -> bool:
-        self._reap()
-        for act in self._watch.look(self._workers.keys(), wanted=self._wanted):
+        ended = self._reap()
+        for act in self._watch.look(self._workers.keys(), wanted=self._wanted, ended=ended):
             self._do(act)
         self._served = self._served or bool(self._board.beats())
         if time.monotonic() >= self._deaths.not_before:
@@ -84,13 +84,15 @@ class Supervisor:
         self._workers[worker.pid] = worker
         self._born[worker.pid] = time.monotonic()
 
-    def _reap(self) -> None:
+    def _reap(self) -> list[int]:
         now = time.monotonic()
+        ended = []
         for pid, worker in list(self._workers.items()):
             code = worker.poll()
             if code is None:
                 continue
             del self._workers[pid]
+            ended.append(pid)
             age = now - self._born.pop(pid)
             if not self._served:
                 raise BrokenAppError(f"worker {pid} ended with code {code} before any had served")
@@ -98,6 +100,7 @@ class Supervisor:
             if not self._leaves(pid):
                 self._log.error("Worker %d ended with code %d after %.0f s", pid, code, age)
                 self._deaths = self._deaths.after(age=age, now=now)
+        return ended
 
     def _leaves(self, pid: int) -> bool:
         change = self._watch.state.replacement

@@ -19,7 +19,7 @@ class Watch:
         self._next_sample = 0.0
         self.state = State()
 
-    def look(self, pids: Collection[int], *, wanted: int) -> tuple[Act, ...]:
+    def look(self, pids: Collection[int], *, wanted: int, ended: Collection[int] = ()) -> tuple[Act, ...]:
         """Return what is to be done to the workers that there are."""
         now = time.monotonic()
         self._board.keep(pids)
@@ -38,7 +38,7 @@ class Watch:
             )
             for pid, since in self._since.items()
         ]
-        self.state, acts = recycling.decide(self.state, Seen(workers, wanted, now), self._settings.policy)
+        self.state, acts = recycling.decide(self.state, Seen(workers, wanted, now, ended), self._settings.policy)
         return acts
 
     def ask(self, pids: Collection[int]) -> None:

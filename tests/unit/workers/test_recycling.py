@@ -38,10 +38,12 @@ class World:
     processes: dict[int, Process] = field(default_factory=dict)
     done: list[tuple[float, Act]] = field(default_factory=list)
     last: int = 0
+    known: set[int] = field(default_factory=set)
 
     def start(self, *, ready: bool = True) -> int:
         self.last += 1
         self.processes[self.last] = Process(self.now, ready)
+        self.known.add(self.last)
         return self.last
 
     def seen(self, *, sampled: bool = True) -> list[Worker]:
@@ -60,9 +62,11 @@ class World:
         """Time goes by, the supervisor looks, and acts."""
         self.now += seconds
         self.processes = {pid: process for pid, process in self.processes.items() if not process.killed}
+        ended = self.known - self.processes.keys()
+        self.known = set(self.processes)
         before = self.state
         workers = self.seen(sampled=sampled)
-        self.state, acts = decide(self.state, Seen(workers, WANTED, self.now), self.policy)
+        self.state, acts = decide(self.state, Seen(workers, WANTED, self.now, ended), self.policy)
         for act in acts:
             self.check(act, before, workers)
             if act.verb is Verb.KILL:
@@ -301,12 +305,22 @@ def test_what_somebody_asks_for_is_done_one_by_one_without_waiting_and_dropped_w
 
 def test_a_new_one_that_comes_after_it_was_given_up_replaces_the_old_one_after_all(world: World) -> None:
     world.processes[1].rss = 150
-    for _ in range(30):
+    for _ in range(40):
         world.tick(starts=False)
     assert world.verbs() == [Verb.REPLACE, Verb.NOTE]
     world.start()
     (drain,) = world.tick()
     assert (drain.verb, drain.pid) == (Verb.DRAIN, 1)
+
+
+def test_a_new_one_that_dies_before_anyone_has_seen_it_was_no_replacement(world: World) -> None:
+    world.processes[1].rss = 150
+    world.tick()
+    world.tick()
+    del world.processes[3]
+    (note,) = world.tick()
+    assert (note.verb, note.pid) == (Verb.NOTE, 1)
+    assert sorted(world.processes) == [1, 2]
 
 
 def test_an_old_one_that_ends_by_itself_has_been_replaced(world: World) -> None:

@@ -1,5 +1,6 @@
 """Workers of real servers that leak, hang, and cannot be replaced."""
 
+import json
 import os
 import signal
 import sys
@@ -11,8 +12,9 @@ import pytest
 
 from hca_workers.settings import MEBIBYTE
 from hca_workers.snapshots import write_snapshot
+from tests.unit.sample_app.real_servers import program
 from tests.unit.sample_app.server import eventually
-from tests.unit.workers.servers import WORKERS, SteadyClient, serving
+from tests.unit.workers.servers import HERE, ROOT, WORKERS, SteadyClient, serving
 
 UVICORN = [sys.executable, "-m", "hca_workers.uvicorn_server", "leaking:asgi", "--port", "{port}", "--no-access-log"]
 GUNICORN = [
@@ -24,7 +26,13 @@ COMMANDS = {
     "gunicorn-sync": [*GUNICORN, "leaking:wsgi"],
     "gunicorn-gthread": [*GUNICORN, "-k", "gthread", "--threads", "4", "leaking:wsgi"],
     "gunicorn-uvicorn": [*GUNICORN, "-k", "uvicorn_worker.UvicornWorker", "leaking:asgi"],
+    "node": ["node", str(ROOT / "workers" / "node" / "primary.js"), str(HERE / "leaking.js")],
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _node() -> None:
+    program("node", "nodejs")
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
@@ -43,20 +51,25 @@ def test_a_worker_that_leaks_is_replaced_and_no_request_is_lost(kind: str, tmp_p
     assert server.log.count("replace: it holds more memory than it may") == 1
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn-gthread", "gunicorn-uvicorn"])
+@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn-gthread", "gunicorn-uvicorn", "node"])
 def test_workers_that_hang_or_are_stopped_are_replaced(kind: str, tmp_path: Path) -> None:
     with serving(COMMANDS[kind], tmp_path, workers=3, HCA_WORKER_MAX_SILENCE="4") as server:
-        (stopped, *others) = server.workers()
-        os.kill(stopped, signal.SIGSTOP)
-        if "gthread" not in kind:  # a request does not run on the loop there
+        before = server.workers()
+        if "gthread" in kind:  # requests do not run on the loop there
+            os.kill(min(before), signal.SIGSTOP)
+            os.kill(max(before), signal.SIGSTOP)
+        elif kind == "node":  # its primary goes on giving connections to a worker that is stopped
             server.send("/block?seconds=300")
-        hopeless = 1 if "gthread" in kind else 2
-        eventually(lambda: len(server.workers() - {stopped, *others}) == hopeless and stopped not in server.workers())
+            server.send("/block?seconds=300")
+        else:
+            os.kill(min(before), signal.SIGSTOP)
+            server.send("/block?seconds=300")
+        eventually(lambda: len(server.workers() & before) == 1 and len(server.workers()) == 3)
         eventually(lambda: len(server.ready()) == 3 and server.ready() == server.workers())
         assert server.process.poll() is None
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn-sync"])
+@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn-sync", "node"])
 def test_the_old_worker_stays_while_no_new_one_becomes_ready(kind: str, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     with serving(COMMANDS[kind], tmp_path, BROKEN_FILE=str(broken)) as server, SteadyClient(server) as client:
@@ -72,16 +85,18 @@ def test_the_old_worker_stays_while_no_new_one_becomes_ready(kind: str, tmp_path
     assert client.fewest_ready == WORKERS
 
 
-def test_a_broken_app_ends_the_server_when_it_starts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["uvicorn", "node"])
+def test_a_broken_app_ends_the_server_when_it_starts(kind: str, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.touch()
-    with serving(UVICORN, tmp_path, ready=False, BROKEN_FILE=str(broken)) as server:
+    with serving(COMMANDS[kind], tmp_path, ready=False, BROKEN_FILE=str(broken)) as server:
         assert server.process.wait(20) == 3
     assert "this app cannot start any more" in server.log
 
 
-def test_all_are_replaced_on_sighup(tmp_path: Path) -> None:
-    with serving(UVICORN, tmp_path) as server, SteadyClient(server) as client:
+@pytest.mark.parametrize("kind", ["uvicorn", "node"])
+def test_all_are_replaced_on_sighup(kind: str, tmp_path: Path) -> None:
+    with serving(COMMANDS[kind], tmp_path) as server, SteadyClient(server) as client:
         before = server.workers()
         server.process.send_signal(signal.SIGHUP)
         after = eventually(
@@ -93,8 +108,9 @@ def test_all_are_replaced_on_sighup(tmp_path: Path) -> None:
     assert server.process.returncode == 0
 
 
-def test_workers_go_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
-    with serving(UVICORN, tmp_path) as server:
+@pytest.mark.parametrize("kind", ["uvicorn", "node"])
+def test_workers_go_with_a_supervisor_that_is_killed(kind: str, tmp_path: Path) -> None:
+    with serving(COMMANDS[kind], tmp_path) as server:
         workers = [psutil.Process(pid) for pid in server.workers()]
         server.process.kill()
         server.process.wait()
@@ -120,6 +136,24 @@ def _largest(path: Path) -> int:
     return tracemalloc.Snapshot.load(str(path)).statistics("lineno")[0].size
 
 
+def test_node_writes_the_heap_down_on_sigusr2_and_keeps_the_last_five(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"2026010{number + 1}T000000-1.heapsnapshot").touch()
+    with serving(COMMANDS["node"], tmp_path, HCA_SNAPSHOT_DIR=str(tmp_path)) as server:
+        server.process.send_signal(signal.SIGUSR2)
+        names = {f"-{worker}.heapsnapshot" for worker in server.workers()}
+        kept = eventually(
+            lambda: (
+                {path.name[15:] for path in tmp_path.glob("*.heapsnapshot")} >= names
+                and sorted(tmp_path.glob("*.heapsnapshot"))
+            )
+        )
+        eventually(lambda: server.ready() == server.workers())
+    assert [path.name[7] for path in kept[:3]] == ["4", "5", "6"]
+    assert len(kept) == 5
+    assert "snapshot" in json.loads(kept[-1].read_text())
+
+
 def test_the_last_five_heaps_are_kept(tmp_path: Path) -> None:
     for number in range(7):
         (tmp_path / f"2026010{number + 1}T000000-1.tracemalloc").touch()
@@ -136,7 +170,7 @@ def test_the_last_five_heaps_are_kept(tmp_path: Path) -> None:
     assert (tmp_path / "something else").exists()
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn-sync"])
+@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn-sync", "node"])
 def test_a_wrong_variable_is_one_sentence(kind: str, tmp_path: Path) -> None:
     with serving(COMMANDS[kind], tmp_path, ready=False, HCA_RSS_SAMPLES="few") as server:
         assert server.process.wait(20) != 0
