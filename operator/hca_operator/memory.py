@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from hca_operator.api.quantity import parse_quantity
-from hca_operator.api.restart import parse_time
 from hca_operator.api.spec import HighConcurrencyApiSpec
+from hca_operator.api.times import parse_time
 from hca_operator.names import API_LABEL, CONTAINER, REPLACED_LABEL, Manifest
 from hca_operator.sizing import Sizing
 

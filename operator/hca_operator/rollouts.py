@@ -1,4 +1,4 @@
-"""How many APIs roll at a time because the operator changed, or the clock says so, not because somebody changed them."""
+"""How many APIs roll at a time for the operator's or the clock's sake, and not because somebody changed them."""
 
 from collections.abc import Callable, Hashable
 from typing import Any

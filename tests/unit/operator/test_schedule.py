@@ -10,7 +10,7 @@ from cronsim import CronSim, CronSimError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hca_operator.api.restart import parse_time, time_text
+from hca_operator.api.times import parse_time, time_text
 from hca_operator.errors import SpecError
 from hca_operator.schedule import Schedule, schedule_of
 from tests.unit.operator.objects import spec
