@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hca_operator.api.spec import ApiObject
-from hca_operator.api.times import time_of, time_text
+from hca_operator.api.times import parse_time, time_of, time_text
 from hca_operator.names import RESTART_ANNOTATION, RESTARTED_ANNOTATION, Manifest
 from hca_operator.observed import rolled_out
 from hca_operator.schedule import Schedule
