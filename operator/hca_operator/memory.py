@@ -129,7 +129,7 @@ class MemoryBook:
         before = self._due()
         histories: dict[Name, dict[str, History]] = {}
         for reading in readings:
-            labels = reading["metadata"].get("labels", {})
+            labels = reading["metadata"].get("labels") or {}
             if (api := labels.get(API_LABEL)) and REPLACED_LABEL not in labels and (sample := _sample(reading)):
                 name, pod = (reading["metadata"]["namespace"], api), reading["metadata"]["name"]
                 histories.setdefault(name, {})[pod] = _grown(self._histories.get(name, {}).get(pod, ()), sample)
