@@ -138,7 +138,10 @@ class Kube:
 
     async def readings(self, kind: str, namespace: str, **selectors: str) -> Sequence[Manifest] | None:
         """All objects of a kind that is made up when it is asked for, and so has no pages; None where nobody does."""
-        found = await self._request("GET", kind, namespace, query=selectors, absent_is_none=True)
+        try:
+            found = await self._request("GET", kind, namespace, query=selectors, absent_is_none=True)
+        except ValueError as error:  # it is not the API server itself that answers
+            raise Transient(f"GET {kind} {namespace}: {error}") from error
         return None if found is None else found.get("items") or []
 
     async def require(self, kind: str, namespace: str) -> None:

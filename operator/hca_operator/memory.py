@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from hca_operator.api.quantity import parse_quantity
-from hca_operator.api.restart import parse_time
 from hca_operator.api.spec import HighConcurrencyApiSpec
+from hca_operator.api.times import parse_time
 from hca_operator.names import API_LABEL, CONTAINER, REPLACED_LABEL, Manifest
 from hca_operator.sizing import Sizing
 
@@ -129,7 +129,7 @@ class MemoryBook:
         before = self._due()
         histories: dict[Name, dict[str, History]] = {}
         for reading in readings:
-            labels = reading["metadata"].get("labels", {})
+            labels = reading["metadata"].get("labels") or {}
             if (api := labels.get(API_LABEL)) and REPLACED_LABEL not in labels and (sample := _sample(reading)):
                 name, pod = (reading["metadata"]["namespace"], api), reading["metadata"]["name"]
                 histories.setdefault(name, {})[pod] = _grown(self._histories.get(name, {}).get(pod, ()), sample)

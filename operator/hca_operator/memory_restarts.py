@@ -7,7 +7,7 @@ its uid. So nothing is counted twice, whoever looks and however often, and nothi
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from hca_operator.api.restart import parse_time, time_text
+from hca_operator.api.times import time_of, time_text
 from hca_operator.names import Manifest
 
 OOM_KILLED = "OOMKilled"
@@ -64,14 +64,6 @@ def newly_counted(before: Manifest | None, after: Manifest | None) -> dict[str, 
     """How many restarts of which reason one count has more than another."""
     more = {reason: _number(after, name) - _number(before, name) for name, reason in _COUNTERS.items()}
     return {reason: number for reason, number in more.items() if number > 0}
-
-
-def time_of(counted: Manifest | None, name: str) -> datetime | None:
-    """A time of the count, None where there is none that can be read."""
-    try:
-        return parse_time(str((counted or {}).get(name)))
-    except ValueError:
-        return None
 
 
 def _kills(pods: Iterable[Manifest]) -> Iterable[tuple[datetime, str]]:

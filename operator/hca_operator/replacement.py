@@ -14,11 +14,12 @@ from datetime import datetime
 from hca_operator.api.duration import parse_duration
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Reason
+from hca_operator.api.times import time_of
 from hca_operator.desired.metadata import api_selector, owner_reference, selector_text
 from hca_operator.diagnosis import Problem
 from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
 from hca_operator.memory import MemoryBook
-from hca_operator.memory_restarts import count_replaced, time_of
+from hca_operator.memory_restarts import count_replaced
 from hca_operator.names import API_LABEL, HASH_LABEL, MEMORY, REPLACED_LABEL, Manifest
 from hca_operator.observed import condition, controller_of, replicas_of
 from hca_operator.ports import Cluster, Key

@@ -8,8 +8,8 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hca_operator.api.restart import parse_time, time_text
 from hca_operator.api.spec import ApiObject
+from hca_operator.api.times import parse_time, time_of, time_text
 from hca_operator.names import RESTART_ANNOTATION, RESTARTED_ANNOTATION, Manifest
 from hca_operator.observed import rolled_out
 from hca_operator.schedule import Schedule
@@ -47,7 +47,7 @@ def plan_restarts(
     carried = _carried(deployment)
     asked, mistake = _asked(api)
     counted = _counted(api, schedule, status, now)
-    ticked = _time(counted, "due")
+    ticked = time_of(counted, "due")
     coming = [asked] if asked and asked > now else []
     if schedule is not None and (tick := next(schedule.after(now - _delay(api)), None)):
         coming.append(tick + _delay(api))
@@ -88,7 +88,7 @@ def _asked(api: ApiObject) -> tuple[datetime | None, str | None]:
 
 def _carried(deployment: Manifest | None) -> datetime | None:
     template = (deployment or {}).get("spec", {}).get("template", {})
-    return _time(template.get("metadata", {}).get("annotations"), RESTARTED_ANNOTATION)
+    return time_of(template.get("metadata", {}).get("annotations"), RESTARTED_ANNOTATION)
 
 
 def _counted(api: ApiObject, schedule: Schedule | None, status: Manifest, now: datetime) -> Manifest | None:
@@ -102,8 +102,8 @@ def _counted(api: ApiObject, schedule: Schedule | None, status: Manifest, now: d
     counted = {"cron": wanted.cron, "timeZone": wanted.time_zone}
     before = status.get("restartSchedule") or {}
     same = all(before.get(name) == value for name, value in counted.items())
-    since = (_time(before, "since") if same else None) or now.replace(microsecond=0)
-    due = _time(before, "due") if same else None
+    since = (time_of(before, "since") if same else None) or now.replace(microsecond=0)
+    due = time_of(before, "due") if same else None
     if api.spec.reconciliation == "Active":
         due = schedule.last(max(since, now - _delay(api) - LATEST), now - _delay(api)) or due
     return {**counted, "since": time_text(since)} | ({"due": time_text(due)} if due else {})
@@ -113,14 +113,6 @@ def _delay(api: ApiObject) -> timedelta:
     """An object's own delay: the same for ever, for its uid is."""
     digest = hashlib.blake2b(api.uid.encode(), digest_size=4).digest()
     return timedelta(seconds=int.from_bytes(digest, "big") % LONGEST_DELAY)
-
-
-def _time(holder: Manifest | None, name: str) -> datetime | None:
-    """A time that may have been written by anybody."""
-    try:
-        return parse_time(str((holder or {}).get(name)))
-    except ValueError:
-        return None
 
 
 def _text(moment: datetime | None) -> str | None:

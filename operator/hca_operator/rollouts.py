@@ -1,4 +1,4 @@
-"""How many APIs roll at a time that nobody has changed: because the operator did, or because the clock says so."""
+"""How many APIs roll at a time for the operator's or the clock's sake, and not because somebody changed them."""
 
 from collections.abc import Callable, Hashable
 from typing import Any

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from hca_operator.api.restart import time_text
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason, Unsupported
+from hca_operator.api.times import time_text
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.network import url
 from hca_operator.diagnosis import Problem

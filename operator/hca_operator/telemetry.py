@@ -9,7 +9,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pythonjsonlogger.json import JsonFormatter
 
-from hca_operator.memory_restarts import time_of
+from hca_operator.api.times import time_of
 from hca_operator.names import KIND, Manifest
 
 Check = Callable[[], str | None]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hca_operator.api.restart import time_text
+from hca_operator.api.times import time_text
 from hca_operator.names import API_LABEL, HASH_LABEL, REPLACED_LABEL
 from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hca_operator.api.restart import time_text
+from hca_operator.api.times import time_text
 from hca_operator.names import RESTART_ANNOTATION, RESTARTED_ANNOTATION
 from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually

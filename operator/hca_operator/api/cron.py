@@ -30,21 +30,15 @@ _CRON = " ".join(
 )
 
 
-def _is_cron(text: str) -> bool:
-    """Whether a text is a cron expression whose ranges all go upwards."""
-    ranges = re.findall(r"(\d+)-(\d+)", text)
-    return re.fullmatch(_CRON, text) is not None and all(int(first) <= int(last) for first, last in ranges)
-
-
 Cron = Annotated[
     str,
     StringConstraints(max_length=100),
+    # That a range goes upwards is left to the operator: in CEL it costs six times what a rule may.
     Rule(
-        cel=f"self.matches(r'^{_CRON}$') && self.split(' ').all(field, field.split(',').all(term, !term.contains('-') "
-        "|| int(term.split('/')[0].split('-')[0]) <= int(term.split('/')[0].split('-')[1])))",
+        cel=f"self.matches(r'^{_CRON}$')",
         message="must be five fields of numbers, minute hour day-of-month month day-of-week, with '*', lists, ranges "
         "and steps, such as '0 3 * * *' or '*/30 9-17 * * 1-5'",
-        check=_is_cron,
+        check=lambda text: re.fullmatch(_CRON, text) is not None,
     ),
 ]
 TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$", max_length=64)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hca_operator.api.restart import parse_time, time_text
+from hca_operator.api.times import parse_time, time_text
 from hca_operator.errors import Transient
 from hca_operator.memory import KEPT, PATIENCE, MemoryBook, Sample, growth, memory_policy, over_threshold, soon_at_limit
 from hca_operator.names import Manifest

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hca_operator.api.restart import time_text
+from hca_operator.api.times import time_text
 from hca_operator.memory_restarts import count_kills, killed_lately, newly_counted
 from hca_operator.names import Manifest
 from hca_operator.observed import condition

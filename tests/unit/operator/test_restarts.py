@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hca_operator.api.restart import time_text
+from hca_operator.api.times import time_text
 from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, RESTART_ANNOTATION, RESTARTED_ANNOTATION, Manifest
 from hca_operator.observed import condition

@@ -10,7 +10,7 @@ from cronsim import CronSim, CronSimError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hca_operator.api.restart import parse_time, time_text
+from hca_operator.api.times import parse_time, time_text
 from hca_operator.errors import SpecError
 from hca_operator.schedule import Schedule, schedule_of
 from tests.unit.operator.objects import spec
@@ -93,7 +93,7 @@ def test_what_the_library_refuses_the_models_refuse_or_name_the_day(text: str) -
     [
         (
             {"cron": "0 3 31 2 *"},
-            "spec.restartSchedule.cron: '0 3 31 2 *' names a day that none of its months has",
+            "spec.restartSchedule.cron: '0 3 31 2 *' names no time that comes: a range goes upwards",
         ),
         (
             {"cron": "0 3 * * *", "timeZone": "Europe/Berlyn"},
