@@ -70,7 +70,7 @@ class Specs:
         pattern, most = schema.get("pattern", ""), schema.get("maxLength", 20)
         if "[hms]" in pattern:
             return self._mostly(st.sampled_from(DURATIONS), st.sampled_from(NO_DURATIONS), of=8)
-        if any("split" in rule["rule"] for rule in schema.get("x-kubernetes-validations", [])):
+        if any("findAll" in rule["rule"] for rule in schema.get("x-kubernetes-validations", [])):
             return self._mostly(st.sampled_from(CRONS), st.sampled_from(NO_CRONS), of=4)
         if any("status" in rule["rule"] for rule in schema.get("x-kubernetes-validations", [])):
             return self._mostly(st.sampled_from(["status.podIP", "metadata.labels['a']"]), texts, of=4)

@@ -32,7 +32,7 @@ _CRON = " ".join(
 
 def _is_cron(text: str) -> bool:
     """Whether a text is a cron expression whose ranges all go upwards."""
-    ranges = re.findall(r"(\d+)-(\d+)", text)
+    ranges = re.findall("([0-9]+)-([0-9]+)", text)
     return re.fullmatch(_CRON, text) is not None and all(int(first) <= int(last) for first, last in ranges)
 
 
@@ -40,8 +40,8 @@ Cron = Annotated[
     str,
     StringConstraints(max_length=100),
     Rule(
-        cel=f"self.matches(r'^{_CRON}$') && self.split(' ').all(field, field.split(',').all(term, !term.contains('-') "
-        "|| int(term.split('/')[0].split('-')[0]) <= int(term.split('/')[0].split('-')[1])))",
+        cel=f"self.matches(r'^{_CRON}$') && "
+        "self.findAll('[0-9]+-[0-9]+').all(ends, int(ends.split('-')[0]) <= int(ends.split('-')[1]))",
         message="must be five fields of numbers, minute hour day-of-month month day-of-week, with '*', lists, ranges "
         "and steps, such as '0 3 * * *' or '*/30 9-17 * * 1-5'",
         check=_is_cron,
