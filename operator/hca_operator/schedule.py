@@ -53,8 +53,8 @@ def read_schedule(cron: str, time_zone: str, field: str) -> Schedule:
         return Schedule(cron, ZoneInfo(time_zone))
     except CronSimError:
         raise SpecError(
-            f"{field}.cron: {cron!r} names no time that comes: a range goes upwards, such as '1-5', "
-            "and a day is one that its months have, such as '0 3 1 * *' for the first of each month"
+            f"{field}.cron: {cron!r} names a day that none of its months has: "
+            "use a day that comes, such as '0 3 1 * *' for the first of each month"
         ) from None
     except (KeyError, ValueError, OSError):
         raise SpecError(

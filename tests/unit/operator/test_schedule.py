@@ -93,7 +93,7 @@ def test_what_the_library_refuses_the_models_refuse_or_name_the_day(text: str) -
     [
         (
             {"cron": "0 3 31 2 *"},
-            "spec.restartSchedule.cron: '0 3 31 2 *' names no time that comes: a range goes upwards",
+            "spec.restartSchedule.cron: '0 3 31 2 *' names a day that none of its months has",
         ),
         (
             {"cron": "0 3 * * *", "timeZone": "Europe/Berlyn"},
