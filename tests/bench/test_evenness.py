@@ -53,9 +53,10 @@ def test_how_evenly_workers_share_the_requests(tmp_path: Path) -> None:
     )
 
 
-def commands(folder: Path) -> Iterator[tuple[Server, str, list[str | Path]]]:
+def commands(folder: Path) -> Iterator[tuple[Server, str, list[str]]]:
     """Each server, what it is called in the table, and how it is started."""
-    yield "Granian", "Granian", [Path(sys.executable).with_name("granian"), "--interface=asginl", "process_ids:asgi"]
+    granian = str(Path(sys.executable).with_name("granian"))
+    yield "Granian", "Granian", [granian, "--interface=asginl", "process_ids:asgi"]
     gunicorn = installed("gunicorn", folder)
     threads = ["--worker-class=gthread", "--threads=8"]  # the default worker closes each connection
     yield "Gunicorn", "Gunicorn, gthread", [gunicorn, *threads, "process_ids:wsgi"]
@@ -63,17 +64,17 @@ def commands(folder: Path) -> Iterator[tuple[Server, str, list[str | Path]]]:
     yield "Uvicorn", "Uvicorn", [installed("uvicorn", folder), *quiet, "process_ids:asgi"]
     node = shutil.which("node")
     assert node, "node is not installed here: install it, then try again"
-    yield "Node", "Node, its cluster module", [node, HERE / "process_ids.js"]
+    yield "Node", "Node, its cluster module", [node, str(HERE / "process_ids.js")]
 
 
-def installed(server: str, folder: Path) -> Path:
+def installed(server: str, folder: Path) -> str:
     """The program of a server, of the version that its end-to-end test has."""
-    environment = folder / server
-    venv.create(environment, with_pip=True)
+    folder = folder / server
+    venv.create(folder, with_pip=True)
     requirements = LOCKS / server / "requirements.txt"
-    pip = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "-r", requirements]
+    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "-r", requirements]
     subprocess.run(pip, check=True)
-    return environment / "bin" / server
+    return str(folder / "bin" / server)
 
 
 def free_port() -> int:
@@ -83,7 +84,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(server: Server, command: list[str | Path], port: int) -> Iterator[None]:
+def running(server: Server, command: list[str], port: int) -> Iterator[None]:
     """A server with the variables that the operator sets for two workers."""
     spec = HighConcurrencyApiSpec.model_validate(
         {"image": "none", "port": port, "workers": {"server": server, "count": WORKERS}}
