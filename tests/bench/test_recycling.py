@@ -34,10 +34,11 @@ HCA = {
 }
 GRANIAN = {"GRANIAN_WORKERS_MAX_RSS": "120", "GRANIAN_RSS_SAMPLE_INTERVAL": "1"}
 CONDITIONS = f"""
-{WORKERS} workers whose app takes 4 s to start and keeps 128 KiB of each request; a worker may hold 120 MiB, looked at each
-second; {RATE:.0f} requests/s for {SECONDS} s over kept connections, no retries. All else as each server has it by default:
+{WORKERS} workers whose app takes 4 s to start and keeps 128 KiB of each request; a worker may hold 120 MiB, looked at
+each second; {RATE:.0f} requests/s for {SECONDS} s over kept connections, no retries. All else is each server's default:
 Granian waits 3.5 s for a new worker, PM2 3 s. Ready is a worker whose app has started, until its process is gone.
 """.strip()
+TITLE = "Workers replaced by memory, with an app that starts slowly"
 
 
 class Ready:
@@ -142,6 +143,4 @@ def test_recycling(tmp_path: Path) -> None:
         )
         print(rows[-1], load.report.summary())
     columns = ("server", "replaced", "requests", "lost", "p99", f"fewer than {WORKERS} ready")
-    record(
-        "Workers replaced by memory, with an app that starts slowly", "make bench", columns, rows, conditions=CONDITIONS
-    )
+    record(TITLE, "make bench", columns, rows, conditions=CONDITIONS)

@@ -22,7 +22,7 @@ BOARD_VARIABLE = "HCA_WORKERS_BOARD"
 
 # Process id and CLOCK_MONOTONIC, which is the same clock in all processes of a machine.
 _ROW = struct.Struct("<Qd")
-_ROWS = 256
+_ROWS = 1024
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -47,28 +47,25 @@ class Board:
             # Workers that start together look for a free row together.
             fcntl.lockf(self.descriptor, fcntl.LOCK_EX)
             try:
-                self._row = next(row for row in range(_ROWS) if self._read(row)[0] == 0)
-                _ROW.pack_into(self._memory, self._row * _ROW.size, os.getpid(), time.monotonic())
+                self._row = [pid for pid, _ in _ROW.iter_unpack(self._memory[:])].index(0)
+                self._write(self._row, os.getpid(), time.monotonic())
             finally:
                 fcntl.lockf(self.descriptor, fcntl.LOCK_UN)
         else:
-            _ROW.pack_into(self._memory, self._row * _ROW.size, os.getpid(), time.monotonic())
+            self._write(self._row, os.getpid(), time.monotonic())
 
     def beats(self) -> dict[int, float]:
         """Return when each worker last beat, by process id."""
-        found = (self._read(row) for row in range(_ROWS))
-        return {pid: beaten for pid, beaten in found if pid != 0}
+        return {pid: beaten for pid, beaten in _ROW.iter_unpack(self._memory[:]) if pid != 0}
 
     def keep(self, alive: Collection[int]) -> None:
         """Free the rows of all others; for the supervisor alone."""
-        for row in range(_ROWS):
-            pid, _ = self._read(row)
+        for row, (pid, _) in enumerate(_ROW.iter_unpack(self._memory[:])):
             if pid != 0 and pid not in alive:
-                _ROW.pack_into(self._memory, row * _ROW.size, 0, 0.0)
+                self._write(row, 0, 0.0)
 
-    def _read(self, row: int) -> tuple[int, float]:
-        pid, beaten = _ROW.unpack_from(self._memory, row * _ROW.size)
-        return pid, beaten
+    def _write(self, row: int, pid: int, beaten: float) -> None:
+        _ROW.pack_into(self._memory, row * _ROW.size, pid, beaten)
 
 
 @dataclass(frozen=True)

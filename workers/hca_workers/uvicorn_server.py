@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import click
 from uvicorn.config import STARTUP_FAILURE
 
 from hca_workers.settings import SettingsError, settings_from
@@ -28,7 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         sys.stderr.write(f"hca-uvicorn: {error}\n")
         return 2
-    config = config_from(given)
+    try:
+        config = config_from(given)
+    except click.exceptions.Exit as done:  # --help or --version
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
     socket = config.bind_socket()
     # Workers are other programs, and have to find it.
     os.environ[SOCKET_VARIABLE] = str(socket.fileno())

@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 import tracemalloc
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -35,9 +37,21 @@ def _node() -> None:
     program("node", "nodejs")
 
 
-@pytest.mark.parametrize("kind", COMMANDS)
-def test_a_worker_that_leaks_is_replaced_and_no_request_is_lost(kind: str, tmp_path: Path) -> None:
-    with serving(COMMANDS[kind], tmp_path) as server, SteadyClient(server) as client:
+def at_the_same_time(scenario: Callable[[str, Path], None], kinds: Iterable[str], folder: Path) -> None:
+    """Most of each scenario is waiting; those of several servers wait together."""
+    for kind in kinds:
+        (folder / kind).mkdir()
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(scenario, kind, folder / kind) for kind in kinds]:
+            done.result()
+
+
+def test_a_worker_that_leaks_is_replaced_and_no_request_is_lost(tmp_path: Path) -> None:
+    at_the_same_time(leak, COMMANDS, tmp_path)
+
+
+def leak(kind: str, folder: Path) -> None:
+    with serving(COMMANDS[kind], folder) as server, SteadyClient(server) as client:
         before = server.workers()
         leaking = server.get("/leak?mebibytes=100")["worker"]
         after = eventually(lambda: leaking not in server.workers() and server.workers())
@@ -51,9 +65,12 @@ def test_a_worker_that_leaks_is_replaced_and_no_request_is_lost(kind: str, tmp_p
     assert server.log.count("replace: it holds more memory than it may") == 1
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn-gthread", "gunicorn-uvicorn", "node"])
-def test_workers_that_hang_or_are_stopped_are_replaced(kind: str, tmp_path: Path) -> None:
-    with serving(COMMANDS[kind], tmp_path, workers=3, HCA_WORKER_MAX_SILENCE="4") as server:
+def test_workers_that_hang_or_are_stopped_are_replaced(tmp_path: Path) -> None:
+    at_the_same_time(hang, ["uvicorn", "gunicorn-gthread", "gunicorn-uvicorn", "node"], tmp_path)
+
+
+def hang(kind: str, folder: Path) -> None:
+    with serving(COMMANDS[kind], folder, workers=3, HCA_WORKER_MAX_SILENCE="4") as server:
         before = server.workers()
         if "gthread" in kind:  # requests do not run on the loop there
             os.kill(min(before), signal.SIGSTOP)
@@ -69,10 +86,13 @@ def test_workers_that_hang_or_are_stopped_are_replaced(kind: str, tmp_path: Path
         assert server.process.poll() is None
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn-sync", "node"])
-def test_the_old_worker_stays_while_no_new_one_becomes_ready(kind: str, tmp_path: Path) -> None:
-    broken = tmp_path / "broken"
-    with serving(COMMANDS[kind], tmp_path, BROKEN_FILE=str(broken)) as server, SteadyClient(server) as client:
+def test_the_old_worker_stays_while_no_new_one_becomes_ready(tmp_path: Path) -> None:
+    at_the_same_time(lack_a_replacement, ["uvicorn", "gunicorn-sync", "node"], tmp_path)
+
+
+def lack_a_replacement(kind: str, folder: Path) -> None:
+    broken = folder / "broken"
+    with serving(COMMANDS[kind], folder, BROKEN_FILE=str(broken)) as server, SteadyClient(server) as client:
         before = server.workers()
         broken.touch()
         leaking = server.get("/leak?mebibytes=100")["worker"]
@@ -85,18 +105,24 @@ def test_the_old_worker_stays_while_no_new_one_becomes_ready(kind: str, tmp_path
     assert client.fewest_ready == WORKERS
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "node"])
-def test_a_broken_app_ends_the_server_when_it_starts(kind: str, tmp_path: Path) -> None:
-    broken = tmp_path / "broken"
+def test_a_broken_app_ends_the_server_when_it_starts(tmp_path: Path) -> None:
+    at_the_same_time(lack_an_app, ["uvicorn", "node"], tmp_path)
+
+
+def lack_an_app(kind: str, folder: Path) -> None:
+    broken = folder / "broken"
     broken.touch()
-    with serving(COMMANDS[kind], tmp_path, ready=False, BROKEN_FILE=str(broken)) as server:
+    with serving(COMMANDS[kind], folder, ready=False, BROKEN_FILE=str(broken)) as server:
         assert server.process.wait(20) == 3
     assert "this app cannot start any more" in server.log
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "node"])
-def test_all_are_replaced_on_sighup(kind: str, tmp_path: Path) -> None:
-    with serving(COMMANDS[kind], tmp_path) as server, SteadyClient(server) as client:
+def test_all_are_replaced_on_sighup(tmp_path: Path) -> None:
+    at_the_same_time(be_asked, ["uvicorn", "node"], tmp_path)
+
+
+def be_asked(kind: str, folder: Path) -> None:
+    with serving(COMMANDS[kind], folder) as server, SteadyClient(server) as client:
         before = server.workers()
         server.process.send_signal(signal.SIGHUP)
         after = eventually(
@@ -108,9 +134,12 @@ def test_all_are_replaced_on_sighup(kind: str, tmp_path: Path) -> None:
     assert server.process.returncode == 0
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "node"])
-def test_workers_go_with_a_supervisor_that_is_killed(kind: str, tmp_path: Path) -> None:
-    with serving(COMMANDS[kind], tmp_path) as server:
+def test_workers_go_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    at_the_same_time(lose_the_supervisor, ["uvicorn", "node"], tmp_path)
+
+
+def lose_the_supervisor(kind: str, folder: Path) -> None:
+    with serving(COMMANDS[kind], folder) as server:
         workers = [psutil.Process(pid) for pid in server.workers()]
         server.process.kill()
         server.process.wait()
@@ -175,4 +204,19 @@ def test_a_wrong_variable_is_one_sentence(kind: str, tmp_path: Path) -> None:
     with serving(COMMANDS[kind], tmp_path, ready=False, HCA_RSS_SAMPLES="few") as server:
         assert server.process.wait(20) != 0
     assert "HCA_RSS_SAMPLES must be a whole number of samples from 1 to 100, not 'few'." in server.log
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "said"),
+    [
+        ("--help", 0, "--timeout-keep-alive"),
+        ("--wrokers", 2, "No such option"),
+        ("--reload", 2, "--reload is for development: run uvicorn with it, not hca-uvicorn."),
+    ],
+)
+def test_the_command_line_is_the_one_of_uvicorn(option: str, code: int, said: str, tmp_path: Path) -> None:
+    with serving([*UVICORN, option], tmp_path, ready=False) as server:
+        assert server.process.wait(20) == code
+    assert said in server.log
     assert "Traceback" not in server.log
