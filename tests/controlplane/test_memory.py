@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -168,8 +169,8 @@ def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
         server.create(api(namespace, name, **QUICK))
         roll_out(server, namespace, name)
         eventually(
-            lambda n=name: condition_of(server, namespace, "MemoryHealthy", "MemoryWithinLimits", name=n), within=30
-        )  # type: ignore[misc]
+            partial(condition_of, server, namespace, "MemoryHealthy", "MemoryWithinLimits", name=name), within=30
+        )
         killing = Killed(after, die_and_rise)
         since = server.version("Pod", namespace)
         with meddler.meddling(killing):
@@ -183,8 +184,8 @@ def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
             eventually(replaced, within=60)
             metrics.forget(pod)
             eventually(
-                lambda n=name: condition_of(server, namespace, "MemoryHealthy", "MemoryWithinLimits", name=n), within=30
-            )  # type: ignore[misc]
+                partial(condition_of, server, namespace, "MemoryHealthy", "MemoryWithinLimits", name=name), within=30
+            )
         assert status(server, namespace, name)["memoryRestarts"]["pods"] == 1
         names = {seen["metadata"]["name"] for seen in server.changes_since(since, "Pod", namespace)}
         assert len([found for found in names if found.startswith(f"{name}-")]) == 2, "one pod went and one came"
