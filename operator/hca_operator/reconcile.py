@@ -161,6 +161,7 @@ class Reconciler:
             restarts=done.restarts,
             memory_restarts=replacement.counted,
             memory_problem=replacement.problem,
+            detached=replacement.serving,
             memory_known=self._memory.available,
         )
         status = next_status(observation, self._now())
