@@ -188,6 +188,7 @@ class Reconciler:
             floor=done.floor,
             memory_restarts=replacement.counted,
             memory_problem=replacement.problem,
+            detached=replacement.serving,
             memory_known=self._memory.available,
             unsupported=self._configuration.unfollowed(api) if api else (),
         )

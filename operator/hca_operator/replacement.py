@@ -39,6 +39,8 @@ class Replacement:
     """Why memory is not healthy."""
     look_again: float | None = None
     wrote: str | None = None
+    serving: int = 0
+    """Detached pods that serve."""
 
 
 class Replacer:
@@ -92,7 +94,7 @@ class Replacer:
             )
         self._begun.add(Key(api.namespace, api.name))
         detached = await self._cluster.amend(pod, _detach(api, pod))
-        return Replacement(count_replaced(counted, detached, now), _REPLACING, STEP, "detach Pod")
+        return Replacement(count_replaced(counted, detached, now), _REPLACING, STEP, "detach Pod", serving=1)
 
     async def _finish(
         self,
@@ -112,7 +114,7 @@ class Replacer:
                     wrote = "evict Pod"
                 except Transient:
                     pass  # a disruption budget, as a rule: it is tried again at the next look
-        return Replacement(counted, _REPLACING, STEP, wrote)
+        return Replacement(counted, _REPLACING, STEP, wrote, serving=sum(map(_serves, detached)))
 
 
 _REPLACING = Problem(

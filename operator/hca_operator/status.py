@@ -43,6 +43,8 @@ class Observation:
     """What memory has cost so far, None for nothing."""
     memory_problem: Problem | None = None
     """Why the memory of the pods is not healthy."""
+    detached: int = 0
+    """Pods that are being replaced and serve meanwhile."""
     memory_known: bool | None = None
     """Whether the memory of the pods can be read; None until that is known."""
     unsupported: Sequence[Unsupported] = ()
@@ -129,8 +131,13 @@ def _problem(seen: Observation) -> Problem | None:
     return seen.blocked or seen.pod_problem
 
 
+def _serves(seen: Observation) -> bool:
+    """Whether a pod serves, be it one that its ReplicaSet no longer counts."""
+    return available_replicas(seen.deployment) + seen.detached > 0
+
+
 def _available(seen: Observation) -> Verdict:
-    if available_replicas(seen.deployment) > 0:
+    if _serves(seen):
         return Verdict("True", Reason.PODS_AVAILABLE, "pods serve requests")
     if seen.deployment is not None and replicas_of(seen.deployment) == 0:
         return Verdict("False", Reason.SCALED_TO_ZERO, "spec.replicas is 0")
@@ -146,7 +153,7 @@ def _ready(seen: Observation) -> Verdict:
     if _paused(seen):
         return Verdict("Unknown", Reason.PAUSED, "spec.reconciliation is Paused: changes are not applied")
     scaled_to_zero = seen.deployment is not None and replicas_of(seen.deployment) == 0
-    serving = scaled_to_zero or available_replicas(seen.deployment) > 0
+    serving = scaled_to_zero or _serves(seen)
     if seen.pod_problem is not None:
         return Verdict("False", seen.pod_problem.reason, seen.pod_problem.message)
     if _only_scaled(seen) or (rolled_out(seen.deployment) and serving):

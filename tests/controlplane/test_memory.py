@@ -70,6 +70,12 @@ def selected(server: ApiServer, namespace: str, more: str = "", name: str = "sho
     return list(server.find("Pod", namespace, labelSelector=selector))
 
 
+def healthy(server: ApiServer, namespace: str, name: str = "shop") -> None:
+    """Wait until no pod of an API is near its limit."""
+    reason = "MemoryWithinLimits"
+    eventually(lambda: condition_of(server, namespace, "MemoryHealthy", reason, name=name), within=30)
+
+
 def near_limit(server: ApiServer, metrics: FakeMetrics, namespace: str, name: str = "shop") -> Manifest:
     """Have the first pod of an API be near its limit, and the others not."""
     first, *others = selected(server, namespace, name=name)
@@ -85,7 +91,7 @@ def test_fault_36_a_pod_near_its_limit_goes_only_when_as_many_serve_without_it(
 ) -> None:
     server.create(api(namespace, replicas=replicas, **DISABLED, **QUICK))
     roll_out(server, namespace, "shop")
-    eventually(lambda: condition_of(server, namespace, "MemoryHealthy", "MemoryWithinLimits"), within=30)
+    healthy(server, namespace)
     since, history = server.version("Pod", namespace), server.version(KIND, namespace)
     pod = near_limit(server, metrics, namespace)
     (detached,) = eventually(lambda: selected(server, namespace, REPLACED_LABEL), within=30)
@@ -100,7 +106,7 @@ def test_fault_36_a_pod_near_its_limit_goes_only_when_as_many_serve_without_it(
     report_ready(server, namespace, API_LABEL)
     eventually(lambda: not selected(server, namespace, REPLACED_LABEL), within=20)
     metrics.forget(pod)
-    eventually(lambda: condition_of(server, namespace, "MemoryHealthy", "MemoryWithinLimits"), within=30)
+    healthy(server, namespace)
     counted = status(server, namespace)["memoryRestarts"]
     assert (counted["pods"], counted["lastReason"], counted["replacedUID"]) == (
         1, "PodReplaced", pod["metadata"]["uid"],

@@ -70,18 +70,22 @@ def counted(world: World) -> Manifest:
 
 @pytest.mark.parametrize("count", [1, 2])
 async def test_a_pod_is_detached_and_evicted_only_when_as_many_serve_without_it(count: int) -> None:
-    world = await with_pods(count)
-    world.cluster.edit(DEPLOYMENT, "spec", "replicas", value=count)
+    world = await with_pods(count, replicas=count, autoscaling={"mode": "Disabled"})
     world.cluster.edit(DEPLOYMENT, "status", "readyReplicas", value=count)
+    world.cluster.edit(DEPLOYMENT, "status", "availableReplicas", value=count)
     assert await world.step() is not None
     metadata = the_pod(world)["metadata"]
     assert metadata["labels"] == {**LABELS, REPLACED_LABEL: "memory"}, "it serves on"
     (owner,) = metadata["ownerReferences"]
     assert (owner["kind"], owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (KIND, UID, False, False)
     assert healthy(world) == ("False", "ReplacingPod")
+    world.cluster.edit(DEPLOYMENT, "status", "availableReplicas", value=count - 1)
     world.cluster.put(pod(8, ready=False))
     await world.step()
     assert not going(world)
+    for kind in ("Available", "Ready"):
+        assert condition(world.cluster.objects[API], kind)["status"] == "True", kind
+    world.cluster.edit(DEPLOYMENT, "status", "availableReplicas", value=count)
     world.cluster.put(pod(8))
     await world.step()
     assert going(world)
