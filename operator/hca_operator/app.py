@@ -164,6 +164,9 @@ class Operator:
                 # Unused without peering, but kopf would make one of the user's name, which a numeric user lacks.
                 identity="hca-operator",  # type: ignore[arg-type] # a NewType of str that kopf keeps private
             )
+        except HcaError as error:
+            # Of a write that was under way at the end: kopf waits for every task that was born after itself.
+            logger.info("not carried out before the end: %s", error)
         except Exception as error:
             self._trouble = self._trouble or await self._cause(error)
 
