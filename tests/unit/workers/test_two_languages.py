@@ -45,7 +45,7 @@ def node() -> Iterator[Judge]:
 
 
 @given(STORIES)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 def test_both_decide_the_same(node: Judge, story: list[Event]) -> None:
     world = World()
     for number, event in enumerate(story):

@@ -149,6 +149,6 @@ STORIES = st.lists(
         st.sampled_from([0.5, 1.0, 1.0, 2.0, 4.0, 6.0, 10.0, 25.0]),
         st.sampled_from([True, True, True, False]),
     ),
-    min_size=20,
+    min_size=10,
     max_size=100,
 )
