@@ -54,6 +54,9 @@ class Ready:
         found = (int(path.name) for path in self._folder.iterdir())
         return {pid for pid in found if psutil.pid_exists(pid)}
 
+    def all(self) -> bool:
+        return len(self.now()) == WORKERS
+
     def started(self) -> int:
         return len(list(self._folder.iterdir()))
 
@@ -127,7 +130,7 @@ def test_recycling(tmp_path: Path) -> None:
         shared = {"READY": str(folder / "ready"), "PORT": str(port), "WEB_CONCURRENCY": str(WORKERS)}
         load = OpenLoopLoad(f"http://127.0.0.1:{port}", "here", rate=RATE, path="/")
         with serving(command, folder, {**shared, **variables}):
-            eventually(lambda ready=ready: len(ready.now()) == WORKERS, seconds=60)
+            eventually(ready.all, seconds=60)
             with ready, load.running():
                 load.go_on(RATE * SECONDS)
         _, p99 = load.report.latencies()

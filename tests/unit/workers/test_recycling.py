@@ -3,7 +3,6 @@
 import ast
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,101 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hca_workers import recycling, respawning
-from hca_workers.recycling import Act, Policy, Seen, State, Verb, Worker, decide
-
-POLICY = Policy(max_rss=100, samples=2, early=5, max_silence=8, boot_timeout=10, kill_timeout=6, min_interval=20)
-WANTED = 2
-
-
-@dataclass
-class Process:
-    born: float
-    ready: bool = False
-    silent_since: float | None = None
-    rss: int = 50
-    draining: bool = False
-    killed: bool = False
-
-
-@dataclass
-class World:
-    """A server whose processes do what a test says, and whose supervisor does what `decide` says."""
-
-    policy: Policy = POLICY
-    now: float = 1000.0
-    state: State = field(default_factory=State)
-    processes: dict[int, Process] = field(default_factory=dict)
-    done: list[tuple[float, Act]] = field(default_factory=list)
-    last: int = 0
-    known: set[int] = field(default_factory=set)
-
-    def start(self, *, ready: bool = True) -> int:
-        self.last += 1
-        self.processes[self.last] = Process(self.now, ready)
-        self.known.add(self.last)
-        return self.last
-
-    def seen(self, *, sampled: bool = True) -> list[Worker]:
-        return [
-            Worker(
-                pid,
-                age=self.now - process.born,
-                ready=process.ready,
-                silence=0.0 if process.silent_since is None else self.now - process.silent_since,
-                rss=process.rss if sampled else None,
-            )
-            for pid, process in self.processes.items()
-        ]
-
-    def tick(self, seconds: float = 1.0, *, sampled: bool = True, starts: bool = True) -> list[Act]:
-        """Time goes by, the supervisor looks, and acts."""
-        self.now += seconds
-        self.processes = {pid: process for pid, process in self.processes.items() if not process.killed}
-        ended = self.known - self.processes.keys()
-        self.known = set(self.processes)
-        before = self.state
-        workers = self.seen(sampled=sampled)
-        self.state, acts = decide(self.state, Seen(workers, WANTED, self.now, ended), self.policy)
-        for act in acts:
-            self.check(act, before, workers)
-            if act.verb is Verb.KILL:
-                self.processes[act.pid].killed = True
-            elif act.verb is Verb.DRAIN:
-                self.processes[act.pid].draining = True
-        self.done += [(self.now, act) for act in acts]
-        while starts and len(self.processes) < WANTED + self.state.surplus:
-            self.start(ready=False)
-        return list(acts)
-
-    def check(self, act: Act, before: State, workers: list[Worker]) -> None:
-        """What must hold for each single act, whatever happened before."""
-        seen = {worker.pid: worker for worker in workers}[act.pid]
-        others = [worker for worker in workers if worker.pid != act.pid]
-        if act.verb is Verb.DRAIN:
-            assert sum(worker.ready for worker in others) >= WANTED
-            assert not any(self.processes[worker.pid].draining for worker in others)
-        elif act.verb is Verb.REPLACE:
-            assert before.replacement is None
-            assert len(workers) == WANTED
-            assert all(worker.ready for worker in workers)
-            assert before.asked or self.now >= before.not_before
-        elif act.verb is Verb.KILL:
-            unready = not seen.ready and seen.age > self.policy.boot_timeout
-            silent = seen.ready and seen.silence > self.policy.max_silence
-            assert unready or silent or self.processes[act.pid].draining
-        else:
-            assert act.verb is Verb.NOTE
-
-    def verbs(self) -> list[Verb]:
-        return [act.verb for _, act in self.done]
-
-    def leave(self) -> None:
-        """The one that drains has finished."""
-        self.processes = {pid: process for pid, process in self.processes.items() if not process.draining}
-
-    def boot(self) -> None:
-        for process in self.processes.values():
-            process.ready = True
+from hca_workers.recycling import Policy, State, Verb
+from tests.unit.workers.world import POLICY, STORIES, WANTED, Event, World
 
 
 @pytest.fixture
@@ -120,20 +26,12 @@ def world() -> World:
     return world
 
 
-EVENTS = st.sampled_from(["grow", "shrink", "hang", "wake", "die", "boot", "leave", "ask", "nothing"])
-
-
-@given(st.lists(st.tuples(EVENTS, st.integers(0, 3), st.floats(0.1, 15), st.booleans()), max_size=80))
+@given(STORIES)
 @settings(deadline=None)
-def test_whatever_happens_one_at_a_time_goes_and_only_when_enough_others_are_ready(
-    story: list[tuple[str, int, float, bool]],
-) -> None:
+def test_whatever_happens_one_at_a_time_goes_and_only_when_enough_others_are_ready(story: list[Event]) -> None:
     world = World()
-    for event, which, seconds, sampled in story:
-        pids = sorted(world.processes)
-        if pids:
-            _happen(world, event, pids[which % len(pids)])
-        world.tick(seconds, sampled=sampled)
+    for event in story:
+        world.live(event)
         assert len(world.processes) <= WANTED + 1
         assert sum(process.draining for process in world.processes.values()) <= 1
         assert world.state.not_before <= world.now + recycling.LONGEST_WAIT
@@ -146,26 +44,6 @@ def test_whatever_happens_one_at_a_time_goes_and_only_when_enough_others_are_rea
         world.tick(sampled=True)
     assert len(world.processes) == WANTED
     assert world.state.replacement is None
-
-
-def _happen(world: World, event: str, pid: int) -> None:
-    process = world.processes[pid]
-    if event == "grow":
-        process.rss = 150
-    elif event == "shrink":
-        process.rss = 50
-    elif event == "hang":
-        process.silent_since = world.now
-    elif event == "wake":
-        process.silent_since = None
-    elif event == "die":
-        del world.processes[pid]
-    elif event == "boot":
-        process.ready = True
-    elif event == "leave":
-        world.leave()
-    elif event == "ask":
-        world.state = recycling.asked(world.state, [pid])
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 9), st.integers(0, 7)), min_size=1, max_size=12))
@@ -288,7 +166,7 @@ def test_a_supervisor_that_was_frozen_itself_forgives_the_silence_that_it_slept_
 
 
 def test_what_somebody_asks_for_is_done_one_by_one_without_waiting_and_dropped_when_it_fails(world: World) -> None:
-    world.state = recycling.asked(world.state, [1, 2])
+    world.ask(1, 2)
     for _ in range(10):
         world.tick()
         world.boot()
@@ -296,7 +174,7 @@ def test_what_somebody_asks_for_is_done_one_by_one_without_waiting_and_dropped_w
     assert sorted(world.processes) == [3, 4]
     assert all(not act.too_big for _, act in world.done)
 
-    world.state = recycling.asked(world.state, [3, 4])
+    world.ask(3, 4)
     for _ in range(100):
         world.tick()
     assert sorted(world.processes) == [3, 4]
