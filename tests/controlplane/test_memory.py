@@ -173,9 +173,7 @@ def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
         name = f"killed-{after}"
         server.create(api(namespace, name, **QUICK))
         roll_out(server, namespace, name)
-        eventually(
-            lambda n=name: condition_of(server, namespace, "MemoryHealthy", "MemoryWithinLimits", name=n), within=30
-        )  # type: ignore[misc]
+        healthy(server, namespace, name)
         killing = Killed(after, die_and_rise)
         since = server.version("Pod", namespace)
         with meddler.meddling(killing):
@@ -188,9 +186,7 @@ def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
 
             eventually(replaced, within=60)
             metrics.forget(pod)
-            eventually(
-                lambda n=name: condition_of(server, namespace, "MemoryHealthy", "MemoryWithinLimits", name=n), within=30
-            )  # type: ignore[misc]
+            healthy(server, namespace, name)
         assert status(server, namespace, name)["memoryRestarts"]["pods"] == 1
         names = {seen["metadata"]["name"] for seen in server.changes_since(since, "Pod", namespace)}
         assert len([found for found in names if found.startswith(f"{name}-")]) == 2, "one pod went and one came"

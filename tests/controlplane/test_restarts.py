@@ -45,9 +45,7 @@ def serve(server: ApiServer, namespace: str, revision: str) -> None:
     def rolled_out() -> bool:
         report_ready(server, namespace, "hca-operator.io/api=shop")
         told = status(server, namespace)
-        return (
-            told["revision"] == revision and condition_of(server, namespace, "Ready", "RolledOut")["status"] == "True"
-        )
+        return bool(told["revision"] == revision and condition_of(server, namespace, "Ready", "RolledOut"))
 
     eventually(rolled_out, within=30)
 
