@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -174,9 +173,7 @@ def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
         name = f"killed-{after}"
         server.create(api(namespace, name, **QUICK))
         roll_out(server, namespace, name)
-        eventually(
-            partial(condition_of, server, namespace, "MemoryHealthy", "MemoryWithinLimits", name=name), within=30
-        )
+        healthy(server, namespace, name)
         killing = Killed(after, die_and_rise)
         since = server.version("Pod", namespace)
         with meddler.meddling(killing):
@@ -189,9 +186,7 @@ def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
 
             eventually(replaced, within=60)
             metrics.forget(pod)
-            eventually(
-                partial(condition_of, server, namespace, "MemoryHealthy", "MemoryWithinLimits", name=name), within=30
-            )
+            healthy(server, namespace, name)
         assert status(server, namespace, name)["memoryRestarts"]["pods"] == 1
         names = {seen["metadata"]["name"] for seen in server.changes_since(since, "Pod", namespace)}
         assert len([found for found in names if found.startswith(f"{name}-")]) == 2, "one pod went and one came"

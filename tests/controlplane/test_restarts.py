@@ -45,8 +45,7 @@ def serve(server: ApiServer, namespace: str, revision: str) -> None:
     def rolled_out() -> bool:
         report_ready(server, namespace, "hca-operator.io/api=shop")
         told = status(server, namespace)
-        ready = condition_of(server, namespace, "Ready", "RolledOut")
-        return (told["revision"], ready["status"]) == (revision, "True")
+        return bool(told["revision"] == revision and condition_of(server, namespace, "Ready", "RolledOut"))
 
     eventually(rolled_out, within=30)
 
