@@ -72,7 +72,16 @@ def installed(server: str, folder: Path) -> str:
     folder = folder / server
     venv.create(folder, with_pip=True)
     requirements = LOCKS / server / "requirements.txt"
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "-r", requirements]
+    pip: list[str | Path] = [
+        folder / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--require-hashes",
+        "-r",
+        requirements,
+    ]
     subprocess.run(pip, check=True)
     return str(folder / "bin" / server)
 
