@@ -12,21 +12,29 @@ import kopf
 
 from hca_operator.children import ChildWatch, Remembered
 from hca_operator.compatibility import refuse_older
+from hca_operator.configs import ConfigWatch
+from hca_operator.configuration import Configuration
+from hca_operator.debounce import Debounce
 from hca_operator.desired import CHILD_KINDS
+from hca_operator.desired.references import CONFIG_MAP, SECRET
 from hca_operator.errors import Absent, HcaError, Transient
 from hca_operator.events import News, event
 from hca_operator.kube import Kube
 from hca_operator.leader import Candidate, Leader
+from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, Manifest
 from hca_operator.observed import edited
 from hca_operator.policy import NO_POLICY, FleetPolicy
 from hca_operator.ports import Key
 from hca_operator.queue import WorkQueue
+from hca_operator.readings import MemoryReader
 from hca_operator.reconcile import Reconciler
+from hca_operator.replacement import DETACHED
 from hca_operator.rollouts import RolloutGate
 from hca_operator.store import Store
 from hca_operator.telemetry import Telemetry, serve
 from hca_operator.triggers import ForeverWithJitter, operator_settings, register, watching
+from hca_operator.watches import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +46,8 @@ WATCH_GRACE = 120.0
 """Seconds that a watch may be missing until the process is restarted: at the start there is none yet."""
 FIRST_LOOK = 10.0
 """Seconds for which the work waits for the first look at all children; what is not known then is asked for."""
+FIRST_READING = 2.0
+"""Seconds for which the first work waits for the first reading of the pods' memory."""
 LOOK_AT_DEFINITION = 15.0
 """Seconds between two looks whether the definition of the objects is there: its removal ends no watch."""
 UNWATCHED = 45.0
@@ -58,6 +68,8 @@ class Settings:
     parallel_reconciles: int = 8
     unasked_rollouts: int = 3
     """How many APIs may roll at a time because the operator changed, not the objects; 0: none."""
+    watch_secrets: bool = False
+    """Whether Secrets may be read, so that changes of theirs restart pods as those of ConfigMaps do."""
 
 
 def _now() -> datetime:
@@ -83,12 +95,21 @@ class Operator:
         self._stop = asyncio.Event()
         self._undefined = False
         self._trouble: HcaError | None = None
+        memory = MemoryBook()
+        self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_growth)
         store = Store()
         self._children = [ChildWatch(kube, store, kind, self._scope, changed=self._queue.add) for kind in CHILD_KINDS]
+        self._configs = {
+            kind: ConfigWatch(kube, kind, self._scope, changed=self._queue.add)
+            for kind in (CONFIG_MAP, *((SECRET,) if settings.watch_secrets else ()))
+        }
+        self._watches: dict[str, Watch] = {**dict(zip(CHILD_KINDS, self._children, strict=True)), **self._configs}
         self._reconciler = Reconciler(
             Remembered(kube.fenced(self._leader.remaining), store),
             settings.policy,
-            gate=RolloutGate(settings.unasked_rollouts),
+            configuration=Configuration(self._configs, Debounce(asyncio.get_running_loop().time, random.random)),
+            gate=RolloutGate(settings.unasked_rollouts, free=self._queue.add),
+            memory=memory,
             identity=candidate.identity,
             now=_now,
         )
@@ -104,14 +125,15 @@ class Operator:
         """
         # Before kopf starts: it ends every task that was born after itself.
         self._tasks = [
-            asyncio.create_task(child.run(ForeverWithJitter(LONGEST_WAIT)), name=f"watch of {kind}")
-            for kind, child in zip(CHILD_KINDS, self._children, strict=True)
+            asyncio.create_task(watch.run(ForeverWithJitter(LONGEST_WAIT)), name=f"watch of {kind}")
+            for kind, watch in self._watches.items()
         ]
         self._tasks += [
             asyncio.create_task(self._work(), name=f"worker {number}")
             for number in range(self._settings.parallel_reconciles)
         ]
         self._tasks += [
+            asyncio.create_task(self._read_memory(), name="memory"),
             asyncio.create_task(self._resync(), name="resync"),
             asyncio.create_task(self._look_at_definition(), name="look at the definition"),
             asyncio.create_task(self._leader.run(self._look_at_all.set, _jitter), name="election"),
@@ -142,6 +164,9 @@ class Operator:
                 # Unused without peering, but kopf would make one of the user's name, which a numeric user lacks.
                 identity="hca-operator",  # type: ignore[arg-type] # a NewType of str that kopf keeps private
             )
+        except HcaError as error:
+            # Of a write that was under way at the end: kopf waits for every task that was born after itself.
+            logger.info("not carried out before the end: %s", error)
         except Exception as error:
             self._trouble = self._trouble or await self._cause(error)
 
@@ -164,14 +189,22 @@ class Operator:
                     await child.looked.wait()
         await self._queue.work(self._reconcile)
 
+    async def _read_memory(self) -> None:
+        await self._reader.run(leading=self._leader.leading, changed=self._queue.add, all_changed=self._look_at_all.set)
+
     async def _reconcile(self, key: Key) -> float | None:
         await self._leader.leading()  # every replica watches, one works
+        # A first status that says that memory is not known would be followed by another one at once.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_READING):
+                await self._reader.looked.wait()
         if key.namespace in self._leader.elsewhere:
             return None  # an install of its own looks after that namespace
         with self._timed(key):
             outcome = await self._reconciler.reconcile(key)
         self._telemetry.reconciles.labels("written" if outcome.writes else "unchanged").inc()
         self._telemetry.observe_conditions(key, outcome.status)
+        self._telemetry.observe_memory_restarts(key, outcome.status, outcome.memory_restarts)
         return outcome.look_again
 
     @contextmanager
@@ -200,8 +233,9 @@ class Operator:
                 due = True
             self._look_at_all.clear()
             try:
+                await self._look_for_detached()
                 if due:
-                    await self._look_at_children()
+                    await self._look_at_what_is_watched()
                 async for page, _version in self._kube.pages(KIND, self._scope):
                     for manifest in page:
                         key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
@@ -211,10 +245,20 @@ class Operator:
                 await asyncio.sleep(RESYNC_RETRY * _jitter())
                 self._look_at_all.set()
 
-    async def _look_at_children(self) -> None:
-        for kind, child in zip(CHILD_KINDS, self._children, strict=True):
+    async def _look_for_detached(self) -> None:
+        """Go on with replacements that somebody was ended in."""
+        try:
+            for key in self._reconciler.replacer.go_on(
+                await self._kube.list("Pod", self._scope, labelSelector=DETACHED)
+            ):
+                self._queue.add(key)
+        except HcaError as error:
+            logger.warning("the look for pods that are being replaced failed: %s", error)
+
+    async def _look_at_what_is_watched(self) -> None:
+        for kind, watch in self._watches.items():
             try:
-                await child.look()
+                await watch.look()
             except HcaError as error:  # such as a right that is missing for one kind: the others are looked at
                 logger.warning("the look at every %s failed: %s", kind, error)
 

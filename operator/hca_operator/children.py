@@ -4,92 +4,41 @@ kopf could watch them too, but only all objects of a kind: every Deployment of t
 ours (docs/design/0001). What the memory lacks is asked for, so an object whose label was removed is still found.
 """
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 from hca_operator.desired import CHILD_KINDS
 from hca_operator.desired.metadata import selector_text
-from hca_operator.errors import Expired, HcaError
+from hca_operator.errors import HcaError
 from hca_operator.names import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, Manifest
 from hca_operator.observed import owner_of
 from hca_operator.ports import Key, Server
 from hca_operator.store import Slot, Store, slot_of, version_of
+from hca_operator.watches import Source, Watch
 
 SELECTOR = selector_text({MANAGED_BY_LABEL: MANAGED_BY})
 
-logger = logging.getLogger(__name__)
 
-
-class Source(Protocol):
-    """Where lists and watches come from."""
-
-    def pages(self, kind: str, namespace: str, **selectors: str) -> AsyncIterator[tuple[Sequence[Manifest], int]]:
-        """A list, page by page, with the version at which it stands."""
-
-    def watch(self, kind: str, namespace: str, version: int, **selectors: str) -> AsyncIterator[tuple[str, Manifest]]:
-        """Events after a version, by their type."""
-
-
-class ChildWatch:
-    """Keeps the store up to date on the children of one kind, in one namespace or ("") in all."""
+class ChildWatch(Watch):
+    """Keeps the store up to date on the children of one kind."""
 
     def __init__(
         self, source: Source, store: Store, kind: str, namespace: str, *, changed: Callable[[Key], None]
     ) -> None:
-        self._source = source
+        super().__init__(source, kind, namespace, labelSelector=SELECTOR)
         self._store = store
-        self._kind = kind
-        self._namespace = namespace
         self._changed = changed
-        self.looked = asyncio.Event()
-        """Set after the first look, whether or not it succeeded: what the store lacks is asked for anyway."""
 
-    async def run(self, waits: Iterable[float]) -> None:
-        """Watch for ever; `waits` are the seconds between tries while they fail."""
-        version: int | None = None
-        pauses: Iterator[float] = iter(waits)
-        while True:
-            try:
-                if version is None:
-                    version = await self.look()
-                heard = False
-                async for type_, manifest in self._source.watch(
-                    self._kind, self._namespace, version, labelSelector=SELECTOR
-                ):
-                    version, heard = self._take(type_, manifest), True
-                if heard:
-                    pauses = iter(waits)
-                    continue
-            except Expired:
-                version = None
-            except HcaError as error:
-                logger.warning("watching %s failed, will retry: %s", self._kind, error)
-            self.looked.set()
-            await asyncio.sleep(next(pauses))
-
-    async def look(self) -> int:
-        """List everything once, whatever the watch has told; the version of the list."""
-        listed: list[Manifest] = []
-        version = 0
-        async for page, at in self._source.pages(self._kind, self._namespace, labelSelector=SELECTOR):
-            listed += page
-            version = at
-        for manifest in self._store.replace(self._kind, self._namespace, listed, version):
+    def _listed(self, manifests: Sequence[Manifest], version: int) -> None:
+        for manifest in self._store.replace(self._kind, self._namespace, manifests, version):
             self._tell(manifest)
-        self.looked.set()
-        return version
 
-    def _take(self, type_: str, manifest: Manifest) -> int:
-        version = version_of(manifest)
+    def _happened(self, type_: str, manifest: Manifest) -> None:
         if type_ == "DELETED":
-            self._store.remove(slot_of(manifest), before=version)
+            self._store.remove(slot_of(manifest), before=version_of(manifest))
             self._tell(manifest)
-        elif type_ != "BOOKMARK" and self._store.put(manifest):
+        elif self._store.put(manifest):
             self._tell(manifest)
-        return version
 
     def _tell(self, manifest: Manifest) -> None:
         if owner := owner_of(manifest):
@@ -137,6 +86,10 @@ class Remembered:
         with self._doubted(manifest):
             await self._cluster.delete(manifest)
         self._store.remove(slot_of(manifest), before=version_of(manifest))
+
+    async def evict(self, pod: Manifest) -> None:
+        """End exactly this pod as soon as its disruption budget allows."""
+        await self._cluster.evict(pod)
 
     async def create(self, manifest: Manifest) -> Manifest:
         """A new object, which is not remembered: no child is made this way."""

@@ -18,8 +18,10 @@ from hca_operator.api.reference import reference
 from hca_operator.api.spec import parse_object
 from hca_operator.desired import desired_children
 from hca_operator.errors import CannotStart, HcaError, SpecError
+from hca_operator.floors import shifts
 from hca_operator.names import API_VERSION, KIND, Manifest
 from hca_operator.policy import NO_POLICY, FleetPolicy, apply, parse_policy
+from hca_operator.schedule import schedule_of
 from hca_operator.sizing import size
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,8 @@ def render(text: str, policy: FleetPolicy = NO_POLICY) -> list[Manifest]:
             raise SpecError(f"apiVersion: must be {API_VERSION}, not {manifest.get('apiVersion')}")
         metadata = {"name": "", "namespace": "default"} | (manifest.get("metadata") or {}) | {"uid": UNSTORED_UID}
         api = apply(policy, parse_object({**manifest, "metadata": metadata}, unknown_fields="forbid"))
+        schedule_of(api.spec)
+        shifts(api.spec)
         wanted = desired_children(api, size(api.spec), isolated=policy.network_policy.enabled)
         children += [child.manifest for child in wanted if child.manifest is not None]
     if not children:
@@ -113,7 +117,13 @@ def _run(options: argparse.Namespace) -> int:
     )
     try:
         policy = read_policy(options.policy)
-        settings = Settings(candidate, policy, port=options.port, unasked_rollouts=options.unasked_rollouts)
+        settings = Settings(
+            candidate,
+            policy,
+            port=options.port,
+            unasked_rollouts=options.unasked_rollouts,
+            watch_secrets=options.watch_secrets,
+        )
         asyncio.run(run(settings))
     except HcaError as error:
         logger.error("the operator ends: %s", error)
@@ -137,6 +147,9 @@ def _parser() -> argparse.ArgumentParser:
         "--unasked-rollouts", type=int, default=3, metavar="N",
         help="APIs that may roll at a time because the operator changed and not they; 0: none (%(default)s)",
     )  # fmt: skip
+    run.add_argument(
+        "--watch-secrets", action="store_true", help="restart pods for changed Secrets as well, which needs the right"
+    )
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     show = commands.add_parser("render", help="print the objects that the operator would apply")
     for command in (run, show):

@@ -4,7 +4,7 @@ Messages carry no pod names, counts or times: a message that changes each second
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from hca_operator.api.spec import HighConcurrencyApiSpec
@@ -13,6 +13,7 @@ from hca_operator.names import Manifest
 from hca_operator.observed import condition
 
 _PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+_MISSING = re.compile(r'(configmap|secret) "[^"]+" not found|references non-existent (config|secret) key: \S+')
 _GENERATED_NAME = re.compile(r'pods "[^"]*" (is|are) ')
 
 
@@ -29,8 +30,8 @@ def diagnose(
 ) -> Problem | None:
     """The first thing to look at, None where nothing is wrong (yet).
 
-    `events` are the kubelet's `Unhealthy` events of those pods. The order of the checks is fixed, so that two pods
-    with different troubles do not make the answer flap.
+    `events` are the kubelet's, of the reasons that `event_reasons` names. The order of the checks is fixed, so that two
+    pods with different troubles do not make the answer flap.
     """
     waiting = [pod for pod in pods if not _ready(pod) and "deletionTimestamp" not in pod["metadata"]]
     found = [problem for pod in waiting if (problem := _pod_problem(spec, pod))]
@@ -38,7 +39,8 @@ def diagnose(
         return min(found, key=lambda problem: (_ORDER.index(problem.reason), problem.message))
     if problem := _rejected(deployment):
         return problem
-    if problem := _probe_problem(spec, waiting, events):
+    events = list(events)
+    if problem := _missing_files(waiting, events) or _probe_problem(spec, waiting, events):
         return problem
     if condition(deployment, "Progressing").get("reason") == "ProgressDeadlineExceeded":
         return Problem(
@@ -48,9 +50,16 @@ def diagnose(
     return None
 
 
-def needs_events(pods: Iterable[Manifest]) -> bool:
-    """Whether the kubelet's events can tell more: some container runs but is not ready."""
-    return any(not _ready(pod) and "running" in _container(pod).get("state", {}) for pod in pods)
+def event_reasons(spec: HighConcurrencyApiSpec, pods: Iterable[Manifest]) -> Sequence[str]:
+    """Reasons of the kubelet's events that can tell more than the pods themselves."""
+    states = [_container(pod).get("state", {}) for pod in pods if not _ready(pod)]
+    reasons = []
+    if any("running" in state for state in states):
+        reasons.append("Unhealthy")
+    files = any(volume.config_map or volume.secret or volume.projected for volume in spec.volumes)
+    if files and any(state.get("waiting", {}).get("reason") == "ContainerCreating" for state in states):
+        reasons.append("FailedMount")
+    return reasons
 
 
 def _ready(pod: Manifest) -> bool:
@@ -101,8 +110,8 @@ def _crash(spec: HighConcurrencyApiSpec, pod: Manifest) -> Problem | None:
     if ended.get("reason") == "OOMKilled":
         return Problem(
             Reason.OUT_OF_MEMORY,
-            f"the kernel ended the container at its memory limit of {spec.resources.limits.memory}: raise "
-            "spec.resources.limits.memory, or use fewer workers (spec.workers.count)",
+            "the kernel ended the container at its memory limit: raise spec.resources.limits.memory, now "
+            f"{spec.resources.limits.memory}, or use fewer workers (spec.workers.count)",
         )
     return Problem(
         Reason.CRASH_LOOP,
@@ -142,6 +151,19 @@ def _rejected(deployment: Manifest | None) -> Problem | None:
     return Problem(
         Reason.PODS_REJECTED, f"the API server refuses the pods: {_GENERATED_NAME.sub('', failure.get('message', ''))}"
     )
+
+
+def _missing_files(pods: list[Manifest], events: Iterable[Manifest]) -> Problem | None:
+    """A pod that waits for its volumes does not say for which."""
+    names = {pod["metadata"]["name"] for pod in pods if "waiting" in _container(pod).get("state", {})}
+    found = {
+        match[0]
+        for event in events
+        if event.get("involvedObject", {}).get("name") in names and (match := _MISSING.search(event.get("message", "")))
+    }
+    if not found:
+        return None
+    return Problem(Reason.CONTAINER_CONFIG_ERROR, f"a volume cannot be mounted: {min(found)}")
 
 
 def _probe_problem(spec: HighConcurrencyApiSpec, pods: list[Manifest], events: Iterable[Manifest]) -> Problem | None:

@@ -8,7 +8,14 @@ from hca_operator.api.status import ConditionType
 from hca_operator.names import FIELD_MANAGER, Manifest
 from hca_operator.observed import condition
 
-TOLD = (ConditionType.READY, ConditionType.AVAILABLE, ConditionType.SCALING_ACTIVE, ConditionType.TRAFFIC_READY)
+TOLD = (
+    ConditionType.READY,
+    ConditionType.AVAILABLE,
+    ConditionType.SCALING_ACTIVE,
+    ConditionType.TRAFFIC_READY,
+    ConditionType.MEMORY_HEALTHY,
+    ConditionType.ROLLOUT_HEALTHY,
+)
 """Reconciling and Stalled flip together with Ready, and would tell the same twice."""
 MAX_MESSAGE = 1024
 """Longest message that the API server takes."""
@@ -40,7 +47,7 @@ def events_of(obj: Manifest, status: Manifest, now: datetime, instance: str) -> 
     ]
 
 
-_PASSING = frozenset({"RollingOut", "ScaledToZero", "NoPodsAvailable", "AutoscalingDisabled"})
+_PASSING = frozenset({"RollingOut", "ScaledToZero", "NoPodsAvailable", "AutoscalingDisabled", "ReplacingPod"})
 """Reasons for which a False is nobody's fault."""
 
 

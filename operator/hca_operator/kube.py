@@ -46,9 +46,14 @@ RESOURCES: dict[str, Resource] = {
     "Ingress": Resource("networking.k8s.io/v1", "ingresses"),
     "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
     "Pod": Resource("v1", "pods"),
+    "PodMetrics": Resource("metrics.k8s.io/v1beta1", "pods"),
     "Event": Resource("v1", "events"),
     "Lease": Resource("coordination.k8s.io/v1", "leases"),
+    "ConfigMap": Resource("v1", "configmaps"),
+    "Secret": Resource("v1", "secrets"),
 }
+METADATA_ALONE = {"ConfigMap", "Secret"}
+"""Kinds that are listed and watched without their content, which may be a mebibyte each: it is read by name."""
 
 _OTHER_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -131,6 +136,14 @@ class Kube:
                 return
             query = {**query, "continue": token}
 
+    async def readings(self, kind: str, namespace: str, **selectors: str) -> Sequence[Manifest] | None:
+        """All objects of a kind that is made up when it is asked for, and so has no pages; None where nobody does."""
+        try:
+            found = await self._request("GET", kind, namespace, query=selectors, absent_is_none=True)
+        except ValueError as error:  # it is not the API server itself that answers
+            raise Transient(f"GET {kind} {namespace}: {error}") from error
+        return None if found is None else found.get("items") or []
+
     async def require(self, kind: str, namespace: str) -> None:
         """Raise Absent where the cluster does not define the kind."""
         what = f"{RESOURCES[kind].plural}.{RESOURCES[kind].api_version}"
@@ -154,8 +167,8 @@ class Kube:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT, sock_read=WATCH_SILENCE)
         try:
             parameters = await self._api.param_serialize(
-                "GET", _path(kind, namespace, "", query), header_params={"Accept": "application/json"},
-                auth_settings=["BearerToken"],
+                "GET", _path(kind, namespace, "", query), auth_settings=["BearerToken"],
+                header_params={"Accept": _accepted(kind, "PartialObjectMetadata")},
             )  # fmt: skip
             response = (await self._api.call_api(*parameters, _request_timeout=timeout)).response
             async with response:
@@ -229,6 +242,18 @@ class Kube:
             absent_is_none=True,
         )
 
+    async def evict(self, pod: Manifest) -> None:
+        """End exactly this pod; Transient where a disruption budget does not allow it now."""
+        metadata = pod["metadata"]
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+            "deleteOptions": {"preconditions": {"uid": metadata["uid"]}},
+        }
+        path = f"{metadata['name']}/eviction"
+        await self._request("POST", "Pod", metadata["namespace"], path, body=eviction, absent_is_none=True)
+
     async def _request(  # noqa: PLR0913 - one place for what every verb needs
         self,
         verb: str,
@@ -253,7 +278,8 @@ class Kube:
         started, status = loop.time(), 0
         try:
             async with asyncio.timeout(timeout):
-                status, headers, payload = await self._send(verb, path, body, content_type)
+                accepted = "application/json" if name else _accepted(kind, "PartialObjectMetadataList")
+                status, headers, payload = await self._send(verb, path, body, content_type, accepted)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Transient(f"{verb} {kind} {namespace}/{name}: {error or type(error).__name__}") from error
         finally:
@@ -266,12 +292,17 @@ class Kube:
         return result
 
     async def _send(
-        self, verb: str, path: str, body: Manifest | Sequence[Manifest] | bytes | None, content_type: str
+        self,
+        verb: str,
+        path: str,
+        body: Manifest | Sequence[Manifest] | bytes | None,
+        content_type: str,
+        accepted: str = "application/json",
     ) -> tuple[int, dict[str, str], bytes]:
         parameters = await self._api.param_serialize(
             verb,
             path,
-            header_params={"Accept": "application/json", "Content-Type": content_type},
+            header_params={"Accept": accepted, "Content-Type": content_type},
             body=body,
             auth_settings=["BearerToken"],
         )
@@ -284,6 +315,10 @@ def _watch_event(what: str, line: bytes) -> WatchEvent:
     if event["type"] == "ERROR":
         raise failure(what, event["object"].get("code", 500), None, json.dumps(event["object"]).encode())
     return WatchEvent(event["type"], event["object"])
+
+
+def _accepted(kind: str, metadata: str) -> str:
+    return f"application/json;as={metadata};v=v1;g=meta.k8s.io" if kind in METADATA_ALONE else "application/json"
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:

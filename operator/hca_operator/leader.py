@@ -23,6 +23,9 @@ from hca_operator.names import GROUP, MANAGED_BY, Manifest
 
 LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD = 15.0, 10.0, 2.0
 """Seconds; the defaults of client-go and of every controller of Kubernetes itself."""
+STANDBY_PERIOD = 1.0
+"""Seconds between two looks of a replica that stands by: a leader that goes gives its Lease back, and until that is
+seen nobody writes. A look is one GET of one small object."""
 LABELS = {"app.kubernetes.io/name": MANAGED_BY}
 SCOPE_LABEL = f"{GROUP}/scope"
 SELECTOR = selector_text(LABELS)
@@ -97,7 +100,7 @@ class Leader:
         """Stand for election until told to resign; `gained` is called whenever this process becomes the leader."""
         while not self._resigned:
             await self._try(gained)
-            await asyncio.sleep(RETRY_PERIOD * jitter())
+            await asyncio.sleep((RETRY_PERIOD if self.remaining() else STANDBY_PERIOD) * jitter())
         await asyncio.Event().wait()  # a task that ended would look like one that failed
 
     async def resign(self) -> None:

@@ -84,6 +84,12 @@ def rolled_out(deployment: Manifest | None) -> bool:
     return bool(condition(deployment, "Progressing").get("reason") == "NewReplicaSetAvailable")
 
 
+def all_ready(deployment: Manifest) -> bool:
+    """Whether every pod that there should be is of the current template and serves."""
+    ready = deployment.get("status", {}).get("readyReplicas", 0)
+    return rolled_out(deployment) and bool(ready == replicas_of(deployment))
+
+
 def condition(manifest: Manifest | None, kind: str) -> Manifest:
     """A condition of a live object; empty where it has none of that type."""
     conditions: list[Manifest] = (manifest or {}).get("status", {}).get("conditions") or []

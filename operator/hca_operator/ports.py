@@ -1,6 +1,6 @@
 """What the reconcile core asks of the world; `hca_operator.kube` and `hca_operator.children` are the real ones."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from hca_operator.names import Manifest
@@ -36,8 +36,24 @@ class Server(Protocol):
     async def delete(self, manifest: Manifest) -> None:
         """Delete exactly this object."""
 
+    async def evict(self, pod: Manifest) -> None:
+        """End exactly this pod; Transient where that has to wait, for a disruption budget as a rule."""
+
     async def create(self, manifest: Manifest) -> Manifest:
         """A new object."""
+
+
+class Configs(Protocol):
+    """What ConfigMaps or Secrets contain, as digests."""
+
+    async def digests(self, key: Key, names: Collection[str], *, fresh: bool) -> dict[str, str | None]:
+        """The digest of each that the object uses, None for one that does not exist; `fresh`: asked for anew.
+
+        The object is looked at again when one of them changes.
+        """
+
+    def forget(self, key: Key) -> None:
+        """The object uses none of them any more."""
 
 
 class Cluster(Server, Protocol):

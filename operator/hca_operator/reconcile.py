@@ -2,26 +2,42 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from hca_operator.api.spec import ApiObject, parse_object
 from hca_operator.api.status import Reason
+from hca_operator.configuration import Configuration
+from hca_operator.debounce import LONGEST_QUIET
 from hca_operator.desired import Child, desired_children
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.scaling import fewest_pods
-from hca_operator.diagnosis import Problem, diagnose, needs_events
+from hca_operator.diagnosis import Problem, diagnose, event_reasons
 from hca_operator.errors import HcaError, LimitExceeded, SpecError
 from hca_operator.events import events_of
+from hca_operator.floors import Shift, floor_at, shifts, with_floor
+from hca_operator.memory import MemoryBook, memory_policy
+from hca_operator.memory_restarts import count_kills, newly_counted
 from hca_operator.names import API_VERSION, KIND, Manifest
-from hca_operator.observed import available_replicas, condition, edited, is_ours, looked_at, rolled_out
+from hca_operator.observed import (
+    all_ready,
+    available_replicas,
+    condition,
+    edited,
+    is_ours,
+    looked_at,
+    rolled_out,
+)
 from hca_operator.policy import FleetPolicy, apply
 from hca_operator.ports import Cluster, Key
+from hca_operator.replacement import Replacement, Replacer
+from hca_operator.restarts import plan_restarts
 from hca_operator.rollouts import RolloutGate
+from hca_operator.schedule import Schedule, schedule_of
 from hca_operator.sizing import Sizing, size
 from hca_operator.status import Observation, next_status
-from hca_operator.writer import SOON, Pass, Writer
+from hca_operator.writer import SOON, Pass, Writer, problem_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,20 +55,33 @@ class Outcome:
     """What was written."""
     status: Manifest | None = None
     """The object's status now, None where the object is gone."""
+    memory_restarts: Mapping[str, int] = field(default_factory=dict)
+    """By their reason, the restarts on memory that were not known before."""
 
 
 class Reconciler:
     """Brings the children of one object at a time to what the object says."""
 
-    def __init__(
-        self, cluster: Cluster, policy: FleetPolicy, *, gate: RolloutGate, identity: str, now: Callable[[], datetime]
+    def __init__(  # noqa: PLR0913 - what the world outside has to offer
+        self,
+        cluster: Cluster,
+        policy: FleetPolicy,
+        *,
+        configuration: Configuration,
+        gate: RolloutGate,
+        memory: MemoryBook,
+        identity: str,
+        now: Callable[[], datetime],
     ) -> None:
         self._cluster = cluster
+        self._configuration = configuration
         self._gate = gate
         self._identity = identity
         self._now = now
         self._policy = policy
         self._writer = Writer(cluster, gate)
+        self._memory = memory
+        self.replacer = Replacer(cluster, memory)
 
     async def reconcile(self, key: Key) -> Outcome:
         """One pass.
@@ -62,22 +91,33 @@ class Reconciler:
         manifest = await self._cluster.get(KIND, key.namespace, key.name)
         if manifest is None or "deletionTimestamp" in manifest["metadata"]:
             self._writer.forget(key)
+            self._memory.watch(key, None)
+            self._configuration.forget(key)
             return Outcome()
         api: ApiObject | None = None
         sizing: Sizing | None = None
+        schedule: Schedule | None = None
+        hours: list[Shift] = []
         done = Pass()
         try:
             api = apply(self._policy, parse_object(manifest))
             sizing = size(api.spec)
+            schedule = schedule_of(api.spec)
+            hours = shifts(api.spec)
+            self._memory.watch(key, memory_policy(api.spec, sizing))
         except LimitExceeded as error:
             done.blocked = Problem(Reason.LIMIT_EXCEEDED, str(error))
         except SpecError as error:
             done.blocked = Problem(Reason.INVALID_SPEC, str(error))
-        if api is not None and sizing is not None:
+        if api is not None and sizing is not None and done.blocked is None:
+            done.floor = floor_at(hours, self._now())
             children = desired_children(api, sizing, isolated=self._policy.network_policy.enabled)
+            children = with_floor(children, done.floor)
             await self._observe(key, children, done)
+            live = done.live.get(("Deployment", key.name))
+            done.restarts = plan_restarts(api, schedule, manifest.get("status", {}), live, self._now())
             if api.spec.reconciliation == "Active":
-                await self._writer.write(api, children, done, edited=edited(manifest))
+                await self._write(api, children, done, edited=edited(manifest))
         else:
             deployment = await self._cluster.get("Deployment", key.namespace, key.name)
             if deployment is not None:
@@ -96,6 +136,21 @@ class Reconciler:
             if manifest is not None
         }
 
+    async def _write(self, api: ApiObject, children: list[Child], done: Pass, *, edited: bool) -> None:
+        """Write the children, the workload with what its pods are to know of a changed configuration."""
+        workload = next(child for child in children if child.kind == "Deployment")
+        assert workload.manifest is not None, "an object always has one"  # noqa: S101
+        live = done.live.get((workload.kind, workload.name))
+        carried = await self._configuration.carry(api, workload.manifest, live, edited=edited)
+        if carried.trouble:
+            done.blocked = problem_of(carried.trouble)
+        done.configuration_waits = carried.wait
+        children = [child._replace(manifest=carried.deployment) if child is workload else child for child in children]
+        # Whoever changes the configuration has asked for the rollout.
+        await self._writer.write(api, children, done, edited=edited or carried.changed)
+        if carried.changed and done.blocked is None:
+            self._configuration.carried_out(api)
+
     async def _report(
         self, key: Key, manifest: Manifest, api: ApiObject | None, sizing: Sizing | None, done: Pass
     ) -> Outcome:
@@ -103,26 +158,39 @@ class Reconciler:
         live = {slot: child for slot, child in done.live.items() if is_ours(child, uid)}
         deployment = live.get(("Deployment", key.name))
         missing = api is not None and available_replicas(deployment) < fewest_pods(api)
-        pod_problem = None
         if rolled_out(deployment) and not missing and done.look_again is None:
             self._gate.leave(key)
-        elif (
+        previous = manifest.get("status", {})
+        pods = await self._pods_to_look_at(api, deployment)
+        pod_problem = None
+        if (
             api is not None
             and deployment is not None
             and looked_at(deployment)
             and (missing or not rolled_out(deployment))
         ):
-            pod_problem = await self._diagnose(api, deployment)
+            pod_problem = await self._diagnose(api, deployment, pods)
+        replacement = await self._replace(
+            api, deployment, done, count_kills(previous.get("memoryRestarts"), pods, self._now())
+        )
         observation = Observation(
             generation=manifest["metadata"]["generation"],
-            previous=manifest.get("status", {}),
+            previous=previous,
             api=api,
             sizing=sizing,
             deployment=deployment,
             rolls=done.rolls,
+            configuration_waits=(done.configuration_waits or 0) > LONGEST_QUIET,
             autoscaler=live.get(("HorizontalPodAutoscaler", key.name)),
             blocked=done.blocked,
             pod_problem=pod_problem,
+            restarts=done.restarts,
+            floor=done.floor,
+            memory_restarts=replacement.counted,
+            memory_problem=replacement.problem,
+            detached=replacement.serving,
+            memory_known=self._memory.available,
+            unsupported=self._configuration.unfollowed(api) if api else (),
         )
         status = next_status(observation, self._now())
         if status != manifest.get("status"):
@@ -139,7 +207,12 @@ class Reconciler:
                     "reason": ready["reason"],
                 },
             )
-        return Outcome(self._next_look(status, SOON if missing else done.look_again), tuple(done.writes), status)
+        return Outcome(
+            self._next_look(status, self._wish(done, missing=missing)),
+            tuple(done.writes),
+            status,
+            newly_counted(previous.get("memoryRestarts"), replacement.counted),
+        )
 
     async def _store_status(self, key: Key, manifest: Manifest, status: Manifest, done: Pass) -> None:
         await self._cluster.apply(
@@ -159,15 +232,42 @@ class Reconciler:
                 # The condition says the same and lasts; an Event is for those who look just now.
                 logger.info("an event could not be written: %s", error, extra={"object": str(key)})
 
-    async def _diagnose(self, api: ApiObject, deployment: Manifest) -> Problem | None:
-        selector = selector_text(stable_selector(api.name))
-        pods = await self._cluster.list("Pod", api.namespace, labelSelector=selector)
+    async def _replace(
+        self, api: ApiObject | None, deployment: Manifest | None, done: Pass, counted: Manifest | None
+    ) -> Replacement:
+        """Go on with the replacement of a pod that memory calls for, or begin one where nothing else is going on."""
+        if api is None or deployment is None or api.spec.reconciliation == "Paused":
+            return Replacement(counted)
+        replacement = await self.replacer.advance(
+            api, deployment, counted, self._now(), settled=not done.rolls and all_ready(deployment)
+        )
+        if replacement.wrote:
+            done.writes.append(replacement.wrote)
+        if replacement.look_again is not None:
+            done.waits.append(replacement.look_again)
+        return replacement
+
+    async def _pods_to_look_at(self, api: ApiObject | None, deployment: Manifest | None) -> list[Manifest]:
+        """The pods where one does not serve: they are not watched, but their Deployment tells of it."""
+        if api is None or deployment is None or not looked_at(deployment) or all_ready(deployment):
+            return []
+        return await self._cluster.list("Pod", api.namespace, labelSelector=selector_text(stable_selector(api.name)))
+
+    async def _diagnose(self, api: ApiObject, deployment: Manifest, pods: list[Manifest]) -> Problem | None:
         events: list[Manifest] = []
-        if needs_events(pods):
-            events = await self._cluster.list(
-                "Event", api.namespace, fieldSelector="involvedObject.kind=Pod,reason=Unhealthy"
+        for reason in event_reasons(api.spec, pods):
+            events += await self._cluster.list(
+                "Event", api.namespace, fieldSelector=f"involvedObject.kind=Pod,reason={reason}"
             )
         return diagnose(api.spec, deployment, pods, events)
+
+    def _wish(self, done: Pass, *, missing: bool) -> float | None:
+        """Seconds until something is due that no event will tell of."""
+        waits = [*done.waits, SOON] if missing or (done.restarts and done.restarts.waits) else [*done.waits]
+        waits += [wait for wait in (done.look_again, done.configuration_waits) if wait is not None]
+        moments = [done.restarts.next if done.restarts else None, done.floor.next]
+        waits += [max(0.0, (moment - self._now()).total_seconds()) for moment in moments if moment]
+        return min(waits, default=None)
 
     def _next_look(self, status: Manifest, wished: float | None) -> float | None:
         """Pods are not watched: while some are not ready they are looked at, ever more slowly."""

@@ -1,15 +1,20 @@
 """The next status from what is observed: pure; nothing changes unless something changed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from hca_operator.api.spec import ApiObject
-from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason
+from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason, Unsupported
+from hca_operator.api.times import time_text
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.network import url
 from hca_operator.diagnosis import Problem
+from hca_operator.floors import NO_FLOOR, Floor
+from hca_operator.memory_restarts import killed_lately
 from hca_operator.names import Manifest
 from hca_operator.observed import available_replicas, condition, looked_at, replicas_of, rolled_out
+from hca_operator.restarts import Restarts
 from hca_operator.sizing import Sizing
 
 
@@ -31,6 +36,21 @@ class Observation:
     """Why the latest generation could not be written to the children."""
     pod_problem: Problem | None
     """Why pods that it asks for do not serve."""
+    restarts: Restarts | None
+    """None where the object could not be read."""
+    floor: Floor = NO_FLOOR
+    memory_restarts: Manifest | None = None
+    """What memory has cost so far, None for nothing."""
+    memory_problem: Problem | None = None
+    """Why the memory of the pods is not healthy."""
+    detached: int = 0
+    """Pods that are being replaced and serve meanwhile."""
+    memory_known: bool | None = None
+    """Whether the memory of the pods can be read; None until that is known."""
+    unsupported: Sequence[Unsupported] = ()
+    """What the install does not carry out."""
+    configuration_waits: bool = False
+    """Whether a changed configuration is carried out only after a while."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +71,8 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         ConditionType.STALLED: _stalled(seen),
         ConditionType.SCALING_ACTIVE: _scaling_active(seen),
         ConditionType.TRAFFIC_READY: _traffic_ready(seen),
+        ConditionType.MEMORY_HEALTHY: _memory_healthy(seen, now),
+        ConditionType.ROLLOUT_HEALTHY: _rollout_healthy(seen),
     }
     status: Manifest = {
         "observedGeneration": seen.generation,
@@ -68,6 +90,14 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         status["url"] = url(seen.api)
     if seen.sizing is not None:
         status["workersPerPod"] = seen.sizing.workers
+    # What the schedule has come to is kept while the object cannot be read.
+    counted = seen.previous.get("restartSchedule") if seen.restarts is None else seen.restarts.counted
+    if counted is not None:
+        status["restartSchedule"] = counted
+    if seen.memory_restarts is not None:
+        status["memoryRestarts"] = seen.memory_restarts
+    if seen.unsupported:
+        status["unsupported"] = [entry.model_dump() for entry in seen.unsupported]
     return status
 
 
@@ -101,8 +131,13 @@ def _problem(seen: Observation) -> Problem | None:
     return seen.blocked or seen.pod_problem
 
 
+def _serves(seen: Observation) -> bool:
+    """Whether a pod serves, be it one that its ReplicaSet no longer counts."""
+    return available_replicas(seen.deployment) + seen.detached > 0
+
+
 def _available(seen: Observation) -> Verdict:
-    if available_replicas(seen.deployment) > 0:
+    if _serves(seen):
         return Verdict("True", Reason.PODS_AVAILABLE, "pods serve requests")
     if seen.deployment is not None and replicas_of(seen.deployment) == 0:
         return Verdict("False", Reason.SCALED_TO_ZERO, "spec.replicas is 0")
@@ -118,7 +153,7 @@ def _ready(seen: Observation) -> Verdict:
     if _paused(seen):
         return Verdict("Unknown", Reason.PAUSED, "spec.reconciliation is Paused: changes are not applied")
     scaled_to_zero = seen.deployment is not None and replicas_of(seen.deployment) == 0
-    serving = scaled_to_zero or available_replicas(seen.deployment) > 0
+    serving = scaled_to_zero or _serves(seen)
     if seen.pod_problem is not None:
         return Verdict("False", seen.pod_problem.reason, seen.pod_problem.message)
     if _only_scaled(seen) or (rolled_out(seen.deployment) and serving):
@@ -151,6 +186,11 @@ def _rolled_out_message(seen: Observation) -> str:
             f"; CPURoundedDown: {seen.sizing.cpu_rounded_down} CPU gives {seen.sizing.workers} worker(s), "
             "a whole number of CPUs leaves nothing idle"
         )
+    if seen.configuration_waits:
+        message += (
+            "; ConfigurationWaits: changed data of a ConfigMap or Secret is rolled out within minutes, "
+            "since other rollouts for such changes are just over or on their way"
+        )
     return message
 
 
@@ -175,7 +215,7 @@ def _scaling_active(seen: Observation) -> Verdict:
         return Verdict("False", Reason.AUTOSCALING_DISABLED, "spec.replicas decides the number of pods")
     active = condition(seen.autoscaler, "ScalingActive")
     if active.get("status") == "True":
-        return Verdict("True", Reason.SCALING, "the autoscaler has its metrics")
+        return Verdict("True", Reason.SCALING, _scaling_message(seen))
     if active.get("status") == "False":
         return Verdict(
             "False",
@@ -185,6 +225,15 @@ def _scaling_active(seen: Observation) -> Verdict:
     return Verdict("Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not looked yet")
 
 
+def _scaling_message(seen: Observation) -> str:
+    parts = ["the autoscaler has its metrics"]
+    if seen.api is not None and seen.api.spec.autoscaling.hold != "None":
+        parts.append(f"autoscaling.hold is {seen.api.spec.autoscaling.hold}")
+    if seen.floor.pods:
+        parts.append(f"schedule {seen.floor.schedule} asks for at least {seen.floor.pods} pods")
+    return "; ".join(parts)
+
+
 def _traffic_ready(seen: Observation) -> Verdict:
     if seen.api is None or seen.blocked is not None:
         reason = seen.blocked.reason if seen.blocked else Reason.INVALID_SPEC
@@ -192,3 +241,45 @@ def _traffic_ready(seen: Observation) -> Verdict:
     if not seen.api.spec.traffic.routes:
         return Verdict("True", Reason.NOT_REQUESTED, "spec.traffic.routes is empty: reached through the Service")
     return Verdict("True", Reason.ROUTES_APPLIED, "the Ingress has every route")
+
+
+def _rollout_healthy(seen: Observation) -> Verdict:
+    if seen.restarts is None:
+        reason = seen.blocked.reason if seen.blocked else Reason.INVALID_SPEC
+        return Verdict("Unknown", reason, "the latest generation is not applied")
+    if seen.restarts.mistake is not None:
+        return Verdict("False", Reason.RESTART_TIME_INVALID, seen.restarts.mistake)
+    if seen.restarts.waits:
+        return Verdict("True", Reason.RESTART_PENDING, "a restart is due and waits until the current rollout is over")
+    if seen.restarts.next is not None:
+        return Verdict("True", Reason.RESTART_PENDING, f"the next restart is due at {time_text(seen.restarts.next)}")
+    return Verdict("True", Reason.NO_RESTART_DUE, "no restart is asked for")
+
+
+def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
+    if killed_lately(seen.memory_restarts, now):
+        return Verdict(
+            "False",
+            Reason.OUT_OF_MEMORY,
+            "within the last hour the kernel ended a container at its memory limit: raise "
+            "spec.resources.limits.memory, or use fewer workers (spec.workers.count)",
+        )
+    if seen.memory_problem is not None:
+        return Verdict("False", seen.memory_problem.reason, seen.memory_problem.message)
+    if seen.api is not None and seen.api.spec.memory_restart.mode == "Disabled":
+        return Verdict("Unknown", Reason.MEMORY_RESTART_DISABLED, "spec.memoryRestart.mode is Disabled")
+    if not _memory_known(seen):
+        return Verdict(
+            "Unknown",
+            Reason.METRICS_UNAVAILABLE,
+            "the memory of the pods cannot be read, so no pod is replaced for it: is metrics-server there?",
+        )
+    return Verdict("True", Reason.MEMORY_WITHIN_LIMITS, "no pod is near its memory limit")
+
+
+def _memory_known(seen: Observation) -> bool:
+    """Whether the memory can be read; until that is known, what was known before an operator started holds."""
+    if seen.memory_known is not None:
+        return seen.memory_known
+    before = condition({"status": seen.previous}, ConditionType.MEMORY_HEALTHY)
+    return before.get("reason") not in {None, Reason.METRICS_UNAVAILABLE}

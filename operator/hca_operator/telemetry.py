@@ -2,13 +2,14 @@
 
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pythonjsonlogger.json import JsonFormatter
 
+from hca_operator.api.times import time_of
 from hca_operator.names import KIND, Manifest
 
 Check = Callable[[], str | None]
@@ -37,6 +38,18 @@ class Telemetry:
             "hca_api_request_seconds", "Duration of a request to the API server.", ["verb"], registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
         )  # fmt: skip
+        self.memory_restarts = Counter(
+            "hca_memory_restarts_total", "Restarts on memory by reason: PodReplaced, OOMKilled.", ["reason"],
+            registry=self.registry,
+        )  # fmt: skip
+        self._last_memory_restart = Gauge(
+            "hca_memory_last_restart_timestamp_seconds", "When memory last ended a pod or a container of an API.",
+            ["namespace", "name"], registry=self.registry,
+        )  # fmt: skip
+        self._memory_growth = Gauge(
+            "hca_memory_growth_bytes_per_second", "How fast the fastest pod of an API has grown for five minutes.",
+            ["namespace", "name"], registry=self.registry,
+        )  # fmt: skip
         self._objects = Gauge(
             "hca_conditions", f"Number of {KIND} objects by condition and its status.", ["type", "status"],
             registry=self.registry,
@@ -60,6 +73,24 @@ class Telemetry:
         """Count a request to the API server."""
         self.requests.labels(verb, kind, status).inc()
         self.request_seconds.labels(verb).observe(seconds)
+
+    def observe_growth(self, growths: Mapping[tuple[str, str], float]) -> None:
+        """Export how fast the memory of each API grows, in place of what was exported before."""
+        self._memory_growth.clear()
+        for name, growth in growths.items():
+            self._memory_growth.labels(*name).set(growth)
+
+    def observe_memory_restarts(
+        self, name: tuple[str, str], status: Manifest | None, restarts: Mapping[str, int]
+    ) -> None:
+        """Count new restarts of an API by their reason, and tell when the last one was; None when the API is gone."""
+        for reason, number in restarts.items():
+            self.memory_restarts.labels(reason).inc(number)
+        last = time_of((status or {}).get("memoryRestarts"), "lastTime")
+        if last is not None:
+            self._last_memory_restart.labels(*name).set(last.timestamp())
+        elif status is None:
+            self._last_memory_restart.remove(*name)
 
     def observe_conditions(self, key: object, status: Manifest | None) -> None:
         """Count the conditions of an object in place of those that it had, None when it is gone."""

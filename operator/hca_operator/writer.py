@@ -1,8 +1,6 @@
 """Brings the children to what is desired: the only place that decides which write is made, and which is not."""
 
 import asyncio
-import hashlib
-import json
 from dataclasses import dataclass, field
 
 from hca_operator import adoption
@@ -12,13 +10,19 @@ from hca_operator.desired import Child
 from hca_operator.desired.scaling import autoscaling_wanted
 from hca_operator.diagnosis import Problem
 from hca_operator.errors import Forbidden, HcaError, NotOwned, Rejected, Transient
+from hca_operator.fingerprint import fingerprint
+from hca_operator.floors import NO_FLOOR, Floor
 from hca_operator.names import ADOPT_ANNOTATION, FIELD_MANAGER, KIND, REPLICAS_MANAGER, TEMPLATE_ANNOTATION, Manifest
 from hca_operator.observed import belongs_to_predecessor, is_ours, owns_replicas, replicas_of, rolled_out
 from hca_operator.ports import Cluster, Key
+from hca_operator.restarts import Restarts, restarted
 from hca_operator.rollouts import RolloutGate
 
 SOON = 5.0
 """Seconds until the next look at what waits for something that no event tells of."""
+
+TURN = 120.0
+"""Seconds until what waits for its turn looks by itself: as a rule it is told."""
 
 _Slot = tuple[str, str]
 """Kind and name of a child."""
@@ -32,9 +36,17 @@ class Pass:
     writes: list[str] = field(default_factory=list)
     rolls: bool = False
     """Whether pods were given another template."""
+    restarts: Restarts | None = None
+    """None where the object could not be read."""
+    floor: Floor = NO_FLOOR
+    """What the clock asks for."""
     blocked: Problem | None = None
     look_again: float | None = None
     """Seconds until what was put off can be tried, None where nothing was."""
+    configuration_waits: float | None = None
+    """Seconds until a changed configuration is carried out, None where none has changed."""
+    waits: list[float] = field(default_factory=list)
+    """Seconds until something else is to be looked at that no event tells of."""
 
 
 class Writer:
@@ -75,7 +87,7 @@ class Writer:
         try:
             await self._write(api, child, done, edited=edited)
         except (NotOwned, Rejected, Forbidden) as error:
-            done.blocked = done.blocked or _problem_of(error)
+            done.blocked = done.blocked or problem_of(error)
             return False
         return True
 
@@ -132,10 +144,14 @@ class Writer:
         """
         slot = _slot(desired)
         live = done.live.get(slot)
-        desired = _with_template_digest(adoption.keeping_selector(live, desired))
-        if live is not None and self._put_off(api, desired, live, edited=edited):
-            done.look_again = SOON
-            return
+        plain, restarts = adoption.keeping_selector(live, desired), done.restarts or Restarts()
+        desired = _with_template_digest(restarted(plain, restarts.due))
+        if live is not None and self._put_off(api, desired, live, edited=edited or restarts.asked):
+            done.look_again = TURN
+            # What waits may be a restart alone, which holds up nothing else.
+            desired = _with_template_digest(restarted(plain, restarts.carried))
+            if _template_digest(live) != _template_digest(desired):
+                return
         if not autoscaling_wanted(api):
             if live is not None and replicas_of(live) != api.spec.replicas:
                 await self._refuse_other_autoscaler(api)
@@ -211,7 +227,8 @@ def _slot(manifest: Manifest) -> _Slot:
     return manifest["kind"], manifest["metadata"]["name"]
 
 
-def _problem_of(error: HcaError) -> Problem:
+def problem_of(error: HcaError) -> Problem:
+    """What a request that was refused means for the object."""
     if isinstance(error, NotOwned):
         return Problem(Reason.RESOURCE_CONFLICT, str(error))
     if isinstance(error, Forbidden):
@@ -231,7 +248,7 @@ def _with_replicas(deployment: Manifest, count: int) -> Manifest:
 def _with_template_digest(deployment: Manifest) -> Manifest:
     """The Deployment with the digest of its pod template, by which a later release sees that it would restart pods."""
     metadata = deployment["metadata"]
-    digest = _hash(deployment["spec"]["template"]).hex()
+    digest = fingerprint(deployment["spec"]["template"]).hex()
     annotations = {**metadata.get("annotations", {}), TEMPLATE_ANNOTATION: digest}
     return {**deployment, "metadata": {**metadata, "annotations": annotations}}
 
@@ -247,8 +264,4 @@ def _digest(manifest: Manifest) -> bytes:
         name: manifest["metadata"].get(name)
         for name in ("uid", "labels", "annotations", "ownerReferences", "deletionTimestamp")
     }
-    return _hash({**manifest, "metadata": metadata, "status": None})
-
-
-def _hash(content: Manifest) -> bytes:
-    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).digest()
+    return fingerprint({**manifest, "metadata": metadata, "status": None})

@@ -14,6 +14,7 @@ Read them in this order:
 - `cpu`: CPU-bound work beside the event loop, and what the GIL makes of it
 - `shedding`: refusing early what cannot be served in time
 - `vitals`, `heartbeats`, `watchdog`: a loop that is late, and one that is blocked
+- `live_settings`: what may change in a running worker, and whether all of them agree
 - `error_budget`: a worker that fails too often is replaced
 - `worker_slots`, `metrics`: one answer to a scrape for all worker processes of the pod
 - `observation`, `request_id`, `problems`, `tracing`: what every request leaves behind

@@ -19,6 +19,7 @@ from shop.dependencies import Dependencies
 from shop.draining import Drain, Draining
 from shop.error_budget import ErrorBudget, Recycling
 from shop.heartbeats import Heartbeats
+from shop.live_settings import LiveSettings
 from shop.metrics import worker_metrics
 from shop.observation import Observation
 from shop.orders import Orders
@@ -43,6 +44,7 @@ def create_app(settings: Settings) -> ASGIApp:
     heartbeats = Heartbeats(slot)
     watchdog = Watchdog(settings.wedged_seconds)
     vitals = Vitals(metrics, heartbeats, watchdog)
+    live = LiveSettings(settings, metrics, worker=vitals.worker)
     drain = Drain()
     budget = ErrorBudget(settings.error_budget, metrics)
     recycling = Recycling(budget, metrics, heartbeats, slot, workers=settings.workers, uptime=lambda: vitals.uptime)
@@ -61,6 +63,7 @@ def create_app(settings: Settings) -> ASGIApp:
                 outside.opened(),
                 views.written(),
                 _running(vitals.watch()),
+                _running(live.follow()),
                 _running(recycling.when_spent()),
             ):
                 yield
@@ -74,7 +77,7 @@ def create_app(settings: Settings) -> ASGIApp:
             *streaming.routes(upload_mebibytes=settings.upload_mebibytes),
             *cpu.routes(cpu_pool),
             *rehearsal.routes(vitals, leak_enabled=settings.leak_enabled, rehearsal_enabled=settings.rehearsal_enabled),
-            *operations.routes(metrics, vitals, heartbeats, drain, recycling),
+            *operations.routes(metrics, vitals, heartbeats, drain, recycling, live=live),
         ],
         exception_handlers=problems.handlers(budget),
         lifespan=lifespan,
@@ -82,13 +85,7 @@ def create_app(settings: Settings) -> ASGIApp:
     shop.router.redirect_slashes = False  # an absolute redirect is wrong behind a proxy that is not trusted
     # Around Starlette and not among its middleware, so that its own answers to errors pass here too.
     served: ASGIApp = CompressMiddleware(shop, minimum_size=_COMPRESSED_FROM)
-    served = Shedding(
-        served,
-        metrics,
-        vitals,
-        max_in_flight=settings.max_in_flight,
-        max_lag_seconds=settings.max_lag_milliseconds / 1000,
-    )
+    served = Shedding(served, metrics, vitals, live)
     served = outside.traced(Observation(Draining(served, drain), metrics))
     wrapped: ASGIApp = wrap_asgi_with_proxy_headers(RequestId(served), list(settings.trusted_proxies))
     return wrapped

@@ -6,6 +6,7 @@ What may hold a password is never part of the error.
 
 import ipaddress
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -21,6 +22,17 @@ def flag(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError(f"true or false, not {text!r}")
     return text == "true"
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """Return what reads one of these words."""
+
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"{', '.join(allowed[:-1])} or {allowed[-1]}, not {text!r}")
+        return text
+
+    return parse
 
 
 def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
@@ -48,6 +60,14 @@ def url(*schemes: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def absolute_path(text: str) -> Path:
+    """Return a path that does not depend on where the process was started."""
+    path = Path(text)
+    if not path.is_absolute():
+        raise ValueError(f"a path from the root on, such as /etc/shop/shop.toml, not {text!r}")
+    return path
 
 
 def urls(*schemes: str) -> Callable[[str], tuple[str, ...]]:

@@ -79,6 +79,14 @@ class Metrics:
             registry=registry,
         )
 
+        self.config_digest = Gauge(
+            "config_digest",
+            "The first 48 bits of the digest of the settings file in force; the same in all workers once they agree.",
+            ["worker"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+
     def exposition(self) -> bytes:
         """Return the Prometheus text of all live workers; reads files, so not for the event loop."""
         if self._slot is None:

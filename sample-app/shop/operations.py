@@ -16,11 +16,14 @@ from starlette.routing import Route
 from shop.draining import Drain
 from shop.error_budget import Recycling
 from shop.heartbeats import Heartbeats
+from shop.live_settings import LiveSettings
 from shop.metrics import Metrics
 from shop.vitals import Vitals
 
 
-def routes(metrics: Metrics, vitals: Vitals, heartbeats: Heartbeats, drain: Drain, recycling: Recycling) -> list[Route]:
+def routes(  # noqa: PLR0913 - whatever there is to tell
+    metrics: Metrics, vitals: Vitals, heartbeats: Heartbeats, drain: Drain, recycling: Recycling, *, live: LiveSettings
+) -> list[Route]:
     """Return the routes that are for the inside of the cluster."""
     document = Path(__file__).with_name("openapi.json").read_bytes()
 
@@ -33,6 +36,7 @@ def routes(metrics: Metrics, vitals: Vitals, heartbeats: Heartbeats, drain: Drai
             "rss_bytes": vitals.resident_memory,
             "event_loop_lag_seconds": round(vitals.loop_lag, 6),
             "uptime_seconds": round(vitals.uptime, 3),
+            "config": live.digest,
             "workers": [{"worker": worker, "seconds_since_beat": round(age, 3)} for worker, age in ages],
         }
         return JSONResponse(state, 200 if status == "ok" else 503)

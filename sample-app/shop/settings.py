@@ -52,6 +52,8 @@ class Settings:
     cpu_processes: int = 0
     max_in_flight: int = 512
     max_lag_milliseconds: int = 500
+    config_file: Path | None = None
+    """What may change while the workers run is read from it, again and again (see `live_settings`)."""
     wedged_seconds: int = 30
     error_budget: int = 10
     upload_mebibytes: int = 1024
@@ -95,6 +97,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         cpu_processes=read("SHOP_CPU_PROCESSES", number(0, 64), defaults.cpu_processes),
         max_in_flight=read("SHOP_MAX_IN_FLIGHT", number(1, 100_000), defaults.max_in_flight),
         max_lag_milliseconds=read("SHOP_MAX_LAG_MS", number(1, 60_000), defaults.max_lag_milliseconds),
+        config_file=read("SHOP_CONFIG_FILE", values.absolute_path, defaults.config_file),
         wedged_seconds=read("SHOP_WEDGED_SECONDS", number(1, 3600), defaults.wedged_seconds),
         error_budget=read("SHOP_ERROR_BUDGET", number(1, 1000), defaults.error_budget),
         upload_mebibytes=read("SHOP_UPLOAD_MEBIBYTES", number(1, 65_536), defaults.upload_mebibytes),

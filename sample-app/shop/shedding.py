@@ -18,6 +18,7 @@ import random
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shop.live_settings import LiveSettings
 from shop.metrics import Metrics
 from shop.problems import problem
 from shop.vitals import Vitals
@@ -28,14 +29,11 @@ _ALWAYS_ANSWERED = {"/health", "/metrics"}
 class Shedding:
     """Middleware that refuses with 503 what is too much."""
 
-    def __init__(
-        self, app: ASGIApp, metrics: Metrics, vitals: Vitals, *, max_in_flight: int, max_lag_seconds: float
-    ) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, vitals: Vitals, live: LiveSettings) -> None:
         self._app = app
         self._shed = metrics.shed
         self._vitals = vitals
-        self._max_in_flight = max_in_flight
-        self._max_lag_seconds = max_lag_seconds
+        self._live = live
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,6 +54,7 @@ class Shedding:
             await refusal(scope, receive, send)
 
     def _reason(self) -> str | None:
-        if self._in_flight >= self._max_in_flight:
+        limits = self._live.now
+        if self._in_flight >= limits.max_in_flight:
             return "in_flight"
-        return "lag" if self._vitals.standing_lag > self._max_lag_seconds else None
+        return "lag" if self._vitals.standing_lag * 1000 > limits.max_lag_ms else None

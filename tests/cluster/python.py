@@ -11,11 +11,14 @@ ENVIRONMENT = cache.REPOSITORY / ".venv"
 LOCK = cache.REPOSITORY / "tests" / "requirements.txt"
 PYTHON = ENVIRONMENT / "bin" / "python"
 
-# What each lock pins: the operator's image, the sample app's image, and everything that the tests import.
+# What each lock pins: the operator's image, the sample app's image, everything that the tests import, and the images of
+# the tests of other application servers.
 LOCKS = {
     "operator/requirements.txt": ["pyproject.toml"],
     "sample-app/requirements.txt": ["sample-app/pyproject.toml"],
     "tests/requirements.txt": ["pyproject.toml", "sample-app/pyproject.toml", "--group", "pyproject.toml:test"],
+    "tests/e2e/servers/gunicorn/requirements.txt": ["tests/e2e/servers/gunicorn/requirements.in"],
+    "tests/e2e/servers/uvicorn/requirements.txt": ["tests/e2e/servers/uvicorn/requirements.in"],
 }
 
 

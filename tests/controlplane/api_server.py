@@ -16,9 +16,11 @@ T = TypeVar("T")
 PATHS = {
     "Namespace": "/api/v1/namespaces",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "Secret": "/api/v1/namespaces/{}/secrets",
     "Service": "/api/v1/namespaces/{}/services",
     "Event": "/api/v1/namespaces/{}/events",
     "Pod": "/api/v1/namespaces/{}/pods",
+    "PodMetrics": "/apis/metrics.k8s.io/v1beta1/namespaces/{}/pods",
     "ResourceQuota": "/api/v1/namespaces/{}/resourcequotas",
     "LimitRange": "/api/v1/namespaces/{}/limitranges",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",

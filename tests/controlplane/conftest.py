@@ -8,6 +8,7 @@ from hca_operator.api.crd import crd
 from tests.cluster import up
 from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer
+from tests.controlplane.fake_metrics import FakeMetrics
 from tests.controlplane.objects import install
 from tests.controlplane.operator_process import OperatorProcess
 
@@ -50,6 +51,13 @@ def server(administrator: ApiServer) -> ApiServer:
     """The API server with the CRD in it."""
     install(administrator, crd())
     return administrator
+
+
+@pytest.fixture
+def metrics(server: ApiServer) -> Iterator[FakeMetrics]:
+    """A metrics API in which stands what a test writes, while the test lasts."""
+    with FakeMetrics(server) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from tests.controlplane.objects import CHILDREN, children, status
 RESOURCES = {
     "deployments", "services", "poddisruptionbudgets", "horizontalpodautoscalers", "ingresses", "networkpolicies",
 }  # fmt: skip
-HISTORY = {"deployment.kubernetes.io/revision", "hca-operator.io/pod-template"}
-"""Annotations that the controllers of Kubernetes write, and the digest of a template, which names the object."""
+HISTORY = {"deployment.kubernetes.io/revision", "hca-operator.io/pod-template", "hca-operator.io/config"}
+"""Annotations that the controllers of Kubernetes write, and digests of a template and of a configuration, which know
+the object."""
 ALLOCATED = {"clusterIP", "clusterIPs", "healthCheckNodePort", "nodePort"}
 """Fields that the API server chooses."""
 TOLD = ("selector", "url", "workersPerPod", "desiredReplicas")

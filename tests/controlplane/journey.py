@@ -4,10 +4,11 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass
 
+from hca_operator.names import API_LABEL, REPLACED_LABEL
 from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.essence import births_and_deaths, counts_since, differences, essence
-from tests.controlplane.fake_kubelet import roll_out
+from tests.controlplane.fake_kubelet import report_ready, roll_out
 from tests.controlplane.objects import DISABLED, KIND, ROUTES, api, children, conditions
 
 PODS = 3
@@ -46,6 +47,17 @@ class Journey:
     def serve(self) -> None:
         """Wait until the pods are ready: from then on, the operator looks only where it is told to."""
         roll_out(self.server, self.namespace, self.name)
+
+    def replaced(self) -> None:
+        """Wait until the pod that is being replaced has gone, while its successor gets ready."""
+
+        def gone() -> bool:
+            report_ready(self.server, self.namespace, f"{API_LABEL}={self.name}")
+            return not self.server.find(
+                "Pod", self.namespace, labelSelector=f"{API_LABEL}={self.name},{REPLACED_LABEL}"
+            )
+
+        eventually(gone, within=self.within)
 
     def settle(self) -> Manifest:
         """Wait until the operator has carried out the latest change; what there is then."""

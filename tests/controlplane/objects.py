@@ -12,7 +12,6 @@ API_VERSION = "hca-operator.io/v1alpha1"
 CHILDREN = (
     ("Deployment", "{}"),
     ("Service", "{}"),
-    ("Service", "{}-stable"),
     ("PodDisruptionBudget", "{}"),
     ("HorizontalPodAutoscaler", "{}"),
     ("Ingress", "{}"),

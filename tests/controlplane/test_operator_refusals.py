@@ -67,13 +67,25 @@ def test_fault_27_an_object_of_somebody_else_is_left_alone_until_it_is_deleted(
 
 
 def test_fault_27_the_service_of_one_object_is_not_taken_over_by_another(server: ApiServer, namespace: str) -> None:
-    server.create(api(namespace))
-    eventually(lambda: server.get("Service", namespace, "shop-stable"))
-    server.create(api(namespace, "shop-stable"))
-    eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict", name="shop-stable"))
-    taken = server.get("Service", namespace, "shop-stable")
+    owner = server.create(api(namespace))
+    eventually(lambda: server.get("Service", namespace, "shop"))
+    theirs = server.get("Service", namespace, "shop")
+    assert theirs is not None
+    labels, owners = theirs["metadata"]["labels"], theirs["metadata"]["ownerReferences"]
+    server.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "cart", "namespace": namespace, "labels": labels, "ownerReferences": owners},
+            "spec": {"ports": [{"port": 80}]},
+        }
+    )
+    server.create(api(namespace, "cart"))
+    eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict", name="cart"))
+    taken = server.get("Service", namespace, "cart")
     assert taken is not None
-    assert taken["metadata"]["ownerReferences"][0]["name"] == "shop"
+    assert taken["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"]
+    assert "selector" not in taken["spec"]
 
 
 def store(server: ApiServer, written: Manifest) -> None:

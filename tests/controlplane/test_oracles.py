@@ -63,6 +63,8 @@ FIELDS: dict[str, list[Any]] = {
         {"minReplicas": 3, "maxReplicas": 5},
         {"metrics": [{"name": "memory", "type": "Memory", "memory": {"targetUtilizationPercent": 60}}]},
         {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 60, "selectPolicy": "Min"}}},
+        {"hold": "ScaleDown", "behavior": {"scaleDown": {"selectPolicy": "Max"}}},
+        {"hold": "Both"},
     ],
     "service": [None, {"type": "NodePort"}, {"type": "LoadBalancer", "port": 8080}],
     "traffic": [

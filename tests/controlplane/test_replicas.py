@@ -125,3 +125,21 @@ def test_the_count_of_the_object_comes_with_the_hand_back(server: ApiServer, nam
     server.patch(KIND, namespace, "shop", {"spec": {"replicas": 6, **DISABLED}})
     eventually(lambda: "hca-operator" in owners(server, namespace))
     assert set(counts(server.changes_since(since, "Deployment", namespace))) == {6}
+
+
+def test_a_schedule_under_way_raises_the_count_without_any_metrics_and_its_end_leaves_it_to_the_autoscaler(
+    server: ApiServer, namespace: str
+) -> None:
+    always = {"name": "always", "cron": "* * * * *", "duration": "2m", "minReplicas": 5}
+    server.create(api(namespace, autoscaling={"schedules": [always]}))
+    eventually(lambda: count(server, namespace) == 5, within=60)
+    server.patch(KIND, namespace, "shop", {"spec": {"autoscaling": {"schedules": []}}})
+
+    def least() -> int:
+        autoscaler = server.get("HorizontalPodAutoscaler", namespace, "shop")
+        assert autoscaler is not None
+        return int(autoscaler["spec"]["minReplicas"])
+
+    eventually(lambda: least() == 2)
+    assert count(server, namespace) == 5
+    assert "hca-operator" not in owners(server, namespace)

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hca_operator.names import REPLACED_LABEL
 from tests.cluster import tools
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.workloads import CHART, RELEASE
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.fake_kubelet import report
+from tests.controlplane.fake_metrics import FakeMetrics
 from tests.controlplane.journey import EDITS, Journey
 from tests.controlplane.objects import conditions
 from tests.controlplane.operator_process import OperatorProcess
@@ -25,29 +27,45 @@ Right = tuple[str, str, str]
 """Group, resource and verb."""
 
 
+SOURCES: Manifest = {"envFrom": [{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "keys"}}]}
+
+
 @dataclass(frozen=True)
 class Account:
     """The operator's service account, as an install makes it."""
 
     name: str
-    namespaced: bool
+    options: list[str]
     given: set[Right]
 
 
-@pytest.fixture(params=["Cluster", "Namespace"])
+INSTALLS: dict[str, tuple[list[str], list[str]]] = {
+    "cluster": ([], []),
+    "namespace": (["--set=scope=Namespace"], ["--own-namespace-only"]),
+    "cluster with secrets": (["--set=rbac.watchSecrets=true"], ["--watch-secrets"]),
+    "namespace with secrets": (
+        ["--set=scope=Namespace", "--set=rbac.watchSecrets=true"],
+        ["--own-namespace-only", "--watch-secrets"],
+    ),
+}
+"""Values of the chart, and what the operator is started with for them."""
+
+
+@pytest.fixture(params=list(INSTALLS.values()), ids=list(INSTALLS))
 def account(
     request: pytest.FixtureRequest, server: ApiServer, control_plane: ControlPlane, namespace: str
 ) -> Iterator[Account]:
-    """An account with what the chart gives it in this scope."""
+    """An account with what the chart gives it."""
     del server  # the CRD must be there first
+    values, options = request.param
     rendered = subprocess.run(
         [tools.HELM.program(), "template", RELEASE, CHART, "--namespace", namespace, "--kube-version=1.36.0",
-         "--show-only=templates/rbac.yaml", f"--set=scope={request.param}"],
+         "--show-only=templates/rbac.yaml", *values],
         capture_output=True, text=True, check=True, timeout=60,
     ).stdout  # fmt: skip
     control_plane.kubectl("apply", "-f", "-", stdin=rendered)
     given = rights(list(yaml.safe_load_all(rendered)), namespace)
-    yield Account(f"system:serviceaccount:{namespace}:{RELEASE}", request.param == "Namespace", given)
+    yield Account(f"system:serviceaccount:{namespace}:{RELEASE}", options, given)
     control_plane.kubectl("delete", "-f", "-", stdin=rendered)
 
 
@@ -93,21 +111,27 @@ def test_the_rights_of_the_chart_are_those_that_are_used(
         """With a log of its own."""
         file = tmp_path / f"{name}.yaml"
         file.write_text(policy)
-        options = ["--policy", str(file), *(["--own-namespace-only"] if account.namespaced else [])]
+        options = ["--policy", str(file), *account.options]
         return OperatorProcess(kubeconfig, tmp_path / name, lease_namespace=namespace, options=options)
 
     def used() -> set[Right]:
         return set().union(*(needed(request) for request in requests(control_plane, account)))
 
+    server.create({"kind": "ConfigMap", "metadata": {"name": "settings", "namespace": namespace}})
+    server.create({"kind": "Secret", "metadata": {"name": "keys", "namespace": namespace}})
     journey = Journey(control_plane, server, namespace, "shop")
-    with operator("isolating", "{}"):
+    with FakeMetrics(server) as metrics, operator("isolating", "{}"):
         journey.begin()
         eventually(lambda: conditions(server, namespace), within=30)
+        journey.edit({"memoryRestart": {"samples": 1}})
         journey.serve()
+        metrics.fill(server.find("Pod", namespace)[0])
+        eventually(lambda: server.find("Pod", namespace, labelSelector=REPLACED_LABEL), within=30)
+        journey.replaced()
         for pod in server.find("Pod", namespace):
             report(server, pod, {"state": {"running": {}}})  # but not ready: the kubelet's events may say why
         eventually(lambda: ("", "events", "list") in used())
-        for edit in EDITS:
+        for edit in (*EDITS, SOURCES):
             journey.edit(edit)
             journey.settle()
     with operator("open", "networkPolicy: {enabled: false}"):

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hca_operator.api.servers import OPTIONS_ENV, RESERVED_ENV
 from hca_operator.api.spec import parse_object
 from hca_operator.desired import desired_children
 from hca_operator.errors import SpecError
@@ -21,9 +22,36 @@ def metric(**fields: Any) -> Manifest:
     return scaling(metrics=[{"name": "m", "type": "CPU", "cpu": {}} | fields])
 
 
+def shift(text: str = "45 7 * * 1-5", **fields: Any) -> Manifest:
+    schedule = {"name": "morning", "cron": text, "duration": "2h", "minReplicas": 6, **fields}
+    return {"autoscaling": {"schedules": [schedule]}}
+
+
+def cron(text: str, **fields: Any) -> Manifest:
+    return {"restartSchedule": {"cron": text, **fields}}
+
+
+def mounted(*volumes: Manifest, path: str | None = None) -> Manifest:
+    """Volumes, each mounted at a path of its own unless told otherwise."""
+    mounts = [{"name": volume["name"], "mountPath": path or f"/mnt/{volume['name']}"} for volume in volumes]
+    return {"volumes": list(volumes), "volumeMounts": mounts}
+
+
+CACHE: Manifest = {"name": "cache", "emptyDir": {}}
 HOST = {"host": "shop.example.com"}
+CRON = "must be five fields of numbers, minute hour day-of-month month day-of-week"
 ACCEPTED: dict[str, Manifest] = {
     "nothing more": {},
+    "more pods in the morning": shift(timeZone="Europe/Berlin"),
+    "as many schedules as there may be": {
+        "autoscaling": {
+            "schedules": [
+                {"name": f"s{number}", "cron": "*/20 7-9,17-19 1,15 */2 1-5", "duration": "168h", "minReplicas": 10}
+                for number in range(8)
+            ]
+        }
+    },
+    "the count held": {"autoscaling": {"hold": "Both"}},
     "cpu as integer": limits(2),
     "cpu as text": limits("2"),
     "cpu in thousandths": limits("2000m"),
@@ -59,11 +87,63 @@ ACCEPTED: dict[str, Manifest] = {
     "baseline as root": {"podSecurity": {"profile": "Baseline", "runAsUser": 0}},
     "toleration of everything": {"tolerations": [{"operator": "Exists"}]},
     "durations": {"health": {"startupTimeout": "1m30s"}, "availability": {"terminationGracePeriod": "1h"}},
+    "a server and its variables of the user's": {
+        "workers": {"server": "Gunicorn", "placement": "OnePerPod"},
+        **env({"name": "GUNICORN_CMD_ARGS", "value": "--threads=4"}, {"name": "UVICORN_PORT", "value": "1"}),
+    },
+    "another server's options from a Secret": {
+        "workers": {"server": "Uvicorn"},
+        **env({"name": "NODE_OPTIONS", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}),
+    },
+    "variables of other servers": env({"name": "PORT", "value": "1"}, {"name": "WEB_CONCURRENCY", "value": "4"}),
+    "volume of every kind": mounted(
+        {"name": "a", "configMap": {"name": "shop", "items": [{"key": "k", "path": "a/.b/c", "mode": 0o777}]}},
+        {"name": "b", "secret": {"secretName": "shop", "optional": True, "defaultMode": 0}},
+        {"name": "c", "projected": {"sources": [{"configMap": {"name": "x"}}, {"secret": {"name": "x"}}]}},
+        {"name": "d", "emptyDir": {}},
+        {"name": "e", "emptyDir": {"sizeLimit": "1024Mi"}},
+        {"name": "f", "persistentVolumeClaim": {"claimName": "shop", "readOnly": True}},
+    ),
+    "mount within the pod's own folder": mounted(CACHE, path="/tmp/cache"),
+    "volume twice in the container": {
+        "volumes": [CACHE],
+        "volumeMounts": [
+            {"name": "cache", "mountPath": "/a"},
+            {"name": "cache", "mountPath": "/.b", "subPath": "x", "readOnly": True},
+        ],
+    },
     "rss just below the limit": {"memoryRestart": {"worker": {"maxRSS": "511Mi"}}},
+    "pods at their limit": {"memoryRestart": {"pod": {"thresholdPercent": 100}, "minInterval": "24h"}},
+    "pods early and often": {"memoryRestart": {"pod": {"thresholdPercent": 10}, "minInterval": "1m"}},
+    "restart at night": cron("0 3 * * *", timeZone="America/Argentina/Buenos_Aires"),
+    "restart at many times": cron("0,15-45/15 9-17/2,23 1,31 */3 1-5"),
+    "restart on Sundays": cron("59 23 * 12 0,7", timeZone="Etc/GMT+1"),
 }
 REFUSED: Cases = {
     "workers 0": ({"workers": {"count": 0}}, "spec.workers.count"),
-    "server unknown": ({"workers": {"server": "granian"}}, 'supported values: "Granian"'),
+    "server unknown": (
+        {"workers": {"server": "granian"}},
+        'supported values: "Granian", "Gunicorn", "Uvicorn", "Node", "Generic"',
+    ),
+    "placement unknown": ({"workers": {"placement": "Apart"}}, 'supported values: "Shared", "OnePerPod"'),
+    **{
+        f"env of the operator's for {server}": (
+            {"workers": {"server": server}, **env({"name": name, "value": "1"})},
+            "env has a variable that the operator sets for this workers.server: use port, workers.count, memoryRestart",
+        )
+        for server, names in RESERVED_ENV.items()
+        for name in names[-1:]
+    },
+    **{
+        f"env {name} from a field": (
+            {
+                "workers": {"server": server},
+                **env({"name": name, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}),
+            },
+            "GUNICORN_CMD_ARGS and NODE_OPTIONS must have value instead of valueFrom",
+        )
+        for server, name in OPTIONS_ENV.items()
+    },
     "metrics empty": (scaling(metrics=[]), "should have at least 1 items"),
     "metric twice": (
         scaling(metrics=[{"name": "c", "type": "CPU", "cpu": {}}] * 2),
@@ -104,6 +184,69 @@ REFUSED: Cases = {
         {"tolerations": [{"key": "a", "effect": "NoSchedule", "tolerationSeconds": 5}]},
         "tolerationSeconds needs effect NoExecute",
     ),
+    "schedule for more pods than there may be": (
+        shift(minReplicas=11),
+        "minReplicas of a schedule must not be greater than autoscaling.maxReplicas",
+    ),
+    "schedule at four fields": (shift("0 3 * *"), CRON),
+    "schedule without an end": (shift(duration="169h"), "must be a duration from 1m to 168h"),
+    "two schedules of one name": (
+        {"autoscaling": {"schedules": shift()["autoscaling"]["schedules"] * 2}},
+        "spec.autoscaling.schedules[1]: Duplicate value",
+    ),
+    "hold of no direction": ({"autoscaling": {"hold": "Up"}}, "spec.autoscaling.hold: Unsupported value"),
+    "pods beyond their limit": (
+        {"memoryRestart": {"pod": {"thresholdPercent": 101}}},
+        "spec.memoryRestart.pod.thresholdPercent",
+    ),
+    "pods all the time": ({"memoryRestart": {"minInterval": "59s"}}, "must be a duration from 1m to 24h"),
+    "restart without a time": ({"restartSchedule": {}}, "spec.restartSchedule.cron: Required value"),
+    "restart at four fields": (cron("0 3 * *"), CRON),
+    "restart in a minute that no hour has": (cron("60 3 * * *"), CRON),
+    "restart in a month of no number": (cron("0 3 * JAN *"), CRON),
+    "restart in each of no minutes": (cron("*/0 3 * * *"), CRON),
+    "restart in a range that goes backwards": (cron("0 3 * * 5-1"), CRON),
+    "restart in a range that goes backwards, with a step": (cron("0 1,22-3/2 * * *"), CRON),
+    "schedule in a range that goes backwards": (shift("0 3 * * 5-1"), CRON),
+    "restart daily": (cron("@daily"), CRON),
+    "restart in a line": (cron("0 3 * * *\n"), CRON),
+    "restart in no time zone": (cron("0 3 * * *", timeZone="+01:00"), "spec.restartSchedule.timeZone"),
+    "volume of nothing": ({"volumes": [{"name": "a"}]}, "must have exactly one of configMap, secret, projected"),
+    "volume of two kinds": ({"volumes": [CACHE | {"secret": {"secretName": "a"}}]}, "must have exactly one of"),
+    "volume of the node": ({"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}, "spec.volumes[0].hostPath"),
+    "volume twice": ({"volumes": [CACHE, CACHE]}, "spec.volumes[1]: Duplicate value"),
+    "volume tmp": (
+        {"volumes": [CACHE | {"name": "tmp"}]},
+        "name must not be tmp, which is the pod's own volume at /tmp: choose another",
+    ),
+    "volume too small": (
+        {"volumes": [{"name": "a", "emptyDir": {"sizeLimit": 512}}]},
+        "must be a size from 1Mi to 4Ti, such as 64Mi or 1Gi",
+    ),
+    "file outside of its volume": (
+        {"volumes": [{"name": "a", "configMap": {"name": "x", "items": [{"key": "k", "path": "../k"}]}}]},
+        "spec.volumes[0].configMap.items[0].path",
+    ),
+    "projection of two": (
+        {"volumes": [{"name": "a", "projected": {"sources": [{"configMap": {"name": "x"}, "secret": {"name": "x"}}]}}]},
+        "must have exactly one of configMap and secret; for both, write two sources",
+    ),
+    "mount of no volume": (
+        {"volumeMounts": [{"name": "cache", "mountPath": "/cache"}]},
+        "volumeMounts must each name one of spec.volumes: add the volume, or correct the name",
+    ),
+    "mount of another volume": (
+        {"volumes": [CACHE], "volumeMounts": [{"name": "cash", "mountPath": "/cache"}]},
+        "volumeMounts must each name one of spec.volumes: add the volume, or correct the name",
+    ),
+    "mount at one path twice": (
+        {"volumes": [CACHE], "volumeMounts": [{"name": "cache", "mountPath": "/a"}] * 2},
+        "spec.volumeMounts[1]: Duplicate value",
+    ),
+    "mount at tmp": (mounted(CACHE, path="/tmp"), "mountPath must not be /tmp, where every pod has a writable folder"),
+    "mount at tmp in other words": (mounted(CACHE, path="/tmp/"), "spec.volumeMounts[0].mountPath"),
+    "mount out of tmp": (mounted(CACHE, path="/tmp/../etc"), "spec.volumeMounts[0].mountPath"),
+    "mount at everything": (mounted(CACHE, path="/"), "spec.volumeMounts[0].mountPath"),
     "disruptions none": ({"availability": {"maxUnavailable": 0}}, "should be greater than or equal to 1"),
 }
 NAME = (

@@ -18,6 +18,8 @@ SCHEMA = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
 CPUS = ["1m", "250m", "500m", 1, 2, 4, "1500m", "3.5", "2e0", "256"]
 MEMORIES = ["32Mi", "256Mi", "512Mi", "2Gi", "8Gi", "1e9", 536870912, "4Ti", ".5Gi", "+1Gi"]
 DURATIONS = ["5s", "10s", "60s", "90s", "2m", "5m", "1m1m", "0h3m0s"]
+CRONS = ["0 3 * * *", "*/5 0-23/2 1,15 */2 1-5", "0,30 1-2 * * 7"]
+NO_CRONS = ["60 3 * * *", "0 3 * *", "5-1 * * * *", "0 3 * * MON", "", "1-0/2 * * * *", "0  3 * * *", "0-1-2 * * * *"]
 NO_QUANTITIES = ["257", "4.1Ti", "0", "-1", "x", "", "0.1n", "1" * 21, 10**30, "512m", 512, "1Zi", True, 1.5]
 NO_DURATIONS = ["0s", "2h", "90", "1d", "-1s", "1m1m1m1m", "99999h", "60s\n", ""]
 # Without what only escapes can carry into the YAML of an apply; the operator's own way of doing so has its own test.
@@ -68,6 +70,8 @@ class Specs:
         pattern, most = schema.get("pattern", ""), schema.get("maxLength", 20)
         if "[hms]" in pattern:
             return self._mostly(st.sampled_from(DURATIONS), st.sampled_from(NO_DURATIONS), of=8)
+        if any("findAll" in rule["rule"] for rule in schema.get("x-kubernetes-validations", [])):
+            return self._mostly(st.sampled_from(CRONS), st.sampled_from(NO_CRONS), of=4)
         if any("status" in rule["rule"] for rule in schema.get("x-kubernetes-validations", [])):
             return self._mostly(st.sampled_from(["status.podIP", "metadata.labels['a']"]), texts, of=4)
         right = st.from_regex(pattern, fullmatch=True) if pattern else texts

@@ -98,7 +98,7 @@ def test_fault_36_container_that_takes_more_than_its_memory(cluster: Cluster, ap
     greedy = ["python", "-c", "b'x' * 2**30"]
     cluster.patch("hcapi", api, {"spec": {"command": greedy}})
     cluster.until(lambda: ready_reason(cluster, api) == "OutOfMemory", "the condition says what happened")
-    assert "its memory limit of 256Mi" in cluster.condition("hcapi", api, "Ready")["message"]
+    assert "spec.resources.limits.memory, now 256Mi" in cluster.condition("hcapi", api, "Ready")["message"]
     assert cluster.condition("hcapi", api, "Available")["status"] == "True", "the old pod serves"
     cluster.patch("hcapi", api, {"spec": {"command": None}})
     cluster.wait_ready(api)

@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.cluster import Cluster
 from tests.e2e.journeys import INGRESS, RATE, api, drain, pods, scale_down, scale_up, served, update_image
 from tests.e2e.load import OpenLoopLoad, Report
+from tests.e2e.processes import worker_processes
 
 AROUND_AN_EVENT = 3000
 IN_ALL = 20_000
@@ -21,20 +22,6 @@ def name(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[str]:
     name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40].strip("-")
     yield name
     cluster.kubectl("delete", "hcapi", name, "--ignore-not-found", "--wait=false")
-
-
-def worker_processes(cluster: Cluster, pod: str) -> list[int]:
-    """Process ids of the workers: the children of the server's main process, which is the container's first."""
-    listing = cluster.kubectl("exec", pod, "--", "sh", "-c", "cat /proc/[0-9]*/stat")
-    found = []
-    for line in listing.splitlines():
-        identity, rest = line.split(" (", 1)
-        command, state_and_parent = rest.rsplit(") ", 1)
-        state, parent = state_and_parent.split()[:2]
-        arguments = cluster.kubectl("exec", pod, "--", "sh", "-c", f"tr '\\0' ' ' < /proc/{identity}/cmdline || true")
-        if parent == "1" and state != "Z" and command not in {"sh", "cat"} and "resource_tracker" not in arguments:
-            found.append(int(identity))
-    return found
 
 
 @pytest.mark.parametrize(

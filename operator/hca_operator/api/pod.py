@@ -7,11 +7,13 @@ from pydantic import Field, StringConstraints
 
 from hca_operator.api.quantity import parse_quantity
 from hca_operator.api.schema import ListMap, Rule, SpecModel
+from hca_operator.api.servers import Placement, Server
 from hca_operator.api.types import (
     LABEL_KEY,
     Cpu,
     DnsSubdomain,
     HttpPath,
+    IntervalDuration,
     LabelKey,
     LabelValue,
     Memory,
@@ -190,10 +192,13 @@ class Workers(SpecModel):
     """The worker processes of one pod."""
 
     count: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Worker processes in each pod. Absent: one for each whole CPU of resources.limits.cpu (else requests.cpu), \
-at least one; status.workersPerPod shows the result."""
-    server: Literal["Granian"] = "Granian"
-    """The application server, which decides how count, memory and time-outs reach the process."""
+    """Worker processes in each pod (placement Shared), or shares of resources (OnePerPod). Absent: one for each whole \
+CPU of resources.limits.cpu (else requests.cpu), at least one; status.workersPerPod shows the result."""
+    server: Server = "Granian"
+    """The application server, which decides how count, memory and time-outs reach the process (docs/servers.md)."""
+    placement: Placement = "Shared"
+    """Shared: every pod has all workers. OnePerPod: every pod has one, and one of as many equal shares of resources; \
+replicas, minReplicas and maxReplicas count pods all the same."""
 
 
 class Health(SpecModel):
@@ -223,17 +228,29 @@ class WorkerMemory(SpecModel):
     """Resident memory of a worker at which it is replaced, instead of a percentage."""
 
 
+class PodMemory(SpecModel):
+    """When a whole pod is replaced."""
+
+    threshold_percent: Annotated[int, Field(ge=10, le=100)] = 90
+    """Percentage of limits.memory at which a pod is replaced by a new one that serves before the old one goes. A pod \
+that grows so fast that it would be at the limit before a new one serves is replaced earlier."""
+
+
 class MemoryRestart(SpecModel):
-    """Restart on memory: a worker that grows too large is replaced before the kernel kills it."""
+    """Restart on memory: a worker, then a pod, that grows too large is replaced before the kernel kills it."""
 
     mode: Literal["Enabled", "Disabled"] = "Enabled"
-    """Whether workers are replaced on memory."""
+    """Whether workers and pods are replaced on memory."""
     worker: WorkerMemory = WorkerMemory()
     """When a single worker is replaced."""
+    pod: PodMemory = PodMemory()
+    """When a whole pod is replaced, which is for what the replacement of workers does not cure."""
     sample_interval: SampleDuration = "10s"
-    """Time between two samples of a worker's memory."""
+    """Time between two samples of a worker's memory. That of pods is read each 15 seconds."""
     samples: Annotated[int, Field(ge=1, le=100)] = 3
-    """Samples in a row over the threshold until the worker is replaced, so that a spike is forgiven."""
+    """Samples in a row over the threshold until the worker or the pod is replaced, so that a spike is forgiven."""
+    min_interval: IntervalDuration = "10m"
+    """Time at least between two replacements of pods."""
 
 
 class PodSecurity(SpecModel):

@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from hca_operator.api.cron import Cron, TimeZone
 from hca_operator.api.schema import ListMap, Rule, SpecModel
-from hca_operator.api.types import DnsLabel, GraceDuration
+from hca_operator.api.types import DnsLabel, GraceDuration, ScheduleDuration
 
 MAX_REPLICAS = 1000
 Percent = Annotated[int, Field(ge=1, le=1000)]
@@ -70,6 +71,21 @@ class Behavior(SpecModel):
     """Rules for fewer pods."""
 
 
+class FloorSchedule(SpecModel):
+    """Pods at least, at certain hours."""
+
+    name: DnsLabel
+    """Name of the schedule, unique in the list."""
+    cron: Cron
+    """When it begins: minute, hour, day of the month, month and day of the week, such as 45 7 * * 1-5."""
+    time_zone: TimeZone = "UTC"
+    """Name of the time zone in which cron is read, such as Europe/Berlin."""
+    duration: ScheduleDuration
+    """How long it lasts. Where two overlap, the greater minReplicas holds."""
+    min_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
+    """Pods at least while it lasts, where that is more than autoscaling.minReplicas."""
+
+
 class Autoscaling(SpecModel):
     """Lets the number of pods follow the load."""
 
@@ -85,6 +101,10 @@ class Autoscaling(SpecModel):
     """What decides the count; the metric that asks for the most pods wins."""
     behavior: Behavior = Behavior()
     """How fast the count may change. Absent parts: Kubernetes' own defaults."""
+    schedules: Annotated[list[FloorSchedule], ListMap("name"), Field(max_length=8)] = []  # noqa: RUF012 - frozen model
+    """Hours at which there are more pods at least, ready before the load comes."""
+    hold: Literal["None", "ScaleUp", "ScaleDown", "Both"] = "None"
+    """Directions in which the count stays for now, as in an incident or a sale; minReplicas and maxReplicas hold on."""
 
     rules = (
         Rule(
@@ -92,6 +112,12 @@ class Autoscaling(SpecModel):
             message="minReplicas must not be greater than maxReplicas",
             check=lambda a: a.min_replicas <= a.max_replicas,
             field_path=".minReplicas",
+        ),
+        Rule(
+            cel="!has(self.schedules) || self.schedules.all(s, s.minReplicas <= self.maxReplicas)",
+            message="minReplicas of a schedule must not be greater than autoscaling.maxReplicas",
+            check=lambda a: all(schedule.min_replicas <= a.max_replicas for schedule in a.schedules),
+            field_path=".schedules",
         ),
     )
 

@@ -83,7 +83,7 @@ class ListMap:
         seen = [getattr(item, self.key) for item in items]
         for key in seen:
             if seen.count(key) > 1:
-                raise ValueError(f"{self.key} {key!r} occurs more than once")
+                raise ValueError(f"{to_camel(self.key)} {key!r} occurs more than once")
         return items
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401

@@ -21,10 +21,14 @@ from hca_operator.api.pod import (
     Workers,
 )
 from hca_operator.api.quantity import parse_quantity
+from hca_operator.api.restart import RestartSchedule
+from hca_operator.api.rollout import Rollout
 from hca_operator.api.scaling import MAX_REPLICAS, Autoscaling, Availability
 from hca_operator.api.schema import Rule, SpecModel
+from hca_operator.api.servers import SERVER_RULES
 from hca_operator.api.traffic import Service, Traffic
 from hca_operator.api.types import Annotations, DnsSubdomain, Labels, Port
+from hca_operator.api.volumes import VolumeMounts, Volumes
 from hca_operator.errors import SpecError
 from hca_operator.names import MAX_NAME_LENGTH
 
@@ -40,6 +44,10 @@ NAME_RULE = Rule(
 def _worker_threshold_fits(spec: "HighConcurrencyApiSpec") -> bool:
     rss = spec.memory_restart.worker.max_rss
     return rss is None or parse_quantity(rss) < parse_quantity(spec.resources.limits.memory)
+
+
+def _mounts_name_volumes(spec: "HighConcurrencyApiSpec") -> bool:
+    return {mount.name for mount in spec.volume_mounts} <= {volume.name for volume in spec.volumes}
 
 
 class HighConcurrencyApiSpec(SpecModel):
@@ -73,13 +81,17 @@ IfNotPresent for every other."""
     health: Health = Health()
     """Probes."""
     memory_restart: MemoryRestart = MemoryRestart()
-    """Replacement of workers that grow too large."""
+    """Replacement of workers and pods that grow too large."""
+    restart_schedule: RestartSchedule | None = None
+    """Rolling restarts by the clock, without a lost request. Absent: none."""
     autoscaling: Autoscaling = Autoscaling()
     """How the number of pods follows the load."""
     service: Service = Service()
     """The Service in front of the pods."""
     traffic: Traffic = Traffic()
     """How requests come in from outside the cluster."""
+    rollout: Rollout = Rollout()
+    """How a change reaches the pods."""
     availability: Availability = Availability()
     """Disruptions and the end of pods."""
     pod_security: PodSecurity = PodSecurity()
@@ -94,6 +106,10 @@ IfNotPresent for every other."""
     """Taints that the pods put up with."""
     priority_class_name: DnsSubdomain | None = None
     """Priority class of the pods."""
+    volumes: Volumes = []  # noqa: RUF012 - frozen model
+    """Files from outside of the image, unique by name."""
+    volume_mounts: VolumeMounts = []  # noqa: RUF012 - frozen model
+    """Where the container finds them, unique by mountPath."""
     reconciliation: Literal["Active", "Paused"] = "Active"
     """Paused: the operator writes none of the child objects, but still reports their state."""
 
@@ -113,6 +129,14 @@ IfNotPresent for every other."""
             "or the kernel kills the worker first",
             check=_worker_threshold_fits,
             field_path=".memoryRestart.worker.maxRSS",
+        ),
+        *SERVER_RULES,
+        Rule(
+            cel="!has(self.volumeMounts) || self.volumeMounts.all(m, has(self.volumes) && "
+            "self.volumes.exists(v, v.name == m.name))",
+            message="volumeMounts must each name one of spec.volumes: add the volume, or correct the name",
+            check=_mounts_name_volumes,
+            field_path=".volumeMounts",
         ),
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from hca_operator.api.schema import ListMap, SpecModel
+from hca_operator.api.types import DnsSubdomain
 
 MAX_MESSAGE = 2048
 
@@ -20,6 +21,8 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     SCALING_ACTIVE = "ScalingActive"
     TRAFFIC_READY = "TrafficReady"
+    MEMORY_HEALTHY = "MemoryHealthy"
+    ROLLOUT_HEALTHY = "RolloutHealthy"
 
 
 class Reason(StrEnum):
@@ -37,12 +40,18 @@ class Reason(StrEnum):
     SCALING = "ScalingActive"
     NOT_REQUESTED = "NotRequested"
     ROUTES_APPLIED = "RoutesApplied"
+    MEMORY_WITHIN_LIMITS = "MemoryWithinLimits"
+    MEMORY_RESTART_DISABLED = "MemoryRestartDisabled"
+    REPLACING_POD = "ReplacingPod"
+    NO_RESTART_DUE = "NoRestartDue"
+    RESTART_PENDING = "RestartPending"
     # What the user must change
     INVALID_SPEC = "InvalidSpec"
     LIMIT_EXCEEDED = "LimitExceeded"
     RESOURCE_CONFLICT = "ResourceConflict"
     IMAGE_RUNS_AS_ROOT = "ImageRunsAsRoot"
     READINESS_PATH_NOT_FOUND = "ReadinessPathNotFound"
+    RESTART_TIME_INVALID = "RestartTimeInvalid"
     # What may pass or needs a look
     NO_PODS_AVAILABLE = "NoPodsAvailable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
@@ -56,6 +65,8 @@ class Reason(StrEnum):
     REJECTED = "ApplyRejected"
     FORBIDDEN = "Forbidden"
     AUTOSCALER_FAILING = "AutoscalerFailing"
+    MEMORY_PRESSURE = "MemoryPressure"
+    METRICS_UNAVAILABLE = "MetricsUnavailable"
 
 
 STALLING: frozenset[Reason] = frozenset(
@@ -90,6 +101,53 @@ class Condition(SpecModel):
     """Why, for people, with what to do about it."""
 
 
+class CountedSchedule(SpecModel):
+    """How far the schedule of restarts has come."""
+
+    model_config = ConfigDict(strict=False)
+
+    cron: Annotated[str, StringConstraints(max_length=100)]
+    """The schedule that is counted."""
+    time_zone: Annotated[str, StringConstraints(max_length=64)]
+    """Its time zone."""
+    since: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})]
+    """From when on it counts: when the operator first saw it."""
+    due: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """The last restart that was met. It is carried out once no other rollout is under way."""
+
+
+class MemoryRestarts(SpecModel):
+    """What memory has cost so far."""
+
+    model_config = ConfigDict(strict=False)
+
+    pods: Annotated[int, Field(ge=0)] | None = None
+    """Pods that the operator replaced before the kernel would have ended them."""
+    replaced_at: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When it last did."""
+    replaced_uid: Annotated[str, StringConstraints(max_length=64)] | None = Field(default=None, alias="replacedUID")
+    """Uid of the pod that was replaced last, by which it is counted once."""
+    oom_kills: Annotated[int, Field(ge=0)] | None = None
+    """Containers that the kernel ended at their memory limit; several times within half a minute count as one."""
+    oom_killed_at: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When it last did."""
+    last_time: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When memory last ended a pod's container or the pod."""
+    last_reason: Literal["OOMKilled", "PodReplaced"] | None = None
+    """How it did: OOMKilled, by the kernel at the limit; PodReplaced, by the operator before that."""
+    last_pod: DnsSubdomain | None = None
+    """Name of that pod."""
+
+
+class Unsupported(SpecModel):
+    """A field that this install does not carry out in full."""
+
+    field: Annotated[str, StringConstraints(max_length=256)]
+    """Path of the field."""
+    reason: Annotated[str, StringConstraints(max_length=MAX_MESSAGE)]
+    """What is not done, and what to do about it."""
+
+
 class HighConcurrencyApiStatus(SpecModel):
     """What the operator observes."""
 
@@ -111,3 +169,9 @@ class HighConcurrencyApiStatus(SpecModel):
     """Where the API answers."""
     revision: Annotated[str, StringConstraints(max_length=64)] | None = None
     """The Deployment's revision."""
+    memory_restarts: MemoryRestarts | None = None
+    """What memory has cost so far. Absent: nothing."""
+    restart_schedule: CountedSchedule | None = None
+    """How far the schedule of restarts has come."""
+    unsupported: Annotated[list[Unsupported], ListMap("field"), Field(max_length=16)] = []  # noqa: RUF012 - frozen model
+    """Fields that this install does not carry out in full."""

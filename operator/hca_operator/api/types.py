@@ -53,6 +53,13 @@ Memory = Annotated[
 ]
 """Bytes."""
 
+VolumeSize = Annotated[
+    str,
+    IntOrString(max_length=20),
+    _quantity_rule("1Mi", "4Ti", "must be a size from 1Mi to 4Ti, such as 64Mi or 1Gi"),
+]
+"""Bytes of a volume."""
+
 
 def _duration_rule(lowest: str, highest: str) -> Rule:
     return Rule(
@@ -65,6 +72,8 @@ def _duration_rule(lowest: str, highest: str) -> Rule:
 _DurationText = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=18)]
 StartupDuration = Annotated[_DurationText, _duration_rule("1s", "1h")]
 GraceDuration = Annotated[_DurationText, _duration_rule("5s", "1h")]
+ScheduleDuration = Annotated[_DurationText, _duration_rule("1m", "168h")]
+IntervalDuration = Annotated[_DurationText, _duration_rule("1m", "24h")]
 SampleDuration = Annotated[_DurationText, _duration_rule("1s", "5m")]
 
 _PATH_CHARACTERS = "[A-Za-z0-9/_.~%:@!$&'()*+,;=-]*"

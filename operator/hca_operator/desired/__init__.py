@@ -9,7 +9,7 @@ from typing import NamedTuple
 from hca_operator.api.spec import ApiObject
 from hca_operator.desired.availability import disruption_budget
 from hca_operator.desired.isolation import network_policy
-from hca_operator.desired.network import ingress, service, stable_service
+from hca_operator.desired.network import ingress, service
 from hca_operator.desired.scaling import autoscaler
 from hca_operator.desired.workload import deployment
 from hca_operator.names import Manifest, stable_service_name
@@ -26,10 +26,15 @@ class Child(NamedTuple):
 
 Builder = Callable[[ApiObject, Sizing], Manifest | None]
 
+
+def _reserved(_api: ApiObject, _sizing: Sizing) -> None:
+    """A name that is kept free, and is removed where an earlier build has made the child (docs/design/0011)."""
+
+
 _BUILDERS: tuple[tuple[str, Callable[[str], str], Builder], ...] = (
     ("Deployment", str, deployment),
     ("Service", str, service),
-    ("Service", stable_service_name, stable_service),
+    ("Service", stable_service_name, _reserved),
     ("PodDisruptionBudget", str, disruption_budget),
     ("HorizontalPodAutoscaler", str, autoscaler),
     ("Ingress", str, ingress),

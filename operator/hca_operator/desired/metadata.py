@@ -41,14 +41,17 @@ def child_metadata(api: ApiObject, name: str) -> Manifest:
             MANAGED_BY_LABEL: MANAGED_BY,
             "app.kubernetes.io/name": api.name,
         },
-        "ownerReferences": [
-            {
-                "apiVersion": API_VERSION,
-                "kind": KIND,
-                "name": api.name,
-                "uid": api.uid,
-                "controller": True,
-                "blockOwnerDeletion": False,
-            }
-        ],
+        "ownerReferences": [owner_reference(api)],
+    }
+
+
+def owner_reference(api: ApiObject) -> Manifest:
+    """The object as the controller of a child."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": api.name,
+        "uid": api.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
     }

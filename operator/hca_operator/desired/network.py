@@ -3,8 +3,8 @@
 from typing import Any
 
 from hca_operator.api.spec import ApiObject
-from hca_operator.desired.metadata import api_selector, child_metadata, stable_selector
-from hca_operator.names import PORT_NAME, Manifest, stable_service_name
+from hca_operator.desired.metadata import api_selector, child_metadata
+from hca_operator.names import PORT_NAME, Manifest
 from hca_operator.sizing import Sizing
 
 RETRIES = {"projectcontour.io/retry-on": "connect-failure", "projectcontour.io/num-retries": "2"}
@@ -14,27 +14,18 @@ Contour's words; nginx and Traefik do so by default, and ignore them.
 """
 
 
-def _service(api: ApiObject, name: str, kind: str, selector: dict[str, str]) -> Manifest:
+def service(api: ApiObject, _sizing: Sizing) -> Manifest:
+    """The Service that reaches every track; the one to use."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": child_metadata(api, name),
+        "metadata": child_metadata(api, api.name),
         "spec": {
-            "type": kind,
-            "selector": selector,
+            "type": api.spec.service.type,
+            "selector": api_selector(api.name),
             "ports": [{"name": PORT_NAME, "port": api.spec.service.port, "targetPort": PORT_NAME, "protocol": "TCP"}],
         },
     }
-
-
-def service(api: ApiObject, _sizing: Sizing) -> Manifest:
-    """The Service that reaches every track; the one to use."""
-    return _service(api, api.name, api.spec.service.type, api_selector(api.name))
-
-
-def stable_service(api: ApiObject, _sizing: Sizing) -> Manifest:
-    """The Service that reaches the stable track alone, for weighted routes."""
-    return _service(api, stable_service_name(api.name), "ClusterIP", stable_selector(api.name))
 
 
 def ingress(api: ApiObject, _sizing: Sizing) -> Manifest | None:

@@ -1,10 +1,12 @@
 """The HorizontalPodAutoscaler."""
 
-from hca_operator.api.scaling import Metric
+from hca_operator.api.scaling import Autoscaling, Metric
 from hca_operator.api.spec import ApiObject
 from hca_operator.desired.metadata import child_metadata
 from hca_operator.names import Manifest
 from hca_operator.sizing import Sizing
+
+_HELD = {"None": (), "ScaleUp": ("scaleUp",), "ScaleDown": ("scaleDown",), "Both": ("scaleUp", "scaleDown")}
 
 
 def autoscaling_wanted(api: ApiObject) -> bool:
@@ -28,7 +30,7 @@ def autoscaler(api: ApiObject, _sizing: Sizing) -> Manifest | None:
         "maxReplicas": scaling.max_replicas,
         "metrics": [_metric(metric) for metric in scaling.metrics],
     }
-    if behavior := scaling.behavior.model_dump(by_alias=True, exclude_none=True):
+    if behavior := _behavior(scaling):
         spec["behavior"] = behavior
     return {
         "apiVersion": "autoscaling/v2",
@@ -36,6 +38,13 @@ def autoscaler(api: ApiObject, _sizing: Sizing) -> Manifest | None:
         "metadata": child_metadata(api, api.name),
         "spec": spec,
     }
+
+
+def _behavior(scaling: Autoscaling) -> Manifest:
+    behavior: Manifest = scaling.behavior.model_dump(by_alias=True, exclude_none=True)
+    for direction in _HELD[scaling.hold]:
+        behavior[direction] = {**behavior.get(direction, {}), "selectPolicy": "Disabled"}
+    return behavior
 
 
 def _metric(metric: Metric) -> Manifest:

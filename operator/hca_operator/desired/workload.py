@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from hca_operator.api.pod import EnvVar
+from hca_operator.api.pod import Resources
 from hca_operator.api.quantity import cpu_text, memory_text, parse_quantity
 from hca_operator.api.spec import ApiObject, HighConcurrencyApiSpec
 from hca_operator.desired.metadata import child_metadata, stable_selector
+from hca_operator.desired.servers import environment
+from hca_operator.desired.volumes import mounts, volumes
 from hca_operator.names import CONTAINER, MANAGED_BY, MANAGED_BY_LABEL, PORT_NAME, Manifest
 from hca_operator.sizing import Sizing
-
-TMP_SIZE = "256Mi"
-"""Room in /tmp, the one writable folder: uploads on their way and the metrics files of the workers."""
 
 
 def deployment(api: ApiObject, sizing: Sizing) -> Manifest:
@@ -56,7 +55,7 @@ def _pod(api: ApiObject, sizing: Sizing) -> Manifest:
         "terminationGracePeriodSeconds": sizing.grace,
         "securityContext": _pod_security(spec),
         "containers": [_container(spec, sizing)],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE}}],
+        "volumes": volumes(spec),
     }
     optional: Manifest = {
         "imagePullSecrets": [{"name": secret.name} for secret in spec.image_pull_secrets],
@@ -73,12 +72,12 @@ def _container(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Manifest:
         "name": CONTAINER,
         "image": spec.image,
         "ports": [{"name": PORT_NAME, "containerPort": spec.port, "protocol": "TCP"}],
-        "env": [*_server_env(spec, sizing), *(_env(variable) for variable in spec.env)],
-        "resources": _resources(spec),
+        "env": environment(spec, sizing),
+        "resources": _resources(sizing.resources),
         "securityContext": _container_security(spec),
         # Keeps serving while the balancers learn that the pod is going; only then does the server get SIGTERM.
         "lifecycle": {"preStop": {"sleep": {"seconds": sizing.pre_stop}}},
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume of the pod's own
+        "volumeMounts": mounts(spec),
         **_probes(spec, sizing),
     }
     optional: Manifest = {
@@ -90,37 +89,12 @@ def _container(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Manifest:
     return container | {key: list(v) if isinstance(v, list) else v for key, v in optional.items() if v}
 
 
-def _server_env(spec: HighConcurrencyApiSpec, sizing: Sizing) -> list[Manifest]:
-    """Granian reads each of its options from a variable of its own, so that the image's command stays as it is."""
-    settings = {
-        "GRANIAN_HOST": "0.0.0.0",  # noqa: S104 - the pod's own addresses
-        "GRANIAN_PORT": spec.port,
-        "GRANIAN_WORKERS": sizing.workers,
-        "GRANIAN_RESPAWN_FAILED_WORKERS": "true",
-        "GRANIAN_WORKERS_KILL_TIMEOUT": sizing.worker_kill_timeout,
-        # Also the keep-alive: a balancer keeps idle connections for an hour (Envoy) or a minute (nginx), and each that
-        # the server closes first may take a request with it. A minute is the most that Granian has.
-        "GRANIAN_HTTP1_HEADER_READ_TIMEOUT": 60_000,
-    }
-    if sizing.worker_max_rss is not None:
-        settings |= {
-            "GRANIAN_WORKERS_MAX_RSS": sizing.worker_max_rss,
-            "GRANIAN_RSS_SAMPLE_INTERVAL": sizing.sample_interval,
-            "GRANIAN_RSS_SAMPLES": spec.memory_restart.samples,
-        }
-    return [{"name": name, "value": str(value)} for name, value in settings.items()]
-
-
-def _env(variable: EnvVar) -> Manifest:
-    return variable.model_dump(by_alias=True, exclude_none=True)
-
-
-def _resources(spec: HighConcurrencyApiSpec) -> Manifest:
+def _resources(resources: Resources) -> Manifest:
     """Requests and limits in canonical form, so that `2`, `"2"` and `2000m` are the same pod.
 
     A request that is absent is the limit, as in Kubernetes; written out because the autoscaler needs it.
     """
-    requests, limits = spec.resources.requests, spec.resources.limits
+    requests, limits = resources.requests, resources.limits
     result: dict[str, dict[str, str]] = {"requests": {}, "limits": {}}
     if cpu := requests.cpu or limits.cpu:
         result["requests"]["cpu"] = cpu_text(parse_quantity(cpu))

@@ -12,7 +12,6 @@ NOT_YET = {
 PARTLY_NOT_YET = {
     12: "traffic.annotations, with the list of what is allowed",
     32: "Prometheus as the source of metrics",
-    36: "pods that are replaced on memory, with a surge",
 }
 
 

@@ -30,6 +30,8 @@ class FakeCluster:
     error: Exception | None = None
     lose_answer: bool = False
     """Whether the failing call is carried out all the same."""
+    budget_is_spent: bool = False
+    """Whether the disruption budget refuses every eviction."""
     before_apply: Callable[[], None] = lambda: None
     """What others do between a look and the write that follows from it."""
     _owners: dict[Slot, dict[str, dict[Path, Any]]] = field(default_factory=dict)
@@ -60,6 +62,10 @@ class FakeCluster:
         slot = slot_of(manifest)
         self._call(f"amend {slot[0]} {slot[2]}", lambda: self._amend(slot, operations))
         return copy.deepcopy(self.objects[slot])
+
+    async def evict(self, pod: Manifest) -> None:
+        slot, uid = slot_of(pod), pod["metadata"]["uid"]
+        self._call(f"evict Pod {slot[2]}", lambda: self._evict(slot, uid))
 
     async def create(self, manifest: Manifest) -> Manifest:
         assert manifest["kind"] == "Event", "nothing else is made this way"
@@ -120,10 +126,23 @@ class FakeCluster:
         assert self.error is not None
         raise self.error
 
+    def _evict(self, slot: Slot, uid: str) -> None:
+        if self.budget_is_spent:
+            raise Transient("Cannot evict pod as it would violate the pod's disruption budget.")
+        if slot in self.objects and self.objects[slot]["metadata"]["uid"] == uid:
+            self.edit(slot, "metadata", "deletionTimestamp", value="2026-01-02T03:04:05Z")
+
     def _amend(self, slot: Slot, operations: Sequence[Manifest]) -> None:
         for operation in operations:
-            assert operation["op"] in {"add", "replace"}
-            _set(self.objects[slot], tuple(operation["path"].split("/")[1:]), copy.deepcopy(operation["value"]))
+            path = tuple(step.replace("~1", "/") for step in operation["path"].split("/")[1:])
+            if operation["op"] == "remove":
+                _remove(self.objects[slot], path)
+            elif operation["op"] == "test":
+                assert operation["path"] == "/metadata/uid", "nothing else is asked"
+                if self.objects[slot]["metadata"]["uid"] != operation["value"]:
+                    raise Transient(f"{slot}: the uid is of an object that is gone")
+            else:
+                _set(self.objects[slot], path, copy.deepcopy(operation["value"]))
         self._bump(self.objects[slot])
 
     def _apply(self, manifest: Manifest, manager: str) -> None:

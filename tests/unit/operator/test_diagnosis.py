@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hca_operator.api.status import Reason
-from hca_operator.diagnosis import Problem, diagnose, needs_events
+from hca_operator.diagnosis import Problem, diagnose, event_reasons
 from hca_operator.names import Manifest
 from tests.unit.operator.objects import IMAGE, deployment, spec
 
@@ -69,7 +69,7 @@ PODS: dict[str, tuple[Manifest, Reason, str]] = {
     "out of memory": (
         pod(state=waiting("CrashLoopBackOff"), last={"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
         Reason.OUT_OF_MEMORY,
-        "at its memory limit of 512Mi: raise spec.resources.limits.memory, or use fewer workers",
+        "at its memory limit: raise spec.resources.limits.memory, now 512Mi, or use fewer workers",
     ),
     "no node": (
         unschedulable(NODES),
@@ -162,12 +162,40 @@ def test_fault_09_a_rollout_that_takes_too_long_is_said_only_when_nothing_better
 def test_a_pod_that_was_just_made_is_no_problem(status: Manifest) -> None:
     young = {"metadata": {"name": "shop-5d8f"}, "status": status}
     assert diagnose(spec(), ROLLING, [young], []) is None
-    assert not needs_events([young])
+    assert not event_reasons(spec(), [young])
 
 
-def test_events_are_asked_for_only_while_a_container_runs_and_is_not_ready() -> None:
-    assert needs_events([pod(state=RUNNING)])
-    assert not needs_events([pod(state=RUNNING, ready=True), pod(state=waiting("ErrImagePull"))])
+CREATING = pod(state=waiting("ContainerCreating"))
+
+
+def test_events_are_asked_for_only_where_they_can_tell_more() -> None:
+    files = spec(volumes=[{"name": "a", "configMap": {"name": "settings"}}])
+    assert event_reasons(spec(), [pod(state=RUNNING)]) == ["Unhealthy"]
+    assert event_reasons(files, [CREATING, pod(state=RUNNING)]) == ["Unhealthy", "FailedMount"]
+    assert not event_reasons(spec(volumes=[{"name": "a", "emptyDir": {}}]), [CREATING])
+    assert not event_reasons(files, [pod(state=RUNNING, ready=True), pod(state=waiting("ErrImagePull"))])
+
+
+def failed_mount(cause: str, name: str = "shop-5d8f") -> Manifest:
+    message = f'MountVolume.SetUp failed for volume "settings" : {cause}'
+    return {"involvedObject": {"kind": "Pod", "name": name}, "reason": "FailedMount", "message": message}
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        ('configmap "settings" not found', 'configmap "settings" not found'),
+        ('secret "shop-keys" not found', 'secret "shop-keys" not found'),
+        ("configmap references non-existent config key: a.toml", "references non-existent config key: a.toml"),
+        ("references non-existent secret key: tls.key", "references non-existent secret key: tls.key"),
+        ("failed to sync configmap cache: timed out waiting for the condition", None),
+    ],
+)
+def test_what_a_volume_lacks_is_told_from_the_events_of_its_pod(cause: str, told: str | None) -> None:
+    expected = told and Problem(Reason.CONTAINER_CONFIG_ERROR, f"a volume cannot be mounted: {told}")
+    assert diagnose(spec(), ROLLING, [CREATING], [failed_mount(cause)]) == expected
+    assert diagnose(spec(), ROLLING, [CREATING], [failed_mount(cause, name="cart-1")]) is None
+    assert diagnose(spec(), ROLLING, [pod(state=RUNNING)], [failed_mount(cause)]) is None, "an event of before"
 
 
 def test_nothing_is_wrong_without_a_deployment() -> None:

@@ -28,7 +28,6 @@ def test_the_children_keep_their_names() -> None:
     assert list(children()) == [
         ("Deployment", "shop"),
         ("Service", "shop"),
-        ("Service", "shop-stable"),
         ("PodDisruptionBudget", "shop"),
         ("HorizontalPodAutoscaler", "shop"),
         ("Ingress", "shop"),
@@ -40,7 +39,6 @@ def test_the_selectors_stay() -> None:
     found = children()
     assert found["Deployment", "shop"]["spec"]["selector"] == {"matchLabels": STABLE}, FOR_EVER
     assert found["Service", "shop"]["spec"]["selector"] == API, FOR_EVER
-    assert found["Service", "shop-stable"]["spec"]["selector"] == STABLE, FOR_EVER
     assert found["PodDisruptionBudget", "shop"]["spec"]["selector"] == {"matchLabels": API}, FOR_EVER
     assert found["NetworkPolicy", "shop"]["spec"]["podSelector"] == {"matchLabels": API}, FOR_EVER
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}
@@ -71,9 +69,8 @@ def test_the_container_and_its_port_keep_their_names() -> None:
     (container,) = children()["Deployment", "shop"]["spec"]["template"]["spec"]["containers"]
     assert container["name"] == "api", FOR_EVER
     assert [port["name"] for port in container["ports"]] == ["http"], FOR_EVER
-    for service in ("shop", "shop-stable"):
-        (port,) = children()["Service", service]["spec"]["ports"]
-        assert (port["name"], port["targetPort"]) == ("http", "http"), FOR_EVER
+    (port,) = children()["Service", "shop"]["spec"]["ports"]
+    assert (port["name"], port["targetPort"]) == ("http", "http"), FOR_EVER
 
 
 def test_the_field_managers_stay() -> None:

@@ -152,6 +152,21 @@ def test_a_key_is_looked_at_again_when_its_handler_wishes() -> None:
     assert work(again_in_seven, "a").times("a") == [0, 7, 14]
 
 
+def test_a_wait_of_hours_survives_events_and_failures_on_the_way() -> None:
+    hour = 3600.0
+
+    async def due_after_six_hours(worker: Worker, key: str) -> float | None:
+        now = asyncio.get_running_loop().time()
+        if not worker.times(key)[1:]:
+            asyncio.get_running_loop().call_later(hour, worker.queue.add, key)
+        if now == hour:
+            raise Transient("no answer")
+        return 6 * hour - now if now < 6 * hour else None
+
+    worker = work(due_after_six_hours, "a", seconds=24 * hour)
+    assert worker.times("a") == [0, hour, hour + 0.5, 6 * hour]
+
+
 def test_an_event_comes_before_a_later_look_and_replaces_it() -> None:
     async def again_in_a_hundred(worker: Worker, key: str) -> float | None:
         if len(worker.handled) == 1:

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from hca_operator.configuration import Configuration
+from hca_operator.debounce import Debounce
 from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
+from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, Manifest
 from hca_operator.observed import condition
 from hca_operator.policy import NO_POLICY, FleetPolicy, parse_policy
@@ -45,9 +48,24 @@ def change(cluster: FakeCluster, **fields: Any) -> None:
 
 
 def reconciler(
-    cluster: FakeCluster, policy: FleetPolicy = NO_POLICY, *, now: datetime = NOW, gate: RolloutGate | None = None
+    cluster: FakeCluster,
+    policy: FleetPolicy = NO_POLICY,
+    *,
+    now: datetime | Callable[[], datetime] = NOW,
+    gate: RolloutGate | None = None,
+    memory: MemoryBook | None = None,
+    configuration: Configuration | None = None,
 ) -> Reconciler:
-    return Reconciler(cluster, policy, gate=gate or RolloutGate(3), identity="operator-1", now=lambda: now)
+    """One that follows no ConfigMaps and knows no memory unless told otherwise."""
+    return Reconciler(
+        cluster,
+        policy,
+        configuration=configuration or Configuration({}, Debounce(lambda: 0.0, lambda: 0.0)),
+        gate=gate or RolloutGate(3),
+        memory=memory or MemoryBook(),
+        identity="operator-1",
+        now=now if callable(now) else lambda: now,
+    )
 
 
 async def settle(cluster: FakeCluster, looking: Reconciler | None = None) -> Outcome:
@@ -72,7 +90,6 @@ async def test_children_are_created_in_order_and_the_workload_before_what_leads_
     assert created == [
         "apply Deployment shop",
         "apply Service shop",
-        "apply Service shop-stable",
         "apply PodDisruptionBudget shop",
         "apply HorizontalPodAutoscaler shop",
         "apply Ingress shop",
@@ -247,6 +264,17 @@ async def test_fault_24_what_is_no_longer_wanted_is_deleted_by_its_uid() -> None
     await settle(cluster)
     assert f"delete Ingress shop {uid}" in cluster.writes
     assert INGRESS not in cluster.objects
+
+
+async def test_the_second_service_that_an_earlier_build_made_goes() -> None:
+    cluster = cluster_with()
+    await settle(cluster)
+    made = cluster.objects[SERVICE]
+    earlier: Slot = ("Service", NAMESPACE, f"{NAME}-stable")
+    cluster.put({**made, "metadata": {**made["metadata"], "name": earlier[2], "uid": "earlier"}})
+    await settle(cluster)
+    assert f"delete Service {NAME}-stable earlier" in cluster.writes
+    assert earlier not in cluster.objects
 
 
 def _foreign(slot: Slot, **metadata: Any) -> Manifest:

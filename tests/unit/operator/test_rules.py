@@ -14,6 +14,7 @@ from tests.unit.operator.objects import IMAGE, manifest, resources
 
 ROUTE = {"host": "shop.example.com"}
 REPEATED = {"traffic": {"routes": [ROUTE, {**ROUTE, "path": "/"}]}}
+CACHE = {"name": "cache", "emptyDir": {}}
 NO_WORKER_SECRET = {"name": "shop", "key": "password"}
 CPU = "must be a CPU quantity from 1m to 256, such as 250m, 1500m or 2"
 MEMORY = "must be a memory quantity from 32Mi to 4Ti, such as 512Mi or 2Gi"
@@ -39,6 +40,8 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "spec.memoryRestart.sampleInterval",
         "must be a duration from 1s to 5m",
     ),
+    ({"memoryRestart": {"minInterval": "59s"}}, "spec.memoryRestart.minInterval", "must be a duration from 1m to 24h"),
+    ({"restartSchedule": {"cron": "0 3 * * MON"}}, "spec.restartSchedule.cron", "must be five fields of numbers"),
     ({"podLabels": {"hca-operator.io/api": "x"}}, "spec.podLabels", LABEL_KEYS),
     ({"podAnnotations": {"not a key": "x"}}, "spec.podAnnotations", LABEL_KEYS),
     ({"nodeSelector": {"": "x"}}, "spec.nodeSelector", LABEL_KEYS),
@@ -65,6 +68,47 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "must be metadata.name, metadata.namespace, metadata.uid, metadata.labels['KEY']",
     ),
     ({"envFrom": [{"prefix": "A_"}]}, "spec.envFrom.0", "must have exactly one of configMapRef and secretRef"),
+    (
+        {"volumes": [{"name": "a"}]},
+        "spec.volumes.0",
+        "must have exactly one of configMap, secret, projected, emptyDir and persistentVolumeClaim",
+    ),
+    (
+        {"volumes": [{"name": "a", "emptyDir": {}, "configMap": {"name": "shop"}}]},
+        "spec.volumes.0",
+        "must have exactly one of configMap, secret, projected, emptyDir and persistentVolumeClaim",
+    ),
+    (
+        {"volumes": [{"name": "tmp", "emptyDir": {}}]},
+        "spec.volumes.0",
+        "name must not be tmp, which is the pod's own volume at /tmp: choose another",
+    ),
+    ({"volumes": [CACHE, CACHE]}, "spec.volumes", "name 'cache' occurs more than once"),
+    (
+        {"volumes": [{"name": "cache", "emptyDir": {"sizeLimit": "512m"}}]},
+        "spec.volumes.0.emptyDir.sizeLimit",
+        "must be a size from 1Mi to 4Ti, such as 64Mi or 1Gi",
+    ),
+    (
+        {"volumes": [{"name": "a", "projected": {"sources": [{}]}}]},
+        "spec.volumes.0.projected.sources.0",
+        "must have exactly one of configMap and secret; for both, write two sources",
+    ),
+    (
+        {"volumes": [CACHE], "volumeMounts": [{"name": "cash", "mountPath": "/cache"}]},
+        "spec",
+        "volumeMounts must each name one of spec.volumes: add the volume, or correct the name",
+    ),
+    (
+        {"volumes": [CACHE], "volumeMounts": [{"name": "cache", "mountPath": "/cache"}] * 2},
+        "spec.volumeMounts",
+        "mountPath '/cache' occurs more than once",
+    ),
+    (
+        {"volumes": [CACHE], "volumeMounts": [{"name": "cache", "mountPath": "/tmp"}]},
+        "spec.volumeMounts.0",
+        "mountPath must not be /tmp, where every pod has a writable folder of its own: choose another path, such as",
+    ),
     (
         {"podSecurity": {"runAsUser": 0}},
         "spec.podSecurity",
@@ -96,6 +140,19 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         {"memoryRestart": {"worker": {"maxRSS": "512Mi"}}},
         "spec",
         "memoryRestart.worker.maxRSS must be less than resources.limits.memory",
+    ),
+    (
+        {"workers": {"server": "Gunicorn"}, "env": [{"name": "WEB_CONCURRENCY", "value": "9"}]},
+        "spec",
+        "env has a variable that the operator sets for this workers.server: use port, workers.count, ",
+    ),
+    (
+        {
+            "workers": {"server": "Node"},
+            "env": [{"name": "NODE_OPTIONS", "valueFrom": {"secretKeyRef": NO_WORKER_SECRET}}],
+        },
+        "spec",
+        "GUNICORN_CMD_ARGS and NODE_OPTIONS must have value instead of valueFrom",
     ),
 ]
 

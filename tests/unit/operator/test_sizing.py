@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hca_operator.api.quantity import MEBIBYTE, cpu_text, parse_quantity
 from hca_operator.errors import SpecError
-from hca_operator.sizing import SMALLEST_BUDGET_MIB, SUPERVISOR_RESERVE_MIB, Sizing, size
+from hca_operator.sizing import SMALLEST_BUDGET_MIB, SMALLEST_NODE_BUDGET_MIB, SUPERVISOR_RESERVE_MIB, Sizing, size
 from tests.unit.operator.objects import resources, spec
 
 millicores = st.integers(min_value=1, max_value=64_000)
@@ -120,3 +120,57 @@ def test_the_smallest_memory_that_is_suggested_is_the_smallest_that_works() -> N
     assert sized(least).workers == 4
     with pytest.raises(SpecError):
         sized(str(int(parse_quantity(least)) - MEBIBYTE))
+
+
+ONE_PER_POD = {"workers": {"placement": "OnePerPod"}}
+
+
+def test_with_one_worker_in_each_pod_the_resources_go_into_as_many_shares() -> None:
+    sizing = size(spec(**ONE_PER_POD, **resources("4", "2Gi", cpu="1", memory="1Gi")))
+    share = sizing.resources.model_dump()
+    assert share == {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
+    assert sizing.workers == 1
+    assert sizing.worker_max_rss == int((512 - SUPERVISOR_RESERVE_MIB) * 0.8)
+
+
+def test_with_one_worker_all_in_all_a_pod_of_its_own_is_the_same_pod() -> None:
+    assert size(spec(**ONE_PER_POD)) == size(spec())
+
+
+@given(
+    count=st.integers(min_value=1, max_value=64),
+    cpu=millicores,
+    memory=st.integers(min_value=32 * 1024**2, max_value=64 * 1024**3),
+)
+def test_the_shares_of_the_workers_are_no_less_than_the_whole(count: int, cpu: int, memory: int) -> None:
+    workers = {"count": count, "placement": "OnePerPod"}
+    fields = resources(f"{cpu}m", memory, cpu="1m", memory="32Mi")
+    if memory < count * (SUPERVISOR_RESERVE_MIB + SMALLEST_BUDGET_MIB) * MEBIBYTE:
+        with pytest.raises(SpecError, match=r"^spec\.resources\.limits\.memory: ") as refused:
+            size(spec(workers=workers, **fields))
+        size(spec(workers=workers, **resources(f"{cpu}m", _suggested(refused.value))))
+        return
+    share = size(spec(workers=workers, **fields)).resources
+    for requested, limit in ((share.requests.cpu, share.limits.cpu), (share.requests.memory, share.limits.memory)):
+        assert 0 < parse_quantity(requested or "") <= parse_quantity(limit or "")
+    assert 0 <= parse_quantity(share.limits.cpu or "") * count - Decimal(cpu) / 1000 < Decimal(count) / 1000
+    assert 0 <= parse_quantity(share.limits.memory) * count - memory < count * MEBIBYTE or count == 1
+
+
+def test_a_part_of_a_cpu_that_gives_no_worker_is_told_of_for_each_pod() -> None:
+    sizing = size(spec(**ONE_PER_POD, **resources("2500m", "1Gi")))
+    assert (sizing.workers, sizing.cpu_rounded_down) == (1, "1250m")
+
+
+def test_a_threshold_that_no_pod_has_the_memory_for_is_refused() -> None:
+    fields = {**ONE_PER_POD, **resources("2", "1Gi"), "memoryRestart": {"worker": {"maxRSS": "512Mi"}}}
+    with pytest.raises(SpecError, match=r"^spec\.memoryRestart\.worker\.maxRSS: 512Mi must be less than the 512Mi"):
+        size(spec(**fields))
+    assert size(spec(**fields | {"memoryRestart": {"worker": {"maxRSS": "511Mi"}}})).worker_max_rss == 511
+
+
+def test_a_worker_of_node_needs_more_memory_than_one_of_python() -> None:
+    least = SUPERVISOR_RESERVE_MIB + SMALLEST_NODE_BUDGET_MIB
+    with pytest.raises(SpecError, match=f"use at least {least}Mi"):
+        size(spec(workers={"server": "Node"}, **resources("1", f"{least - 1}Mi")))
+    assert size(spec(workers={"server": "Node"}, **resources("1", f"{least}Mi"))).worker_budget == 64

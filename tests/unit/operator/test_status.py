@@ -10,6 +10,7 @@ from hca_operator.api.status import STALLING, ConditionType, Reason
 from hca_operator.diagnosis import Problem
 from hca_operator.names import Manifest
 from hca_operator.observed import condition
+from hca_operator.restarts import Restarts
 from hca_operator.sizing import size
 from hca_operator.status import Observation, next_status
 from tests.unit.operator.objects import api_object, deployment
@@ -32,6 +33,7 @@ def seen(*, spec: dict[str, Any] | None = None, **facts: Any) -> Observation:
         "autoscaler": AUTOSCALER,
         "blocked": None,
         "pod_problem": None,
+        "restarts": Restarts(),
     }
     return Observation(**usual | facts)
 
@@ -311,3 +313,8 @@ def test_numbers_are_those_of_the_deployment() -> None:
     shown = ("replicas", "readyReplicas", "desiredReplicas", "revision", "workersPerPod", "selector")
     selector = "hca-operator.io/api=shop,hca-operator.io/track=stable"
     assert [status[name] for name in shown] == [5, 3, 5, "3", 1, selector]
+
+
+def test_a_held_count_is_said() -> None:
+    status = next_status(seen(spec={"autoscaling": {"hold": "ScaleDown"}}), NOW)
+    assert condition({"status": status}, "ScalingActive")["message"].endswith("; autoscaling.hold is ScaleDown")

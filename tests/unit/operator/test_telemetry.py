@@ -20,3 +20,33 @@ def test_objects_are_counted_by_what_their_conditions_are_now() -> None:
     telemetry.observe_conditions("cart", None)
     telemetry.observe_conditions("never-seen", None)
     assert (counted("Ready", "False"), counted("Ready", "True"), counted("Available", "True")) == (0, 1, 1)
+
+
+def test_restarts_on_memory_are_counted_and_the_last_one_of_an_api_is_told_while_it_exists() -> None:
+    telemetry = Telemetry()
+    shop = {"namespace": "default", "name": "shop"}
+
+    def value(metric: str, **labels: str) -> float | None:
+        return telemetry.registry.get_sample_value(metric, labels)
+
+    status = {"memoryRestarts": {"lastTime": "2026-01-02T03:04:05Z"}}
+    telemetry.observe_memory_restarts(("default", "shop"), status, {"OOMKilled": 2})
+    telemetry.observe_memory_restarts(("default", "shop"), status, {"PodReplaced": 1})
+    telemetry.observe_memory_restarts(("default", "cart"), {}, {})
+    assert value("hca_memory_restarts_total", reason="OOMKilled") == 2
+    assert value("hca_memory_restarts_total", reason="PodReplaced") == 1
+    assert value("hca_memory_last_restart_timestamp_seconds", **shop) == 1767323045
+    telemetry.observe_memory_restarts(("default", "shop"), None, {})
+    assert value("hca_memory_last_restart_timestamp_seconds", **shop) is None
+
+
+def test_growth_is_told_of_the_apis_that_there_are() -> None:
+    telemetry = Telemetry()
+    telemetry.observe_growth({("default", "shop"): 1.5, ("default", "cart"): 0.0})
+    telemetry.observe_growth({("default", "shop"): 2.5})
+
+    def growth(name: str) -> float | None:
+        labels = {"namespace": "default", "name": name}
+        return telemetry.registry.get_sample_value("hca_memory_growth_bytes_per_second", labels)
+
+    assert (growth("shop"), growth("cart")) == (2.5, None)

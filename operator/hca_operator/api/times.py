@@ -1,0 +1,33 @@
+"""Times as Kubernetes writes them (RFC 3339)."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+_RFC_3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})",
+    re.ASCII,
+)
+
+
+def parse_time(text: str) -> datetime:
+    """The moment that an RFC 3339 time names. Raises ValueError for every other text."""
+    try:
+        if _RFC_3339.fullmatch(text):
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass  # a day that no month has, or a time zone that leads out of the calendar
+    raise ValueError(f"{text!r} is not an RFC 3339 time such as 2026-03-01T03:00:00Z or 2026-03-01T03:00:00+01:00")
+
+
+def time_of(holder: dict[str, Any] | None, name: str) -> datetime | None:
+    """A time of an object that anybody may have written, None where there is none that can be read."""
+    try:
+        return parse_time(str((holder or {}).get(name)))
+    except ValueError:
+        return None
+
+
+def time_text(moment: datetime) -> str:
+    """A moment to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,167 @@
+"""Files that the pods get from outside of their image, and where.
+
+Only volumes that the restricted Pod Security Standard allows and that stay within the namespace of the object.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from hca_operator.api.pod import KeyName, LocalObject
+from hca_operator.api.schema import ListMap, Rule, SpecModel
+from hca_operator.api.types import DnsLabel, DnsSubdomain, VolumeSize
+
+OWN_VOLUME = "tmp"
+OWN_PATH = "/tmp"  # noqa: S108 - a volume of the pod's own
+
+# No step may be `.` or `..`, nor begin with two dots, which is how the kubelet names its own files in a volume.
+_STEP = r"\.?[A-Za-z0-9_@-][A-Za-z0-9_.@-]*"
+RelativePath = Annotated[str, StringConstraints(pattern=f"^{_STEP}(/{_STEP})*$", max_length=512)]
+MountPath = Annotated[str, StringConstraints(pattern=f"^(/{_STEP})+$", max_length=512)]
+FileMode = Annotated[int, Field(ge=0, le=0o777)]
+
+
+class KeyFile(SpecModel):
+    """One key as a file."""
+
+    key: KeyName
+    """Key whose value is the content."""
+    path: RelativePath
+    """Path of the file within the volume."""
+    mode: FileMode | None = None
+    """Permissions of the file, as a decimal number (292 is 0444). Absent: defaultMode."""
+
+
+KeyFiles = Annotated[list[KeyFile], ListMap("path"), Field(max_length=64)]
+
+
+class Files(SpecModel):
+    """Keys as files."""
+
+    items: KeyFiles = []  # noqa: RUF012 - frozen model
+    """Which keys. None: every key, as a file of its name."""
+    optional: bool | None = None
+    """Whether the pod may start without it."""
+
+
+class NamedFiles(Files, LocalObject):
+    """Keys of a ConfigMap or Secret as files."""
+
+
+class ConfigMapVolume(NamedFiles):
+    """A ConfigMap as a volume."""
+
+    default_mode: FileMode | None = None
+    """Permissions of the files, as a decimal number. Absent: 420, which is 0644."""
+
+
+class SecretVolume(Files):
+    """A Secret as a volume."""
+
+    secret_name: DnsSubdomain
+    """Name of the Secret, in the namespace of this object."""
+    default_mode: FileMode | None = None
+    """Permissions of the files, as a decimal number. Absent: 420, which is 0644."""
+
+
+class Projection(SpecModel):
+    """One of several sources of a volume."""
+
+    config_map: NamedFiles | None = None
+    """Keys of a ConfigMap."""
+    secret: NamedFiles | None = None
+    """Keys of a Secret."""
+
+    rules = (
+        Rule(
+            cel="has(self.configMap) != has(self.secret)",
+            message="must have exactly one of configMap and secret; for both, write two sources",
+            check=lambda s: (s.config_map is None) != (s.secret is None),
+        ),
+    )
+
+
+class ProjectedVolume(SpecModel):
+    """Several ConfigMaps and Secrets in one directory."""
+
+    sources: Annotated[list[Projection], Field(min_length=1, max_length=16)]
+    """What the directory is put together from."""
+    default_mode: FileMode | None = None
+    """Permissions of the files, as a decimal number. Absent: 420, which is 0644."""
+
+
+class EmptyDir(SpecModel):
+    """A directory that begins empty and ends with the pod."""
+
+    size_limit: VolumeSize = "256Mi"
+    """How much it may hold before the pod is evicted: without a bound it could fill the node."""
+
+
+class Claim(SpecModel):
+    """Storage that outlives the pods."""
+
+    claim_name: DnsSubdomain
+    """Name of the PersistentVolumeClaim. All pods share it, so pods on several nodes need one of ReadWriteMany."""
+    read_only: bool = False
+    """Whether the pods may only read it."""
+
+
+class Volume(SpecModel):
+    """Files for the container, under a name that volumeMounts uses."""
+
+    name: DnsLabel
+    """Name of the volume."""
+    config_map: ConfigMapVolume | None = None
+    """A ConfigMap as files."""
+    secret: SecretVolume | None = None
+    """A Secret as files."""
+    projected: ProjectedVolume | None = None
+    """Several ConfigMaps and Secrets in one directory."""
+    empty_dir: EmptyDir | None = None
+    """A directory that begins empty and ends with the pod."""
+    persistent_volume_claim: Claim | None = None
+    """Storage that outlives the pods."""
+
+    rules = (
+        Rule(
+            cel="[has(self.configMap), has(self.secret), has(self.projected), has(self.emptyDir), "
+            "has(self.persistentVolumeClaim)].filter(x, x).size() == 1",
+            message="must have exactly one of configMap, secret, projected, emptyDir and persistentVolumeClaim",
+            check=lambda v: (
+                [v.config_map, v.secret, v.projected, v.empty_dir, v.persistent_volume_claim].count(None) == 4
+            ),
+        ),
+        Rule(
+            cel=f"self.name != '{OWN_VOLUME}'",
+            message=f"name must not be {OWN_VOLUME}, which is the pod's own volume at {OWN_PATH}: choose another",
+            check=lambda v: v.name != OWN_VOLUME,
+            field_path=".name",
+        ),
+    )
+
+
+class VolumeMount(SpecModel):
+    """Where the container finds a volume."""
+
+    name: DnsLabel
+    """Name of the volume."""
+    mount_path: MountPath
+    """Absolute path in the container, without a slash at its end."""
+    sub_path: RelativePath | None = None
+    """A file or folder of the volume instead of all of it. Kubernetes never updates it in running pods."""
+    read_only: bool = False
+    """Whether the container may only read it; ConfigMaps and Secrets always are."""
+
+    rules = (
+        Rule(
+            cel=f"self.mountPath != '{OWN_PATH}'",
+            message=f"mountPath must not be {OWN_PATH}, where every pod has a writable folder of its own: "
+            f"choose another path, such as {OWN_PATH}/cache",
+            check=lambda m: m.mount_path != OWN_PATH,
+            field_path=".mountPath",
+        ),
+    )
+
+
+Volumes = Annotated[list[Volume], ListMap("name"), Field(max_length=16)]
+VolumeMounts = Annotated[list[VolumeMount], ListMap("mount_path"), Field(max_length=32)]

@@ -1,0 +1,111 @@
+"""How the object's numbers reach the process: the variables that each application server documents itself.
+
+By the environment, so that the image's command stays as it is. docs/servers.md tells users what each server makes of
+it, and what wins where the command says otherwise.
+"""
+
+from collections.abc import Callable
+
+from hca_operator.api.servers import OPTIONS_ENV, Server
+from hca_operator.api.spec import HighConcurrencyApiSpec
+from hca_operator.names import Manifest
+from hca_operator.sizing import Sizing
+
+KEEP_ALIVE = 100
+"""Seconds that a server keeps an idle connection: longer than nginx (60) and Traefik (90) do, since a connection that
+the server closes first may take a request with it."""
+NODE_HEAP_PERCENT = 75
+"""Of a worker's memory; the rest is for what V8 does not count: young objects, code, buffers, Node itself."""
+
+Settings = dict[str, str | int]
+
+
+def environment(spec: HighConcurrencyApiSpec, sizing: Sizing) -> list[Manifest]:
+    """Variables of the container: the operator's for the server, then the user's.
+
+    The variable with options of every kind is of both, at the user's place, where what it refers to is known; the
+    user's options come last, and the last one wins.
+    """
+    ours = _SETTINGS[spec.workers.server](spec, sizing)
+    theirs = [variable.model_dump(by_alias=True, exclude_none=True) for variable in spec.env]
+    for variable in theirs:
+        if variable["name"] == OPTIONS_ENV.get(spec.workers.server):
+            variable["value"] = f"{ours.pop(variable['name'])} {variable.get('value', '')}".strip()
+    return [*({"name": name, "value": str(value)} for name, value in ours.items()), *theirs]
+
+
+def _granian(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
+    settings: Settings = {
+        "GRANIAN_HOST": "0.0.0.0",  # noqa: S104 - the pod's own addresses
+        "GRANIAN_PORT": spec.port,
+        "GRANIAN_WORKERS": sizing.workers,
+        "GRANIAN_RESPAWN_FAILED_WORKERS": "true",
+        "GRANIAN_WORKERS_KILL_TIMEOUT": sizing.worker_kill_timeout,
+        # Also the keep-alive: a balancer keeps idle connections for an hour (Envoy) or a minute (nginx), and each that
+        # the server closes first may take a request with it. A minute is the most that Granian has.
+        "GRANIAN_HTTP1_HEADER_READ_TIMEOUT": 60_000,
+    }
+    if sizing.worker_max_rss is not None:
+        settings |= {
+            "GRANIAN_WORKERS_MAX_RSS": sizing.worker_max_rss,
+            "GRANIAN_RSS_SAMPLE_INTERVAL": sizing.sample_interval,
+            "GRANIAN_RSS_SAMPLES": spec.memory_restart.samples,
+        }
+    return settings
+
+
+def _generic(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
+    """What many programs read by convention, and the numbers by names of our own for those that read them."""
+    settings: Settings = {
+        "PORT": spec.port,
+        "WEB_CONCURRENCY": sizing.workers,
+        "HCA_WORKERS": sizing.workers,
+        "HCA_WORKER_KILL_TIMEOUT": sizing.worker_kill_timeout,
+        "HCA_WORKER_BOOT_TIMEOUT": sizing.startup_timeout,
+        "HCA_KEEP_ALIVE": KEEP_ALIVE,
+    }
+    if sizing.worker_max_rss is not None:
+        settings |= {
+            "HCA_WORKER_MAX_RSS": sizing.worker_max_rss,
+            "HCA_RSS_SAMPLE_INTERVAL": sizing.sample_interval,
+            "HCA_RSS_SAMPLES": spec.memory_restart.samples,
+        }
+    return settings
+
+
+def _gunicorn(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
+    options = (
+        f"--bind=0.0.0.0:{spec.port}",
+        f"--workers={sizing.workers}",  # also before a gunicorn.conf.py, which WEB_CONCURRENCY is not
+        f"--graceful-timeout={sizing.worker_kill_timeout}",
+        f"--keep-alive={KEEP_ALIVE}",
+        "--worker-tmp-dir=/dev/shm",  # in memory: on a busy disk the heartbeats come late, and workers are killed
+    )
+    return _generic(spec, sizing) | {"GUNICORN_CMD_ARGS": " ".join(options)}
+
+
+def _uvicorn(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
+    return _generic(spec, sizing) | {
+        "UVICORN_HOST": "0.0.0.0",  # noqa: S104 - the pod's own addresses
+        "UVICORN_PORT": spec.port,
+        "UVICORN_WORKERS": sizing.workers,
+        "UVICORN_TIMEOUT_KEEP_ALIVE": KEEP_ALIVE,
+        "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": sizing.worker_kill_timeout,
+        # A worker answers only once its interpreter is up; with little CPU that takes longer than the usual 5 s, and a
+        # worker that is killed for it never gets further.
+        "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": sizing.startup_timeout,
+    }
+
+
+def _node(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
+    heap = sizing.worker_budget * NODE_HEAP_PERCENT // 100
+    return _generic(spec, sizing) | {"NODE_OPTIONS": f"--max-old-space-size={heap}"}
+
+
+_SETTINGS: dict[Server, Callable[[HighConcurrencyApiSpec, Sizing], Settings]] = {
+    "Granian": _granian,
+    "Gunicorn": _gunicorn,
+    "Uvicorn": _uvicorn,
+    "Node": _node,
+    "Generic": _generic,
+}

@@ -1,0 +1,149 @@
+"""What it costs to replace workers that leak, where the app takes longer to start than a supervisor may think."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.bench.record import record
+from tests.cluster.control_plane import free_ports
+from tests.e2e.load import OpenLoopLoad
+from tests.unit.sample_app.real_servers import program
+from tests.unit.sample_app.server import eventually
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PM2 = "pm2@7.0.3"
+WORKERS = 2
+SECONDS = 60
+RATE = 100.0
+LOOK_EVERY = 0.02
+HCA = {
+    "HCA_WORKER_MAX_RSS": "120",
+    "HCA_RSS_SAMPLE_INTERVAL": "1",
+    "HCA_RSS_SAMPLES": "1",
+    "HCA_WORKER_MIN_INTERVAL": "1",
+}
+GRANIAN = {"GRANIAN_WORKERS_MAX_RSS": "120", "GRANIAN_RSS_SAMPLE_INTERVAL": "1"}
+CONDITIONS = f"""
+{WORKERS} workers whose app takes 4 s to start and keeps 128 KiB of each request; a worker may hold 120 MiB, looked at
+each second; {RATE:.0f} requests/s for {SECONDS} s over kept connections, no retries. All else is each server's default:
+Granian waits 3.5 s for a new worker, PM2 3 s. Ready is a worker whose app has started, until its process is gone.
+""".strip()
+TITLE = "Workers replaced by memory, with an app that starts slowly"
+
+
+class Ready:
+    """How long there were fewer ready workers than wanted, seen from outside."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.seconds_of_fewer = 0.0
+
+    def now(self) -> set[int]:
+        found = (int(path.name) for path in self._folder.iterdir())
+        return {pid for pid in found if psutil.pid_exists(pid)}
+
+    def all(self) -> bool:
+        return len(self.now()) == WORKERS
+
+    def started(self) -> int:
+        return len(list(self._folder.iterdir()))
+
+    def __enter__(self) -> "Ready":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._stop.wait(LOOK_EVERY):
+            if len(self.now()) < WORKERS:
+                self.seconds_of_fewer += LOOK_EVERY
+
+
+@contextmanager
+def serving(command: Sequence[str], folder: Path, variables: dict[str, str]) -> Iterator[None]:
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=HERE, stdout=log, stderr=log, start_new_session=True,
+            env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT / "workers"), **variables},
+        )  # fmt: skip
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def pm2(folder: Path) -> list[str]:
+    """The command that runs the app with PM2, which is installed into the folder."""
+    subprocess.run(["npm", "install", "--silent", "--prefix", folder, PM2], check=True, stdout=subprocess.DEVNULL)
+    ecosystem = folder / "ecosystem.config.json"
+    app = {
+        "name": "leaking",
+        "script": str(HERE / "leaking_slowly.js"),
+        "exec_mode": "cluster",
+        "instances": WORKERS,
+        "max_memory_restart": "120M",
+    }
+    ecosystem.write_text(json.dumps({"apps": [app]}))
+    return [str(folder / "node_modules" / ".bin" / "pm2-runtime"), "start", str(ecosystem)]
+
+
+@pytest.mark.timeout(900)
+def test_recycling(tmp_path: Path) -> None:
+    program("npm", "npm")
+    rows = []
+    for name, variables in {
+        "Granian": GRANIAN,
+        "hca-uvicorn": HCA,
+        "PM2": {"PM2_WORKER_INTERVAL": "1000"},
+        "hca-node": HCA,
+    }.items():
+        folder = tmp_path / name
+        ready = Ready(folder / "ready")
+        (folder / "ready").mkdir(parents=True)
+        (port,) = free_ports(1)
+        python = ["--port", str(port), "--workers", str(WORKERS), "leaking_slowly:app"]
+        command = {
+            "Granian": [sys.executable, "-m", "granian", "--interface", "asgi", *python],
+            "hca-uvicorn": [sys.executable, "-m", "hca_workers.uvicorn_server", "--no-access-log", *python],
+            "hca-node": ["node", str(ROOT / "workers" / "node" / "primary.js"), str(HERE / "leaking_slowly.js")],
+        }.get(name) or pm2(folder)
+        shared = {"READY": str(folder / "ready"), "PORT": str(port), "WEB_CONCURRENCY": str(WORKERS)}
+        load = OpenLoopLoad(f"http://127.0.0.1:{port}", "here", rate=RATE, path="/")
+        with serving(command, folder, {**shared, **variables}):
+            eventually(ready.all, seconds=60)
+            with ready, load.running():
+                load.go_on(RATE * SECONDS)
+        _, p99 = load.report.latencies()
+        rows.append(
+            (
+                name,
+                f"{ready.started() - WORKERS}",
+                f"{len(load.report.sent):,}",
+                f"{len(load.report.failures())}",
+                f"{p99 * 1000:.0f} ms",
+                f"{ready.seconds_of_fewer:.1f} s",
+            )
+        )
+        print(rows[-1], load.report.summary())
+    columns = ("server", "replaced", "requests", "lost", "p99", f"fewer than {WORKERS} ready")
+    record(TITLE, "make bench", columns, rows, conditions=CONDITIONS)

@@ -1,0 +1,195 @@
+"""What memory does to pods, told by a kubelet that does not exist and carried out by the real controllers."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from hca_operator.api.times import time_text
+from hca_operator.names import API_LABEL, HASH_LABEL, REPLACED_LABEL
+from tests.cluster.control_plane import ControlPlane
+from tests.controlplane.api_server import ApiServer, Manifest, eventually
+from tests.controlplane.fake_kubelet import report, report_ready, roll_out
+from tests.controlplane.fake_metrics import FakeMetrics
+from tests.controlplane.faults import Killed
+from tests.controlplane.meddler import Meddler
+from tests.controlplane.objects import DISABLED, KIND, api, condition_of, status
+from tests.controlplane.operator_process import OperatorProcess
+
+QUICK = {"memoryRestart": {"samples": 1, "minInterval": "1h"}}
+MANY_WRITES = 20
+"""More than a replacement takes."""
+
+
+@pytest.fixture(scope="module")
+def meddler(control_plane: ControlPlane) -> Iterator[Meddler]:
+    with Meddler(control_plane) as started:
+        yield started
+
+
+@pytest.fixture
+def operator(meddler: Meddler, server: ApiServer, tmp_path: Path) -> Iterator[OperatorProcess]:
+    """An operator of the test's own, which reaches the API server through the meddler."""
+    del server  # the CRD must be there first
+    process = OperatorProcess(meddler.kubeconfig(), tmp_path / "log")
+    process.start()
+    yield process
+    process.end()
+
+
+def killed(at: datetime) -> Manifest:
+    """A container that the kernel has ended at its limit."""
+    ended = {"exitCode": 137, "reason": "OOMKilled", "finishedAt": time_text(at), "startedAt": time_text(at)}
+    return {"lastState": {"terminated": ended}, "restartCount": 1}
+
+
+def test_a_kill_by_the_kernel_is_told_although_the_container_was_back_at_once(
+    server: ApiServer, namespace: str, operator: OperatorProcess
+) -> None:
+    server.create(api(namespace))
+    roll_out(server, namespace, "shop")
+    pod = server.find("Pod", namespace)[0]
+    now = datetime.now(UTC)  # noqa: TID251 - the operator's own clock
+    report(server, pod, killed(now) | {"state": {"waiting": {"reason": "CrashLoopBackOff"}}})
+    eventually(lambda: condition_of(server, namespace, "MemoryHealthy", "OutOfMemory"))
+    report(server, pod, killed(now) | {"state": {"running": {}}, "ready": True}, ready="True")
+    eventually(lambda: condition_of(server, namespace, "Ready", "RolledOut"))
+    condition_of(server, namespace, "MemoryHealthy", "OutOfMemory")
+    counted = status(server, namespace)["memoryRestarts"]
+    assert (counted["oomKills"], counted["lastReason"]) == (1, "OOMKilled")
+    assert (counted["lastPod"], counted["lastTime"]) == (pod["metadata"]["name"], time_text(now))
+    assert 'hca_memory_restarts_total{reason="OOMKilled"} 1.0' in operator.metrics()
+
+
+def selected(server: ApiServer, namespace: str, more: str = "", name: str = "shop") -> list[Manifest]:
+    """The pods of an API that carry another label as well."""
+    selector = f"{API_LABEL}={name}" + (f",{more}" if more else "")
+    return list(server.find("Pod", namespace, labelSelector=selector))
+
+
+def healthy(server: ApiServer, namespace: str, name: str = "shop") -> None:
+    """Wait until no pod of an API is near its limit."""
+    reason = "MemoryWithinLimits"
+    eventually(lambda: condition_of(server, namespace, "MemoryHealthy", reason, name=name), within=30)
+
+
+def near_limit(server: ApiServer, metrics: FakeMetrics, namespace: str, name: str = "shop") -> Manifest:
+    """Have the first pod of an API be near its limit, and the others not."""
+    first, *others = selected(server, namespace, name=name)
+    for other in others:
+        metrics.fill(other, 100)
+    metrics.fill(first)
+    return first
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_fault_36_a_pod_near_its_limit_goes_only_when_as_many_serve_without_it(
+    server: ApiServer, namespace: str, metrics: FakeMetrics, operator: OperatorProcess, replicas: int
+) -> None:
+    server.create(api(namespace, replicas=replicas, **DISABLED, **QUICK))
+    roll_out(server, namespace, "shop")
+    healthy(server, namespace)
+    since, history = server.version("Pod", namespace), server.version(KIND, namespace)
+    pod = near_limit(server, metrics, namespace)
+    (detached,) = eventually(lambda: selected(server, namespace, REPLACED_LABEL), within=30)
+    assert detached["metadata"]["uid"] == pod["metadata"]["uid"]
+    (owner,) = detached["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["controller"]) == (KIND, "shop", False)
+    eventually(lambda: len(selected(server, namespace, HASH_LABEL)) == replicas)
+    looks = operator.looks()
+    eventually(lambda: operator.looks() >= looks + 2, within=20)
+    assert selected(server, namespace, REPLACED_LABEL), "its successor does not serve yet"
+    condition_of(server, namespace, "MemoryHealthy", "ReplacingPod")
+    report_ready(server, namespace, API_LABEL)
+    eventually(lambda: not selected(server, namespace, REPLACED_LABEL), within=20)
+    metrics.forget(pod)
+    healthy(server, namespace)
+    counted = status(server, namespace)["memoryRestarts"]
+    assert (counted["pods"], counted["lastReason"], counted["replacedUID"]) == (
+        1, "PodReplaced", pod["metadata"]["uid"],
+    )  # fmt: skip
+    ready = [_ready(seen) for seen in server.changes_since(history, KIND, namespace)]
+    assert set(ready) == {"True"}, "the API was ready all the time"
+    names = {seen["metadata"]["name"] for seen in server.changes_since(since, "Pod", namespace)}
+    assert len(names) == 2, "one pod went and one came"
+    assert 'hca_memory_restarts_total{reason="PodReplaced"} 1.0' in operator.metrics()
+
+
+def _ready(seen: Manifest) -> str:
+    return str(next(entry["status"] for entry in seen["status"]["conditions"] if entry["type"] == "Ready"))
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_disruption_budget_puts_the_eviction_off_and_the_interval_the_next_replacement(
+    server: ApiServer, namespace: str, metrics: FakeMetrics
+) -> None:
+    server.create(api(namespace, **QUICK))
+    roll_out(server, namespace, "shop")
+    spec = {"maxUnavailable": 0, "selector": {"matchLabels": {API_LABEL: "shop"}}}
+    server.create({"kind": "PodDisruptionBudget", "metadata": {"name": "strict", "namespace": namespace}, "spec": spec})
+    near_limit(server, metrics, namespace)
+    refusals = eventually(lambda: selected(server, namespace, REPLACED_LABEL), within=30)
+
+    def ready() -> bool:
+        report_ready(server, namespace, API_LABEL)
+        return len(selected(server, namespace, HASH_LABEL)) == 2
+
+    eventually(ready)
+    condition_of(server, namespace, "MemoryHealthy", "ReplacingPod")
+    assert selected(server, namespace, REPLACED_LABEL)
+    server.delete("PodDisruptionBudget", namespace, "strict")
+    eventually(lambda: not selected(server, namespace, REPLACED_LABEL), within=20)
+    metrics.forget(refusals[0])
+    near_limit(server, metrics, namespace)
+    eventually(lambda: condition_of(server, namespace, "MemoryHealthy", "MemoryPressure"), within=30)
+    assert not selected(server, namespace, REPLACED_LABEL)
+    assert status(server, namespace)["memoryRestarts"]["pods"] == 1
+
+
+def test_a_pod_that_was_detached_goes_with_its_object_while_the_operator_is_away(
+    server: ApiServer, namespace: str, metrics: FakeMetrics, operator: OperatorProcess
+) -> None:
+    server.create(api(namespace, **QUICK))
+    roll_out(server, namespace, "shop")
+    near_limit(server, metrics, namespace)
+    eventually(lambda: selected(server, namespace, REPLACED_LABEL), within=30)
+    operator.kill()
+    server.delete(KIND, namespace, "shop")
+    eventually(lambda: not server.find("Pod", namespace), within=30)
+
+
+@pytest.mark.timeout(600)
+def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
+    meddler: Meddler, server: ApiServer, namespace: str, metrics: FakeMetrics, operator: OperatorProcess
+) -> None:
+    def die_and_rise() -> None:
+        operator.kill()
+        operator.start(wait=False)
+
+    for after in count(1):
+        assert after < MANY_WRITES
+        name = f"killed-{after}"
+        server.create(api(namespace, name, **QUICK))
+        roll_out(server, namespace, name)
+        healthy(server, namespace, name)
+        killing = Killed(after, die_and_rise)
+        since = server.version("Pod", namespace)
+        with meddler.meddling(killing):
+            pod = near_limit(server, metrics, namespace, name)
+
+            def replaced(name: str = name, pod: Manifest = pod) -> bool:
+                report_ready(server, namespace, f"{API_LABEL}={name}")
+                uids = {found["metadata"]["uid"] for found in selected(server, namespace, name=name)}
+                return len(uids) == 2 and pod["metadata"]["uid"] not in uids
+
+            eventually(replaced, within=60)
+            metrics.forget(pod)
+            healthy(server, namespace, name)
+        assert status(server, namespace, name)["memoryRestarts"]["pods"] == 1
+        names = {seen["metadata"]["name"] for seen in server.changes_since(since, "Pod", namespace)}
+        assert len([found for found in names if found.startswith(f"{name}-")]) == 2, "one pod went and one came"
+        server.delete(KIND, namespace, name)
+        if not killing.over:
+            break  # there were not that many writes: each of them has had its turn

@@ -1,0 +1,156 @@
+import hashlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shop.live_settings import Limits, LiveSettings
+from shop.metrics import Metrics
+from shop.settings import Settings
+from tests.unit.sample_app.conftest import Connect
+from tests.unit.sample_app.server import Server, eventually, serving
+from tests.unit.sample_app.test_shedding import under_way
+
+ENVIRONMENT = Limits("info", 512, 500)
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """The level is the process's, and so outlives a worker that ends within it."""
+    log = logging.getLogger("shop")
+    before = log.level
+    yield
+    log.setLevel(before)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "shop.toml"
+
+
+def live_settings(file: Path | None) -> LiveSettings:
+    return LiveSettings(Settings(config_file=file), Metrics(None), worker=1)
+
+
+def read_again(live: LiveSettings, content: bytes | OSError) -> None:
+    live._take(Path("/etc/shop/shop.toml"), content)
+
+
+def test_without_a_file_the_environment_decides() -> None:
+    live = live_settings(None)
+    assert live.now == ENVIRONMENT
+    assert live.digest is None
+
+
+def test_what_the_file_does_not_say_is_the_environments(file: Path) -> None:
+    file.write_text("max_in_flight = 9")
+    assert live_settings(file).now == Limits("info", 9, 500)
+
+
+def test_a_line_that_is_taken_out_gives_the_environments_value_back(file: Path) -> None:
+    file.write_text('log_level = "debug"\nmax_lag_ms = 9')
+    live = live_settings(file)
+    assert live.now == Limits("debug", 512, 9)
+    assert logging.getLogger("shop").level == logging.DEBUG
+    read_again(live, b"max_lag_ms = 9")
+    assert live.now == Limits("info", 512, 9)
+    assert logging.getLogger("shop").level == logging.INFO
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"max_in_flight = 0", "max_in_flight must be a whole number from 1 to 100000, not '0'"),
+        (b"max_in_flight = true", "max_in_flight must be a whole number from 1 to 100000, not 'True'"),
+        (b"max_lag_ms = 1.5", "max_lag_ms must be a whole number from 1 to 60000, not '1.5'"),
+        (b'log_level = "loud"', "log_level must be debug, info, warning or error, not 'loud'"),
+        (b"max_in_flght = 5", "max_in_flght is not one of log_level, max_in_flight, max_lag_ms"),
+        (b"max_in_flight = 5\nsecret_key = 'x'", "secret_key is not one of"),
+        (b"max_in_flight: 5", "it is not TOML: "),
+        (b"\xff", "it is not TOML: "),
+        (b"#" * 70_000, "it has more than 65536 bytes"),
+        (FileNotFoundError(2, "No such file or directory"), "it cannot be read (No such file or directory)"),
+    ],
+    ids=lambda value: value[:24] if isinstance(value, str | bytes) else type(value).__name__,
+)
+def test_wrong_content_changes_nothing_and_is_logged_once(
+    content: bytes | OSError, complaint: str, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.write_text("max_in_flight = 9")
+    live = live_settings(file)
+    before = live.digest
+    for _ in range(3):
+        read_again(live, content)
+    assert live.now == Limits("info", 9, 500)
+    assert live.digest == before
+    (told,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert told.startswith(f"/etc/shop/shop.toml changes nothing: {complaint}")
+
+
+def test_a_worker_that_starts_with_a_wrong_file_serves_with_the_environments_settings(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    live = live_settings(file)
+    assert live.now == ENVIRONMENT
+    assert live.digest is None
+    assert f"{file} changes nothing: it cannot be read (No such file or directory)" in caplog.text
+    read_again(live, b"max_in_flight = 9")
+    assert live.now.max_in_flight == 9
+
+
+@pytest.fixture
+def one_at_a_time(file: Path) -> Path:
+    file.write_text("max_in_flight = 1")
+    return file
+
+
+async def test_a_limit_of_the_file_holds(connect: Connect, one_at_a_time: Path) -> None:
+    async with connect(config_file=one_at_a_time) as client:
+        async with under_way(client, 1):
+            refused = await client.get("/products")
+        health = (await client.get("/health")).json()
+    assert refused.status_code == 503
+    assert health["config"] == digest(one_at_a_time)
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+
+
+def agreed(server: Server, file: Path, *, workers: int) -> bool:
+    """Whether every worker runs with the content of the file, as a scrape of any of them tells."""
+    lines = [line for line in server.http.get("/metrics").text.splitlines() if line.startswith("config_digest{")]
+    found = [float(line.rsplit(" ", 1)[1]) for line in lines]
+    return found == [int(digest(file), 16)] * workers
+
+
+def test_all_workers_take_a_change_over_without_a_restart_and_agree(tmp_path: Path) -> None:
+    mounted, file = tmp_path / "first", tmp_path / "live" / "shop.toml"
+    mounted.mkdir()
+    (mounted / "shop.toml").write_text('log_level = "info"')
+    file.parent.symlink_to(mounted)
+    with serving(tmp_path, workers=2, SHOP_CONFIG_FILE=str(file)) as server:
+        eventually(lambda: agreed(server, file, workers=2))
+        workers = server.answering_workers()
+        replace_as_the_kubelet_does(file.parent, 'log_level = "error"\nmax_in_flight = 64')
+        eventually(lambda: agreed(server, file, workers=2))
+        before = server.log
+        assert server.http.get("/products").status_code == 200
+        assert server.log == before, "the level of the file holds"
+
+        good = digest(file)
+        replace_as_the_kubelet_does(file.parent, "max_in_flight = 'many'")
+        eventually(lambda: server.log.count("changes nothing: max_in_flight must be a whole number") == 2)
+        assert {server.http.get("/health").json()["config"] for _ in range(8)} == {good}
+        assert server.answering_workers() == workers
+
+
+def replace_as_the_kubelet_does(directory: Path, content: str) -> None:
+    """By another folder, and a link that leads to it from one moment to the next."""
+    fresh = directory.with_name(f"content-{len(content)}")
+    fresh.mkdir()
+    (fresh / "shop.toml").write_text(content)
+    link = directory.with_name("next")
+    link.symlink_to(fresh)
+    link.replace(directory)
