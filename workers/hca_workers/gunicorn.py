@@ -8,10 +8,12 @@ told to finish, and the count is lowered at the moment at which that one is gone
 A thread of the master looks; it holds a lock whenever it does, and the master forks only without it.
 """
 
+import math
 import os
 import signal
 import threading
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from hca_workers.board import BOARD_VARIABLE, Board
@@ -34,11 +36,12 @@ class Master:
 
     def __init__(self, server: Any, settings: Settings) -> None:  # noqa: ANN401 - Gunicorn has no types
         self._server = server
-        self._settings = settings
         self._lock = threading.Lock()
         self._raised = 0
         self.board = Board.new()
-        self._watch = Watch(settings, self.board)
+        # Gunicorn looks for silent workers itself, by a `timeout` that its command line may set to another one.
+        self._settings = replace(settings, policy=replace(settings.policy, max_silence=math.inf))
+        self._watch = Watch(self._settings, self.board)
         os.environ[BOARD_VARIABLE] = str(self.board.descriptor)
         os.register_at_fork(
             before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._lock.release
