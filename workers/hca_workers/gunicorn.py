@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -85,10 +86,16 @@ class Master:
             self._raised = 1
         elif act.verb is Verb.DRAIN:
             if act.too_big and self._settings.snapshot_directory is not None:
-                os.kill(act.pid, signal.SIGUSR2)
-            os.kill(act.pid, signal.SIGTERM)
+                _send(act.pid, signal.SIGUSR2)
+            _send(act.pid, signal.SIGTERM)
         elif act.verb is Verb.KILL:
-            os.kill(act.pid, signal.SIGKILL)
+            _send(act.pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    # Gunicorn may have reaped it since it was looked at.
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def when_ready(server: Any) -> None:  # noqa: ANN401
