@@ -37,6 +37,7 @@ CONDITIONS = f"""
 {WORKERS} workers whose app takes 4 s to start and keeps 128 KiB of each request; a worker may hold 120 MiB, looked at
 each second; {RATE:.0f} requests/s for {SECONDS} s over kept connections, no retries. All else is each server's default:
 Granian waits 3.5 s for a new worker, PM2 3 s. Ready is a worker whose app has started, until it is told to go.
+The apps handle no signal: what is lost is lost by the server, or by how it tells a worker to go.
 """.strip()
 TITLE = "Workers replaced by memory, with an app that starts slowly"
 
