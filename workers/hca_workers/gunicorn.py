@@ -8,10 +8,13 @@ told to finish, and the count is lowered at the moment at which that one is gone
 A thread of the master looks; it holds a lock whenever it does, and the master forks only without it.
 """
 
+import math
 import os
 import signal
 import threading
 from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from hca_workers.board import BOARD_VARIABLE, Board
@@ -34,11 +37,12 @@ class Master:
 
     def __init__(self, server: Any, settings: Settings) -> None:  # noqa: ANN401 - Gunicorn has no types
         self._server = server
-        self._settings = settings
         self._lock = threading.Lock()
         self._raised = 0
         self.board = Board.new()
-        self._watch = Watch(settings, self.board)
+        # Gunicorn looks for silent workers itself, by a `timeout` that its command line may set to another one.
+        self._settings = replace(settings, policy=replace(settings.policy, max_silence=math.inf))
+        self._watch = Watch(self._settings, self.board)
         os.environ[BOARD_VARIABLE] = str(self.board.descriptor)
         os.register_at_fork(
             before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._lock.release
@@ -82,10 +86,16 @@ class Master:
             self._raised = 1
         elif act.verb is Verb.DRAIN:
             if act.too_big and self._settings.snapshot_directory is not None:
-                os.kill(act.pid, signal.SIGUSR2)
-            os.kill(act.pid, signal.SIGTERM)
+                _send(act.pid, signal.SIGUSR2)
+            _send(act.pid, signal.SIGTERM)
         elif act.verb is Verb.KILL:
-            os.kill(act.pid, signal.SIGKILL)
+            _send(act.pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    # Gunicorn may have reaped it since it was looked at.
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def when_ready(server: Any) -> None:  # noqa: ANN401

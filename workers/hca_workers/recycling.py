@@ -214,7 +214,7 @@ def _continued(state: State, change: Replacement, seen: Seen, policy: Policy) ->
     if change.draining_since is not None:
         return _drained(state, change, policy, seen.now)
     died = any(pid not in change.beside for pid in seen.ended)
-    if died or seen.now - change.begun > policy.boot_timeout + policy.max_silence:
+    if died or seen.now - change.begun > 2 * policy.boot_timeout:
         # What was asked for is dropped: what cannot start now will not start a moment later.
         state = _ended(replace(state, asked=frozenset()), policy, seen.now, failures=state.failures + 1)
         why = f"its replacement did not become ready, so it stays; next try in {policy.wait(state.failures):g} s"

@@ -165,7 +165,7 @@ function continued(state, change, seen, policy) {
   }
   if (change.drainingSince !== null) return drained(state, change, policy, seen.now);
   const died = seen.ended.some((pid) => !change.beside.has(pid));
-  if (died || seen.now - change.begun > policy.bootTimeout + policy.maxSilence) {
+  if (died || seen.now - change.begun > 2 * policy.bootTimeout) {
     const next = ended({ ...state, asked: new Set() }, policy, seen.now, state.failures + 1);
     const seconds = wait(policy, next.failures);
     const why = `its replacement did not become ready, so it stays; next try in ${seconds} s`;

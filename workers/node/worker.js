@@ -10,6 +10,7 @@
 const cluster = require('node:cluster');
 const diagnostics = require('node:diagnostics_channel');
 const fs = require('node:fs');
+const net = require('node:net');
 const path = require('node:path');
 const v8 = require('node:v8');
 
@@ -26,7 +27,12 @@ diagnostics.subscribe('http.server.request.start', (/** @type {any} */ { server,
   if (leaves) response.setHeader('Connection', 'close');
 });
 
-const closed = () => Promise.all([...servers].map((server) => new Promise((resolve) => server.close(resolve))));
+// Of net, since that of http closes idle connections at once.
+const closed = () =>
+  Promise.all([...servers].map((server) => new Promise((resolve) => net.Server.prototype.close.call(server, resolve))));
+const closeIdle = () => {
+  for (const server of servers) server.closeIdleConnections();
+};
 
 const leave = () => {
   if (leaves) return;
@@ -35,7 +41,8 @@ const leave = () => {
   setTimeout(() => {
     // Now also the listening sockets of which nothing had been asked before, and those that are not of HTTP.
     cluster.worker?.disconnect();
-    for (const server of servers) server.closeIdleConnections();
+    setInterval(closeIdle, BEAT_EVERY);
+    closeIdle();
     closed().then(() => process.kill(process.pid, 'SIGTERM'));
   }, LINGER);
 };

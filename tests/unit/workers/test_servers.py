@@ -15,8 +15,7 @@ import pytest
 from hca_workers.settings import MEBIBYTE
 from hca_workers.snapshots import write_snapshot
 from tests.unit.sample_app.real_servers import program
-from tests.unit.sample_app.server import eventually
-from tests.unit.workers.servers import HERE, ROOT, WORKERS, SteadyClient, serving
+from tests.unit.workers.servers import HERE, ROOT, WORKERS, SteadyClient, eventually, serving
 
 UVICORN = [sys.executable, "-m", "hca_workers.uvicorn_server", "leaking:asgi", "--port", "{port}", "--no-access-log"]
 GUNICORN = [
@@ -114,7 +113,7 @@ def lack_an_app(kind: str, folder: Path) -> None:
     broken = folder / "broken"
     broken.touch()
     with serving(COMMANDS[kind], folder, ready=False, BROKEN_FILE=str(broken)) as server:
-        assert server.process.wait(20) == 3
+        assert server.process.wait(60) == 3
     assert "this app cannot start any more" in server.log
 
 
@@ -142,7 +141,7 @@ def lose_the_supervisor(kind: str, folder: Path) -> None:
         workers = [psutil.Process(pid) for pid in server.workers()]
         server.process.kill()
         server.process.wait()
-        _, left = psutil.wait_procs(workers, timeout=20)
+        _, left = psutil.wait_procs(workers, timeout=60)
         assert left == []
 
 
@@ -197,7 +196,7 @@ def test_the_last_five_heaps_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["uvicorn", "gunicorn-sync", "node"])
 def test_a_wrong_variable_is_one_sentence(kind: str, tmp_path: Path) -> None:
     with serving(COMMANDS[kind], tmp_path, ready=False, HCA_RSS_SAMPLES="few") as server:
-        assert server.process.wait(20) != 0
+        assert server.process.wait(60) != 0
     assert "HCA_RSS_SAMPLES must be a whole number of samples from 1 to 100, not 'few'." in server.log
     assert "Traceback" not in server.log
 
@@ -212,6 +211,6 @@ def test_a_wrong_variable_is_one_sentence(kind: str, tmp_path: Path) -> None:
 )
 def test_the_command_line_is_the_one_of_uvicorn(option: str, code: int, said: str, tmp_path: Path) -> None:
     with serving([*UVICORN, option], tmp_path, ready=False) as server:
-        assert server.process.wait(20) == code
+        assert server.process.wait(60) == code
     assert said in server.log
     assert "Traceback" not in server.log
