@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hca_operator.api.times import parse_time, time_text
@@ -65,6 +65,7 @@ def test_a_pod_that_grows_fast_is_due_before_the_threshold(used: tuple[float, ..
     assert soon_at_limit(history(*used), POLICY) is due
 
 
+@settings(deadline=None)
 @given(rate=st.integers(-5, 5), count=st.integers(2, KEPT), start=st.integers(100, 400))
 def test_growth_is_the_slope_of_the_samples(rate: int, count: int, start: int) -> None:
     samples = history(*(start + rate * 15 * number for number in range(count)))

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cronsim import CronSim, CronSimError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hca_operator.api.times import parse_time, time_text
@@ -44,6 +44,7 @@ def test_a_time_that_comes_twice_is_taken_once_and_never_before_the_moment_asked
     assert times("30 2 * * *", "Europe/Berlin", after, 2) == [tick for tick in expected if tick > after][:2]
 
 
+@settings(deadline=None)
 @given(
     start=st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC)),  # noqa: DTZ001
     cron=st.sampled_from(["0 3 * * *", "*/20 * * * *", "30 2 * * 0", "15 1-3 * * *"]),
@@ -72,6 +73,7 @@ def crons(draw: st.DrawFn) -> str:
     return " ".join(",".join(term(*bounds) for _ in range(draw(st.integers(1, 3)))) for bounds in fields)
 
 
+@settings(deadline=None)
 @given(cron=crons())
 def test_what_the_models_accept_the_library_reads(cron: str) -> None:
     accepted = spec(restartSchedule={"cron": cron})
@@ -79,6 +81,7 @@ def test_what_the_models_accept_the_library_reads(cron: str) -> None:
     CronSim(accepted.restart_schedule.cron, datetime(2026, 1, 1, tzinfo=UTC))
 
 
+@settings(deadline=None)
 @given(text=st.text(alphabet="0123456789*/,- LW#", max_size=20))
 def test_what_the_library_refuses_the_models_refuse_or_name_the_day(text: str) -> None:
     try:
