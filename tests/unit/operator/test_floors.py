@@ -72,7 +72,7 @@ def test_nothing_changes_before_the_time_that_is_told(at: datetime, cron: str, z
         ),
         (
             {"cron": "0 9 31 2 *"},
-            "spec.autoscaling.schedules[sale].cron: '0 9 31 2 *' names a day that none: a range",
+            "spec.autoscaling.schedules[sale].cron: '0 9 31 2 *' names a day that none of its months has",
         ),
     ],
 )
