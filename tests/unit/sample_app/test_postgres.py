@@ -238,7 +238,7 @@ async def test_a_request_that_is_under_way_at_sigterm_still_has_its_database(dat
                 )
                 waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
                 async with asyncio.timeout(30):
-                    while not await holder.fetchval(waiting):
+                    while not await holder.fetchval(waiting):  # noqa: ASYNC110 - another process has no event
                         await asyncio.sleep(0.05)
                 running.process.terminate()
                 await asyncio.to_thread(eventually, lambda: not running.answering_workers())
