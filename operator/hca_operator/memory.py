@@ -42,7 +42,7 @@ def memory_policy(spec: HighConcurrencyApiSpec, sizing: Sizing) -> MemoryPolicy 
     wanted = spec.memory_restart
     if wanted.mode == "Disabled":
         return None
-    limit = int(parse_quantity(spec.resources.limits.memory))
+    limit = int(parse_quantity(sizing.resources.limits.memory))  # of one pod, which may be a share of the object's
     return MemoryPolicy(
         limit=limit,
         threshold=limit * wanted.pod.threshold_percent // 100,

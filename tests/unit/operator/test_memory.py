@@ -14,7 +14,7 @@ from hca_operator.ports import Key
 from hca_operator.readings import MemoryReader
 from hca_operator.sizing import size
 from tests.unit.operator import virtual_time
-from tests.unit.operator.objects import NAME, NAMESPACE, spec
+from tests.unit.operator.objects import NAME, NAMESPACE, resources, spec
 
 MIB = 1024**2
 KEY = Key(NAMESPACE, NAME)
@@ -33,6 +33,13 @@ def test_the_policy_follows_from_the_object() -> None:
     assert (POLICY.limit, POLICY.threshold, POLICY.samples, POLICY.lead) == (512 * MIB, 483183820, 3, 75.0)
     disabled = spec(memoryRestart={"mode": "Disabled"})
     assert memory_policy(disabled, size(disabled)) is None
+
+
+def test_the_limit_is_that_of_one_pod() -> None:
+    apart = spec(workers={"placement": "OnePerPod"}, **resources("2", "1Gi"))
+    policy = memory_policy(apart, size(apart))
+    assert policy is not None
+    assert policy.limit == 512 * 2**20
 
 
 @pytest.mark.parametrize(
