@@ -72,15 +72,15 @@ def test_fault_30_a_namespace_that_is_deleted_goes_and_nothing_is_made_in_it_aga
         for name in names:
             eventually(lambda n=name: len(children(server, doomed, n)) == len(CHILDREN), within=30)  # type: ignore[misc]
         start = control_plane.audit_log.stat().st_size
-    eventually(lambda: server.get("Namespace", "", doomed) is None, within=60)
+    eventually(lambda: server.get("Namespace", "", doomed) is None, within=120)
     attempts = Counter(
         entry["objectRef"]["resource"] + "/" + entry["objectRef"].get("name", "")
         for entry in audited(control_plane, start)
         if entry["user"]["username"] == USER and entry.get("objectRef", {}).get("namespace") == doomed
         if entry["verb"] not in {"get", "list", "watch"}
     )
-    # One try for each child that goes, and one for the status: a storm would not end there.
-    assert not [tries for tries in attempts.values() if tries > len(CHILDREN) + 1], attempts
+    # A try or two for each child that goes, and one for the status: a storm would not end there.
+    assert not [tries for tries in attempts.values() if tries > 2 * len(CHILDREN) + 1], attempts
     assert operator.probe("healthz") == 200
     assert not [line for line in operator.log() if "exc_info" in line]
 
