@@ -69,7 +69,7 @@ def test_fault_05_pods_that_fit_nowhere_are_said_too_when_the_object_asks_for_mo
     for pod in server.find("Pod", namespace):
         if "conditions" not in pod["status"]:
             report_unschedulable(server, pod, NO_NODE)
-    eventually(lambda: condition_of(server, namespace, "Ready", "Unschedulable"), within=5)
+    eventually(lambda: condition_of(server, namespace, "Ready", "Unschedulable"))
     assert conditions(server, namespace)["Available"]["status"] == "True"
 
 
