@@ -49,8 +49,3 @@ PORT_NAME: Final = "http"
 
 MAX_NAME_LENGTH: Final = 52
 """Room for `-canary`, `-preview`, `-stable` and a ReplicaSet's hash in a label value of 63 characters."""
-
-
-def stable_service_name(name: str) -> str:
-    """Name of the Service that reaches only the stable track."""
-    return f"{name}-stable"

@@ -11,7 +11,10 @@ from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import CHILDREN, KIND, ROUTES, api, children, condition_of, conditions, install
 from tests.controlplane.operator_process import OperatorProcess
 
-CHILD_GROUPS = ["", "apps", "policy", "autoscaling", "networking.k8s.io"]
+GROUPS = [
+    *("", "apps", "policy", "autoscaling", "networking.k8s.io"),
+    *("hca-operator.io", "coordination.k8s.io", "metrics.k8s.io"),
+]
 
 
 @pytest.fixture
@@ -21,9 +24,7 @@ def own(control_plane: ControlPlane, server: ApiServer, namespace: str, tmp_path
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
         "metadata": {"name": "operator", "namespace": namespace},
-        "rules": [
-            {"apiGroups": [*CHILD_GROUPS, "hca-operator.io", "coordination.k8s.io"], "resources": ["*"], "verbs": ["*"]}
-        ],
+        "rules": [{"apiGroups": GROUPS, "resources": ["*"], "verbs": ["*"]}],
     }
     server.create(role)
     user = f"operator-of-{namespace}"

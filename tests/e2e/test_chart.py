@@ -22,7 +22,10 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("autoscaling", "horizontalpodautoscalers"): READ | {"create", "patch", "delete"},
     ("networking.k8s.io", "ingresses"): READ | {"create", "patch", "delete"},
     ("networking.k8s.io", "networkpolicies"): READ | {"create", "patch", "delete"},
-    ("", "pods"): {"list"},
+    ("", "pods"): {"list", "patch"},
+    ("", "pods/eviction"): {"create"},
+    ("metrics.k8s.io", "pods"): {"list"},
+    ("", "configmaps"): READ,
     ("", "events"): {"list", "create"},
     ("coordination.k8s.io", "leases"): {"list", "get", "update", "create"},
     ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
@@ -61,6 +64,11 @@ def rights(manifests: list[Object]) -> dict[tuple[str, str], set[str]]:
 
 def test_the_operator_may_do_what_it_needs_and_no_more(cluster: Cluster) -> None:
     assert rights(template(cluster)) == ALLOWED
+
+
+def test_secrets_are_read_only_where_the_install_says_so(cluster: Cluster) -> None:
+    given = rights(template(cluster, "--set=rbac.watchSecrets=true"))
+    assert given == {**ALLOWED, ("", "secrets"): READ}
 
 
 def test_an_install_for_one_namespace_has_the_same_rights_there_and_none_elsewhere(cluster: Cluster) -> None:

@@ -12,7 +12,7 @@ from hca_operator.desired.isolation import network_policy
 from hca_operator.desired.network import ingress, service
 from hca_operator.desired.scaling import autoscaler
 from hca_operator.desired.workload import deployment
-from hca_operator.names import Manifest, stable_service_name
+from hca_operator.names import Manifest
 from hca_operator.sizing import Sizing
 
 
@@ -27,14 +27,9 @@ class Child(NamedTuple):
 Builder = Callable[[ApiObject, Sizing], Manifest | None]
 
 
-def _reserved(_api: ApiObject, _sizing: Sizing) -> None:
-    """A name that is kept free, and is removed where an earlier build has made the child (docs/design/0011)."""
-
-
 _BUILDERS: tuple[tuple[str, Callable[[str], str], Builder], ...] = (
     ("Deployment", str, deployment),
     ("Service", str, service),
-    ("Service", stable_service_name, _reserved),
     ("PodDisruptionBudget", str, disruption_budget),
     ("HorizontalPodAutoscaler", str, autoscaler),
     ("Ingress", str, ingress),

@@ -266,17 +266,6 @@ async def test_fault_24_what_is_no_longer_wanted_is_deleted_by_its_uid() -> None
     assert INGRESS not in cluster.objects
 
 
-async def test_the_second_service_that_an_earlier_build_made_goes() -> None:
-    cluster = cluster_with()
-    await settle(cluster)
-    made = cluster.objects[SERVICE]
-    earlier: Slot = ("Service", NAMESPACE, f"{NAME}-stable")
-    cluster.put({**made, "metadata": {**made["metadata"], "name": earlier[2], "uid": "earlier"}})
-    await settle(cluster)
-    assert f"delete Service {NAME}-stable earlier" in cluster.writes
-    assert earlier not in cluster.objects
-
-
 def _foreign(slot: Slot, **metadata: Any) -> Manifest:
     kind, namespace, name = slot
     return {"kind": kind, "metadata": {"name": name, "namespace": namespace, **metadata}, "spec": {"replicas": 5}}
