@@ -114,6 +114,10 @@ def test_fault_37_hundreds_of_objects_with_broken_ones_among_them_survive_a_rest
     assert resident_mebibytes(operator.pid) < CHART_LIMIT_MIB
     server.patch(KIND, namespace, "shop-0", {"spec": {"service": {"port": 8001}}})
     eventually(lambda: service_port(server, namespace, "shop-0") == 8001)
+    for name in wanted:
+        server.delete(KIND, namespace, name)
+    # The next test would wait for controllers that are still busy with these.
+    eventually(lambda: not server.find("Deployment", namespace) and not server.find("Ingress", namespace), within=300)
 
 
 def written(server: ApiServer, namespace: str) -> dict[str, str]:
