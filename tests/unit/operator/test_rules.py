@@ -137,6 +137,16 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     ),
     (REPEATED, "spec.traffic", "routes must not repeat a host with the same path"),
     (
+        {"autoscaling": {"schedules": [{"name": "a", "cron": "0 8 * * *", "duration": "169h", "minReplicas": 3}]}},
+        "spec.autoscaling.schedules.0.duration",
+        "must be a duration from 1m to 168h",
+    ),
+    (
+        {"autoscaling": {"schedules": [{"name": "a", "cron": "0 8 * * *", "duration": "1h", "minReplicas": 11}]}},
+        "spec.autoscaling",
+        "minReplicas of a schedule must not be greater than autoscaling.maxReplicas",
+    ),
+    (
         {"memoryRestart": {"worker": {"maxRSS": "512Mi"}}},
         "spec",
         "memoryRestart.worker.maxRSS must be less than resources.limits.memory",
