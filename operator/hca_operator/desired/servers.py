@@ -35,7 +35,7 @@ def environment(spec: HighConcurrencyApiSpec, sizing: Sizing) -> list[Manifest]:
 
 
 def _granian(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
-    settings: Settings = {
+    return {
         "GRANIAN_HOST": "0.0.0.0",  # noqa: S104 - the pod's own addresses
         "GRANIAN_PORT": spec.port,
         "GRANIAN_WORKERS": sizing.workers,
@@ -44,33 +44,32 @@ def _granian(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
         # Also the keep-alive: a balancer keeps idle connections for an hour (Envoy) or a minute (nginx), and each that
         # the server closes first may take a request with it. A minute is the most that Granian has.
         "GRANIAN_HTTP1_HEADER_READ_TIMEOUT": 60_000,
+        **_memory(spec, sizing, "GRANIAN_WORKERS_MAX_RSS", "GRANIAN_RSS_SAMPLE_INTERVAL", "GRANIAN_RSS_SAMPLES"),
     }
-    if sizing.worker_max_rss is not None:
-        settings |= {
-            "GRANIAN_WORKERS_MAX_RSS": sizing.worker_max_rss,
-            "GRANIAN_RSS_SAMPLE_INTERVAL": sizing.sample_interval,
-            "GRANIAN_RSS_SAMPLES": spec.memory_restart.samples,
-        }
-    return settings
 
 
 def _generic(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
     """What many programs read by convention, and the numbers by names of our own for those that read them."""
-    settings: Settings = {
+    return {
         "PORT": spec.port,
         "WEB_CONCURRENCY": sizing.workers,
         "HCA_WORKERS": sizing.workers,
         "HCA_WORKER_KILL_TIMEOUT": sizing.worker_kill_timeout,
         "HCA_WORKER_BOOT_TIMEOUT": sizing.startup_timeout,
         "HCA_KEEP_ALIVE": KEEP_ALIVE,
+        **_memory(spec, sizing, "HCA_WORKER_MAX_RSS", "HCA_RSS_SAMPLE_INTERVAL", "HCA_RSS_SAMPLES"),
     }
-    if sizing.worker_max_rss is not None:
-        settings |= {
-            "HCA_WORKER_MAX_RSS": sizing.worker_max_rss,
-            "HCA_RSS_SAMPLE_INTERVAL": sizing.sample_interval,
-            "HCA_RSS_SAMPLES": spec.memory_restart.samples,
-        }
-    return settings
+
+
+def _memory(spec: HighConcurrencyApiSpec, sizing: Sizing, most: str, interval: str, samples: str) -> Settings:
+    """When a worker is replaced on memory, by the names under which its server reads that; nothing where none is."""
+    if sizing.worker_max_rss is None:
+        return {}
+    return {
+        most: sizing.worker_max_rss,
+        interval: sizing.sample_interval,
+        samples: spec.memory_restart.samples,
+    }
 
 
 def _gunicorn(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
