@@ -8,15 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from hca_operator.desired import CHILD_KINDS
-from hca_operator.desired.metadata import selector_text
+from hca_operator.desired.metadata import MANAGED_SELECTOR
 from hca_operator.errors import HcaError
 from hca_operator.names import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, Manifest
 from hca_operator.observed import owner_of
 from hca_operator.ports import Key, Server
 from hca_operator.store import Slot, Store, slot_of, version_of
 from hca_operator.watches import Source, Watch
-
-SELECTOR = selector_text({MANAGED_BY_LABEL: MANAGED_BY})
 
 
 class ChildWatch(Watch):
@@ -25,7 +23,7 @@ class ChildWatch(Watch):
     def __init__(
         self, source: Source, store: Store, kind: str, namespace: str, *, changed: Callable[[Key], None]
     ) -> None:
-        super().__init__(source, kind, namespace, labelSelector=SELECTOR)
+        super().__init__(source, kind, namespace, labelSelector=MANAGED_SELECTOR)
         self._store = store
         self._changed = changed
 

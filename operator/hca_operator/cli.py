@@ -55,7 +55,7 @@ def render(text: str, policy: FleetPolicy = NO_POLICY) -> list[Manifest]:
             raise SpecError(f"apiVersion: must be {API_VERSION}, not {manifest.get('apiVersion')}")
         metadata = {"name": "", "namespace": "default"} | (manifest.get("metadata") or {}) | {"uid": UNSTORED_UID}
         api = apply(policy, parse_object({**manifest, "metadata": metadata}, unknown_fields="forbid"))
-        schedule_of(api.spec)
+        schedule_of(api.spec)  # like the next, it refuses times that never come
         shifts(api.spec)
         wanted = desired_children(api, size(api.spec), isolated=policy.network_policy.enabled)
         children += [child.manifest for child in wanted if child.manifest is not None]

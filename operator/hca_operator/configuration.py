@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Unsupported
 from hca_operator.debounce import Debounce
+from hca_operator.desired.metadata import annotated, with_template
 from hca_operator.desired.references import SECRET, Reference, references
 from hca_operator.errors import Forbidden
 from hca_operator.fingerprint import fingerprint
@@ -136,16 +137,9 @@ def _unread(name: str, secrets: Sequence[str]) -> Unsupported:
 
 
 def _annotated(deployment: Manifest, record: str | None, stamp: str | None) -> Manifest:
-    template = _with_annotation(deployment["spec"]["template"], stamp)
-    return _with_annotation({**deployment, "spec": {**deployment["spec"], "template": template}}, record)
-
-
-def _with_annotation(manifest: Manifest, value: str | None) -> Manifest:
-    if value is None:
-        return manifest
-    metadata = manifest["metadata"]
-    annotations = {**metadata.get("annotations", {}), CONFIG_ANNOTATION: value}
-    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+    if stamp is not None:
+        deployment = with_template(deployment, annotated(deployment["spec"]["template"], CONFIG_ANNOTATION, stamp))
+    return deployment if record is None else annotated(deployment, CONFIG_ANNOTATION, record)
 
 
 def _annotation(manifest: Manifest | None) -> str | None:

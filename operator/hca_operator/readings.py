@@ -5,13 +5,11 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from hca_operator.desired.metadata import selector_text
+from hca_operator.desired.metadata import MANAGED_SELECTOR
 from hca_operator.errors import HcaError
 from hca_operator.memory import CYCLE, MemoryBook
-from hca_operator.names import MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from hca_operator.names import Manifest
 from hca_operator.ports import Key
-
-SELECTOR = selector_text({MANAGED_BY_LABEL: MANAGED_BY})
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +61,7 @@ class MemoryReader:
     async def read(self) -> set[Key]:
         """Read once; the objects that are to be looked at for it."""
         try:
-            found = await self._source.readings("PodMetrics", self._namespace, labelSelector=SELECTOR)
+            found = await self._source.readings("PodMetrics", self._namespace, labelSelector=MANAGED_SELECTOR)
         except HcaError as error:
             logger.info("the memory of the pods could not be read: %s", error)
             self._memory.fail(absent=False)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.times import parse_time, time_of, time_text
+from hca_operator.desired.metadata import annotated, with_template
 from hca_operator.names import RESTART_ANNOTATION, RESTARTED_ANNOTATION, Manifest
 from hca_operator.observed import rolled_out
 from hca_operator.schedule import Schedule
@@ -70,10 +71,7 @@ def restarted(deployment: Manifest, at: str | None) -> Manifest:
     """The Deployment with a restart in its pod template; as it is where there has been none."""
     if at is None:
         return deployment
-    template = deployment["spec"]["template"]
-    annotations = {**template["metadata"].get("annotations", {}), RESTARTED_ANNOTATION: at}
-    template = {**template, "metadata": {**template["metadata"], "annotations": annotations}}
-    return {**deployment, "spec": {**deployment["spec"], "template": template}}
+    return with_template(deployment, annotated(deployment["spec"]["template"], RESTARTED_ANNOTATION, at))
 
 
 def _asked(api: ApiObject) -> tuple[datetime | None, str | None]:

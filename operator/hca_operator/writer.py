@@ -7,6 +7,7 @@ from hca_operator import adoption
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Reason
 from hca_operator.desired import Child
+from hca_operator.desired.metadata import annotated
 from hca_operator.desired.scaling import autoscaling_wanted
 from hca_operator.diagnosis import Problem
 from hca_operator.errors import Forbidden, HcaError, NotOwned, Rejected, Transient
@@ -247,10 +248,7 @@ def _with_replicas(deployment: Manifest, count: int) -> Manifest:
 
 def _with_template_digest(deployment: Manifest) -> Manifest:
     """The Deployment with the digest of its pod template, by which a later release sees that it would restart pods."""
-    metadata = deployment["metadata"]
-    digest = fingerprint(deployment["spec"]["template"]).hex()
-    annotations = {**metadata.get("annotations", {}), TEMPLATE_ANNOTATION: digest}
-    return {**deployment, "metadata": {**metadata, "annotations": annotations}}
+    return annotated(deployment, TEMPLATE_ANNOTATION, fingerprint(deployment["spec"]["template"]).hex())
 
 
 def _template_digest(deployment: Manifest) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from hca_operator.api.crd import crd
-from hca_operator.children import SELECTOR
+from hca_operator.desired.metadata import MANAGED_SELECTOR
 from tests.bench.fake_node import fake_node
 from tests.bench.sightings import KINDS, PATIENCE, Sightings
 from tests.cluster import tools, up
@@ -87,7 +87,7 @@ def fleet(folder: Path) -> Iterator[Fleet]:
         install(server, crd())
         for number in range(NAMESPACES):
             server.create({"kind": "Namespace", "metadata": {"name": Fleet.namespace(number)}})
-        with Sightings(control_plane.kubeconfig, KINDS, SELECTOR) as sightings:
+        with Sightings(control_plane.kubeconfig, KINDS, MANAGED_SELECTOR) as sightings:
             yield Fleet(control_plane, server, sightings)
 
 

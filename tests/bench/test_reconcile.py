@@ -8,7 +8,7 @@ from statistics import median, quantiles
 import pytest
 import yaml
 
-from hca_operator.children import SELECTOR
+from hca_operator.desired.metadata import MANAGED_SELECTOR
 from tests.bench.record import record
 from tests.bench.sightings import KINDS, Sightings
 from tests.controlplane.api_server import ApiServer
@@ -34,7 +34,7 @@ spec:
 @pytest.fixture
 def objects(cluster: Cluster) -> Iterator[list[float]]:
     """Objects whose pods fit on no node; the value: seconds from each one's creation until its children exist."""
-    with ApiServer(cluster.kubeconfig) as server, Sightings(cluster.kubeconfig, KINDS, SELECTOR) as sightings:
+    with ApiServer(cluster.kubeconfig) as server, Sightings(cluster.kubeconfig, KINDS, MANAGED_SELECTOR) as sightings:
         yield [seconds_to_complete(server, sightings, f"bench-{number}", cluster) for number in range(OBJECTS)]
     cluster.kubectl("delete", "hcapi", "--selector=bench=reconcile")
 

@@ -28,6 +28,21 @@ def selector_text(labels: dict[str, str]) -> str:
     return ",".join(f"{name}={value}" for name, value in labels.items())
 
 
+MANAGED_SELECTOR = selector_text({MANAGED_BY_LABEL: MANAGED_BY})
+"""Finds every child, and the pods, of all objects."""
+
+
+def annotated(manifest: Manifest, name: str, value: str) -> Manifest:
+    """An object, or a pod template, with one more annotation."""
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), name: value}}}
+
+
+def with_template(deployment: Manifest, template: Manifest) -> Manifest:
+    """The Deployment with another pod template."""
+    return {**deployment, "spec": {**deployment["spec"], "template": template}}
+
+
 def child_metadata(api: ApiObject, name: str) -> Manifest:
     """Metadata of a child: owned by the object, so that the garbage collector removes it without the operator.
 

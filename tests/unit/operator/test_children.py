@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hca_operator.children import SELECTOR, ChildWatch, Remembered
+from hca_operator.children import ChildWatch, Remembered
+from hca_operator.desired.metadata import MANAGED_SELECTOR
 from hca_operator.errors import Expired, Forbidden, HcaError, Transient
 from hca_operator.names import API_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manifest
 from hca_operator.ports import Key
@@ -40,7 +41,7 @@ class Script:
         return answer
 
     async def pages(self, kind: str, namespace: str, **selectors: str) -> AsyncIterator[tuple[list[Manifest], int]]:
-        assert (kind, namespace, selectors) == ("Service", "", {"labelSelector": SELECTOR})
+        assert (kind, namespace, selectors) == ("Service", "", {"labelSelector": MANAGED_SELECTOR})
         version, listed = await self._next("list")
         half = len(listed) // 2
         yield listed[:half], version
@@ -49,7 +50,7 @@ class Script:
     async def watch(
         self, kind: str, namespace: str, version: int, **selectors: str
     ) -> AsyncIterator[tuple[str, Manifest]]:
-        assert (kind, namespace, selectors) == ("Service", "", {"labelSelector": SELECTOR})
+        assert (kind, namespace, selectors) == ("Service", "", {"labelSelector": MANAGED_SELECTOR})
         for event in await self._next(f"watch {version}"):
             if isinstance(event, HcaError):
                 raise event
