@@ -4,12 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -20,6 +15,7 @@ from hca_operator.errors import CannotStart, Transient
 from hca_operator.kube import Kube
 from hca_operator.names import Manifest
 from tests.unit.operator import virtual_time
+from tests.unit.operator.loopback_server import api_server
 
 REPOSITORY = Path(__file__).parents[3]
 OLDEST = "{}.{}".format(*OLDEST_KUBERNETES)
@@ -51,29 +47,6 @@ def test_chart_and_readme_name_the_oldest_version() -> None:
     chart = yaml.safe_load((REPOSITORY / "charts" / "Chart.yaml").read_text())
     assert chart["kubeVersion"] == f">={OLDEST}.0-0"
     assert f"Kubernetes {OLDEST} or newer" in (REPOSITORY / "README.md").read_text()
-
-
-@contextmanager
-def api_server(answer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """A server that gives one answer to everything: its address, and what it was asked."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(f"{self.command} {self.path}")
-            body = json.dumps(answer).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
 
 
 class SlowServer(Kube):
@@ -116,7 +89,7 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_on_an_older_kubernetes_the_process_ends_with_one_sentence_before_it_does_anything(tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig"
-    with api_server({"major": "1", "minor": "32", "gitVersion": "v1.32.1"}) as (address, asked):
+    with api_server(lambda _path: {"major": "1", "minor": "32", "gitVersion": "v1.32.1"}) as (address, asked):
         kubeconfig.write_text(
             yaml.safe_dump(
                 {
@@ -129,7 +102,7 @@ def test_on_an_older_kubernetes_the_process_ends_with_one_sentence_before_it_doe
         )
         done = run(kubeconfig)
     assert said(done).startswith("the operator ends: Kubernetes 1.32 is too old for this operator")
-    assert asked == ["GET /version"]
+    assert [path for path, _ in asked] == ["/version"]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,4 @@
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 
 import pytest
@@ -16,6 +12,7 @@ from hca_operator.kube import Kube, failure, yaml_body
 from hca_operator.names import API_LABEL, API_VERSION, KIND, Manifest
 from hca_operator.observed import owner_of
 from hca_operator.triggers import ForeverWithJitter, operator_settings
+from tests.unit.operator.loopback_server import api_server
 
 NO_RIGHT = 'services "shop" is forbidden: User "system:serviceaccount:a:b" cannot patch resource "services"'
 
@@ -59,29 +56,9 @@ def test_the_servers_wish_for_a_wait_is_read(header: str | None, seconds: float 
     assert error.retry_after == seconds
 
 
-@contextmanager
-def api_server() -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """A server that has one of everything: its address, and the path and the wished form of each request."""
-    asked: list[tuple[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append((self.path.partition("?")[0], self.headers["Accept"]))
-            answer = {"metadata": {"resourceVersion": "7"}, "items": [], "data": {"a": "b"}}
-            event = {"type": "BOOKMARK", "object": answer}
-            body = json.dumps(event if "watch=true" in self.path else answer).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
+def one_of_everything(path: str) -> Manifest:
+    answer = {"metadata": {"resourceVersion": "7"}, "items": [], "data": {"a": "b"}}
+    return {"type": "BOOKMARK", "object": answer} if "watch=true" in path else answer
 
 
 @pytest.mark.parametrize(
@@ -95,14 +72,14 @@ def api_server() -> Iterator[tuple[str, list[tuple[str, str]]]]:
 async def test_what_may_be_large_or_secret_is_read_by_name_alone(
     kind: str, plural: str, in_lists: str, in_watches: str
 ) -> None:
-    with api_server() as (address, asked):
+    with api_server(one_of_everything) as (address, asked):
         async with client.ApiClient(client.Configuration(host=address)) as api:
             kube = Kube(api, lambda *_: None)
             await kube.list(kind, "default")
             async for _ in kube.watch(kind, "default", 7):
                 pass
             assert (await kube.get(kind, "default", "shop") or {})["data"] == {"a": "b"}
-    assert [path for path, _ in asked] == [f"/api/v1/namespaces/default/{plural}"] * 2 + [
+    assert [path.partition("?")[0] for path, _ in asked] == [f"/api/v1/namespaces/default/{plural}"] * 2 + [
         f"/api/v1/namespaces/default/{plural}/shop"
     ]
     listed, watched, read = (form for _, form in asked)
