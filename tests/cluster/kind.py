@@ -3,7 +3,7 @@
 import json
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,16 +27,19 @@ class Image:
 
 
 def ensure(step: Step, image: str) -> None:
-    """Have a cluster that answers and that is made from this image and this configuration."""
+    """Have a cluster that answers, that is made from this image and this configuration and never restarted since."""
     made_from = cache.key(image, CONFIG.read_text())
     states = _states(step)
-    if states and set(states.values()) == {"running"} and _record(step).get("made-from") == made_from:
-        _write_kubeconfig(step)
-        if _answers(step):
-            step.note = "running"
-            return
+    if states and set(states.values()) == {"running"}:
+        record = _record(step)
+        # Nodes that came back with Docker answer at first, then their static pods are replaced and addresses change.
+        if record.get("made-from") == made_from and record.get("started") == _started(step, states):
+            _write_kubeconfig(step)
+            if _answers(step):
+                step.note = "running"
+                return
     if states:
-        say("          the cluster that is there is dead or of another make: it is made anew")
+        say("          the cluster that is there is dead, was restarted or is of another make: it is made anew")
         delete(step)
     refuse_taken_ports(step)
     step.run(
@@ -45,7 +48,7 @@ def ensure(step: Step, image: str) -> None:
     )
     _write_kubeconfig(step)
     step.run(tools.KIND.program(), "export", "kubeconfig", "--name", NAME)  # the developer's own, as kind itself does
-    _write_record(step, {"made-from": made_from})
+    _write_record(step, {"made-from": made_from, "started": _started(step, _states(step))})
     step.note = "created"
 
 
@@ -100,8 +103,14 @@ def _states(step: Step) -> dict[str, str]:
     return dict(line.split() for line in lines)
 
 
+def _started(step: Step, nodes: Iterable[str]) -> dict[str, str]:
+    """Return when each node's container was last started."""
+    template = "{{slice .Name 1}} {{.State.StartedAt}}"
+    return dict(line.split() for line in step.read("docker", "inspect", "--format", template, *nodes).splitlines())
+
+
 def _answers(step: Step) -> bool:
-    """Tell whether the API server answers; after a restart of Docker that takes it a moment."""
+    """Tell whether the API server answers; one that is under load may take a moment."""
     deadline = time.monotonic() + ANSWERS_WITHIN
     command = (tools.KUBECTL.program(), "--kubeconfig", cache.KUBECONFIG, "get", "--raw", "/readyz")
     while not step.succeeds(*command, timeout=10):
