@@ -26,6 +26,7 @@ from shop.orders import Orders
 from shop.request_id import RequestId
 from shop.settings import DEVELOPMENT_KEY, Settings, SettingsError, settings_from
 from shop.shedding import Shedding
+from shop.siblings import Siblings
 from shop.views import Views
 from shop.vitals import Vitals
 from shop.watchdog import Watchdog
@@ -43,6 +44,7 @@ def create_app(settings: Settings) -> ASGIApp:
     metrics = worker_metrics(slot)
     heartbeats = Heartbeats(slot)
     watchdog = Watchdog(settings.wedged_seconds)
+    siblings = Siblings(heartbeats, settings.wedged_seconds)
     vitals = Vitals(metrics, heartbeats, watchdog)
     live = LiveSettings(settings, metrics, worker=vitals.worker)
     drain = Drain()
@@ -63,6 +65,7 @@ def create_app(settings: Settings) -> ASGIApp:
                 outside.opened(),
                 views.written(),
                 _running(vitals.watch()),
+                _running(siblings.watch()),
                 _running(live.follow()),
                 _running(recycling.when_spent()),
             ):

@@ -3,7 +3,7 @@
 /health answers for the one worker that the connection reached and tells of all of them. It asks no
 database: a probe that fails with a dependency takes all pods out of service at once and turns a
 slow hour into an outage. Nor does load make it fail (see `shedding`). A worker that does not beat is
-named and not held against the others: its `watchdog` ends it.
+named and not held against the others: its `watchdog` or its `siblings` end it.
 """
 
 from pathlib import Path

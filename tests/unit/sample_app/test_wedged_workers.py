@@ -3,11 +3,13 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 import pytest
 
 from shop.heartbeats import Heartbeats
+from shop.siblings import Siblings
 from shop.worker_slots import WorkerSlot
 from tests.unit.sample_app.server import Server, eventually, serving
 
@@ -39,14 +41,24 @@ def test_every_worker_beats(server: Server) -> None:
     assert eventually(lambda: all(server.metric(sample) > then for sample, then in zip(samples, before, strict=True)))
 
 
-def test_a_frozen_worker_is_named_by_its_sibling_and_served_around_when_it_goes_on(server: Server) -> None:
-    frozen = min(server.workers())
-    os.kill(frozen, signal.SIGSTOP)
-    try:
-        assert eventually(lambda: ages(server)[frozen] > 1)
-        assert all(age < 1 for worker, age in ages(server).items() if worker != frozen)
-    finally:
-        os.kill(frozen, signal.SIGCONT)
+def test_a_stopped_worker_is_named_by_its_sibling_and_replaced(server: Server) -> None:
+    before = server.workers()
+    stopped = min(before)
+    os.kill(stopped, signal.SIGSTOP)
+    assert eventually(lambda: ages(server).get(stopped, 0) > 1)
+    eventually(lambda: stopped not in server.workers() and len(server.workers()) == 2)
+    eventually(lambda: server.answering_workers() == server.workers())
+    assert f"worker {stopped} has not run" in server.log
+    assert before - {stopped} < server.workers(), "the sibling is left alone"
+
+
+def test_a_pod_that_goes_on_after_it_was_frozen_as_a_whole_loses_no_worker() -> None:
+    beats = Heartbeats(None)
+    siblings = Siblings(beats, seconds=1)
+    thawed = [{1: 60.0, 2: 60.0}, {1: 0.0, 2: 61.0}]
+    stopped = [{1: 0.0, 2: 62.0}]
+    with patch.object(beats, "ages", side_effect=thawed + stopped):
+        assert [siblings.stopped() for _ in range(3)] == [[], [], [2]]
 
 
 def test_a_blocked_loop_is_named_then_ended_with_its_stack_in_the_log(server: Server) -> None:
