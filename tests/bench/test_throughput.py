@@ -1,0 +1,158 @@
+"""What two workers are worth, and what the sample app's techniques cost beside an app without any."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from statistics import median
+
+import httpx
+import pytest
+
+from tests.bench.record import record
+from tests.cluster.control_plane import free_ports
+from tests.unit.sample_app.real_servers import program
+from tests.unit.sample_app.server import eventually, serving
+
+HERE = Path(__file__).parent
+PRODUCTS = HERE.parents[1] / "sample-app" / "shop" / "products.json"
+PACKAGES = ("koa@3.0.1", "pm2@7.0.3")
+ROUNDS = 3
+SECONDS = 8
+CONNECTIONS = 32
+WORKERS = 2
+CONDITIONS = (
+    f"{CONNECTIONS} connections, the client on the same two cores; median of {ROUNDS} rounds of {SECONDS} s in turn."
+)
+
+Server = Callable[[Path], AbstractContextManager[str]]
+"""Starts a server in a folder; while the context lasts it answers at the URL."""
+
+
+def requests_per_second(url: str) -> float:
+    """What a client that always has so many requests under way gets answered, each with a 200."""
+    wrk = program("wrk", "wrk")
+    command = [wrk, "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{SECONDS}s", url]
+    report = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert "Non-2xx" not in report, report
+    assert "Socket errors" not in report, report
+    found = re.search(r"Requests/sec:\s+([0-9.]+)", report)
+    assert found, report
+    return float(found[1])
+
+
+def sample_app(workers: int) -> Server:
+    @contextmanager
+    def start(folder: Path) -> Iterator[str]:
+        with serving(folder, workers=workers) as server:
+            yield str(server.http.base_url)
+
+    return start
+
+
+@contextmanager
+def started(command: list[str], folder: Path, port: int, variables: Mapping[str, str]) -> Iterator[str]:
+    url = f"http://127.0.0.1:{port}"
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=log, start_new_session=True,
+            env={"PATH": os.environ["PATH"], "HOME": str(folder), **variables},
+        )  # fmt: skip
+    try:
+        eventually(lambda: _answers(f"{url}/products"))
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def plain_starlette(folder: Path) -> Iterator[str]:
+    (port,) = free_ports(1)
+    options = [
+        "--interface",
+        "asgi",
+        "--port",
+        str(port),
+        "--workers",
+        str(WORKERS),
+        "--no-ws",
+        "--respawn-failed-workers",
+    ]
+    command = [sys.executable, "-m", "granian", *options, "plain_shop:app"]
+    with started(command, folder, port, {"PYTHONPATH": str(HERE)}) as url:
+        yield url
+
+
+@contextmanager
+def koa_with_pm2(folder: Path) -> Iterator[str]:
+    npm = program("npm", "npm")
+    subprocess.run([npm, "install", "--silent", "--prefix", folder, *PACKAGES], check=True, stdout=subprocess.DEVNULL)
+    (port,) = free_ports(1)
+    app = {"name": "shop", "script": str(HERE / "plain_shop.js"), "exec_mode": "cluster", "instances": WORKERS}
+    (folder / "ecosystem.config.json").write_text(json.dumps({"apps": [app]}))
+    variables = {"PORT": str(port), "PRODUCTS": str(PRODUCTS), "NODE_PATH": str(folder / "node_modules")}
+    command = [str(folder / "node_modules" / ".bin" / "pm2-runtime"), "start", "ecosystem.config.json"]
+    with started(command, folder, port, variables) as url:
+        yield url
+
+
+def medians(servers: Mapping[str, Server], path: str, folder: Path) -> dict[str, float]:
+    """Requests per second of each, the median of rounds in which all take turns."""
+    found: dict[str, list[float]] = {name: [] for name in servers}
+    for number in range(ROUNDS):
+        for name, server in servers.items():
+            own = folder / f"{name}-{number}"
+            own.mkdir(parents=True)
+            with server(own) as url:
+                found[name].append(requests_per_second(url + path))
+    return {name: median(rates) for name, rates in found.items()}
+
+
+@pytest.mark.timeout(600)
+def test_two_workers_beside_one(tmp_path: Path) -> None:
+    rates = medians({"1": sample_app(1), "2": sample_app(2)}, "/cpu?milliseconds=20", tmp_path)
+    record(
+        "CPU-bound requests with two workers and with one",
+        "make bench",
+        ("workers", "requests/s", "times one worker", "goal"),
+        [
+            ("1", f"{rates['1']:.1f}", "1", ""),
+            ("2", f"{rates['2']:.1f}", f"{rates['2'] / rates['1']:.2f}", ">= 1.7"),
+        ],
+        conditions=f"The sample app, 20 ms of CPU time a request. {CONDITIONS}",
+    )
+
+
+@pytest.mark.timeout(900)
+def test_what_the_techniques_cost(tmp_path: Path) -> None:
+    servers: dict[str, Server] = {
+        "plain Starlette on Granian": plain_starlette,
+        "sample app": sample_app(WORKERS),
+        "Koa with PM2": koa_with_pm2,
+    }
+    rows = []
+    for path in ("/products", "/products/apron-linen"):
+        rates = medians(servers, path, tmp_path / path.replace("/", "-"))
+        plain = rates["plain Starlette on Granian"]
+        rows += [(path, name, f"{rate:,.0f}", f"{rate / plain:.2f}") for name, rate in rates.items()]
+    record(
+        "The sample app's hot routes beside apps without its techniques",
+        "make bench",
+        ("route", "app", "requests/s", "of plain Starlette"),
+        rows,
+        conditions=f"{WORKERS} workers each. {CONDITIONS}\nThe plain apps answer the same and do nothing else: no request id, "
+        "log line, metrics, compression, load shedding,\ndraining or error pages.",
+    )
