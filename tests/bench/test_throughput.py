@@ -153,6 +153,6 @@ def test_what_the_techniques_cost(tmp_path: Path) -> None:
         "make bench",
         ("route", "app", "requests/s", "of plain Starlette"),
         rows,
-        conditions=f"{WORKERS} workers each. {CONDITIONS}\nThe plain apps answer the same and do nothing else: no request id, "
-        "log line, metrics, compression, load shedding,\ndraining or error pages.",
+        conditions=f"{WORKERS} workers each. {CONDITIONS}\nThe plain apps answer the same and do nothing else: "
+        "no request id, log line, metrics, compression,\nload shedding, draining or error pages.",
     )

@@ -112,7 +112,7 @@ class ApiServer:
         return [json.loads(line)["object"] for line in told.text.splitlines()]
 
 
-def eventually(look: Callable[[], T], *, within: float = 30.0, pause: float = 0.05) -> T:
+def eventually(look: Callable[[], T], *, within: float = 60.0, pause: float = 0.05) -> T:
     """The first result that is true; AssertionError with the last failure when the time is over."""
     deadline = time.monotonic() + within
     while True:

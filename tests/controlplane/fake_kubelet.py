@@ -49,6 +49,6 @@ def roll_out(server: ApiServer, namespace: str, name: str) -> Manifest:
         assert api["status"]["observedGeneration"] == api["metadata"]["generation"]
         return api if conditions["Ready"]["status"] == "True" else None
 
-    found = eventually(ready, within=30)
+    found = eventually(ready)
     assert found is not None
     return found

@@ -43,7 +43,7 @@ class FakeMetrics:
 
     def __exit__(self, *_error: object) -> None:
         self._server.delete("CustomResourceDefinition", "", f"pods.{GROUP}")
-        eventually(lambda: self._server.answer("GET", "PodMetrics", "default").status_code == 404, within=30)
+        eventually(lambda: self._server.answer("GET", "PodMetrics", "default").status_code == 404)
 
     def fill(self, pod: Manifest, mebibytes: int = 500) -> None:
         """Have a pod use as much; by default it is near the limit of 512 MiB."""

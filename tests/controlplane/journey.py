@@ -27,7 +27,7 @@ class Journey:
     server: ApiServer
     namespace: str
     name: str
-    within: float = 30.0
+    within: float = 60.0
 
     def begin(self) -> None:
         """Make the object, with as many pods as it will have all its life."""

@@ -55,7 +55,7 @@ class OperatorProcess:
                 env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         if wait:
-            eventually(lambda: self.probe("readyz") == 200, within=30)
+            eventually(lambda: self.probe("readyz") == 200)
 
     def stop(self) -> None:
         """End it as Kubernetes does; it must go in time and without complaint."""

@@ -47,7 +47,7 @@ def run_today(server: ApiServer, namespace: str, **service: Any) -> dict[str, Ma
         report_ready(server, namespace, "app=shop")
         return bool(live(server, namespace, "Deployment")["status"].get("availableReplicas") == 3)
 
-    eventually(serves, within=30)
+    eventually(serves)
     return made
 
 
@@ -85,7 +85,7 @@ def test_a_deployment_and_its_service_are_taken_over_without_a_pod_less(server: 
     assert old_pods <= {uid(pod) for pod in server.find("Pod", namespace)}, "an old pod goes when a new one is ready"
     assert live(server, namespace, "Service")["spec"]["selector"] == LABELS, "not before every pod is ours"
     roll_out(server, namespace, "shop")
-    eventually(lambda: condition_of(server, namespace, "Ready", "RolledOut"), within=30)
+    eventually(lambda: condition_of(server, namespace, "Ready", "RolledOut"))
     eventually(lambda: live(server, namespace, "Service")["spec"]["selector"] == {"hca-operator.io/api": "shop"})
     service = live(server, namespace, "Service")
     assert service["spec"]["clusterIP"] == today["Service"]["spec"]["clusterIP"]
@@ -129,12 +129,10 @@ def test_a_service_with_another_port_says_what_its_clients_would_lose(server: Ap
         report_ready(server, namespace, "app=shop")
         return condition_of(server, namespace, "Ready", "ResourceConflict")
 
-    told = eventually(refused, within=60)
+    told = eventually(refused)
     assert "set spec.service.port: 9000" in told["message"]
     server.patch(KIND, namespace, "shop", {"spec": {"service": {"port": 9000}}})
-    eventually(
-        lambda: live(server, namespace, "Service")["spec"]["selector"] == {"hca-operator.io/api": "shop"}, within=30
-    )
+    eventually(lambda: live(server, namespace, "Service")["spec"]["selector"] == {"hca-operator.io/api": "shop"})
 
 
 def test_what_another_controller_writes_is_not_taken_over(server: ApiServer, namespace: str) -> None:

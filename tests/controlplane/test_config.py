@@ -16,7 +16,6 @@ from tests.controlplane.objects import KIND, api, condition_of, status
 from tests.controlplane.operator_process import OperatorProcess
 
 ANNOTATION = "hca-operator.io/config"
-WITHIN = 30.0
 
 
 @pytest.fixture
@@ -99,7 +98,7 @@ def running(server: ApiServer, namespace: str, since: str, operator: OperatorPro
 def test_changed_data_gives_the_pods_another_template_once(server: ApiServer, namespace: str, running: str) -> None:
     assert stamp(templates(server, namespace, running)[0]) is None
     write(server, namespace, LEVEL="debug")
-    eventually(lambda: rolled(server, namespace, running, 1), within=WITHIN)
+    eventually(lambda: rolled(server, namespace, running, 1))
     before, after = templates(server, namespace, running)
     assert stamp(after) is not None
     assert after["spec"] == before["spec"]
@@ -118,14 +117,14 @@ def test_labels_and_writes_that_change_nothing_restart_nothing(server: ApiServer
 def test_a_burst_of_changes_is_one_rollout_with_the_last_state(server: ApiServer, namespace: str, running: str) -> None:
     for number in range(10):
         write(server, namespace, LEVEL=str(number))
-    eventually(lambda: rolled(server, namespace, running, 1), within=WITHIN)
+    eventually(lambda: rolled(server, namespace, running, 1))
     nothing_happens(server, namespace, running, 1)
 
 
 def test_whoever_edits_the_object_as_well_gets_one_rollout(server: ApiServer, namespace: str, running: str) -> None:
     write(server, namespace, LEVEL="debug")
     server.patch(KIND, namespace, "shop", {"spec": {"image": "registry.example.com/shop:2"}})
-    eventually(lambda: rolled(server, namespace, running, 1), within=WITHIN)
+    eventually(lambda: rolled(server, namespace, running, 1))
     nothing_happens(server, namespace, running, 1)
 
 
@@ -135,7 +134,7 @@ def test_a_change_while_the_operator_is_away_is_carried_out_when_it_is_back(
     operator.stop()
     write(server, namespace, LEVEL="debug")
     operator.start()
-    eventually(lambda: rolled(server, namespace, running, 1), within=WITHIN)
+    eventually(lambda: rolled(server, namespace, running, 1))
     operator.stop()
     operator.start()
     nothing_happens(server, namespace, running, 1)
@@ -164,10 +163,10 @@ def test_one_that_is_missing_is_told_and_heals_by_itself(
     server.create(settings(namespace, LEVEL="info"))
     for pod in server.find("Pod", namespace):
         report(server, pod, {"state": {"running": {}}, "ready": True}, ready="True")
-    eventually(lambda: condition_of(server, namespace, "Ready", "RolledOut"), within=WITHIN)
+    eventually(lambda: condition_of(server, namespace, "Ready", "RolledOut"))
     rolled(server, namespace, since, 0)
     write(server, namespace, LEVEL="debug")
-    eventually(lambda: rolled(server, namespace, since, 1), within=WITHIN)
+    eventually(lambda: rolled(server, namespace, since, 1))
 
 
 def asked(control_plane: ControlPlane, operator: str, resource: str) -> Sequence[tuple[str, str, str]]:
@@ -190,7 +189,7 @@ def test_what_nobody_uses_causes_no_request(
         server.create(settings(namespace, f"other-{number}", A="b"))
         write(server, namespace, name=f"other-{number}", A="c")
     write(server, namespace, LEVEL="debug")
-    eventually(lambda: rolled(server, namespace, running, 1), within=WITHIN)
+    eventually(lambda: rolled(server, namespace, running, 1))
     requests = asked(control_plane, tmp_path.name, "configmaps")[len(before) :]
     assert {(verb, name) for verb, _, name in requests} == {("get", "settings")}
 
@@ -218,6 +217,6 @@ def test_with_the_right_a_changed_secret_restarts_the_pods_once(
         roll_out(server, namespace, "shop")
         assert "unsupported" not in status(server, namespace)
         write(server, namespace, name="db", kind="Secret", password="hunter3")
-        eventually(lambda: rolled(server, namespace, since, 1), within=WITHIN)
+        eventually(lambda: rolled(server, namespace, since, 1))
         nothing_happens(server, namespace, since, 1)
     assert "hunter" not in json.dumps(server.find("Deployment", namespace))

@@ -17,8 +17,6 @@ from tests.controlplane.operator_process import OperatorProcess
 from tests.controlplane.partition import Partition
 
 CUT = 60.0
-TAKEN_OVER = 25.0
-"""Seconds: a lease of 15, a try each 2, and a machine that may be slow."""
 
 
 @dataclass
@@ -66,7 +64,7 @@ def pair(control_plane: ControlPlane, server: ApiServer, tmp_path: Path) -> Iter
         for name, kubeconfig in configurations.items():
             process = OperatorProcess(kubeconfig, tmp_path / name, identity=name)
             started.append(stack.enter_context(process))
-            eventually(lambda: holder(server) is not None, within=30)
+            eventually(lambda: holder(server) is not None)
         assert holder(server) == "replica-a"
         yield Pair(started[0], started[1], line)
 
@@ -84,7 +82,7 @@ def change(server: ApiServer, namespace: str, port: int) -> None:
         service = server.get("Service", namespace, "shop")
         return service is not None and service["spec"]["ports"][0]["port"] == port
 
-    eventually(done, within=TAKEN_OVER)
+    eventually(done)
 
 
 def test_fault_34_a_killed_leader_is_followed(
@@ -104,7 +102,7 @@ def test_fault_34_a_leader_that_stops_hands_over_at_once(server: ApiServer, name
     server.create(api(namespace))
     change(server, namespace, 8001)
     pair.leader.stop()
-    eventually(lambda: holder(server) == "replica-b", within=10)
+    eventually(lambda: holder(server) == "replica-b")
     change(server, namespace, 8002)
 
 
@@ -121,7 +119,7 @@ def test_fault_34_a_leader_that_is_cut_off_never_writes_beside_the_next(
         change(server, namespace, port)
     eventually(lambda: time.monotonic() > mended_at, within=CUT + 1)
     pair.line.mend()
-    eventually(lambda: pair.leader.probe("readyz") == 200, within=60)
+    eventually(lambda: pair.leader.probe("readyz") == 200)
     for port in range(8006, 8009):
         change(server, namespace, port)
     assert holder(server) == "replica-b"
@@ -140,7 +138,7 @@ def test_a_second_install_is_not_ready_and_says_why(
     second = OperatorProcess(control_plane.kubeconfig, tmp_path / "second", identity="x", lease_namespace=namespace)
     second.start(wait=False)
     try:
-        eventually(lambda: "namespace default looks after the same objects" in second.answer("readyz"), within=30)
+        eventually(lambda: "namespace default looks after the same objects" in second.answer("readyz"))
         assert server.get("Lease", namespace, "hca-operator") is None
         told = eventually(lambda: server.find("Event", namespace, fieldSelector="reason=SecondInstall"))
         assert [(event["involvedObject"]["name"], event["type"]) for event in told] == [("x", "Warning")]

@@ -50,7 +50,7 @@ def test_fault_05_a_thousand_pods_that_fit_nowhere_are_said_and_two_serve_again(
     server.create(api(namespace, replicas=1000, **DISABLED))
     for pod in eventually(lambda: server.find("Pod", namespace))[:3]:
         report_unschedulable(server, pod, NO_NODE)
-    ready = eventually(lambda: condition_of(server, namespace, "Ready", "Unschedulable"), within=40)
+    ready = eventually(lambda: condition_of(server, namespace, "Ready", "Unschedulable"))
     assert ready["message"] == "no node can take a pod: nodes are available: Insufficient cpu"
     server.patch(KIND, namespace, "shop", {"spec": {"replicas": 2}})
     eventually(lambda: len(server.find("Pod", namespace)) == 2, within=120)
@@ -87,7 +87,7 @@ def test_fault_06_with_a_tag_that_does_not_exist_the_old_pods_serve_and_going_ba
     assert conditions(server, namespace)["Available"]["status"] == "True"
     assert {pod["metadata"]["uid"] for pod in pods_with(server, namespace, image)} == serving
     server.patch(KIND, namespace, "shop", {"spec": {"image": image}})
-    eventually(lambda: condition_of(server, namespace, "Ready", "RolledOut"), within=30)
+    eventually(lambda: condition_of(server, namespace, "Ready", "RolledOut"))
     assert specs(server, namespace) == before
     eventually(lambda: {pod["metadata"]["uid"] for pod in server.find("Pod", namespace)} == serving)
 
@@ -185,13 +185,13 @@ def test_fault_27_another_autoscaler_on_the_same_pods_is_said_and_left_alone(ser
     server.create(api(namespace))
     eventually(lambda: conditions(server, namespace))
     before = server.create(their_autoscaler(namespace))
-    eventually(lambda: _ambiguous(server, namespace), within=60)
+    eventually(lambda: _ambiguous(server, namespace))
     assert conditions(server, namespace)["ScalingActive"]["reason"] == "AutoscalerFailing"
     after = server.get("HorizontalPodAutoscaler", namespace, "theirs")
     assert after is not None
     assert (after["spec"], after["metadata"].get("ownerReferences")) == (before["spec"], None)
     server.delete("HorizontalPodAutoscaler", namespace, "theirs")
-    eventually(lambda: not _ambiguous(server, namespace), within=60)
+    eventually(lambda: not _ambiguous(server, namespace))
 
 
 def test_fault_27_another_autoscaler_where_the_object_decides_the_count_is_said_and_not_fought(
@@ -200,7 +200,7 @@ def test_fault_27_another_autoscaler_where_the_object_decides_the_count_is_said_
     server.create(api(namespace, **DISABLED))
     eventually(lambda: conditions(server, namespace))
     server.create(their_autoscaler(namespace))
-    found = eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict"), within=8)
+    found = eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict"))
     assert "HorizontalPodAutoscaler theirs" in found["message"]
 
 
@@ -214,7 +214,7 @@ def test_fault_29_the_restricted_standard_is_kept_and_another_profile_quoted_whe
     enforced = {"pod-security.kubernetes.io/enforce": "restricted"}
     server.patch("Namespace", "", namespace, {"metadata": {"labels": enforced}})
     server.create(api(namespace, podSecurity={"profile": "Baseline"}))
-    ready = eventually(lambda: condition_of(server, namespace, "Ready", "PodsRejected"), within=20)
+    ready = eventually(lambda: condition_of(server, namespace, "Ready", "PodsRejected"))
     assert 'violates PodSecurity "restricted' in ready["message"]
     server.patch(KIND, namespace, "shop", {"spec": {"podSecurity": {"profile": "Restricted"}}})
     roll_out(server, namespace, "shop")
@@ -225,7 +225,7 @@ def test_fault_29_a_limit_range_that_refuses_pods_is_quoted(server: ApiServer, n
     metadata = {"name": "small", "namespace": namespace}
     server.create({"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": small})
     server.create(api(namespace))
-    ready = eventually(lambda: condition_of(server, namespace, "Ready", "PodsRejected"), within=20)
+    ready = eventually(lambda: condition_of(server, namespace, "Ready", "PodsRejected"))
     assert "maximum memory usage per Container is 256Mi" in ready["message"]
     server.patch(KIND, namespace, "shop", {"spec": limits("1", "256Mi")})
     roll_out(server, namespace, "shop")
@@ -240,7 +240,7 @@ def test_fault_32_without_metrics_the_count_stays_and_only_the_autoscaler_is_sai
     eventually(lambda: len(server.find("Pod", namespace)) == 4)
     report_ready(server, namespace, "hca-operator.io/api=shop")
     since = server.version("Deployment", namespace)
-    eventually(lambda: condition_of(server, namespace, "ScalingActive", "AutoscalerFailing"), within=60)
+    eventually(lambda: condition_of(server, namespace, "ScalingActive", "AutoscalerFailing"))
     eventually(lambda: status(server, namespace)["readyReplicas"] == 4)
     found = conditions(server, namespace)
     assert (found["Available"]["status"], found["Ready"]["status"]) == ("True", "True")

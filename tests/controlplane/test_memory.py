@@ -72,7 +72,7 @@ def selected(server: ApiServer, namespace: str, more: str = "", name: str = "sho
 def healthy(server: ApiServer, namespace: str, name: str = "shop") -> None:
     """Wait until no pod of an API is near its limit."""
     reason = "MemoryWithinLimits"
-    eventually(lambda: condition_of(server, namespace, "MemoryHealthy", reason, name=name), within=30)
+    eventually(lambda: condition_of(server, namespace, "MemoryHealthy", reason, name=name))
 
 
 def near_limit(server: ApiServer, metrics: FakeMetrics, namespace: str, name: str = "shop") -> Manifest:
@@ -93,17 +93,17 @@ def test_fault_36_a_pod_near_its_limit_goes_only_when_as_many_serve_without_it(
     healthy(server, namespace)
     since, history = server.version("Pod", namespace), server.version(KIND, namespace)
     pod = near_limit(server, metrics, namespace)
-    (detached,) = eventually(lambda: selected(server, namespace, REPLACED_LABEL), within=30)
+    (detached,) = eventually(lambda: selected(server, namespace, REPLACED_LABEL))
     assert detached["metadata"]["uid"] == pod["metadata"]["uid"]
     (owner,) = detached["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["controller"]) == (KIND, "shop", False)
     eventually(lambda: len(selected(server, namespace, HASH_LABEL)) == replicas)
     looks = operator.looks()
-    eventually(lambda: operator.looks() >= looks + 2, within=20)
+    eventually(lambda: operator.looks() >= looks + 2)
     assert selected(server, namespace, REPLACED_LABEL), "its successor does not serve yet"
     condition_of(server, namespace, "MemoryHealthy", "ReplacingPod")
     report_ready(server, namespace, API_LABEL)
-    eventually(lambda: not selected(server, namespace, REPLACED_LABEL), within=20)
+    eventually(lambda: not selected(server, namespace, REPLACED_LABEL))
     metrics.forget(pod)
     healthy(server, namespace)
     counted = status(server, namespace)["memoryRestarts"]
@@ -130,7 +130,7 @@ def test_a_disruption_budget_puts_the_eviction_off_and_the_interval_the_next_rep
     spec = {"maxUnavailable": 0, "selector": {"matchLabels": {API_LABEL: "shop"}}}
     server.create({"kind": "PodDisruptionBudget", "metadata": {"name": "strict", "namespace": namespace}, "spec": spec})
     near_limit(server, metrics, namespace)
-    refusals = eventually(lambda: selected(server, namespace, REPLACED_LABEL), within=30)
+    refusals = eventually(lambda: selected(server, namespace, REPLACED_LABEL))
 
     def ready() -> bool:
         report_ready(server, namespace, API_LABEL)
@@ -140,10 +140,10 @@ def test_a_disruption_budget_puts_the_eviction_off_and_the_interval_the_next_rep
     condition_of(server, namespace, "MemoryHealthy", "ReplacingPod")
     assert selected(server, namespace, REPLACED_LABEL)
     server.delete("PodDisruptionBudget", namespace, "strict")
-    eventually(lambda: not selected(server, namespace, REPLACED_LABEL), within=20)
+    eventually(lambda: not selected(server, namespace, REPLACED_LABEL))
     metrics.forget(refusals[0])
     near_limit(server, metrics, namespace)
-    eventually(lambda: condition_of(server, namespace, "MemoryHealthy", "MemoryPressure"), within=30)
+    eventually(lambda: condition_of(server, namespace, "MemoryHealthy", "MemoryPressure"))
     assert not selected(server, namespace, REPLACED_LABEL)
     assert status(server, namespace)["memoryRestarts"]["pods"] == 1
 
@@ -154,10 +154,10 @@ def test_a_pod_that_was_detached_goes_with_its_object_while_the_operator_is_away
     server.create(api(namespace, **QUICK))
     roll_out(server, namespace, "shop")
     near_limit(server, metrics, namespace)
-    eventually(lambda: selected(server, namespace, REPLACED_LABEL), within=30)
+    eventually(lambda: selected(server, namespace, REPLACED_LABEL))
     operator.kill()
     server.delete(KIND, namespace, "shop")
-    eventually(lambda: not server.find("Pod", namespace), within=30)
+    eventually(lambda: not server.find("Pod", namespace))
 
 
 @pytest.mark.timeout(600)
@@ -184,7 +184,7 @@ def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
                 uids = {found["metadata"]["uid"] for found in selected(server, namespace, name=name)}
                 return len(uids) == 2 and pod["metadata"]["uid"] not in uids
 
-            eventually(replaced, within=60)
+            eventually(replaced)
             metrics.forget(pod)
             healthy(server, namespace, name)
         assert status(server, namespace, name)["memoryRestarts"]["pods"] == 1

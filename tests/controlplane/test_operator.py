@@ -15,7 +15,6 @@ from tests.controlplane.operator_process import OperatorProcess
 from tests.unit.operator.test_golden import HERE
 
 pytestmark = pytest.mark.usefixtures("operator")
-HEALS_WITHIN = 10.0
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ def test_an_api_gets_ready_and_stays_so_while_the_autoscaler_changes_the_count(
         report_ready(server, namespace, "hca-operator.io/api=shop")
         return bool(status(server, namespace)["readyReplicas"] == 4)
 
-    eventually(grown, within=30)
+    eventually(grown)
     for seen in server.changes_since(since, KIND, namespace):
         assert {c["type"]: c["status"] for c in seen["status"]["conditions"]}["Ready"] == "True", seen["status"]
 
@@ -132,7 +131,7 @@ def test_fault_26_drift_is_repaired_and_what_others_added_stays(
     before = _meant(server.get(kind, namespace, "shop"))
     server.patch(kind, namespace, "shop", {"metadata": {"annotations": {"example.com/theirs": "kept"}}})
     assert _meant(server.patch(kind, namespace, "shop", patch, as_=JSON_PATCH)) != before
-    eventually(lambda: _meant(server.get(kind, namespace, "shop")) == before, within=HEALS_WITHIN)
+    eventually(lambda: _meant(server.get(kind, namespace, "shop")) == before)
     healed = server.get(kind, namespace, "shop")
     assert healed is not None
     assert healed["metadata"]["annotations"]["example.com/theirs"] == "kept"
@@ -156,7 +155,7 @@ def test_fault_25_a_deleted_child_comes_back(kind: str, name: str, server: ApiSe
         found = server.get(kind, namespace, name)
         return found is not None and found["metadata"]["uid"] != before["metadata"]["uid"]
 
-    eventually(back, within=HEALS_WITHIN)
+    eventually(back)
 
 
 @pytest.mark.usefixtures("running")
@@ -271,6 +270,6 @@ def test_fifty_objects_at_once_converge(server: ApiServer, namespace: str, opera
     for name in names:
         server.create(api(namespace, name, **ROUTES))
     for name in names:
-        eventually(lambda n=name: len(children(server, namespace, n)) == len(CHILDREN), within=60)  # type: ignore[misc]
-        eventually(lambda n=name: conditions(server, namespace, n), within=60)  # type: ignore[misc]
+        eventually(lambda n=name: len(children(server, namespace, n)) == len(CHILDREN))  # type: ignore[misc]
+        eventually(lambda n=name: conditions(server, namespace, n))  # type: ignore[misc]
     assert 'result="failed"' not in operator.metrics()

@@ -46,7 +46,7 @@ def test_a_second_start_writes_nothing(server: ApiServer, namespace: str, operat
     server.create(api(namespace, "fixed", **DISABLED))
     for name in ("shop", "fixed"):
         roll_out(server, namespace, name)
-    eventually(lambda: conditions(server, namespace)["ScalingActive"]["reason"] == "AutoscalerFailing", within=40)
+    eventually(lambda: conditions(server, namespace)["ScalingActive"]["reason"] == "AutoscalerFailing")
     operator.stop()
     eventually(lambda: _at_rest(server, namespace))
     before = _ours(server, namespace)
@@ -74,7 +74,7 @@ def test_nothing_is_written_while_nothing_changes(
     operator.start()
     server.create(api(namespace, **ROUTES))
     roll_out(server, namespace, "shop")
-    eventually(lambda: conditions(server, namespace)["ScalingActive"]["reason"] == "AutoscalerFailing", within=40)
+    eventually(lambda: conditions(server, namespace)["ScalingActive"]["reason"] == "AutoscalerFailing")
     eventually(lambda: _at_rest(server, namespace))
     start = control_plane.audit_log.stat().st_size
     time.sleep(20)  # the absence of something can only be watched for a while
@@ -101,7 +101,7 @@ def test_fault_22_what_happened_while_the_operator_was_away_is_made_good(
     for port in (9000, 9001, 9002):
         server.patch(KIND, namespace, "changed", {"spec": {"port": port}})
     server.delete(KIND, namespace, "deleted")
-    eventually(lambda: not children(server, namespace, "deleted"), within=30)
+    eventually(lambda: not children(server, namespace, "deleted"))
     server.delete("Deployment", namespace, "damaged")
     server.patch("Service", namespace, "damaged", {"spec": {"selector": {"app": "other"}}})
     operator.start()
@@ -125,7 +125,7 @@ def test_fault_22_a_deletion_needs_no_operator_and_leaves_nothing(
     server.delete(KIND, namespace, "shop")
     assert server.get(KIND, namespace, "shop") is None, "nothing holds up the deletion"
     kinds = (*dict.fromkeys(kind for kind, _ in CHILDREN), "ReplicaSet", "Pod")
-    eventually(lambda: not [left for kind in kinds for left in server.find(kind, namespace)], within=30)
+    eventually(lambda: not [left for kind in kinds for left in server.find(kind, namespace)])
 
 
 def test_fault_24_an_object_that_is_deleted_and_made_anew_gets_children_of_its_own(
@@ -140,9 +140,9 @@ def test_fault_24_an_object_that_is_deleted_and_made_anew_gets_children_of_its_o
             owners = [child["metadata"]["ownerReferences"][0]["uid"] for child in children(server, namespace).values()]
             return owners == [uid] * len(CHILDREN)
 
-        eventually(owned, within=40)
+        eventually(owned)
         server.delete(KIND, namespace, "shop")
-    eventually(lambda: not children(server, namespace), within=30)
+    eventually(lambda: not children(server, namespace))
 
 
 def test_deleting_the_object_but_not_its_children_lets_a_new_one_take_them_over(
@@ -190,7 +190,7 @@ def test_fault_21_killed_again_and_again_at_any_moment_it_ends_where_it_would_ha
         operator.start(wait=False)
         time.sleep(chance.uniform(1, 2))
     for name in names:
-        eventually(lambda n=name: _as_written(server, namespace, n), within=60)  # type: ignore[misc]
+        eventually(lambda n=name: _as_written(server, namespace, n))  # type: ignore[misc]
     counts = {deployment["spec"]["replicas"] for deployment in server.changes_since(since, "Deployment", namespace)}
     assert counts <= {2}
 
@@ -224,9 +224,9 @@ def test_fault_23_the_api_server_may_go_and_come_back(
     finally:
         control_plane.start_api_server()
     server.patch(KIND, namespace, "shop", {"spec": {"port": 9000}})
-    eventually(lambda: _port(server, namespace) == 9000, within=60)
+    eventually(lambda: _port(server, namespace) == 9000)
     server.delete("Service", namespace, "shop")
-    eventually(lambda: ("Service", "shop") in children(server, namespace), within=60)
+    eventually(lambda: ("Service", "shop") in children(server, namespace))
     assert operator.pid == pid
 
 
@@ -266,5 +266,5 @@ def test_fault_28_an_operator_without_rights_says_so_and_recovers_without_a_rest
         assert ("Deployment", "shop") in children(server, namespace), "what is allowed is done"
         rights["rules"].append({"apiGroups": [""], "resources": ["services"], "verbs": ["*"]})
         server.apply(rights)
-        eventually(lambda: len(children(server, namespace)) == len(CHILDREN) - 1, within=60)
+        eventually(lambda: len(children(server, namespace)) == len(CHILDREN) - 1)
         assert operator.probe("healthz") == 200

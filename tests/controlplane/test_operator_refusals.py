@@ -62,7 +62,7 @@ def test_fault_27_an_object_of_somebody_else_is_left_alone_until_it_is_deleted(
     assert not [entry for entry in after["metadata"]["managedFields"] if "hca" in entry["manager"]]
     server.delete(kind, namespace, "shop")
     # Nobody tells the operator of an object that is not its own: it looks again by itself.
-    eventually(lambda: len(children(server, namespace)) == len(CHILDREN), within=40)
+    eventually(lambda: len(children(server, namespace)) == len(CHILDREN))
     eventually(lambda: condition_of(server, namespace, "Stalled", "NoProblem"))
 
 
@@ -111,7 +111,7 @@ def test_fault_38_an_object_from_before_a_rule_says_what_is_wrong_and_recovers(
     with lenient(server):
         store(server, api(namespace, **fields))
     # The API server begins anew with a kind whose definition changes, and so does every watch of it.
-    found = eventually(lambda: condition_of(server, namespace, "Ready", "InvalidSpec"), within=30)
+    found = eventually(lambda: condition_of(server, namespace, "Ready", "InvalidSpec"))
     assert message in found["message"]
     assert conditions(server, namespace)["Stalled"]["status"] == "True"
     assert not children(server, namespace)
@@ -143,7 +143,7 @@ def test_fault_29_a_quota_that_refuses_pods_is_quoted(server: ApiServer, namespa
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small", "namespace": namespace}}
     server.create({**quota, "spec": {"hard": {"pods": "0"}}})
     server.create(api(namespace))
-    found = eventually(lambda: condition_of(server, namespace, "Ready", "PodsRejected"), within=20)
+    found = eventually(lambda: condition_of(server, namespace, "Ready", "PodsRejected"))
     assert "exceeded quota: small" in found["message"]
     assert "shop-" not in found["message"], "a pod's name would change the message each time"
 
@@ -175,6 +175,6 @@ def test_a_broken_object_holds_up_no_other_and_is_not_written_over_and_over(
     for number in range(10):
         server.create(api(namespace, f"fine-{number}"))
     for number in range(10):
-        eventually(lambda n=number: status(server, namespace, f"fine-{n}"), within=20)  # type: ignore[misc]
+        eventually(lambda n=number: status(server, namespace, f"fine-{n}"))  # type: ignore[misc]
     assert versions(server, namespace, "broken")[KIND, "broken"] == before
     assert operator.probe("healthz") == 200

@@ -125,9 +125,9 @@ def test_a_changed_default_rolls_one_api_after_the_other(
     options = ["--policy", str(policy), "--unasked-rollouts", "1"]
     with OperatorProcess(control_plane.kubeconfig, tmp_path / "after", options=options) as operator:
         for turn in (1, 2, 3):
-            eventually(lambda n=turn: len(changed()) == n, within=30)  # type: ignore[misc]
+            eventually(lambda n=turn: len(changed()) == n)  # type: ignore[misc]
             looks = operator.looks()
-            eventually(lambda n=looks: operator.looks() >= n + len(names), within=30)  # type: ignore[misc]
+            eventually(lambda n=looks: operator.looks() >= n + len(names))  # type: ignore[misc]
             assert len(changed()) == turn, "the others wait until its pods serve"
             for name in changed():
                 roll_out(server, namespace, name)

@@ -132,7 +132,7 @@ def test_a_schedule_under_way_raises_the_count_without_any_metrics_and_its_end_l
 ) -> None:
     always = {"name": "always", "cron": "* * * * *", "duration": "2m", "minReplicas": 5}
     server.create(api(namespace, autoscaling={"schedules": [always]}))
-    eventually(lambda: count(server, namespace) == 5, within=60)
+    eventually(lambda: count(server, namespace) == 5)
     server.patch(KIND, namespace, "shop", {"spec": {"autoscaling": {"schedules": []}}})
 
     def least() -> int:

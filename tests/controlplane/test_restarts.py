@@ -47,7 +47,7 @@ def serve(server: ApiServer, namespace: str, revision: str) -> None:
         told = status(server, namespace)
         return bool(told["revision"] == revision and condition_of(server, namespace, "Ready", "RolledOut"))
 
-    eventually(rolled_out, within=30)
+    eventually(rolled_out)
 
 
 def test_each_restart_by_hand_is_one_rollout_and_needs_no_clearing(
@@ -89,7 +89,7 @@ def report_all(server: ApiServer, namespace: str, *, until: str) -> None:
         report_ready(server, namespace, "hca-operator.io/api=shop")
         return restarted_at(server, namespace) == until
 
-    eventually(begun, within=30)
+    eventually(begun)
 
 
 @pytest.mark.usefixtures("operator")
@@ -101,7 +101,7 @@ def test_a_restart_by_hand_in_the_future_comes_when_its_time_has_come(server: Ap
     told = eventually(lambda: _pending(server, namespace))
     assert told["message"] == f"the next restart is due at {soon}"
     assert revisions(server, namespace) == 1
-    eventually(lambda: restarted_at(server, namespace) == soon, within=30)
+    eventually(lambda: restarted_at(server, namespace) == soon)
     serve(server, namespace, "2")
 
 

@@ -122,11 +122,11 @@ def test_the_rights_of_the_chart_are_those_that_are_used(
     journey = Journey(control_plane, server, namespace, "shop")
     with FakeMetrics(server) as metrics, operator("isolating", "{}"):
         journey.begin()
-        eventually(lambda: conditions(server, namespace), within=30)
+        eventually(lambda: conditions(server, namespace))
         journey.edit({"memoryRestart": {"samples": 1}})
         journey.serve()
         metrics.fill(server.find("Pod", namespace)[0])
-        eventually(lambda: server.find("Pod", namespace, labelSelector=REPLACED_LABEL), within=30)
+        eventually(lambda: server.find("Pod", namespace, labelSelector=REPLACED_LABEL))
         journey.replaced()
         for pod in server.find("Pod", namespace):
             report(server, pod, {"state": {"running": {}}})  # but not ready: the kubelet's events may say why
@@ -135,7 +135,7 @@ def test_the_rights_of_the_chart_are_those_that_are_used(
             journey.edit(edit)
             journey.settle()
     with operator("open", "networkPolicy: {enabled: false}"):
-        eventually(lambda: not server.find("NetworkPolicy", namespace), within=30)
+        eventually(lambda: not server.find("NetworkPolicy", namespace))
         journey.end()
 
     refused = [entry for entry in requests(control_plane, account) if entry["responseStatus"]["code"] == 403]

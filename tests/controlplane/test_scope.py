@@ -44,11 +44,11 @@ def test_an_install_for_its_own_namespace_needs_no_right_beyond_it(
     server: ApiServer, namespace: str, own: OperatorProcess
 ) -> None:
     server.create(api(namespace, **ROUTES))
-    eventually(lambda: len(children(server, namespace)) == len(CHILDREN), within=30)
+    eventually(lambda: len(children(server, namespace)) == len(CHILDREN))
     server.delete("Service", namespace, "shop")
-    eventually(lambda: ("Service", "shop") in children(server, namespace), within=30)
+    eventually(lambda: ("Service", "shop") in children(server, namespace))
     server.patch(KIND, namespace, "shop", {"spec": {"traffic": {"routes": []}}})
-    eventually(lambda: ("Ingress", "shop") not in children(server, namespace), within=30)
+    eventually(lambda: ("Ingress", "shop") not in children(server, namespace))
     eventually(lambda: condition_of(server, namespace, "Ready", "RollingOut"))
     assert not [line for line in own.log() if "forbidden" in line["message"]], "it asks for nothing that it may not"
 
@@ -57,15 +57,13 @@ def test_an_install_for_the_cluster_leaves_that_namespace_alone(
     control_plane: ControlPlane, server: ApiServer, namespace: str, own: OperatorProcess, tmp_path: Path
 ) -> None:
     with OperatorProcess(control_plane.kubeconfig, tmp_path / "everywhere", identity="everywhere") as everywhere:
-        eventually(lambda: "leading" in [line["message"] for line in everywhere.log()], within=30)
+        eventually(lambda: "leading" in [line["message"] for line in everywhere.log()])
         server.create(api(namespace))
-        eventually(lambda: conditions(server, namespace), within=30)
+        eventually(lambda: conditions(server, namespace))
         assert not [line for line in everywhere.log() if line.get("object") == f"{namespace}/shop"]
         own.stop()
         server.patch(KIND, namespace, "shop", {"spec": {"service": {"port": 8081}}})
-        eventually(
-            lambda: children(server, namespace)["Service", "shop"]["spec"]["ports"][0]["port"] == 8081, within=40
-        )
+        eventually(lambda: children(server, namespace)["Service", "shop"]["spec"]["ports"][0]["port"] == 8081)
 
 
 def test_without_the_definition_an_install_for_its_own_namespace_ends_and_says_why(
@@ -91,7 +89,7 @@ def test_an_install_for_the_cluster_comes_back_with_the_definition(
 
     try:
         server.create(api(namespace))
-        eventually(lambda: conditions(server, namespace), within=30)
+        eventually(lambda: conditions(server, namespace))
         server.delete("CustomResourceDefinition", "", "highconcurrencyapis.hca-operator.io")
         _install_again(server)
         eventually(ready, within=150)
@@ -107,5 +105,5 @@ def test_an_install_for_the_cluster_comes_back_with_the_definition(
 
 def _install_again(server: ApiServer) -> None:
     gone = "highconcurrencyapis.hca-operator.io"
-    eventually(lambda: server.get("CustomResourceDefinition", "", gone) is None, within=60)
+    eventually(lambda: server.get("CustomResourceDefinition", "", gone) is None)
     install(server, crd())
