@@ -1,7 +1,10 @@
 """What happens to an API in its life, as the tests and the soak do it."""
 
+import json
+
 import httpx
 
+from hca_operator.names import REPLACED_LABEL
 from tests.e2e.cluster import Cluster
 from tests.e2e.load import OpenLoopLoad
 
@@ -43,6 +46,27 @@ def pods(cluster: Cluster, name: str) -> list[str]:
 
 def served(name: str, path: str = "/products") -> httpx.Response:
     return httpx.get(INGRESS + path, headers={"Host": f"{name}.localhost"}, trust_env=False, timeout=5)
+
+
+ASK = (
+    "import sys, urllib.request as web;"
+    "print(web.urlopen(web.Request('http://127.0.0.1:8000' + sys.argv[2], method=sys.argv[1])).read().decode())"
+)
+"""A Python program that a pod's container can run: method and path -> what one of its workers answers."""
+
+
+def leak(cluster: Cluster, pod: str, until: int) -> None:
+    """Have the workers of a pod keep memory for ever until one of them holds that many bytes."""
+    for _ in range(100):
+        answer = cluster.kubectl("exec", pod, "--", "python", "-c", ASK, "POST", "/leak?mebibytes=16")
+        if json.loads(answer)["rss_bytes"] >= until:
+            return
+    raise AssertionError(f"no worker of {pod} ever held {until} bytes")
+
+
+def replaced_pods(cluster: Cluster, name: str) -> list[str]:
+    """Names of the API's pods that are being replaced because of their memory."""
+    return [pod["metadata"]["name"] for pod in cluster.objects("pods", f"hca-operator.io/api={name},{REPLACED_LABEL}")]
 
 
 def update_image(cluster: Cluster, name: str, image: str) -> None:

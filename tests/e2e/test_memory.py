@@ -1,17 +1,14 @@
 """A pod that leaks is replaced before the kernel ends it, under load, on the real cluster."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
 
-from hca_operator.names import REPLACED_LABEL
 from tests.e2e.cluster import Cluster
-from tests.e2e.journeys import INGRESS, RATE, api, pods, served
+from tests.e2e.journeys import INGRESS, RATE, api, leak, pods, replaced_pods, served
 from tests.e2e.load import OpenLoopLoad, Report
 
 NAME = "leaking"
-LEAK = "import urllib.request as web; print(web.urlopen('http://127.0.0.1:8000/leak?mebibytes=16').read().decode())"
 FULL = 270 * 1024**2
 """Bytes: over the threshold of the pod, 60 percent of 384 MiB, and below that of its worker, which is 336 MiB."""
 POD_RUNG_ALONE = {
@@ -42,10 +39,9 @@ def test_fault_36_a_pod_that_leaks_is_replaced_under_load_and_no_request_is_lost
     load = OpenLoopLoad(INGRESS, f"{NAME}.localhost", rate=RATE, path="/products")
     with load.running():
         load.go_on(5 * RATE)
-        while json.loads(cluster.kubectl("exec", before[0], "--", "python", "-c", LEAK))["rss_bytes"] < FULL:
-            pass
-        cluster.until(lambda: _replaced(cluster) == [before[0]], "the pod is detached", seconds=120)
-        cluster.until(lambda: _replaced(cluster) == [], "the pod is gone", seconds=180)
+        leak(cluster, before[0], until=FULL)
+        cluster.until(lambda: replaced_pods(cluster, NAME) == [before[0]], "the pod is detached", seconds=120)
+        cluster.until(lambda: replaced_pods(cluster, NAME) == [], "the pod is gone", seconds=180)
         load.go_on(15 * RATE)
     with capsys.disabled():
         print(f"\n  a pod replaced for its memory: {load.report.summary()}", end="")
@@ -63,8 +59,3 @@ def test_fault_36_a_pod_that_leaks_is_replaced_under_load_and_no_request_is_lost
 def _memory(cluster: Cluster) -> dict[str, str]:
     found: dict[str, str] = cluster.condition("hcapi", NAME, "MemoryHealthy")
     return found
-
-
-def _replaced(cluster: Cluster) -> list[str]:
-    """Names of the pods that are being replaced."""
-    return [pod["metadata"]["name"] for pod in cluster.objects("pods", f"hca-operator.io/api={NAME},{REPLACED_LABEL}")]

@@ -1,13 +1,12 @@
 """What happens to one worker of several, under load, on the real cluster: it is replaced inside its pod."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.e2e.cluster import Cluster
-from tests.e2e.journeys import INGRESS, RATE, api, pods, served
+from tests.e2e.journeys import ASK, INGRESS, RATE, api, leak, pods, served
 from tests.e2e.load import OpenLoopLoad, Report
 from tests.e2e.processes import worker_processes
 
@@ -22,10 +21,6 @@ CHANGES = {
     ],
     "memoryRestart": {"sampleInterval": "2s", "samples": 2},
 }
-ASK = (
-    "import sys, urllib.request as web;"
-    "print(web.urlopen(web.Request('http://127.0.0.1:8000' + sys.argv[2], method=sys.argv[1])).read().decode())"
-)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,11 +42,6 @@ def pod(cluster: Cluster) -> str:
     return found
 
 
-def ask(cluster: Cluster, pod: str, method: str, path: str) -> str:
-    """What one of the pod's workers answers."""
-    return cluster.kubectl("exec", pod, "--", "python", "-c", ASK, method, path)
-
-
 def replaced(cluster: Cluster, pod: str, before: list[int]) -> bool:
     """Whether one worker gave way to another one, the other stayed, and the container never restarted."""
     after = worker_processes(cluster, pod)
@@ -70,8 +60,7 @@ def test_a_worker_that_leaks_is_replaced_under_load_and_no_request_is_lost(
     with load.running():
         load.go_on(5 * RATE)
         quiet = time.monotonic()
-        while json.loads(ask(cluster, pod, "POST", "/leak?mebibytes=16"))["rss_bytes"] < limit:
-            pass
+        leak(cluster, pod, until=limit)
         cluster.until(lambda: replaced(cluster, pod, before), "the worker that leaks is replaced")
         load.go_on(15 * RATE)
         over = time.monotonic()
