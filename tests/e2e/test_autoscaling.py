@@ -1,0 +1,134 @@
+"""Pods follow what matters to an API, and nothing but load takes any away: with real load, on the real cluster."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+import yaml
+
+from tests.e2e.cluster import Cluster, Object
+from tests.e2e.journeys import INGRESS, api, replicas, served
+from tests.e2e.load import OpenLoopLoad, Report
+
+FEWEST, MOST = 1, 3
+LOADS: dict[str, tuple[Object, float, str]] = {
+    # Each asks for three pods or more of its load, and for one without.
+    "by-requests": ({"type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "8"}}, 40, "/products"),
+    "by-concurrency": ({"type": "Concurrency", "concurrency": {"targetPerWorker": 4}}, 20, "/slow?seconds=1"),
+    "by-latency": ({"type": "Latency", "latency": {"percentile": 95, "target": "100ms"}}, 10, "/slow?seconds=0.4"),
+}
+"""By the API's name: its metric, requests per second, and what is asked for."""
+BEHAVIOR = {
+    "scaleUp": {"policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}]},
+    "scaleDown": {
+        "stabilizationWindowSeconds": 15,
+        "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}],
+    },
+}
+
+
+def manifest(cluster: Cluster, name: str, metric: Object, **more: Object) -> str:
+    found: Object = yaml.safe_load(api(name, cluster.sample_image))
+    found["spec"]["resources"]["requests"] = {"cpu": "50m", "memory": "96Mi"}
+    found["spec"]["env"] = [{"name": "SHOP_REHEARSAL_ENABLED", "value": "true"}]
+    found["spec"]["autoscaling"] = {
+        "minReplicas": FEWEST,
+        "maxReplicas": MOST,
+        "metrics": [{"name": "own", **metric}],
+        "behavior": BEHAVIOR,
+        **more,
+    }
+    return yaml.safe_dump(found)
+
+
+@pytest.fixture
+def apis(cluster: Cluster) -> Iterator[list[str]]:
+    for name, (metric, _, _) in LOADS.items():
+        cluster.apply(manifest(cluster, name, metric))
+    for name in LOADS:
+        cluster.wait_ready(name)
+        cluster.until(lambda name=name: served(name).status_code == 200, f"the ingress serves {name}")  # type: ignore[misc]
+    yield list(LOADS)
+    for name in LOADS:
+        cluster.kubectl("delete", "hcapi", name, "--wait=false")
+
+
+@pytest.mark.timeout(900)
+def test_pods_come_with_the_load_and_go_with_it(cluster: Cluster, apis: list[str]) -> None:
+    loads = [OpenLoopLoad(INGRESS, f"{name}.localhost", rate=LOADS[name][1], path=LOADS[name][2]) for name in apis]
+    with ExitStack() as running:
+        for load in loads:
+            running.enter_context(load.running())
+        for name in apis:
+            cluster.until(lambda name=name: replicas(cluster, name) == MOST, f"{name} has its pods", seconds=240)  # type: ignore[misc]
+            assert cluster.condition("hcapi", name, "ScalingActive")["status"] == "True"
+    for name in apis:
+        cluster.until(lambda name=name: replicas(cluster, name) == FEWEST, f"{name} has let them go", seconds=240)  # type: ignore[misc]
+    for load in loads:
+        assert Report(load.report.failures()) == Report()
+
+
+@pytest.fixture
+def metrics_api(cluster: Cluster) -> Iterator[str]:
+    """The Deployment that serves the metrics; it is there again afterwards."""
+    yield "hca-operator-metrics"
+    scale_metrics_api(cluster, 2)
+    cluster.kubectl("rollout", "status", "deployment/hca-operator-metrics", "--namespace=hca-system", "--timeout=120s")
+
+
+def scale_metrics_api(cluster: Cluster, count: int) -> None:
+    cluster.kubectl("scale", "deployment/hca-operator-metrics", "--namespace=hca-system", f"--replicas={count}")
+
+
+@pytest.mark.timeout(900)
+def test_without_metrics_no_pod_goes_and_the_fallback_comes(cluster: Cluster, metrics_api: str) -> None:
+    name = "fallen-back"
+    metric, rate, path = LOADS["by-requests"]
+    cluster.apply(manifest(cluster, name, metric, fallback={"replicas": MOST, "after": "30s"}))
+    try:
+        cluster.wait_ready(name)
+        cluster.until(lambda: served(name).status_code == 200, "the ingress serves it")
+        load = OpenLoopLoad(INGRESS, f"{name}.localhost", rate=rate / 3, path=path)
+        with load.running():
+            cluster.until(lambda: replicas(cluster, name) == 2, "it has two pods", seconds=240)
+            scale_metrics_api(cluster, 0)
+            cluster.until(
+                lambda: cluster.condition("hcapi", name, "ScalingActive")["status"] == "False",
+                f"{metrics_api} is missed",
+                seconds=180,
+            )
+            assert replicas(cluster, name) >= 2
+            cluster.until(lambda: replicas(cluster, name) == MOST, "the fallback is there", seconds=180)
+            scale_metrics_api(cluster, 2)
+            cluster.until(
+                lambda: cluster.condition("hcapi", name, "ScalingActive")["status"] == "True",
+                "the metrics are back",
+                seconds=180,
+            )
+            cluster.until(lambda: replicas(cluster, name) == 2, "the load decides again", seconds=240)
+        assert Report(load.report.failures()) == Report()
+    finally:
+        cluster.kubectl("delete", "hcapi", name, "--wait=false")
+
+
+def test_the_metrics_can_be_asked_for(cluster: Cluster) -> None:
+    """With the path that autoscalers use, as docs/autoscaling.md shows it."""
+    root = "/apis/external.metrics.k8s.io/v1beta1"
+    assert json.loads(cluster.kubectl("get", "--raw", root))["kind"] == "APIResourceList"
+    cluster.apply(manifest(cluster, "asked-for", LOADS["by-requests"][0]))
+    path = f"{root}/namespaces/default/hca-requests-per-second?labelSelector=hca-operator.io/api%3Dasked-for"
+    try:
+        cluster.wait_ready("asked-for")
+
+        def answered() -> bool:
+            try:
+                answer = cluster.kubectl("get", "--raw", path)
+            except AssertionError:  # not known yet
+                return False
+            (item,) = json.loads(answer)["items"]
+            return bool(item["metricName"] == "hca-requests-per-second")
+
+        cluster.until(answered, "the metric is known")
+    finally:
+        cluster.kubectl("delete", "hcapi", "asked-for", "--wait=false")
