@@ -29,8 +29,7 @@ def count_kills(before: Manifest | None, pods: Iterable[Manifest], now: datetime
         return before
     at, pod = kills[-1]
     return {
-        **(before or {}),
-        "oomKills": _number(before, "oomKills") + len(kills),
+        **_one_more(before, "oomKills", len(kills)),
         "oomKilledAt": time_text(at),
         "lastTime": time_text(at),
         "lastReason": OOM_KILLED,
@@ -44,8 +43,7 @@ def count_replaced(before: Manifest | None, pod: Manifest, now: datetime) -> Man
     if (before or {}).get("replacedUID") == metadata["uid"]:
         return before
     return {
-        **(before or {}),
-        "pods": _number(before, "pods") + 1,
+        **_one_more(before, "pods"),
         "replacedAt": time_text(now),
         "replacedUID": metadata["uid"],
         "lastTime": time_text(now),
@@ -74,6 +72,11 @@ def _kills(pods: Iterable[Manifest]) -> Iterable[tuple[datetime, str]]:
                 ended = container.get(state, {}).get("terminated") or {}
                 if ended.get("reason") == OOM_KILLED and (at := time_of(ended, "finishedAt")):
                     yield at, pod["metadata"]["name"]
+
+
+def _one_more(counted: Manifest | None, name: str, more: int = 1) -> Manifest:
+    after = {**(counted or {}), name: _number(counted, name) + more}
+    return {**after, "total": sum(_number(after, counter) for counter in _COUNTERS)}
 
 
 def _number(counted: Manifest | None, name: str) -> int:

@@ -45,7 +45,7 @@ def test_readme_first_api(cluster: Cluster) -> None:
         cluster.until(lambda: served("myapi").status_code == 200, "the ingress serves myapi")
         assert served("myapi").json()["items"]
         table = cluster.kubectl("get", "hcapi", "myapi")
-        assert table.splitlines()[0].split() == ["NAME", "READY", "REPLICAS", "WORKERS", "HOST", "AGE"]
+        assert table.splitlines()[0].split() == ["NAME", "READY", "REPLICAS", "WORKERS", "HOST", "RESTARTS", "AGE"]
         assert table.splitlines()[1].split()[:5] == ["myapi", "True", "2", "2", "myapi.localhost"]
     finally:
         cluster.kubectl("delete", "hcapi", "myapi")

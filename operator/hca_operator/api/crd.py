@@ -55,6 +55,12 @@ def crd() -> names.Manifest:
             _column("Replicas", ".status.readyReplicas", "integer", description="Pods that serve."),
             _column("Workers", ".status.workersPerPod", "integer", description="Worker processes in each pod."),
             _column("Host", ".spec.traffic.routes[0].host", description="Host of the first route."),
+            _column(
+                "Restarts",
+                ".status.memoryRestarts.total",
+                "integer",
+                description="Pods that were replaced, and containers that were killed, because of their memory.",
+            ),
             _column("Age", ".metadata.creationTimestamp", "date"),
             _column("Desired", ".status.desiredReplicas", "integer", wide=True),
             _column("Image", ".spec.image", wide=True),

@@ -121,6 +121,8 @@ class MemoryRestarts(SpecModel):
 
     model_config = ConfigDict(strict=False)
 
+    total: Annotated[int, Field(ge=0)] | None = None
+    """Pods replaced and containers killed, together."""
     pods: Annotated[int, Field(ge=0)] | None = None
     """Pods that the operator replaced before the kernel would have ended them."""
     replaced_at: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None

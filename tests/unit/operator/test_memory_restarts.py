@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hca_operator.api.times import time_text
-from hca_operator.memory_restarts import count_kills, killed_lately, newly_counted
+from hca_operator.memory_restarts import count_kills, count_replaced, killed_lately, newly_counted
 from hca_operator.names import Manifest
 from hca_operator.observed import condition
 from tests.unit.operator.objects import NAMESPACE
@@ -31,7 +31,7 @@ def test_each_kill_is_counted_once_whoever_looks_and_however_often() -> None:
     counted = count_kills(None, pods, NOW)
     assert counted == {
         "oomKills": 2, "oomKilledAt": "2026-01-02T03:03:25Z", "lastTime": "2026-01-02T03:03:25Z",
-        "lastReason": "OOMKilled", "lastPod": "b",
+        "lastReason": "OOMKilled", "lastPod": "b", "total": 2,
     }  # fmt: skip
     assert count_kills(counted, pods, NOW + 60 * SECOND) == counted
     assert newly_counted(None, counted) == {"OOMKilled": 2}
@@ -51,6 +51,13 @@ def test_a_container_that_is_killed_again_and_again_is_counted_each_half_minute_
 @pytest.mark.parametrize("reason", ["Error", "Completed"])
 def test_another_end_of_a_container_is_no_kill(reason: str) -> None:
     assert count_kills(None, [pod("a", NOW, reason)], NOW) is None
+
+
+def test_kills_and_replaced_pods_add_up_to_the_total() -> None:
+    replaced = count_replaced(None, pod("a", None), NOW)
+    killed = count_kills(replaced, [pod("b", NOW)], NOW)
+    assert killed is not None
+    assert (killed["pods"], killed["oomKills"], killed["total"]) == (1, 1, 2)
 
 
 @pytest.mark.parametrize("spoilt", [{}, {"oomKills": "many", "oomKilledAt": "long ago"}, {"oomKills": None}])
