@@ -21,7 +21,7 @@ LEAKING = [{"name": "SHOP_LEAK_ENABLED", "value": "true"}]
 MEBIBYTE = 1024**2
 RUNGS = {
     # 2 workers of at most 168 MiB each: Granian replaces one at 134 MiB, long before the pod is full.
-    WORKERS: {"env": LEAKING, "memoryRestart": {"sampleInterval": "2s", "samples": 2}},
+    WORKERS: {"env": LEAKING, "memoryRestart": {"sampleInterval": "2s", "samples": 5}},
     # One worker that may fill the pod, which the operator replaces at 230 of 384 MiB.
     PODS: {
         "env": LEAKING,
