@@ -5,39 +5,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hca_operator.api.cron import Cron, TimeZone
+from hca_operator.api.metrics import DISTINCT, Metric, Utilization
 from hca_operator.api.schema import ListMap, Rule, SpecModel
 from hca_operator.api.types import DnsLabel, GraceDuration, ScheduleDuration
 
 MAX_REPLICAS = 1000
-Percent = Annotated[int, Field(ge=1, le=1000)]
-
-
-class Utilization(SpecModel):
-    """A share of what the pods request."""
-
-    target_utilization_percent: Percent = 70
-    """Mean use over all pods, in percent of what they request, at which the count is right."""
-
-
-class Metric(SpecModel):
-    """One signal that decides the number of pods."""
-
-    name: DnsLabel
-    """Name of the metric, unique in the list."""
-    type: Literal["CPU", "Memory"]
-    """What is measured. Memory hardly ever falls in a running process, so it rarely scales down."""
-    cpu: Utilization | None = None
-    """Settings of type CPU."""
-    memory: Utilization | None = None
-    """Settings of type Memory."""
-
-    rules = (
-        Rule(
-            cel="(self.type == 'CPU') == has(self.cpu) && (self.type == 'Memory') == has(self.memory)",
-            message="must have exactly the member that type names: cpu for CPU, memory for Memory",
-            check=lambda m: (m.type == "CPU") == (m.cpu is not None) and (m.type == "Memory") == (m.memory is not None),
-        ),
-    )
 
 
 class ScalingPolicy(SpecModel):
@@ -119,6 +91,7 @@ class Autoscaling(SpecModel):
             check=lambda a: all(schedule.min_replicas <= a.max_replicas for schedule in a.schedules),
             field_path=".schedules",
         ),
+        DISTINCT,
     )
 
 
