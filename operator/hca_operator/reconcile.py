@@ -16,6 +16,7 @@ from hca_operator.desired.scaling import fewest_pods
 from hca_operator.diagnosis import Problem, diagnose, event_reasons
 from hca_operator.errors import HcaError, LimitExceeded, SpecError
 from hca_operator.events import events_of
+from hca_operator.fallback import fallback_at
 from hca_operator.floors import Shift, floor_at, shifts, with_floor
 from hca_operator.memory import MemoryBook, memory_policy
 from hca_operator.memory_restarts import count_kills, newly_counted
@@ -112,10 +113,13 @@ class Reconciler:
         if api is not None and sizing is not None and done.blocked is None:
             done.floor = floor_at(hours, self._now())
             children = desired_children(api, sizing, isolated=self._policy.network_policy.enabled)
-            children = with_floor(children, done.floor)
             await self._observe(key, children, done)
+            status = manifest.get("status", {})
+            autoscaler = done.live.get(("HorizontalPodAutoscaler", key.name))
+            done.fallback = fallback_at(api.spec, autoscaler, status, self._now())
+            children = with_floor(children, max(done.floor.pods, done.fallback.pods))
             live = done.live.get(("Deployment", key.name))
-            done.restarts = plan_restarts(api, schedule, manifest.get("status", {}), live, self._now())
+            done.restarts = plan_restarts(api, schedule, status, live, self._now())
             if api.spec.reconciliation == "Active":
                 await self._write(api, children, done, edited=edited(manifest))
         else:
@@ -186,6 +190,7 @@ class Reconciler:
             pod_problem=pod_problem,
             restarts=done.restarts,
             floor=done.floor,
+            fallback=done.fallback,
             memory_restarts=replacement.counted,
             memory_problem=replacement.problem,
             detached=replacement.serving,
@@ -265,7 +270,7 @@ class Reconciler:
         """Seconds until something is due that no event will tell of."""
         waits = [*done.waits, SOON] if missing or (done.restarts and done.restarts.waits) else [*done.waits]
         waits += [wait for wait in (done.look_again, done.configuration_waits) if wait is not None]
-        moments = [done.restarts.next if done.restarts else None, done.floor.next]
+        moments = [done.restarts.next if done.restarts else None, done.floor.next, done.fallback.next]
         waits += [max(0.0, (moment - self._now()).total_seconds()) for moment in moments if moment]
         return min(waits, default=None)
 

@@ -102,6 +102,8 @@ ACCEPTED: dict[str, Manifest] = {
     "requests least": scaling(metrics=[rate("1m")]),
     "requests most": scaling(metrics=[rate("1000k")]),
     "percentile null": scaling(metrics=[latency(percentile=None)]),
+    "a fallback": scaling(fallback={"replicas": 10}),
+    "a fallback below the minimum": scaling(minReplicas=5, fallback={"replicas": 1, "after": "1h"}),
     "metrics elsewhere": {"monitoring": {"path": "/internal/metrics", "port": 9090}},
     "metrics at the root": {"monitoring": {"path": "/", "port": None}},
     "port lowest": {"port": 1},
@@ -242,6 +244,16 @@ REFUSED: Cases = {
     "least more than most": (
         scaling(minReplicas=3, maxReplicas=2),
         "minReplicas must not be greater than maxReplicas",
+    ),
+    "fallback to more than there may be": (
+        scaling(fallback={"replicas": 11}),
+        "fallback.replicas must not be greater than autoscaling.maxReplicas",
+    ),
+    "fallback to nothing": (scaling(fallback={"replicas": 0}), "should be greater than or equal to 1"),
+    "fallback without a count": (scaling(fallback={"after": "1m"}), "fallback.replicas: Required value"),
+    "fallback at once": (
+        scaling(fallback={"replicas": 3, "after": "14s"}),
+        "must be a duration from 15s to 1h",
     ),
     "metrics with a query": ({"monitoring": {"path": "/metrics?all=1"}}, "spec.monitoring.path"),
     "metrics nowhere": ({"monitoring": {"path": ""}}, "spec.monitoring.path"),

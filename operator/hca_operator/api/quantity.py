@@ -36,7 +36,7 @@ def parse_quantity(text: str) -> Decimal:
 
 
 def decimal_text(value: Decimal) -> str:
-    """Canonical form of CPU and of metrics: `2`, `1500m`. Kubernetes knows no finer step than a thousandth, rounded up."""
+    """Canonical form of CPU and of metrics: `2`, `1500m`. no finer step than a thousandth, rounded up."""
     thousandths = int((value * 1000).to_integral_value(ROUND_CEILING))
     return str(thousandths // 1000) if thousandths % 1000 == 0 else f"{thousandths}m"
 

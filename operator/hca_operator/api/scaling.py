@@ -7,7 +7,7 @@ from pydantic import Field
 from hca_operator.api.cron import Cron, TimeZone
 from hca_operator.api.metrics import DISTINCT, Metric, Utilization
 from hca_operator.api.schema import ListMap, Rule, SpecModel
-from hca_operator.api.types import DnsLabel, GraceDuration, ScheduleDuration
+from hca_operator.api.types import DnsLabel, GraceDuration, OutageDuration, ScheduleDuration
 
 MAX_REPLICAS = 1000
 
@@ -58,6 +58,15 @@ class FloorSchedule(SpecModel):
     """Pods at least while it lasts, where that is more than autoscaling.minReplicas."""
 
 
+class Fallback(SpecModel):
+    """Pods at least while the autoscaler is blind."""
+
+    replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
+    """Pods at least while it lasts, where that is more than autoscaling.minReplicas."""
+    after: OutageDuration = "60s"
+    """How long the autoscaler must have been without its metrics, and have them again until the fallback ends."""
+
+
 class Autoscaling(SpecModel):
     """Lets the number of pods follow the load."""
 
@@ -75,6 +84,8 @@ class Autoscaling(SpecModel):
     """How fast the count may change. Absent parts: Kubernetes' own defaults."""
     schedules: Annotated[list[FloorSchedule], ListMap("name"), Field(max_length=8)] = []  # noqa: RUF012 - frozen model
     """Hours at which there are more pods at least, ready before the load comes."""
+    fallback: Fallback | None = None
+    """More pods while the autoscaler cannot get its metrics. Absent: the count stays as it was."""
     hold: Literal["None", "ScaleUp", "ScaleDown", "Both"] = "None"
     """Directions in which the count stays for now, as in an incident or a sale; minReplicas and maxReplicas hold on."""
 
@@ -90,6 +101,12 @@ class Autoscaling(SpecModel):
             message="minReplicas of a schedule must not be greater than autoscaling.maxReplicas",
             check=lambda a: all(schedule.min_replicas <= a.max_replicas for schedule in a.schedules),
             field_path=".schedules",
+        ),
+        Rule(
+            cel="!has(self.fallback) || self.fallback.replicas <= self.maxReplicas",
+            message="fallback.replicas must not be greater than autoscaling.maxReplicas",
+            check=lambda a: a.fallback is None or a.fallback.replicas <= a.max_replicas,
+            field_path=".fallback.replicas",
         ),
         DISTINCT,
     )

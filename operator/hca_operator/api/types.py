@@ -74,6 +74,7 @@ _DurationText = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_l
 StartupDuration = Annotated[_DurationText, _duration_rule("1s", "1h")]
 GraceDuration = Annotated[_DurationText, _duration_rule("5s", "1h")]
 ScheduleDuration = Annotated[_DurationText, _duration_rule("1m", "168h")]
+OutageDuration = Annotated[_DurationText, _duration_rule("15s", "1h")]
 IntervalDuration = Annotated[_DurationText, _duration_rule("1m", "24h")]
 SampleDuration = Annotated[_DurationText, _duration_rule("1s", "5m")]
 

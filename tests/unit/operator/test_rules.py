@@ -170,6 +170,16 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "spec.autoscaling",
         "metrics must not measure the same twice: one of each type, and of type Latency one of each percentile",
     ),
+    (
+        {"autoscaling": {"fallback": {"replicas": 11}}},
+        "spec.autoscaling",
+        "fallback.replicas must not be greater than autoscaling.maxReplicas",
+    ),
+    (
+        {"autoscaling": {"fallback": {"replicas": 3, "after": "14s"}}},
+        "spec.autoscaling.fallback.after",
+        "must be a duration from 15s to 1h",
+    ),
     ({"monitoring": {"path": "metrics"}}, "spec.monitoring.path", "String should match pattern"),
     ({"monitoring": {"path": "/metrics?all=1"}}, "spec.monitoring.path", "String should match pattern"),
     (REPEATED, "spec.traffic", "routes must not repeat a host with the same path"),

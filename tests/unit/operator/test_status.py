@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hca_operator.api.status import STALLING, ConditionType, Reason
 from hca_operator.diagnosis import Problem
+from hca_operator.fallback import Fallback
 from hca_operator.names import Manifest
 from hca_operator.observed import condition
 from hca_operator.restarts import Restarts
@@ -18,6 +19,10 @@ from tests.unit.operator.objects import api_object, deployment
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 AUTOSCALER = {"status": {"conditions": [{"type": "ScalingActive", "status": "True", "reason": "ValidMetricFound"}]}}
+
+BLIND = {
+    "status": {"conditions": [{"type": "ScalingActive", "status": "False", "reason": "FailedGetExternalMetric"}]},
+}
 
 
 def seen(*, spec: dict[str, Any] | None = None, **facts: Any) -> Observation:
@@ -153,6 +158,28 @@ CASES: dict[str, tuple[Observation, dict[str, tuple[str, str]]]] = {
             "Ready": ("True", "RolledOut"),
             "ScalingActive": ("False", "AutoscalerFailing"),
         },
+    ),
+    "no metrics of its own": (
+        seen(autoscaler=BLIND),
+        {"Ready": ("True", "RolledOut"), "ScalingActive": ("False", "ApiMetricsUnavailable")},
+    ),
+    "fallback": (
+        seen(autoscaler=BLIND, fallback=Fallback(6)),
+        {"Ready": ("True", "RolledOut"), "ScalingActive": ("False", "FallbackInForce")},
+    ),
+    "fallback that is about to end": (
+        seen(fallback=Fallback(6)),
+        {"ScalingActive": ("True", "FallbackInForce")},
+    ),
+    "no pods for the autoscaler": (
+        seen(
+            autoscaler={
+                "status": {
+                    "conditions": [{"type": "ScalingActive", "status": "False", "reason": "ScalingDisabled"}],
+                },
+            },
+        ),
+        {"ScalingActive": ("False", "ScaledToZero")},
     ),
     "routes": (
         seen(spec={"traffic": {"routes": [{"host": "shop.example.com"}]}}),
