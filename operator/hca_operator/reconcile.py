@@ -16,6 +16,7 @@ from hca_operator.desired.scaling import fewest_pods
 from hca_operator.diagnosis import Problem, diagnose, event_reasons
 from hca_operator.errors import HcaError, LimitExceeded, SpecError
 from hca_operator.events import events_of
+from hca_operator.external_metrics import ExternalMetrics
 from hca_operator.fallback import fallback_at
 from hca_operator.floors import Shift, floor_at, shifts, with_floor
 from hca_operator.memory import MemoryBook, memory_policy
@@ -69,6 +70,7 @@ class Reconciler:
         policy: FleetPolicy,
         *,
         configuration: Configuration,
+        external: ExternalMetrics,
         gate: RolloutGate,
         memory: MemoryBook,
         identity: str,
@@ -76,6 +78,7 @@ class Reconciler:
     ) -> None:
         self._cluster = cluster
         self._configuration = configuration
+        self._external = external
         self._gate = gate
         self._identity = identity
         self._now = now
@@ -112,7 +115,9 @@ class Reconciler:
             done.blocked = Problem(Reason.INVALID_SPEC, str(error))
         if api is not None and sizing is not None and done.blocked is None:
             done.floor = floor_at(hours, self._now())
-            children = desired_children(api, sizing, isolated=self._policy.network_policy.enabled)
+            children = desired_children(
+                self._external.carried_out(api), sizing, isolated=self._policy.network_policy.enabled
+            )
             await self._observe(key, children, done)
             status = manifest.get("status", {})
             autoscaler = done.live.get(("HorizontalPodAutoscaler", key.name))
@@ -195,7 +200,7 @@ class Reconciler:
             memory_problem=replacement.problem,
             detached=replacement.serving,
             memory_known=self._memory.available,
-            unsupported=self._configuration.unfollowed(api) if api else (),
+            unsupported=(*self._configuration.unfollowed(api), *self._external.unsupported(api)) if api else (),
         )
         status = next_status(observation, self._now())
         if status != manifest.get("status"):
