@@ -8,7 +8,7 @@ from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason, Unsupported
 from hca_operator.api.times import time_text
 from hca_operator.desired.metadata import selector_text, stable_selector
-from hca_operator.desired.network import url
+from hca_operator.desired.network import public_metrics, url
 from hca_operator.diagnosis import Problem
 from hca_operator.fallback import NO_FALLBACK, Fallback
 from hca_operator.floors import NO_FLOOR, Floor
@@ -256,7 +256,13 @@ def _traffic_ready(seen: Observation) -> Verdict:
         return Verdict("Unknown", reason, "the latest generation is not applied")
     if not seen.api.spec.traffic.routes:
         return Verdict("True", Reason.NOT_REQUESTED, "spec.traffic.routes is empty: reached through the Service")
-    return Verdict("True", Reason.ROUTES_APPLIED, "the Ingress has every route")
+    message = "the Ingress has every route"
+    if route := public_metrics(seen.api):
+        message += (
+            f"; MetricsPublic: {route.host}{route.path} leads to {seen.api.spec.monitoring.path} as well, where anybody "
+            "reads the metrics: offer them at a port of their own (spec.monitoring.port), or refuse the path in front"
+        )
+    return Verdict("True", Reason.ROUTES_APPLIED, message)
 
 
 def _rollout_healthy(seen: Observation) -> Verdict:

@@ -345,3 +345,33 @@ def test_numbers_are_those_of_the_deployment() -> None:
 def test_a_held_count_is_said() -> None:
     status = next_status(seen(spec={"autoscaling": {"hold": "ScaleDown"}}), NOW)
     assert condition({"status": status}, "ScalingActive")["message"].endswith("; autoscaling.hold is ScaleDown")
+
+
+LAG = {"metrics": [{"name": "lag", "type": "EventLoopLag", "eventLoopLag": {"target": "50ms"}}]}
+
+
+@pytest.mark.parametrize(
+    ("route", "monitoring", "public"),
+    [
+        ({}, {}, True),
+        ({"path": "/internal"}, {"path": "/internal/metrics"}, True),
+        ({"path": "/internal/"}, {"path": "/internal/metrics"}, True),
+        ({"path": "/metrics", "pathType": "Exact"}, {}, True),
+        ({"path": "/", "pathType": "Exact"}, {}, False),
+        ({"path": "/internal"}, {"path": "/internalmetrics"}, False),
+        ({"path": "/v1"}, {}, False),
+        ({}, {"port": 8000}, True),
+        ({}, {"port": 9090}, False),
+    ],
+)
+def test_metrics_that_a_route_leads_to_are_said_to_be_public(
+    route: Manifest, monitoring: Manifest, public: bool
+) -> None:
+    routes = {"traffic": {"routes": [{"host": "shop.example.com", **route}]}}
+
+    def said(**scaling: Any) -> str:
+        status = next_status(seen(spec={**routes, "monitoring": monitoring, **scaling}), NOW)
+        return str(condition({"status": status}, "TrafficReady")["message"])
+
+    assert ("MetricsPublic" in said(autoscaling=LAG)) == public
+    assert "MetricsPublic" not in said(), "whether it has metrics at all is not known"
