@@ -259,8 +259,8 @@ def _traffic_ready(seen: Observation) -> Verdict:
     message = "the Ingress has every route"
     if route := public_metrics(seen.api):
         message += (
-            f"; MetricsPublic: {route.host}{route.path} leads to {seen.api.spec.monitoring.path} as well, where anybody "
-            "reads the metrics: offer them at a port of their own (spec.monitoring.port), or refuse the path in front"
+            f"; MetricsPublic: {route.host}{route.path} leads to {seen.api.spec.monitoring.path} too, where anybody reads "
+            "the metrics: offer them at a port of their own (spec.monitoring.port), or refuse the path in front"
         )
     return Verdict("True", Reason.ROUTES_APPLIED, message)
 
