@@ -258,9 +258,10 @@ def _traffic_ready(seen: Observation) -> Verdict:
         return Verdict("True", Reason.NOT_REQUESTED, "spec.traffic.routes is empty: reached through the Service")
     message = "the Ingress has every route"
     if route := public_metrics(seen.api):
+        leading = f"{route.host}{route.path} leads to {seen.api.spec.monitoring.path}"
         message += (
-            f"; MetricsPublic: {route.host}{route.path} leads to {seen.api.spec.monitoring.path} too, where anybody reads "
-            "the metrics: offer them at a port of their own (spec.monitoring.port), or refuse the path in front"
+            f"; MetricsPublic: {leading} as well, so anybody can read the metrics: offer them at a port of their own "
+            "(spec.monitoring.port), or refuse the path in front"
         )
     return Verdict("True", Reason.ROUTES_APPLIED, message)
 
