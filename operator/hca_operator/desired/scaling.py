@@ -12,8 +12,8 @@ from hca_operator.sizing import Sizing
 
 _HELD = {"None": (), "ScaleUp": ("scaleUp",), "ScaleDown": ("scaleDown",), "Both": ("scaleUp", "scaleDown")}
 _COMPOUNDING = {"Latency", "EventLoopLag"}
-"""Types that the autoscaler compares as they are, not for each pod: every 15 s it multiplies the count anew by how far
-they are off, although the pods that it has just asked for are still starting."""
+"""Types that the autoscaler compares as they are: every 15 s it multiplies the pods that are ready by how far they are
+off, although what is measured still tells of the time before the last ones came."""
 _STEP_UP: Manifest = {
     "policies": [
         {"type": "Percent", "value": 50, "periodSeconds": 60},
