@@ -20,6 +20,7 @@ from hca_operator.desired.references import CONFIG_MAP, SECRET
 from hca_operator.errors import Absent, HcaError, Transient
 from hca_operator.events import News, event
 from hca_operator.external_metrics import OFF, ONE_NAMESPACE, ExternalMetrics, Service
+from hca_operator.external_metrics_owner import OwnerReader
 from hca_operator.kube import Kube
 from hca_operator.leader import Candidate, Leader
 from hca_operator.memory import MemoryBook
@@ -30,7 +31,6 @@ from hca_operator.ports import Key
 from hca_operator.queue import WorkQueue
 from hca_operator.readings import MemoryReader
 from hca_operator.reconcile import Reconciler
-from hca_operator.registration import RegistrationReader
 from hca_operator.replacement import DETACHED
 from hca_operator.rollouts import RolloutGate
 from hca_operator.store import Store
@@ -101,11 +101,9 @@ class Operator:
         self._trouble: HcaError | None = None
         memory = MemoryBook()
         self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_growth)
-        self._external = ExternalMetrics(_without_external_metrics(settings))
-        self._registration: RegistrationReader | None = None
-        if self._external.missing is None:
-            ours = Service(candidate.namespace, str(settings.external_metrics))
-            self._registration = RegistrationReader(kube, self._external, ours)
+        external = ExternalMetrics(_without_external_metrics(settings))
+        served = settings.external_metrics if external.missing is None else None
+        self._owner = OwnerReader(kube, external, Service(candidate.namespace, served)) if served else None
         store = Store()
         self._children = [ChildWatch(kube, store, kind, self._scope, changed=self._queue.add) for kind in CHILD_KINDS]
         self._configs = {
@@ -117,7 +115,7 @@ class Operator:
             Remembered(kube.fenced(self._leader.remaining), store),
             settings.policy,
             configuration=Configuration(self._configs, Debounce(asyncio.get_running_loop().time, random.random)),
-            external=self._external,
+            external=external,
             gate=RolloutGate(settings.unasked_rollouts, free=self._queue.add),
             memory=memory,
             identity=candidate.identity,
@@ -149,8 +147,8 @@ class Operator:
             asyncio.create_task(self._leader.run(self._look_at_all.set, _jitter), name="election"),
             asyncio.create_task(self._tell_of_rival(), name="rival"),
         ]
-        if self._registration:
-            looking = self._registration.run(all_changed=self._look_at_all.set)
+        if self._owner:
+            looking = self._owner.run(all_changed=self._look_at_all.set)
             self._tasks.append(asyncio.create_task(looking, name="external metrics"))
         server = await serve(self._telemetry, port=self._settings.port, alive=self._not_alive, ready=self._not_ready)
         try:
@@ -200,8 +198,8 @@ class Operator:
             async with asyncio.timeout(FIRST_LOOK):
                 for child in self._children:
                     await child.looked.wait()
-        if self._registration:
-            await self._registration.looked.wait()
+        if self._owner:
+            await self._owner.looked.wait()
         await self._queue.work(self._reconcile)
 
     async def _read_memory(self) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from hca_operator.errors import Forbidden, HcaError, Transient
 from hca_operator.external_metrics import OFF, ExternalMetrics, Service, taken_by_another
+from hca_operator.external_metrics_owner import CYCLE, RETRY, OwnerReader
 from hca_operator.names import Manifest
-from hca_operator.registration import CYCLE, RETRY, RegistrationReader
 from tests.unit.operator import virtual_time
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import api_object, manifest
@@ -120,7 +120,7 @@ def told(*answers: Any) -> list[tuple[float, bool]]:
 
     async def main() -> None:
         loop, external = asyncio.get_running_loop(), ExternalMetrics()
-        reader = RegistrationReader(Answers(*answers), external, OURS)
+        reader = OwnerReader(Answers(*answers), external, OURS)
         reading = reader.run(all_changed=lambda: found.append((loop.time(), external.missing is None)))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reading, 10 * CYCLE)
