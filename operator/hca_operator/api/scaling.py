@@ -64,7 +64,7 @@ class Fallback(SpecModel):
     replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
     """Pods at least while it lasts, where that is more than autoscaling.minReplicas."""
     after: OutageDuration = "60s"
-    """How long the autoscaler must have been without its metrics, and have them again until the fallback ends."""
+    """How long the autoscaler must have been without its metrics for it to begin, and with them again for it to end."""
 
 
 class Autoscaling(SpecModel):
