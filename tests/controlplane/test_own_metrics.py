@@ -19,6 +19,8 @@ from tests.controlplane.operator_process import OperatorProcess
 
 RATE = {"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "50"}}
 LAG = {"name": "lag", "type": "EventLoopLag", "eventLoopLag": {"target": "50ms"}}
+MEMORY = {"name": "memory", "type": "Memory", "memory": {}}
+"""Of pods in which nothing runs, the autoscaler takes this one as it is told."""
 FALLBACK = {"replicas": 5, "after": "15s"}
 
 
@@ -108,7 +110,7 @@ def test_fault_32_without_metrics_there_are_as_many_pods_as_the_fallback_says_un
         return int(autoscaler(server, namespace)["spec"]["minReplicas"])
 
     operator.start()
-    server.create(api(namespace, **scaling(fallback=FALLBACK)))
+    server.create(api(namespace, **scaling(metrics=[MEMORY], fallback=FALLBACK)))
     roll_out(server, namespace, "shop")
     since = server.version("Deployment", namespace)
     told = eventually(lambda: condition_of(server, namespace, "ScalingActive", "FallbackInForce"), within=60)
