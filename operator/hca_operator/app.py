@@ -19,6 +19,8 @@ from hca_operator.desired import CHILD_KINDS
 from hca_operator.desired.references import CONFIG_MAP, SECRET
 from hca_operator.errors import Absent, HcaError, Transient
 from hca_operator.events import News, event
+from hca_operator.external_metrics import OFF, ONE_NAMESPACE, ExternalMetrics, Service
+from hca_operator.external_metrics_owner import OwnerReader
 from hca_operator.kube import Kube
 from hca_operator.leader import Candidate, Leader
 from hca_operator.memory import MemoryBook
@@ -70,6 +72,8 @@ class Settings:
     """How many APIs may roll at a time because the operator changed, not the objects; 0: none."""
     watch_secrets: bool = False
     """Whether Secrets may be read, so that changes of theirs restart pods as those of ConfigMaps do."""
+    external_metrics: str | None = None
+    """Service with which this install serves the external metrics API, None where it serves none."""
 
 
 def _now() -> datetime:
@@ -97,6 +101,9 @@ class Operator:
         self._trouble: HcaError | None = None
         memory = MemoryBook()
         self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_growth)
+        external = ExternalMetrics(_without_external_metrics(settings))
+        served = settings.external_metrics if external.missing is None else None
+        self._owner = OwnerReader(kube, external, Service(candidate.namespace, served)) if served else None
         store = Store()
         self._children = [ChildWatch(kube, store, kind, self._scope, changed=self._queue.add) for kind in CHILD_KINDS]
         self._configs = {
@@ -108,6 +115,7 @@ class Operator:
             Remembered(kube.fenced(self._leader.remaining), store),
             settings.policy,
             configuration=Configuration(self._configs, Debounce(asyncio.get_running_loop().time, random.random)),
+            external=external,
             gate=RolloutGate(settings.unasked_rollouts, free=self._queue.add),
             memory=memory,
             identity=candidate.identity,
@@ -139,6 +147,9 @@ class Operator:
             asyncio.create_task(self._leader.run(self._look_at_all.set, _jitter), name="election"),
             asyncio.create_task(self._tell_of_rival(), name="rival"),
         ]
+        if self._owner:
+            looking = self._owner.run(all_changed=self._look_at_all.set)
+            self._tasks.append(asyncio.create_task(looking, name="external metrics"))
         server = await serve(self._telemetry, port=self._settings.port, alive=self._not_alive, ready=self._not_ready)
         try:
             await self._watch_objects()
@@ -187,6 +198,8 @@ class Operator:
             async with asyncio.timeout(FIRST_LOOK):
                 for child in self._children:
                     await child.looked.wait()
+        if self._owner:
+            await self._owner.looked.wait()
         await self._queue.work(self._reconcile)
 
     async def _read_memory(self) -> None:
@@ -327,6 +340,13 @@ class Operator:
     def _ended(self) -> str | None:
         ended = [task.get_name() for task in self._tasks if task.done()]
         return f"ended: {', '.join(ended)}" if ended else None
+
+
+def _without_external_metrics(settings: Settings) -> str | None:
+    """Why this install serves no external metrics, None where it does."""
+    if settings.candidate.namespaced:
+        return ONE_NAMESPACE
+    return None if settings.external_metrics else OFF
 
 
 def _held_back_by(namespace: str) -> str:

@@ -123,6 +123,7 @@ def _run(options: argparse.Namespace) -> int:
             port=options.port,
             unasked_rollouts=options.unasked_rollouts,
             watch_secrets=options.watch_secrets,
+            external_metrics=options.external_metrics,
         )
         asyncio.run(run(settings))
     except HcaError as error:
@@ -150,6 +151,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--watch-secrets", action="store_true", help="restart pods for changed Secrets as well, which needs the right"
     )
+    run.add_argument(
+        "--external-metrics", metavar="SERVICE",
+        help="Service in the namespace of the Lease that serves external.metrics.k8s.io; absent: none does",
+    )  # fmt: skip
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     show = commands.add_parser("render", help="print the objects that the operator would apply")
     for command in (run, show):

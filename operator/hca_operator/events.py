@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime
 from typing import NamedTuple
 
-from hca_operator.api.status import ConditionType
+from hca_operator.api.status import ConditionType, Reason
 from hca_operator.names import FIELD_MANAGER, Manifest
 from hca_operator.observed import condition
 
@@ -54,15 +54,16 @@ _PASSING = frozenset({"RollingOut", "ScaledToZero", "NoPodsAvailable", "Autoscal
 def _flipped(kind: ConditionType, before: Manifest, after: Manifest) -> Manifest | None:
     """The condition, if there is something to tell of it.
 
-    Ready tells each new reason, since its False has many; the others only that they turned. The first look at a new
-    object tells only of what is wrong: that nothing serves yet is no news.
+    Ready tells each new reason, since its False has many; the others only that they turned, and when the fallback
+    begins and ends. The first look at a new object tells only of what is wrong: that nothing serves yet is no news.
     """
     old, new = condition(before, kind), condition(after, kind)
     if kind == ConditionType.READY:
         told = (old.get("status"), old.get("reason")) != (new["status"], new["reason"])
         return new if told and (old or new["reason"] not in _PASSING) else None
     turned = {old.get("status"), new["status"]} == {"True", "False"}
-    return new if turned else None
+    fell_back = (old.get("reason") == Reason.FALLBACK_IN_FORCE) != (new["reason"] == Reason.FALLBACK_IN_FORCE)
+    return new if turned or fell_back else None
 
 
 def event(obj: Manifest, news: News, now: datetime, instance: str) -> Manifest:

@@ -60,16 +60,16 @@ def floor_at(found: list[Shift], now: datetime) -> Floor:
     return Floor(pods, name, min(changes, default=None))
 
 
-def with_floor(children: list[Child], floor: Floor) -> list[Child]:
+def with_floor(children: list[Child], pods: int) -> list[Child]:
     """The children, of which the autoscaler has that many pods at least."""
     return [
-        child._replace(manifest=_raised(child.manifest, floor))
+        child._replace(manifest=_raised(child.manifest, pods))
         if child.kind == "HorizontalPodAutoscaler" and child.manifest is not None
         else child
         for child in children
     ]
 
 
-def _raised(autoscaler: Manifest, floor: Floor) -> Manifest:
-    least = max(autoscaler["spec"]["minReplicas"], floor.pods)
+def _raised(autoscaler: Manifest, pods: int) -> Manifest:
+    least = max(autoscaler["spec"]["minReplicas"], pods)
     return {**autoscaler, "spec": {**autoscaler["spec"], "minReplicas": least}}

@@ -51,6 +51,7 @@ RESOURCES: dict[str, Resource] = {
     "Lease": Resource("coordination.k8s.io/v1", "leases"),
     "ConfigMap": Resource("v1", "configmaps"),
     "Secret": Resource("v1", "secrets"),
+    "APIService": Resource("apiregistration.k8s.io/v1", "apiservices"),
 }
 METADATA_ALONE = {"ConfigMap", "Secret"}
 """Kinds that are listed and watched without their content, which may be a mebibyte each: it is read by name."""

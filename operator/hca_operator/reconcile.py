@@ -16,6 +16,8 @@ from hca_operator.desired.scaling import fewest_pods
 from hca_operator.diagnosis import Problem, diagnose, event_reasons
 from hca_operator.errors import HcaError, LimitExceeded, SpecError
 from hca_operator.events import events_of
+from hca_operator.external_metrics import ExternalMetrics
+from hca_operator.fallback import fallback_at
 from hca_operator.floors import Shift, floor_at, shifts, with_floor
 from hca_operator.memory import MemoryBook, memory_policy
 from hca_operator.memory_restarts import count_kills, newly_counted
@@ -68,6 +70,7 @@ class Reconciler:
         policy: FleetPolicy,
         *,
         configuration: Configuration,
+        external: ExternalMetrics,
         gate: RolloutGate,
         memory: MemoryBook,
         identity: str,
@@ -75,6 +78,7 @@ class Reconciler:
     ) -> None:
         self._cluster = cluster
         self._configuration = configuration
+        self._external = external
         self._gate = gate
         self._identity = identity
         self._now = now
@@ -111,11 +115,16 @@ class Reconciler:
             done.blocked = Problem(Reason.INVALID_SPEC, str(error))
         if api is not None and sizing is not None and done.blocked is None:
             done.floor = floor_at(hours, self._now())
-            children = desired_children(api, sizing, isolated=self._policy.network_policy.enabled)
-            children = with_floor(children, done.floor)
+            children = desired_children(
+                self._external.carried_out(api), sizing, isolated=self._policy.network_policy.enabled
+            )
             await self._observe(key, children, done)
+            status = manifest.get("status", {})
+            autoscaler = done.live.get(("HorizontalPodAutoscaler", key.name))
+            done.fallback = fallback_at(api.spec, autoscaler, status, self._now())
+            children = with_floor(children, max(done.floor.pods, done.fallback.pods))
             live = done.live.get(("Deployment", key.name))
-            done.restarts = plan_restarts(api, schedule, manifest.get("status", {}), live, self._now())
+            done.restarts = plan_restarts(api, schedule, status, live, self._now())
             if api.spec.reconciliation == "Active":
                 await self._write(api, children, done, edited=edited(manifest))
         else:
@@ -186,11 +195,12 @@ class Reconciler:
             pod_problem=pod_problem,
             restarts=done.restarts,
             floor=done.floor,
+            fallback=done.fallback,
             memory_restarts=replacement.counted,
             memory_problem=replacement.problem,
             detached=replacement.serving,
             memory_known=self._memory.available,
-            unsupported=self._configuration.unfollowed(api) if api else (),
+            unsupported=(*self._configuration.unfollowed(api), *self._external.unsupported(api)) if api else (),
         )
         status = next_status(observation, self._now())
         if status != manifest.get("status"):
@@ -265,7 +275,7 @@ class Reconciler:
         """Seconds until something is due that no event will tell of."""
         waits = [*done.waits, SOON] if missing or (done.restarts and done.restarts.waits) else [*done.waits]
         waits += [wait for wait in (done.look_again, done.configuration_waits) if wait is not None]
-        moments = [done.restarts.next if done.restarts else None, done.floor.next]
+        moments = [done.restarts.next if done.restarts else None, done.floor.next, done.fallback.next]
         waits += [max(0.0, (moment - self._now()).total_seconds()) for moment in moments if moment]
         return min(waits, default=None)
 

@@ -5,7 +5,7 @@ from decimal import ROUND_CEILING, Decimal
 
 from hca_operator.api.duration import parse_duration
 from hca_operator.api.pod import Resources
-from hca_operator.api.quantity import MEBIBYTE, cpu_text, memory_text, parse_quantity
+from hca_operator.api.quantity import MEBIBYTE, decimal_text, memory_text, parse_quantity
 from hca_operator.api.spec import HighConcurrencyApiSpec
 from hca_operator.errors import SpecError
 
@@ -56,7 +56,7 @@ def size(spec: HighConcurrencyApiSpec) -> Sizing:
     return Sizing(
         workers=workers // shares,
         resources=_share(spec.resources, shares),
-        cpu_rounded_down=cpu_text(cores / shares) if idle else None,
+        cpu_rounded_down=decimal_text(cores / shares) if idle else None,
         worker_budget=int(budget),
         worker_max_rss=_worker_max_rss(spec, budget, shares),
         sample_interval=parse_duration(spec.memory_restart.sample_interval),
@@ -80,7 +80,7 @@ def _share(resources: Resources, shares: int) -> Resources:
         return resources
 
     def cpu(quantity: str | None) -> str | None:
-        return quantity and cpu_text(parse_quantity(quantity) / shares)
+        return quantity and decimal_text(parse_quantity(quantity) / shares)
 
     def memory(quantity: str | None) -> str | None:
         if quantity is None:

@@ -1,6 +1,6 @@
 """The next status from what is observed: pure; nothing changes unless something changed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,8 +8,9 @@ from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason, Unsupported
 from hca_operator.api.times import time_text
 from hca_operator.desired.metadata import selector_text, stable_selector
-from hca_operator.desired.network import url
+from hca_operator.desired.network import public_metrics, url
 from hca_operator.diagnosis import Problem
+from hca_operator.fallback import NO_FALLBACK, Fallback
 from hca_operator.floors import NO_FLOOR, Floor
 from hca_operator.memory_restarts import killed_lately
 from hca_operator.names import Manifest
@@ -39,6 +40,7 @@ class Observation:
     restarts: Restarts | None
     """None where the object could not be read."""
     floor: Floor = NO_FLOOR
+    fallback: Fallback = NO_FALLBACK
     memory_restarts: Manifest | None = None
     """What memory has cost so far, None for nothing."""
     memory_problem: Problem | None = None
@@ -214,24 +216,38 @@ def _scaling_active(seen: Observation) -> Verdict:
     if seen.api is not None and seen.api.spec.autoscaling.mode == "Disabled":
         return Verdict("False", Reason.AUTOSCALING_DISABLED, "spec.replicas decides the number of pods")
     active = condition(seen.autoscaler, "ScalingActive")
-    if active.get("status") == "True":
-        return Verdict("True", Reason.SCALING, _scaling_message(seen))
-    if active.get("status") == "False":
-        return Verdict(
-            "False",
-            Reason.AUTOSCALER_FAILING,
-            f"the autoscaler cannot decide ({active.get('reason')}): kubectl describe hpa says why",
-        )
-    return Verdict("Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not looked yet")
+    if active.get("status") not in {"True", "False"}:
+        return Verdict("Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not looked yet")
+    reason, message = Reason.SCALING, "the autoscaler has its metrics"
+    if active["status"] == "False":
+        reason, message = _autoscaler_trouble(active.get("reason", ""))
+    if seen.fallback.pods:
+        reason = Reason.FALLBACK_IN_FORCE
+    return Verdict(active["status"], reason, "; ".join([message, *_scaling_orders(seen)]))
 
 
-def _scaling_message(seen: Observation) -> str:
-    parts = ["the autoscaler has its metrics"]
+def _autoscaler_trouble(reason: str) -> tuple[Reason, str]:
+    """What the autoscaler's own reason comes to."""
+    match reason:
+        case "ScalingDisabled":
+            return Reason.SCALED_TO_ZERO, "there are no pods"
+        case "FailedGetExternalMetric":
+            return Reason.API_METRICS_UNAVAILABLE, (
+                "the autoscaler cannot get the API's own metrics, so it takes no pods away: "
+                "kubectl describe hpa says what is missing"
+            )
+        case _:
+            return Reason.AUTOSCALER_FAILING, f"the autoscaler cannot decide ({reason}): kubectl describe hpa says why"
+
+
+def _scaling_orders(seen: Observation) -> Iterator[str]:
+    """What decides the count beside the metrics."""
     if seen.api is not None and seen.api.spec.autoscaling.hold != "None":
-        parts.append(f"autoscaling.hold is {seen.api.spec.autoscaling.hold}")
+        yield f"autoscaling.hold is {seen.api.spec.autoscaling.hold}"
     if seen.floor.pods:
-        parts.append(f"schedule {seen.floor.schedule} asks for at least {seen.floor.pods} pods")
-    return "; ".join(parts)
+        yield f"schedule {seen.floor.schedule} asks for at least {seen.floor.pods} pods"
+    if seen.fallback.pods:
+        yield f"autoscaling.fallback asks for at least {seen.fallback.pods} pods until the metrics are there to stay"
 
 
 def _traffic_ready(seen: Observation) -> Verdict:
@@ -240,7 +256,14 @@ def _traffic_ready(seen: Observation) -> Verdict:
         return Verdict("Unknown", reason, "the latest generation is not applied")
     if not seen.api.spec.traffic.routes:
         return Verdict("True", Reason.NOT_REQUESTED, "spec.traffic.routes is empty: reached through the Service")
-    return Verdict("True", Reason.ROUTES_APPLIED, "the Ingress has every route")
+    message = "the Ingress has every route"
+    if route := public_metrics(seen.api):
+        leading = f"{route.host}{route.path} leads to {seen.api.spec.monitoring.path}"
+        message += (
+            f"; MetricsPublic: {leading} as well, so anybody can read the metrics: offer them at a port of their own "
+            "(spec.monitoring.port), or refuse the path in front"
+        )
+    return Verdict("True", Reason.ROUTES_APPLIED, message)
 
 
 def _rollout_healthy(seen: Observation) -> Verdict:

@@ -11,6 +11,7 @@ from hca_operator.desired.metadata import annotated
 from hca_operator.desired.scaling import autoscaling_wanted
 from hca_operator.diagnosis import Problem
 from hca_operator.errors import Forbidden, HcaError, NotOwned, Rejected, Transient
+from hca_operator.fallback import NO_FALLBACK, Fallback
 from hca_operator.fingerprint import fingerprint
 from hca_operator.floors import NO_FLOOR, Floor
 from hca_operator.names import ADOPT_ANNOTATION, FIELD_MANAGER, KIND, REPLICAS_MANAGER, TEMPLATE_ANNOTATION, Manifest
@@ -41,6 +42,8 @@ class Pass:
     """None where the object could not be read."""
     floor: Floor = NO_FLOOR
     """What the clock asks for."""
+    fallback: Fallback = NO_FALLBACK
+    """What missing metrics ask for."""
     blocked: Problem | None = None
     look_again: float | None = None
     """Seconds until what was put off can be tried, None where nothing was."""

@@ -39,16 +39,14 @@ class Account:
     given: set[Right]
 
 
-INSTALLS: dict[str, tuple[list[str], list[str]]] = {
-    "cluster": ([], []),
-    "namespace": (["--set=scope=Namespace"], ["--own-namespace-only"]),
-    "cluster with secrets": (["--set=rbac.watchSecrets=true"], ["--watch-secrets"]),
-    "namespace with secrets": (
-        ["--set=scope=Namespace", "--set=rbac.watchSecrets=true"],
-        ["--own-namespace-only", "--watch-secrets"],
-    ),
+INSTALLS: dict[str, list[str]] = {
+    "cluster": [],
+    "namespace": ["--set=scope=Namespace"],
+    "cluster with secrets": ["--set=rbac.watchSecrets=true"],
+    "namespace with secrets": ["--set=scope=Namespace", "--set=rbac.watchSecrets=true"],
 }
-"""Values of the chart, and what the operator is started with for them."""
+"""Values of the chart."""
+OPTIONS_WITH_RIGHTS = {"--own-namespace-only", "--watch-secrets", "--external-metrics"}
 
 
 @pytest.fixture(params=list(INSTALLS.values()), ids=list(INSTALLS))
@@ -57,16 +55,21 @@ def account(
 ) -> Iterator[Account]:
     """An account with what the chart gives it."""
     del server  # the CRD must be there first
-    values, options = request.param
-    rendered = subprocess.run(
-        [tools.HELM.program(), "template", RELEASE, CHART, "--namespace", namespace, "--kube-version=1.36.0",
-         "--show-only=templates/rbac.yaml", *values],
-        capture_output=True, text=True, check=True, timeout=60,
-    ).stdout  # fmt: skip
-    control_plane.kubectl("apply", "-f", "-", stdin=rendered)
-    given = rights(list(yaml.safe_load_all(rendered)), namespace)
+
+    def rendered(template: str) -> str:
+        return subprocess.run(
+            [tools.HELM.program(), "template", RELEASE, CHART, "--namespace", namespace, "--kube-version=1.36.0",
+             f"--show-only=templates/{template}.yaml", *request.param],
+            capture_output=True, text=True, check=True, timeout=60,
+        ).stdout  # fmt: skip
+
+    roles = rendered("rbac")
+    control_plane.kubectl("apply", "-f", "-", stdin=roles)
+    given = rights(list(yaml.safe_load_all(roles)), namespace)
+    (container,) = yaml.safe_load(rendered("deployment"))["spec"]["template"]["spec"]["containers"]
+    options = [option for option in container["args"] if option.split("=")[0] in OPTIONS_WITH_RIGHTS]
     yield Account(f"system:serviceaccount:{namespace}:{RELEASE}", options, given)
-    control_plane.kubectl("delete", "-f", "-", stdin=rendered)
+    control_plane.kubectl("delete", "-f", "-", stdin=roles)
 
 
 def rights(manifests: list[Manifest], namespace: str) -> set[Right]:

@@ -37,6 +37,19 @@ def mounted(*volumes: Manifest, path: str | None = None) -> Manifest:
     return {"volumes": list(volumes), "volumeMounts": mounts}
 
 
+def own(kind: str, member: str, **settings: Any) -> Manifest:
+    """A metric that is read from the pods."""
+    return {"name": kind.lower(), "type": kind, member: settings}
+
+
+def latency(target: Any = "250ms", **fields: Any) -> Manifest:
+    return own("Latency", "latency", target=target, **fields)
+
+
+def rate(target: Any) -> Manifest:
+    return own("RequestsPerSecond", "requestsPerSecond", targetPerPod=target)
+
+
 CACHE: Manifest = {"name": "cache", "emptyDir": {}}
 HOST = {"host": "shop.example.com"}
 CRON = "must be five fields of numbers, minute hour day-of-month month day-of-week"
@@ -73,6 +86,26 @@ ACCEPTED: dict[str, Manifest] = {
     "two metrics": scaling(
         metrics=[{"name": "c", "type": "CPU", "cpu": {}}, {"name": "m", "type": "Memory", "memory": {}}]
     ),
+    "a metric of every type": scaling(
+        metrics=[
+            {"name": "c", "type": "CPU", "cpu": {}},
+            {"name": "m", "type": "Memory", "memory": {}},
+            rate("50"),
+            latency(),
+            {**latency("60s", percentile=1), "name": "p1"},
+            {**latency("1ms", percentile=99), "name": "p99"},
+            own("Concurrency", "concurrency", targetPerWorker=1),
+            own("EventLoopLag", "eventLoopLag", target="50ms"),
+        ]
+    ),
+    "requests as a number": scaling(metrics=[rate(50)]),
+    "requests least": scaling(metrics=[rate("1m")]),
+    "requests most": scaling(metrics=[rate("1000k")]),
+    "percentile null": scaling(metrics=[latency(percentile=None)]),
+    "a fallback": scaling(fallback={"replicas": 10}),
+    "a fallback below the minimum": scaling(minReplicas=5, fallback={"replicas": 1, "after": "1h"}),
+    "metrics elsewhere": {"monitoring": {"path": "/internal/metrics", "port": 9090}},
+    "metrics at the root": {"monitoring": {"path": "/", "port": None}},
     "port lowest": {"port": 1},
     "port highest": {"port": 65535},
     "path with a query": {"health": {"readinessPath": "/ready?full=1&x=%20"}},
@@ -154,7 +187,77 @@ REFUSED: Cases = {
         "must have exactly the member that type names: cpu for CPU, memory for Memory",
     ),
     "metric with another member": (metric(memory={}), "must have exactly the member that type names"),
-    "metric of unknown type": (metric(type="Latency"), 'supported values: "CPU", "Memory"'),
+    "metric of unknown type": (metric(type="latency"), 'supported values: "CPU", "Memory", "RequestsPerSecond"'),
+    "metric of another type's member": (
+        metric(type="Latency"),
+        "latency for Latency, concurrency for Concurrency, eventLoopLag for EventLoopLag",
+    ),
+    "metrics of one name": (
+        scaling(metrics=[latency(), {**rate(50), "name": "latency"}]),
+        "spec.autoscaling.metrics[1]: Duplicate value",
+    ),
+    **{
+        f"two metrics that measure the same, {metrics[0]['type']}": (
+            scaling(metrics=metrics),
+            "metrics must not measure the same twice: one of each type, and of type Latency one of each percentile",
+        )
+        for metrics in (
+            [{"name": "a", "type": "CPU", "cpu": {}}, {"name": "b", "type": "CPU", "cpu": {}}],
+            [rate(50), {**rate(60), "name": "b"}],
+            [latency(), rate(50), {**latency("1s", percentile=95), "name": "b"}],
+        )
+    },
+    **{
+        f"requests {target!r}": (
+            scaling(metrics=[rate(target)]),
+            "must be requests in a second, greater than 0 and at most 1M, such as 50 or 500m (a half)",
+        )
+        for target in (0, "0", "-1", "fifty", "0.1u", "1000001")
+    },
+    **{
+        f"latency {target!r}": (
+            scaling(metrics=[latency(target)]),
+            "must be a number with the unit ms or s, from 1ms to 60s, such as 250ms or 2s",
+        )
+        for target in ("250", "0ms", "60001ms", "1m", "0.25s", "-1s", "")
+    },
+    "latency as a number": (scaling(metrics=[latency(250)]), "latency.target"),
+    "lag without a unit": (
+        scaling(metrics=[own("EventLoopLag", "eventLoopLag", target="50")]),
+        "must be a number with the unit ms or s, from 1ms to 60s, such as 250ms or 2s",
+    ),
+    "percentile 100": (scaling(metrics=[latency(percentile=100)]), "should be less than or equal to 99"),
+    "percentile 0": (scaling(metrics=[latency(percentile=0)]), "should be greater than or equal to 1"),
+    "percentile as text": (scaling(metrics=[latency(percentile="95")]), "percentile"),
+    "concurrency 0": (
+        scaling(metrics=[own("Concurrency", "concurrency", targetPerWorker=0)]),
+        "should be greater than or equal to 1",
+    ),
+    "concurrency without a target": (
+        scaling(metrics=[own("Concurrency", "concurrency")]),
+        "concurrency.targetPerWorker: Required value",
+    ),
+    "source that is not read": (
+        scaling(metrics=[own("RequestsPerSecond", "requestsPerSecond", targetPerPod=50, source="Ingress")]),
+        "requestsPerSecond.source",
+    ),
+    "least more than most": (
+        scaling(minReplicas=3, maxReplicas=2),
+        "minReplicas must not be greater than maxReplicas",
+    ),
+    "fallback to more than there may be": (
+        scaling(fallback={"replicas": 11}),
+        "fallback.replicas must not be greater than autoscaling.maxReplicas",
+    ),
+    "fallback to nothing": (scaling(fallback={"replicas": 0}), "should be greater than or equal to 1"),
+    "fallback without a count": (scaling(fallback={"after": "1m"}), "fallback.replicas: Required value"),
+    "fallback at once": (
+        scaling(fallback={"replicas": 3, "after": "14s"}),
+        "must be a duration from 15s to 1h",
+    ),
+    "metrics with a query": ({"monitoring": {"path": "/metrics?all=1"}}, "spec.monitoring.path"),
+    "metrics nowhere": ({"monitoring": {"path": ""}}, "spec.monitoring.path"),
+    "metrics at no port": ({"monitoring": {"port": 0}}, "spec.monitoring.port"),
     "duration without unit": ({"health": {"startupTimeout": "60"}}, "spec.health.startupTimeout"),
     "duration too long": ({"health": {"startupTimeout": "61m"}}, "must be a duration from 1s to 1h"),
     "grace too short": ({"availability": {"terminationGracePeriod": "4s"}}, "must be a duration from 5s to 1h"),

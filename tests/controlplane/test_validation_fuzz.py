@@ -15,6 +15,9 @@ from tests.controlplane.api_server import ApiServer
 from tests.controlplane.objects import KIND, api
 
 SCHEMA = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+RATES = ["50", 50, "1m", "2.5", "1M"]
+TARGET_TIMES = ["1ms", "250ms", "2s", "60s", "60000ms"]
+NO_TARGET_TIMES = ["0ms", "250", "61s", "1m", "1s1ms", "99999s", "50ms\n", ""]
 CPUS = ["1m", "250m", "500m", 1, 2, 4, "1500m", "3.5", "2e0", "256"]
 MEMORIES = ["32Mi", "256Mi", "512Mi", "2Gi", "8Gi", "1e9", 536870912, "4Ti", ".5Gi", "+1Gi"]
 DURATIONS = ["5s", "10s", "60s", "90s", "2m", "5m", "1m1m", "0h3m0s"]
@@ -50,7 +53,7 @@ class Specs:
         if "enum" in schema:
             return st.sampled_from(schema["enum"])
         if schema.get("x-kubernetes-int-or-string"):
-            right = st.sampled_from(CPUS if name == "cpu" else MEMORIES)
+            right = st.sampled_from({"cpu": CPUS, "targetPerPod": RATES}.get(name, MEMORIES))
             return self._mostly(right, st.sampled_from(NO_QUANTITIES), of=8)
         match schema["type"]:
             case "object":
@@ -70,6 +73,8 @@ class Specs:
         pattern, most = schema.get("pattern", ""), schema.get("maxLength", 20)
         if "[hms]" in pattern:
             return self._mostly(st.sampled_from(DURATIONS), st.sampled_from(NO_DURATIONS), of=8)
+        if any("(ms|s)" in rule["rule"] for rule in schema.get("x-kubernetes-validations", [])):
+            return self._mostly(st.sampled_from(TARGET_TIMES), st.sampled_from(NO_TARGET_TIMES), of=8)
         if any("findAll" in rule["rule"] for rule in schema.get("x-kubernetes-validations", [])):
             return self._mostly(st.sampled_from(CRONS), st.sampled_from(NO_CRONS), of=4)
         if any("status" in rule["rule"] for rule in schema.get("x-kubernetes-validations", [])):

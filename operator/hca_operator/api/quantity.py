@@ -35,10 +35,10 @@ def parse_quantity(text: str) -> Decimal:
     return value.quantize(_NANO, ROUND_UP) if int(value.as_tuple().exponent) < -9 else value
 
 
-def cpu_text(cores: Decimal) -> str:
-    """Canonical form of a CPU quantity: `2`, `1500m`. Kubernetes knows no finer step than a thousandth, rounded up."""
-    millicores = int((cores * 1000).to_integral_value(ROUND_CEILING))
-    return str(millicores // 1000) if millicores % 1000 == 0 else f"{millicores}m"
+def decimal_text(value: Decimal) -> str:
+    """Canonical form of CPU and of metrics: `2`, `1500m`. no finer step than a thousandth, rounded up."""
+    thousandths = int((value * 1000).to_integral_value(ROUND_CEILING))
+    return str(thousandths // 1000) if thousandths % 1000 == 0 else f"{thousandths}m"
 
 
 def memory_text(size: Decimal) -> str:

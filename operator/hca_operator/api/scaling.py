@@ -5,39 +5,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hca_operator.api.cron import Cron, TimeZone
+from hca_operator.api.metrics import DISTINCT, Metric, Utilization
 from hca_operator.api.schema import ListMap, Rule, SpecModel
-from hca_operator.api.types import DnsLabel, GraceDuration, ScheduleDuration
+from hca_operator.api.types import DnsLabel, GraceDuration, OutageDuration, ScheduleDuration
 
 MAX_REPLICAS = 1000
-Percent = Annotated[int, Field(ge=1, le=1000)]
-
-
-class Utilization(SpecModel):
-    """A share of what the pods request."""
-
-    target_utilization_percent: Percent = 70
-    """Mean use over all pods, in percent of what they request, at which the count is right."""
-
-
-class Metric(SpecModel):
-    """One signal that decides the number of pods."""
-
-    name: DnsLabel
-    """Name of the metric, unique in the list."""
-    type: Literal["CPU", "Memory"]
-    """What is measured. Memory hardly ever falls in a running process, so it rarely scales down."""
-    cpu: Utilization | None = None
-    """Settings of type CPU."""
-    memory: Utilization | None = None
-    """Settings of type Memory."""
-
-    rules = (
-        Rule(
-            cel="(self.type == 'CPU') == has(self.cpu) && (self.type == 'Memory') == has(self.memory)",
-            message="must have exactly the member that type names: cpu for CPU, memory for Memory",
-            check=lambda m: (m.type == "CPU") == (m.cpu is not None) and (m.type == "Memory") == (m.memory is not None),
-        ),
-    )
 
 
 class ScalingPolicy(SpecModel):
@@ -86,6 +58,15 @@ class FloorSchedule(SpecModel):
     """Pods at least while it lasts, where that is more than autoscaling.minReplicas."""
 
 
+class Fallback(SpecModel):
+    """Pods at least while the autoscaler is blind."""
+
+    replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
+    """Pods at least while it lasts, where that is more than autoscaling.minReplicas."""
+    after: OutageDuration = "60s"
+    """How long the autoscaler must have been without its metrics for it to begin, and with them again for it to end."""
+
+
 class Autoscaling(SpecModel):
     """Lets the number of pods follow the load."""
 
@@ -103,6 +84,8 @@ class Autoscaling(SpecModel):
     """How fast the count may change. Absent parts: Kubernetes' own defaults."""
     schedules: Annotated[list[FloorSchedule], ListMap("name"), Field(max_length=8)] = []  # noqa: RUF012 - frozen model
     """Hours at which there are more pods at least, ready before the load comes."""
+    fallback: Fallback | None = None
+    """More pods while the autoscaler cannot get its metrics. Absent: the count stays as it was."""
     hold: Literal["None", "ScaleUp", "ScaleDown", "Both"] = "None"
     """Directions in which the count stays for now, as in an incident or a sale; minReplicas and maxReplicas hold on."""
 
@@ -119,6 +102,13 @@ class Autoscaling(SpecModel):
             check=lambda a: all(schedule.min_replicas <= a.max_replicas for schedule in a.schedules),
             field_path=".schedules",
         ),
+        Rule(
+            cel="!has(self.fallback) || self.fallback.replicas <= self.maxReplicas",
+            message="fallback.replicas must not be greater than autoscaling.maxReplicas",
+            check=lambda a: a.fallback is None or a.fallback.replicas <= a.max_replicas,
+            field_path=".fallback.replicas",
+        ),
+        DISTINCT,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from hca_operator.api.monitoring import Monitoring
 from hca_operator.api.pod import (
     Arguments,
     EnvFromList,
@@ -86,6 +87,8 @@ IfNotPresent for every other."""
     """Rolling restarts by the clock, without a lost request. Absent: none."""
     autoscaling: Autoscaling = Autoscaling()
     """How the number of pods follows the load."""
+    monitoring: Monitoring = Monitoring()
+    """Where the API's own metrics are, for autoscaling on them."""
     service: Service = Service()
     """The Service in front of the pods."""
     traffic: Traffic = Traffic()

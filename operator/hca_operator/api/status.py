@@ -65,6 +65,8 @@ class Reason(StrEnum):
     REJECTED = "ApplyRejected"
     FORBIDDEN = "Forbidden"
     AUTOSCALER_FAILING = "AutoscalerFailing"
+    API_METRICS_UNAVAILABLE = "ApiMetricsUnavailable"
+    FALLBACK_IN_FORCE = "FallbackInForce"
     MEMORY_PRESSURE = "MemoryPressure"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
 

@@ -23,7 +23,8 @@ def _quantity_check(accept: Callable[[Decimal], bool]) -> Callable[[str], bool]:
     return check
 
 
-def _quantity_rule(lowest: str, highest: str, message: str) -> Rule:
+def quantity_rule(lowest: str, highest: str, message: str) -> Rule:
+    """A quantity within bounds."""
     low, high = parse_quantity(lowest), parse_quantity(highest)
     return Rule(
         cel="isQuantity(string(self)) && "
@@ -37,14 +38,14 @@ def _quantity_rule(lowest: str, highest: str, message: str) -> Rule:
 Cpu = Annotated[
     str,
     IntOrString(max_length=20),
-    _quantity_rule("1m", "256", "must be a CPU quantity from 1m to 256, such as 250m, 1500m or 2"),
+    quantity_rule("1m", "256", "must be a CPU quantity from 1m to 256, such as 250m, 1500m or 2"),
 ]
 """Cores."""
 
 Memory = Annotated[
     str,
     IntOrString(max_length=20),
-    _quantity_rule(
+    quantity_rule(
         "32Mi",
         "4Ti",
         "must be a memory quantity from 32Mi to 4Ti, such as 512Mi or 2Gi; "
@@ -56,7 +57,7 @@ Memory = Annotated[
 VolumeSize = Annotated[
     str,
     IntOrString(max_length=20),
-    _quantity_rule("1Mi", "4Ti", "must be a size from 1Mi to 4Ti, such as 64Mi or 1Gi"),
+    quantity_rule("1Mi", "4Ti", "must be a size from 1Mi to 4Ti, such as 64Mi or 1Gi"),
 ]
 """Bytes of a volume."""
 
@@ -73,11 +74,13 @@ _DurationText = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_l
 StartupDuration = Annotated[_DurationText, _duration_rule("1s", "1h")]
 GraceDuration = Annotated[_DurationText, _duration_rule("5s", "1h")]
 ScheduleDuration = Annotated[_DurationText, _duration_rule("1m", "168h")]
+OutageDuration = Annotated[_DurationText, _duration_rule("15s", "1h")]
 IntervalDuration = Annotated[_DurationText, _duration_rule("1m", "24h")]
 SampleDuration = Annotated[_DurationText, _duration_rule("1s", "5m")]
 
 _PATH_CHARACTERS = "[A-Za-z0-9/_.~%:@!$&'()*+,;=-]*"
 HttpPath = Annotated[str, StringConstraints(pattern=rf"^/{_PATH_CHARACTERS}(\?{_PATH_CHARACTERS})?$", max_length=1024)]
+UrlPath = Annotated[str, StringConstraints(pattern=rf"^/{_PATH_CHARACTERS}$", max_length=512)]
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 DnsSubdomain = Annotated[
     str,

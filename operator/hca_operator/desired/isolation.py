@@ -6,10 +6,14 @@ from hca_operator.names import PORT_NAME, Manifest
 
 
 def network_policy(api: ApiObject) -> Manifest:
-    """Lets in what comes to the API's port, from wherever, and nothing else. What the pods reach is left to others.
+    """Lets in what comes to the API's port and to that of its metrics, from wherever, and nothing else.
 
-    The port by its name, since a change of its number is rolled out: until then each pod serves on its own.
+    What the pods reach is left to others. The port by its name, since a change of its number is rolled out: until then
+    each pod serves on its own.
     """
+    ports: list[str | int] = [PORT_NAME]
+    if api.spec.monitoring.port not in {None, api.spec.port}:
+        ports.append(api.spec.monitoring.port)
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -17,6 +21,6 @@ def network_policy(api: ApiObject) -> Manifest:
         "spec": {
             "podSelector": {"matchLabels": api_selector(api.name)},
             "policyTypes": ["Ingress"],
-            "ingress": [{"ports": [{"port": PORT_NAME, "protocol": "TCP"}]}],
+            "ingress": [{"ports": [{"port": port, "protocol": "TCP"} for port in ports]}],
         },
     }

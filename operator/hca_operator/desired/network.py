@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from hca_operator.api.metrics import FROM_PODS
 from hca_operator.api.spec import ApiObject
+from hca_operator.api.traffic import Route
 from hca_operator.desired.metadata import api_selector, child_metadata
 from hca_operator.names import PORT_NAME, Manifest
 from hca_operator.sizing import Sizing
@@ -56,6 +58,20 @@ def ingress(api: ApiObject, _sizing: Sizing) -> Manifest | None:
         "metadata": child_metadata(api, api.name) | {"annotations": RETRIES},
         "spec": spec,
     }
+
+
+def public_metrics(api: ApiObject) -> Route | None:
+    """The first route that leads to the metrics of an object that is known to have some, None where none does."""
+    monitoring, scaling = api.spec.monitoring, api.spec.autoscaling
+    known = any(metric.type in FROM_PODS for metric in scaling.metrics)
+    if not known or monitoring.port not in {None, api.spec.port}:
+        return None
+    return next((route for route in api.spec.traffic.routes if _leads_to(route, monitoring.path)), None)
+
+
+def _leads_to(route: Route, path: str) -> bool:
+    """Kubernetes takes a prefix element by element: /v1 leads to /v1/metrics, and not to /v1metrics."""
+    return route.path == path or (route.path_type == "Prefix" and path.startswith(route.path.removesuffix("/") + "/"))
 
 
 def url(api: ApiObject) -> str:

@@ -1,12 +1,27 @@
 """The HorizontalPodAutoscaler."""
 
-from hca_operator.api.scaling import Autoscaling, Metric
+from decimal import Decimal
+
+from hca_operator.api.metrics import FROM_PODS, Metric, seconds
+from hca_operator.api.quantity import decimal_text, parse_quantity
+from hca_operator.api.scaling import Autoscaling
 from hca_operator.api.spec import ApiObject
-from hca_operator.desired.metadata import child_metadata
+from hca_operator.desired.metadata import api_selector, child_metadata
 from hca_operator.names import Manifest
 from hca_operator.sizing import Sizing
 
 _HELD = {"None": (), "ScaleUp": ("scaleUp",), "ScaleDown": ("scaleDown",), "Both": ("scaleUp", "scaleDown")}
+_COMPOUNDING = {"Latency", "EventLoopLag"}
+"""Types that the autoscaler compares as they are: every 15 s it multiplies the pods that are ready by how far they are
+off, although what is measured still tells of the time before the last ones came."""
+_STEP_UP: Manifest = {
+    "policies": [
+        {"type": "Percent", "value": 50, "periodSeconds": 60},
+        {"type": "Pods", "value": 2, "periodSeconds": 60},
+    ]
+}
+"""The larger of the two within a minute: a small API gets to double its size, a large one is not sent to its maximum by
+one slow minute."""
 
 
 def autoscaling_wanted(api: ApiObject) -> bool:
@@ -19,7 +34,7 @@ def fewest_pods(api: ApiObject) -> int:
     return api.spec.autoscaling.min_replicas if autoscaling_wanted(api) else api.spec.replicas
 
 
-def autoscaler(api: ApiObject, _sizing: Sizing) -> Manifest | None:
+def autoscaler(api: ApiObject, sizing: Sizing) -> Manifest | None:
     """The autoscaler of the stable track; None where spec.replicas decides."""
     if not autoscaling_wanted(api):
         return None
@@ -28,7 +43,7 @@ def autoscaler(api: ApiObject, _sizing: Sizing) -> Manifest | None:
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": api.name},
         "minReplicas": scaling.min_replicas,
         "maxReplicas": scaling.max_replicas,
-        "metrics": [_metric(metric) for metric in scaling.metrics],
+        "metrics": [_metric(api, metric, sizing) for metric in scaling.metrics],
     }
     if behavior := _behavior(scaling):
         spec["behavior"] = behavior
@@ -42,13 +57,42 @@ def autoscaler(api: ApiObject, _sizing: Sizing) -> Manifest | None:
 
 def _behavior(scaling: Autoscaling) -> Manifest:
     behavior: Manifest = scaling.behavior.model_dump(by_alias=True, exclude_none=True)
+    if any(metric.type in _COMPOUNDING for metric in scaling.metrics):
+        behavior["scaleUp"] = _STEP_UP | behavior.get("scaleUp", {})
     for direction in _HELD[scaling.hold]:
         behavior[direction] = {**behavior.get(direction, {}), "selectPolicy": "Disabled"}
     return behavior
 
 
-def _metric(metric: Metric) -> Manifest:
+def _metric(api: ApiObject, metric: Metric, sizing: Sizing) -> Manifest:
+    if metric.type in FROM_PODS:
+        name, target = _external(metric, sizing)
+        identifier = {"name": name, "selector": {"matchLabels": api_selector(api.name)}}
+        return {"type": "External", "external": {"metric": identifier, "target": target}}
     utilization = metric.cpu or metric.memory
     assert utilization is not None, "the rules of Metric ask for the member that type names"  # noqa: S101
     target = {"type": "Utilization", "averageUtilization": utilization.target_utilization_percent}
     return {"type": "Resource", "resource": {"name": metric.type.lower(), "target": target}}
+
+
+def _external(metric: Metric, sizing: Sizing) -> tuple[str, Manifest]:
+    """Name and target of what the external metrics API answers: totals of the API, or a time as it is.
+
+    Few fixed names, with the object in the selector: the names are what its rights are asked and remembered for.
+    """
+    if metric.requests_per_second is not None:
+        return "hca-requests-per-second", _for_each_pod(parse_quantity(metric.requests_per_second.target_per_pod))
+    if metric.concurrency is not None:
+        return "hca-concurrency", _for_each_pod(Decimal(metric.concurrency.target_per_worker * sizing.workers))
+    if metric.latency is not None:
+        return f"hca-latency-p{metric.latency.percentile}", _as_it_is(metric.latency.target)
+    assert metric.event_loop_lag is not None, "the rules of Metric ask for the member that type names"  # noqa: S101
+    return "hca-event-loop-lag", _as_it_is(metric.event_loop_lag.target)
+
+
+def _for_each_pod(value: Decimal) -> Manifest:
+    return {"type": "AverageValue", "averageValue": decimal_text(value)}
+
+
+def _as_it_is(time: str) -> Manifest:
+    return {"type": "Value", "value": decimal_text(seconds(time))}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from hca_operator.api.pod import Resources
-from hca_operator.api.quantity import cpu_text, memory_text, parse_quantity
+from hca_operator.api.quantity import decimal_text, memory_text, parse_quantity
 from hca_operator.api.spec import ApiObject, HighConcurrencyApiSpec
 from hca_operator.desired.metadata import child_metadata, stable_selector
 from hca_operator.desired.servers import environment
@@ -97,10 +97,10 @@ def _resources(resources: Resources) -> Manifest:
     requests, limits = resources.requests, resources.limits
     result: dict[str, dict[str, str]] = {"requests": {}, "limits": {}}
     if cpu := requests.cpu or limits.cpu:
-        result["requests"]["cpu"] = cpu_text(parse_quantity(cpu))
+        result["requests"]["cpu"] = decimal_text(parse_quantity(cpu))
     result["requests"]["memory"] = memory_text(parse_quantity(requests.memory or limits.memory))
     if limits.cpu:
-        result["limits"]["cpu"] = cpu_text(parse_quantity(limits.cpu))
+        result["limits"]["cpu"] = decimal_text(parse_quantity(limits.cpu))
     result["limits"]["memory"] = memory_text(parse_quantity(limits.memory))
     return result
 

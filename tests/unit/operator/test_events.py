@@ -39,6 +39,17 @@ def stored(told: Manifest | None) -> Manifest:
         (status(Ready=ROLLING), status(Ready=PULL_FAILED), [("Warning", "ImagePullFailed")]),
         (status(Ready=PULL_FAILED), status(Ready=PULL_FAILED), []),
         (status(), status(ScalingActive=("False", "AutoscalerFailing")), [("Warning", "AutoscalerFailing")]),
+        (
+            status(ScalingActive=("False", "ApiMetricsUnavailable")),
+            status(ScalingActive=("False", "FallbackInForce")),
+            [("Warning", "FallbackInForce")],
+        ),
+        (status(ScalingActive=("True", "FallbackInForce")), status(), [("Normal", "Fine")]),
+        (
+            status(ScalingActive=("False", "AutoscalerFailing")),
+            status(ScalingActive=("False", "ApiMetricsUnavailable")),
+            [],
+        ),
         (status(ScalingActive=("Unknown", "AutoscalerPending")), status(), []),
         (status(), status(Stalled=("False", "NoProblem"), Reconciling=("False", "NoProblem")), []),
     ],

@@ -26,6 +26,12 @@ def test_nothing_but_the_apis_port_is_reached_and_the_port_may_change(fields: di
     assert [port["name"] for port in container["ports"]] == ["http"]
 
 
+@pytest.mark.parametrize(("port", "opened"), [(8000, ["http"]), (9090, ["http", 9090])])
+def test_the_port_of_the_metrics_is_reached_where_it_is_another(port: int, opened: list[str | int]) -> None:
+    (let_in,) = child("NetworkPolicy", monitoring={"port": port})["spec"]["ingress"]
+    assert [entry["port"] for entry in let_in["ports"]] == opened
+
+
 def test_no_pod_has_a_token_of_the_api_server_unless_the_object_names_an_account() -> None:
     def pod(**fields: Any) -> Manifest:
         spec: Manifest = child("Deployment", **fields)["spec"]["template"]["spec"]

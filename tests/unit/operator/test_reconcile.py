@@ -12,6 +12,7 @@ import pytest
 from hca_operator.configuration import Configuration
 from hca_operator.debounce import Debounce
 from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
+from hca_operator.external_metrics import ExternalMetrics
 from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, Manifest
 from hca_operator.observed import condition
@@ -55,12 +56,14 @@ def reconciler(
     gate: RolloutGate | None = None,
     memory: MemoryBook | None = None,
     configuration: Configuration | None = None,
+    external: ExternalMetrics | None = None,
 ) -> Reconciler:
     """One that follows no ConfigMaps and knows no memory unless told otherwise."""
     return Reconciler(
         cluster,
         policy,
         configuration=configuration or Configuration({}, Debounce(lambda: 0.0, lambda: 0.0)),
+        external=external or ExternalMetrics(),
         gate=gate or RolloutGate(3),
         memory=memory or MemoryBook(),
         identity="operator-1",

@@ -15,6 +15,7 @@ from tests.unit.operator.objects import IMAGE, manifest, resources
 ROUTE = {"host": "shop.example.com"}
 REPEATED = {"traffic": {"routes": [ROUTE, {**ROUTE, "path": "/"}]}}
 CACHE = {"name": "cache", "emptyDir": {}}
+LATENCY = {"name": "m", "type": "Latency", "latency": {"target": "250ms"}}
 NO_WORKER_SECRET = {"name": "shop", "key": "password"}
 CPU = "must be a CPU quantity from 1m to 256, such as 250m, 1500m or 2"
 MEMORY = "must be a memory quantity from 32Mi to 4Ti, such as 512Mi or 2Gi"
@@ -133,8 +134,54 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     (
         {"autoscaling": {"metrics": [{"name": "m", "type": "CPU", "memory": {}}]}},
         "spec.autoscaling.metrics.0",
-        "must have exactly the member that type names: cpu for CPU, memory for Memory",
+        "must have exactly the member that type names: cpu for CPU, memory for Memory, requestsPerSecond for ",
     ),
+    (
+        {"autoscaling": {"metrics": [{"name": "m", "type": "Latency", "requestsPerSecond": {"targetPerPod": "50"}}]}},
+        "spec.autoscaling.metrics.0",
+        "latency for Latency, concurrency for Concurrency, eventLoopLag for EventLoopLag",
+    ),
+    *(
+        (
+            {"autoscaling": {"metrics": [{"name": "m", "type": "RequestsPerSecond", "requestsPerSecond": target}]}},
+            "spec.autoscaling.metrics.0.requestsPerSecond.targetPerPod",
+            "must be requests in a second, greater than 0 and at most 1M, such as 50 or 500m (a half)",
+        )
+        for target in ({"targetPerPod": 0}, {"targetPerPod": "-1"}, {"targetPerPod": "fifty"}, {"targetPerPod": "2M"})
+    ),
+    *(
+        (
+            {"autoscaling": {"metrics": [{"name": "m", "type": "Latency", "latency": {"target": target}}]}},
+            "spec.autoscaling.metrics.0.latency.target",
+            "must be a number with the unit ms or s, from 1ms to 60s, such as 250ms or 2s",
+        )
+        for target in ("250", "0ms", "61s", "2m", "1s500ms", "250ms\n")
+    ),
+    *(
+        (
+            {"autoscaling": {"metrics": [LATENCY | {"latency": {"target": "1s", "percentile": percentile}}]}},
+            "spec.autoscaling.metrics.0.latency.percentile",
+            message,
+        )
+        for percentile, message in ((100, "less than or equal to 99"), (0, "than or equal to 1"), ("95", "integer"))
+    ),
+    (
+        {"autoscaling": {"metrics": [LATENCY, LATENCY | {"name": "again"}]}},
+        "spec.autoscaling",
+        "metrics must not measure the same twice: one of each type, and of type Latency one of each percentile",
+    ),
+    (
+        {"autoscaling": {"fallback": {"replicas": 11}}},
+        "spec.autoscaling",
+        "fallback.replicas must not be greater than autoscaling.maxReplicas",
+    ),
+    (
+        {"autoscaling": {"fallback": {"replicas": 3, "after": "14s"}}},
+        "spec.autoscaling.fallback.after",
+        "must be a duration from 15s to 1h",
+    ),
+    ({"monitoring": {"path": "metrics"}}, "spec.monitoring.path", "String should match pattern"),
+    ({"monitoring": {"path": "/metrics?all=1"}}, "spec.monitoring.path", "String should match pattern"),
     (REPEATED, "spec.traffic", "routes must not repeat a host with the same path"),
     (
         {"autoscaling": {"schedules": [{"name": "a", "cron": "0 8 * * *", "duration": "169h", "minReplicas": 3}]}},

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hca_operator.api.quantity import MEBIBYTE, cpu_text, parse_quantity
+from hca_operator.api.quantity import MEBIBYTE, decimal_text, parse_quantity
 from hca_operator.errors import SpecError
 from hca_operator.sizing import SMALLEST_BUDGET_MIB, SMALLEST_NODE_BUDGET_MIB, SUPERVISOR_RESERVE_MIB, Sizing, size
 from tests.unit.operator.objects import resources, spec
@@ -88,7 +88,7 @@ def test_a_rollout_may_take_as_long_as_a_pod_may_start() -> None:
 
 @given(st.tuples(millicores, millicores).map(sorted))
 def test_more_cpu_never_gives_fewer_workers(cpus: list[int]) -> None:
-    less, more = (size(spec(**resources(cpu_text(Decimal(cpu) / 1000), "1Ti"))) for cpu in cpus)
+    less, more = (size(spec(**resources(decimal_text(Decimal(cpu) / 1000), "1Ti"))) for cpu in cpus)
     assert 1 <= less.workers <= more.workers
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hca_operator.api.status import STALLING, ConditionType, Reason
 from hca_operator.diagnosis import Problem
+from hca_operator.fallback import Fallback
 from hca_operator.names import Manifest
 from hca_operator.observed import condition
 from hca_operator.restarts import Restarts
@@ -18,6 +19,10 @@ from tests.unit.operator.objects import api_object, deployment
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 AUTOSCALER = {"status": {"conditions": [{"type": "ScalingActive", "status": "True", "reason": "ValidMetricFound"}]}}
+
+BLIND = {
+    "status": {"conditions": [{"type": "ScalingActive", "status": "False", "reason": "FailedGetExternalMetric"}]},
+}
 
 
 def seen(*, spec: dict[str, Any] | None = None, **facts: Any) -> Observation:
@@ -153,6 +158,28 @@ CASES: dict[str, tuple[Observation, dict[str, tuple[str, str]]]] = {
             "Ready": ("True", "RolledOut"),
             "ScalingActive": ("False", "AutoscalerFailing"),
         },
+    ),
+    "no metrics of its own": (
+        seen(autoscaler=BLIND),
+        {"Ready": ("True", "RolledOut"), "ScalingActive": ("False", "ApiMetricsUnavailable")},
+    ),
+    "fallback": (
+        seen(autoscaler=BLIND, fallback=Fallback(6)),
+        {"Ready": ("True", "RolledOut"), "ScalingActive": ("False", "FallbackInForce")},
+    ),
+    "fallback that is about to end": (
+        seen(fallback=Fallback(6)),
+        {"ScalingActive": ("True", "FallbackInForce")},
+    ),
+    "no pods for the autoscaler": (
+        seen(
+            autoscaler={
+                "status": {
+                    "conditions": [{"type": "ScalingActive", "status": "False", "reason": "ScalingDisabled"}],
+                },
+            },
+        ),
+        {"ScalingActive": ("False", "ScaledToZero")},
     ),
     "routes": (
         seen(spec={"traffic": {"routes": [{"host": "shop.example.com"}]}}),
@@ -318,3 +345,33 @@ def test_numbers_are_those_of_the_deployment() -> None:
 def test_a_held_count_is_said() -> None:
     status = next_status(seen(spec={"autoscaling": {"hold": "ScaleDown"}}), NOW)
     assert condition({"status": status}, "ScalingActive")["message"].endswith("; autoscaling.hold is ScaleDown")
+
+
+LAG = {"metrics": [{"name": "lag", "type": "EventLoopLag", "eventLoopLag": {"target": "50ms"}}]}
+
+
+@pytest.mark.parametrize(
+    ("route", "monitoring", "public"),
+    [
+        ({}, {}, True),
+        ({"path": "/internal"}, {"path": "/internal/metrics"}, True),
+        ({"path": "/internal/"}, {"path": "/internal/metrics"}, True),
+        ({"path": "/metrics", "pathType": "Exact"}, {}, True),
+        ({"path": "/", "pathType": "Exact"}, {}, False),
+        ({"path": "/internal"}, {"path": "/internalmetrics"}, False),
+        ({"path": "/v1"}, {}, False),
+        ({}, {"port": 8000}, True),
+        ({}, {"port": 9090}, False),
+    ],
+)
+def test_metrics_that_a_route_leads_to_are_said_to_be_public(
+    route: Manifest, monitoring: Manifest, public: bool
+) -> None:
+    routes = {"traffic": {"routes": [{"host": "shop.example.com", **route}]}}
+
+    def said(**scaling: Any) -> str:
+        status = next_status(seen(spec={**routes, "monitoring": monitoring, **scaling}), NOW)
+        return str(condition({"status": status}, "TrafficReady")["message"])
+
+    assert ("MetricsPublic" in said(autoscaling=LAG)) == public
+    assert "MetricsPublic" not in said(), "whether it has metrics at all is not known"

@@ -1,0 +1,157 @@
+"""The signals that decide how many pods there are, told apart by type."""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from hca_operator.api.schema import IntOrString, Rule, SpecModel
+from hca_operator.api.types import DnsLabel, quantity_rule
+
+Percent = Annotated[int, Field(ge=1, le=1000)]
+
+_TARGET_TIME = "[0-9]{1,5}(ms|s)"
+_LONGEST = 60_000
+
+
+def milliseconds(text: str) -> int:
+    """Milliseconds of a target such as `250ms` or `2s`. Raises ValueError for anything else."""
+    if not re.fullmatch(_TARGET_TIME, text):
+        raise ValueError(f"{text!r} is not a duration such as 250ms or 2s")
+    return int(text[:-2]) if text.endswith("ms") else int(text[:-1]) * 1000
+
+
+def seconds(target: str) -> Decimal:
+    """A target time as the autoscaler compares it."""
+    return Decimal(milliseconds(target)) / 1000
+
+
+def _is_target_time(text: str) -> bool:
+    try:
+        return 1 <= milliseconds(text) <= _LONGEST
+    except ValueError:
+        return False
+
+
+TargetTime = Annotated[
+    str,
+    StringConstraints(max_length=7),
+    Rule(
+        # All in one rule: a pattern of the schema would answer with a regular expression.
+        cel=f"self.matches('^{_TARGET_TIME}$') && "
+        f"duration(self) >= duration('1ms') && duration(self) <= duration('{_LONGEST}ms')",
+        message="must be a number with the unit ms or s, from 1ms to 60s, such as 250ms or 2s",
+        check=_is_target_time,
+    ),
+]
+Rate = Annotated[
+    str,
+    IntOrString(max_length=20),
+    quantity_rule(
+        "1m",
+        "1M",
+        "must be requests in a second, greater than 0 and at most 1M, such as 50 or 500m (a half)",
+    ),
+]
+
+
+class Utilization(SpecModel):
+    """A share of what the pods request."""
+
+    target_utilization_percent: Percent = 70
+    """Mean use over all pods, in percent of what they request, at which the count is right."""
+
+
+class RequestRate(SpecModel):
+    """Requests that come in."""
+
+    target_per_pod: Rate
+    """Requests in a second that one pod is to serve, such as 50."""
+
+
+class Latency(SpecModel):
+    """Time that requests take."""
+
+    percentile: Annotated[int, Field(ge=1, le=99)] = 95
+    """How many of a hundred requests are to be at least as fast as target."""
+    target: TargetTime
+    """Time at which the count is right, such as 250ms."""
+
+
+class Concurrency(SpecModel):
+    """Requests in flight."""
+
+    target_per_worker: Annotated[int, Field(ge=1, le=10000)]
+    """Requests that one worker process is to have in flight, such as 20."""
+
+
+class EventLoopLag(SpecModel):
+    """How late the event loops come to their work."""
+
+    target: TargetTime
+    """Lag of the worst worker of a pod, as a mean over all pods, at which the count is right, such as 50ms."""
+
+
+MEMBERS = {
+    "CPU": "cpu",
+    "Memory": "memory",
+    "RequestsPerSecond": "requests_per_second",
+    "Latency": "latency",
+    "Concurrency": "concurrency",
+    "EventLoopLag": "event_loop_lag",
+}
+"""The member of a metric that each type names."""
+FROM_PODS = frozenset({"RequestsPerSecond", "Latency", "Concurrency", "EventLoopLag"})
+"""Types that are read from the pods' own metrics, and which the autoscaler gets from the external metrics API."""
+
+
+class Metric(SpecModel):
+    """One signal that decides the number of pods."""
+
+    name: DnsLabel
+    """Name of the metric, unique in the list."""
+    type: Literal["CPU", "Memory", "RequestsPerSecond", "Latency", "Concurrency", "EventLoopLag"]
+    """What is measured. Memory hardly ever falls in a running process, so it rarely scales down. All but CPU and \
+Memory are read from the pods at spec.monitoring."""
+    cpu: Utilization | None = None
+    """Settings of type CPU."""
+    memory: Utilization | None = None
+    """Settings of type Memory."""
+    requests_per_second: RequestRate | None = None
+    """Settings of type RequestsPerSecond."""
+    latency: Latency | None = None
+    """Settings of type Latency."""
+    concurrency: Concurrency | None = None
+    """Settings of type Concurrency."""
+    event_loop_lag: EventLoopLag | None = None
+    """Settings of type EventLoopLag."""
+
+    rules = (
+        Rule(
+            cel=" && ".join(
+                f"(self.type == '{kind}') == has(self.{to_camel(member)})" for kind, member in MEMBERS.items()
+            ),
+            message="must have exactly the member that type names: "
+            + ", ".join(f"{to_camel(member)} for {kind}" for kind, member in MEMBERS.items()),
+            check=lambda m: all(
+                (m.type == kind) == (getattr(m, member) is not None) for kind, member in MEMBERS.items()
+            ),
+        ),
+    )
+
+    @property
+    def measured(self) -> tuple[str, int]:
+        """What is measured: two metrics that measure the same would be one for the autoscaler."""
+        return self.type, self.latency.percentile if self.latency else 0
+
+
+DISTINCT = Rule(
+    cel="!has(self.metrics) || self.metrics.all(a, self.metrics.exists_one(b, a.type == b.type && "
+    "a.?latency.percentile.orValue(0) == b.?latency.percentile.orValue(0)))",
+    message="metrics must not measure the same twice: one of each type, and of type Latency one of each percentile",
+    check=lambda a: len({metric.measured for metric in a.metrics}) == len(a.metrics),
+    field_path=".metrics",
+)
+"""For what has a list of metrics."""
