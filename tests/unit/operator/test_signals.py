@@ -193,6 +193,21 @@ def test_percentiles_are_those_of_histogram_quantile(counts: tuple[float, ...], 
     assert (world.value(P50), world.value(P95)) == pytest.approx((p50, p95))
 
 
+def test_buckets_of_which_a_longer_one_has_fewer_requests_are_read_as_histogram_quantile_reads_them() -> None:
+    world = World("a")
+    world.told(a=PodSample(buckets={math.inf: 0}))
+    world.told(a=PodSample(buckets={0.1: 10, 0.5: 4, 1.0: 12, math.inf: 20}))
+    assert world.value("hca-latency-p55") == 0.75
+
+
+def test_buckets_of_which_one_falls_are_left_out_even_if_all_together_grow() -> None:
+    world = World("a")
+    world.told(a=histogram(100))
+    world.told(a=histogram(0, 0, 200))
+    world.told(a=histogram(100, 0, 200))
+    assert world.value(P95) == pytest.approx(0.095)
+
+
 def test_latency_is_that_of_all_requests_whichever_pod_answered_them() -> None:
     world = World("a", "b")
     world.told(a=histogram(0), b=histogram(0))
