@@ -292,7 +292,7 @@ def play(events: Iterable[tuple[str, PodSample, float] | set[str]], names: Mappi
     return world
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(events=EVENTS)
 def test_whatever_pods_tell_a_value_is_a_number_that_can_be(
     events: Sequence[tuple[str, PodSample, float] | set[str]],
@@ -309,7 +309,7 @@ def test_whatever_pods_tell_a_value_is_a_number_that_can_be(
         assert reading.at == NOW - timedelta(seconds=reading.window)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60)
 @given(events=EVENTS, order=st.permutations(PODS))
 def test_it_does_not_matter_which_pod_is_which(
     events: Sequence[tuple[str, PodSample, float] | set[str]], order: Sequence[str]
