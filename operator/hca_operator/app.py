@@ -139,7 +139,9 @@ class Operator:
             asyncio.create_task(self._leader.run(self._look_at_all.set, _jitter), name="election"),
             asyncio.create_task(self._tell_of_rival(), name="rival"),
         ]
-        server = await serve(self._telemetry, port=self._settings.port, alive=self._not_alive, ready=self._not_ready)
+        server = await serve(
+            self._telemetry.registry, port=self._settings.port, alive=self._not_alive, ready=self._not_ready
+        )
         try:
             await self._watch_objects()
         finally:
@@ -339,7 +341,7 @@ async def run(settings: Settings) -> None:
     Raises CannotStart where Kubernetes is too old.
     """
     telemetry = Telemetry()
-    kube = await Kube.connect(telemetry.observe_request)
+    kube = await Kube.connect(telemetry.requests.observe)
     try:
         refuse_older(await kubernetes_version(kube))
         await Operator(kube, telemetry, settings).run()
