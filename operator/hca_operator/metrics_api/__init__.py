@@ -1,0 +1,1 @@
+"""What the pods of all objects do, as numbers that HorizontalPodAutoscalers ask for: a Deployment of its own."""
