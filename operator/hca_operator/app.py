@@ -33,8 +33,8 @@ from hca_operator.replacement import DETACHED
 from hca_operator.rollouts import RolloutGate
 from hca_operator.store import Store
 from hca_operator.telemetry import Telemetry, serve
-from hca_operator.triggers import ForeverWithJitter, operator_settings, register, watching
-from hca_operator.watches import Watch
+from hca_operator.triggers import operator_settings, register, watching
+from hca_operator.watches import ForeverWithJitter, Watch
 
 logger = logging.getLogger(__name__)
 
