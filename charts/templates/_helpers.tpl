@@ -36,3 +36,22 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
+
+{{/* The metrics API: its Deployment, Service, Secret, account and roles have one name. */}}
+{{- define "hca-operator.metrics" -}}
+{{ include "hca-operator.name" . }}-metrics
+{{- end -}}
+
+{{/* Not empty where it is installed: who answers for the whole cluster needs rights in all of it. */}}
+{{- define "hca-operator.metricsEnabled" -}}
+{{- if and .Values.externalMetrics.enabled (eq .Values.scope "Cluster") }}true{{ end -}}
+{{- end -}}
+
+{{- define "hca-operator.metricsSelector" -}}
+app.kubernetes.io/name: hca-operator-metrics
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "hca-operator.metricsLabels" -}}
+{{ merge (include "hca-operator.metricsSelector" . | fromYaml) (include "hca-operator.labels" . | fromYaml) | toYaml }}
+{{- end -}}

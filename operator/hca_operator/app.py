@@ -35,8 +35,8 @@ from hca_operator.replacement import DETACHED
 from hca_operator.rollouts import RolloutGate
 from hca_operator.store import Store
 from hca_operator.telemetry import Telemetry, serve
-from hca_operator.triggers import ForeverWithJitter, operator_settings, register, watching
-from hca_operator.watches import Watch
+from hca_operator.triggers import operator_settings, register, watching
+from hca_operator.watches import ForeverWithJitter, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +150,9 @@ class Operator:
         if self._owner:
             looking = self._owner.run(all_changed=self._look_at_all.set)
             self._tasks.append(asyncio.create_task(looking, name="external metrics"))
-        server = await serve(self._telemetry, port=self._settings.port, alive=self._not_alive, ready=self._not_ready)
+        server = await serve(
+            self._telemetry.registry, port=self._settings.port, alive=self._not_alive, ready=self._not_ready
+        )
         try:
             await self._watch_objects()
         finally:
@@ -359,7 +361,7 @@ async def run(settings: Settings) -> None:
     Raises CannotStart where Kubernetes is too old.
     """
     telemetry = Telemetry()
-    kube = await Kube.connect(telemetry.observe_request)
+    kube = await Kube.connect(telemetry.requests.observe)
     try:
         refuse_older(await kubernetes_version(kube))
         await Operator(kube, telemetry, settings).run()

@@ -51,7 +51,9 @@ RESOURCES: dict[str, Resource] = {
     "Lease": Resource("coordination.k8s.io/v1", "leases"),
     "ConfigMap": Resource("v1", "configmaps"),
     "Secret": Resource("v1", "secrets"),
+    "ClusterRole": Resource("rbac.authorization.k8s.io/v1", "clusterroles"),
     "APIService": Resource("apiregistration.k8s.io/v1", "apiservices"),
+    "SubjectAccessReview": Resource("authorization.k8s.io/v1", "subjectaccessreviews"),
 }
 METADATA_ALONE = {"ConfigMap", "Secret"}
 """Kinds that are listed and watched without their content, which may be a mebibyte each: it is read by name."""
@@ -192,7 +194,7 @@ class Kube:
         applied = await self._request(
             "PATCH",
             manifest["kind"],
-            metadata["namespace"],
+            metadata.get("namespace", ""),
             metadata["name"] + (f"/{subresource}" if subresource else ""),
             query={"fieldManager": manager, "force": str(force).lower()},
             body=yaml_body(manifest),
@@ -211,7 +213,8 @@ class Kube:
         return await self._write("PUT", manifest, manifest["metadata"]["name"])
 
     async def _write(self, verb: str, manifest: Manifest, name: str) -> Manifest:
-        written = await self._request(verb, manifest["kind"], manifest["metadata"]["namespace"], name, body=manifest)
+        namespace = manifest["metadata"].get("namespace", "")
+        written = await self._request(verb, manifest["kind"], namespace, name, body=manifest)
         assert written is not None, "a write that fails raises"  # noqa: S101
         return written
 

@@ -17,6 +17,25 @@ Check = Callable[[], str | None]
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
+class RequestMetrics:
+    """Requests to the API server."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "hca_api_requests_total", "Requests to the API server by verb, kind and HTTP status (0: no answer).",
+            ["verb", "kind", "code"], registry=registry,
+        )  # fmt: skip
+        self._seconds = Histogram(
+            "hca_api_request_seconds", "Duration of a request to the API server.", ["verb"], registry=registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+        )  # fmt: skip
+
+    def observe(self, verb: str, kind: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        self._requests.labels(verb, kind, status).inc()
+        self._seconds.labels(verb).observe(seconds)
+
+
 class Telemetry:
     """The operator's own metrics."""
 
@@ -30,14 +49,7 @@ class Telemetry:
             "hca_reconcile_seconds", "Duration of a reconcile.", registry=self.registry,
             buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
         )  # fmt: skip
-        self.requests = Counter(
-            "hca_api_requests_total", "Requests to the API server by verb, kind and HTTP status (0: no answer).",
-            ["verb", "kind", "code"], registry=self.registry,
-        )  # fmt: skip
-        self.request_seconds = Histogram(
-            "hca_api_request_seconds", "Duration of a request to the API server.", ["verb"], registry=self.registry,
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-        )  # fmt: skip
+        self.requests = RequestMetrics(self.registry)
         self.memory_restarts = Counter(
             "hca_memory_restarts_total", "Restarts on memory by reason: PodReplaced, OOMKilled.", ["reason"],
             registry=self.registry,
@@ -69,11 +81,6 @@ class Telemetry:
         """Export how many children are remembered, read when asked for."""
         Gauge("hca_children", "Children that are remembered.", registry=self.registry).set_function(count)
 
-    def observe_request(self, verb: str, kind: str, status: int, seconds: float) -> None:
-        """Count a request to the API server."""
-        self.requests.labels(verb, kind, status).inc()
-        self.request_seconds.labels(verb).observe(seconds)
-
     def observe_growth(self, growths: Mapping[tuple[str, str], float]) -> None:
         """Export how fast the memory of each API grows, in place of what was exported before."""
         self._memory_growth.clear()
@@ -102,19 +109,22 @@ class Telemetry:
                 self._objects.labels(*pair).inc()
 
 
-async def serve(telemetry: Telemetry, *, port: int, alive: Check, ready: Check) -> web.AppRunner:
+def probe(check: Check) -> Handler:
+    """Answers 200 while a check finds nothing wrong, 503 with what is wrong otherwise."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        trouble = check()
+        status = HTTPStatus.OK if trouble is None else HTTPStatus.SERVICE_UNAVAILABLE
+        return web.Response(text=trouble or "ok", status=status)
+
+    return answer
+
+
+async def serve(registry: CollectorRegistry, *, port: int, alive: Check, ready: Check) -> web.AppRunner:
     """Serve /metrics, /healthz and /readyz on every address; `cleanup()` of the result ends it."""
 
     async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(telemetry.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    def probe(check: Check) -> Handler:
-        async def answer(_request: web.Request) -> web.Response:
-            trouble = check()
-            status = HTTPStatus.OK if trouble is None else HTTPStatus.SERVICE_UNAVAILABLE
-            return web.Response(text=trouble or "ok", status=status)
-
-        return answer
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)

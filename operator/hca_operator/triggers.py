@@ -5,8 +5,7 @@ No other kind of handler is used: they would write finalizers and annotations (d
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from random import Random
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
@@ -15,6 +14,7 @@ from hca_operator.names import GROUP, PLURAL, VERSION
 from hca_operator.observed import edited
 from hca_operator.ports import Key
 from hca_operator.queue import WorkQueue
+from hca_operator.watches import ForeverWithJitter
 
 
 def register(
@@ -38,23 +38,6 @@ def register(
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
-class ForeverWithJitter:
-    """Waits between tries of a watch, without an end.
-
-    kopf's default ends after 54 seconds of errors and the watcher with it, for good; nothing would start it again.
-    """
-
-    def __init__(self, longest: float) -> None:
-        self._longest = longest
-        self._random = Random()  # noqa: S311 - spreads load, keeps no secret
-
-    def __iter__(self) -> Iterator[float]:
-        wait = 1.0
-        while True:
-            yield wait * self._random.uniform(0.8, 1.2)
-            wait = min(self._longest, wait * 1.6)
-
-
 def operator_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     """Settings under which kopf only watches: it posts nothing, locks nothing and marks nothing.
 
@@ -65,6 +48,7 @@ def operator_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.persistence.finalizer = f"{GROUP}/unused"
+    # kopf's default ends after 54 seconds of errors and the watcher with it, for good; nothing would start it again.
     settings.networking.error_backoffs = ForeverWithJitter(30)
     settings.networking.connect_timeout = 5
     settings.networking.request_timeout = 30

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from random import Random
 from typing import Protocol
 
 from hca_operator.errors import Expired, HcaError
@@ -11,6 +12,20 @@ from hca_operator.names import Manifest
 from hca_operator.store import version_of
 
 logger = logging.getLogger(__name__)
+
+
+class ForeverWithJitter:
+    """Seconds between tries of a watch, without an end."""
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._random = Random()  # noqa: S311 - spreads load, keeps no secret
+
+    def __iter__(self) -> Iterator[float]:
+        wait = 1.0
+        while True:
+            yield wait * self._random.uniform(0.8, 1.2)
+            wait = min(self._longest, wait * 1.6)
 
 
 class Source(Protocol):

@@ -31,6 +31,15 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
 }
 """Everything that the operator's account may do. More is a decision, not an accident."""
+METRICS_ALLOWED: dict[tuple[str, str], set[str]] = {
+    ("hca-operator.io", "highconcurrencyapis"): {"list", "watch"},
+    ("", "pods"): {"list", "watch"},
+    ("", "secrets"): {"get", "update"},
+    ("authorization.k8s.io", "subjectaccessreviews"): {"create"},
+    ("apiregistration.k8s.io", "apiservices"): {"create", "get", "patch"},
+    ("rbac.authorization.k8s.io", "clusterroles"): {"get"},
+}
+"""Everything that the account of the metrics API may do, apart from reading how the API server is known."""
 
 
 def template(cluster: Cluster, *values: str) -> list[Object]:
@@ -44,9 +53,15 @@ def of_kind(manifests: list[Object], *kinds: str) -> list[Object]:
     return [manifest for manifest in manifests if manifest["kind"] in kinds]
 
 
-def rights(manifests: list[Object]) -> dict[tuple[str, str], set[str]]:
-    """What the operator's account may do."""
-    account = of_kind(manifests, "ServiceAccount")[0]["metadata"]["name"]
+def one(manifests: list[Object], kind: str, name: str = "hca") -> Object:
+    """The object of a name, by default that of the operator itself."""
+    (found,) = [manifest for manifest in of_kind(manifests, kind) if manifest["metadata"]["name"] == name]
+    return found
+
+
+def rights(manifests: list[Object], account: str = "hca") -> dict[tuple[str, str], set[str]]:
+    """What an account may do."""
+    assert one(manifests, "ServiceAccount", account)
     bound = {
         binding["roleRef"]["name"]
         for binding in of_kind(manifests, "ClusterRoleBinding", "RoleBinding")
@@ -80,16 +95,64 @@ def test_an_install_for_one_namespace_has_the_same_rights_there_and_none_elsewhe
 
 
 def test_only_its_own_lease_may_be_changed(cluster: Cluster) -> None:
-    rules = [rule for role in of_kind(template(cluster), "Role") for rule in role["rules"]]
-    changing = [rule for rule in rules if "update" in rule["verbs"]]
+    changing = [rule for rule in one(template(cluster), "Role")["rules"] if "update" in rule["verbs"]]
     assert [rule["resourceNames"] for rule in changing] == [["hca"]]
+
+
+def test_the_metrics_api_may_do_what_it_needs_and_no_more(cluster: Cluster) -> None:
+    manifests = template(cluster)
+    assert rights(manifests, "hca-metrics") == METRICS_ALLOWED
+    roles = [one(manifests, kind, "hca-metrics") for kind in ("Role", "ClusterRole")]
+    named = {
+        rule["resources"][0]: rule["resourceNames"]
+        for role in roles
+        for rule in role["rules"]
+        if not {"create", "list"} & set(rule["verbs"])
+    }
+    assert named == {
+        "secrets": ["hca-metrics"],
+        "apiservices": ["v1beta1.external.metrics.k8s.io"],
+        "clusterroles": ["hca-metrics"],
+    }, "one object of each by its name"
+
+
+def test_autoscalers_may_ask_also_where_a_distribution_trims_their_rights(cluster: Cluster) -> None:
+    manifests = template(cluster)
+    (rule,) = one(manifests, "ClusterRole", "hca-metrics-reader")["rules"]
+    assert rule == {"apiGroups": ["external.metrics.k8s.io"], "resources": ["*"], "verbs": ["get", "list"]}
+    (subject,) = one(manifests, "ClusterRoleBinding", "hca-metrics-reader")["subjects"]
+    assert (subject["namespace"], subject["name"]) == ("kube-system", "horizontal-pod-autoscaler")
+
+
+@pytest.mark.parametrize("value", ["externalMetrics.enabled=false", "scope=Namespace"])
+def test_without_the_metrics_api_nothing_of_it_is_there(cluster: Cluster, value: str) -> None:
+    names = [manifest["metadata"]["name"] for manifest in template(cluster, f"--set={value}")]
+    assert not [name for name in names if "metrics" in name]
+
+
+def test_the_secret_is_empty_and_the_apiservice_is_left_to_the_pods(cluster: Cluster) -> None:
+    manifests = template(cluster)
+    secret = one(manifests, "Secret", "hca-metrics")
+    assert (secret["type"], secret.get("data"), secret.get("stringData")) == ("Opaque", None, None)
+    assert not of_kind(manifests, "APIService")
+
+
+def test_the_metrics_api_is_reached_where_its_pods_listen(cluster: Cluster) -> None:
+    manifests = template(cluster)
+    pod = one(manifests, "Deployment", "hca-metrics")["spec"]["template"]
+    service = one(manifests, "Service", "hca-metrics")["spec"]
+    assert service["selector"].items() <= pod["metadata"]["labels"].items()
+    (container,) = pod["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert {port["name"]: port["port"] for port in service["ports"]} == ports == {"api": 8443, "http": 8080}
+    assert one(manifests, "Service")["spec"]["selector"].items() - pod["metadata"]["labels"].items(), "nor the operator"
 
 
 def test_every_pod_keeps_the_restricted_standard(cluster: Cluster) -> None:
     manifests = template(cluster)
     pods = [deployment["spec"]["template"]["spec"] for deployment in of_kind(manifests, "Deployment")]
     pods += [pod["spec"] for pod in of_kind(manifests, "Pod")]
-    assert len(pods) == 2
+    assert len(pods) == 3
     for pod in pods:
         assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
         for container in pod["containers"]:
@@ -118,6 +181,8 @@ def test_the_crd_is_kept_when_the_release_goes(cluster: Cluster) -> None:
         ("apis.limits.maxReplicas=0", "maxReplicas"),
         ("apis.defaults.podLabels.team=a b", "team"),
         ("apis.networkPolicy.enabled=maybe", "enabled"),
+        ("externalMetrics.replicas=0", "replicas"),
+        ("externalMetrics.enable=true", "additional properties 'enable' not allowed"),
     ],
 )
 def test_wrong_values_are_refused_by_name(cluster: Cluster, value: str, complaint: str) -> None:
@@ -131,7 +196,7 @@ def test_wrong_values_are_refused_by_name(cluster: Cluster, value: str, complain
 
 def policy_of(manifests: list[Object]) -> FleetPolicy:
     """What the operator reads at its start: the file that its container mounts where its option says."""
-    (pod,) = [deployment["spec"]["template"]["spec"] for deployment in of_kind(manifests, "Deployment")]
+    pod = one(manifests, "Deployment")["spec"]["template"]["spec"]
     (volume,), (container,) = pod["volumes"], pod["containers"]
     (mount,) = container["volumeMounts"]
     (source,) = of_kind(manifests, "ConfigMap")
@@ -154,7 +219,7 @@ def test_the_values_for_every_api_reach_the_operator_as_they_are_written(cluster
 
 def test_another_policy_restarts_the_operator_and_the_same_does_not(cluster: Cluster) -> None:
     def annotations(*values: str) -> Object:
-        (deployment,) = of_kind(template(cluster, *values), "Deployment")
+        deployment = one(template(cluster, *values), "Deployment")
         found: Object = deployment["spec"]["template"]["metadata"]["annotations"]
         return found
 
@@ -172,5 +237,5 @@ def test_alerts_become_an_object_where_somebody_reads_it(cluster: Cluster) -> No
 
 def test_a_digest_wins_over_the_tag(cluster: Cluster) -> None:
     digest = f"sha256:{'a' * 64}"
-    (deployment,) = of_kind(template(cluster, f"--set=image.digest={digest}"), "Deployment")
-    assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == f"hca-operator@{digest}"
+    for deployment in of_kind(template(cluster, f"--set=image.digest={digest}"), "Deployment"):
+        assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == f"hca-operator@{digest}"

@@ -11,7 +11,8 @@ from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
 from hca_operator.kube import Kube, failure, yaml_body
 from hca_operator.names import API_LABEL, API_VERSION, KIND, Manifest
 from hca_operator.observed import owner_of
-from hca_operator.triggers import ForeverWithJitter, operator_settings
+from hca_operator.triggers import operator_settings
+from hca_operator.watches import ForeverWithJitter
 from tests.unit.operator.loopback_server import api_server
 
 NO_RIGHT = 'services "shop" is forbidden: User "system:serviceaccount:a:b" cannot patch resource "services"'

@@ -1,0 +1,221 @@
+"""The certificate that is served, and the authority that has signed it: both our own, and when they are renewed.
+
+The API server trusts the authority (`caBundle` of the APIService), so a new certificate of the same authority needs no
+word to anybody. A new authority is told first and signs later: at the certificate's next turn, weeks after. So there is
+no moment at which what is served is not trusted.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Self
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+AUTHORITY_LASTS = timedelta(days=3650)
+AUTHORITY_RENEWED = timedelta(days=365)
+"""Before its end: longer than a certificate lasts, so that none outlives its authority."""
+LASTS = timedelta(days=90)
+RENEWED = timedelta(days=30)
+"""Before its end."""
+SKEW = timedelta(hours=1)
+"""By which clocks of the cluster may differ."""
+
+
+class Step(Enum):
+    """What is to be done now, one thing at a time."""
+
+    NOTHING = auto()
+    BEGIN = auto()
+    """There is nothing, or nothing that can be read."""
+    CERTIFICATE = auto()
+    """Another one of the same authority."""
+    AUTHORITY = auto()
+    """Another authority beside the present one, whose certificate stays for now."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Certificates and keys in PEM."""
+
+    bundle: bytes
+    """What callers are to trust: the present authority, then earlier ones."""
+    authority_key: bytes
+    certificate: bytes
+    key: bytes
+
+    @classmethod
+    def parse(cls, data: Mapping[str, str]) -> Self | None:
+        """From the data of a Secret, None where it is not all there."""
+        try:
+            found = cls(*(base64.b64decode(data[name], validate=True) for name in _KEYS))
+            found.authorities()
+            found.served()
+            for key in (found.authority_key, found.key):
+                _key(key)
+        except (KeyError, ValueError, TypeError, UnsupportedAlgorithm):
+            return None
+        return found
+
+    def data(self) -> dict[str, str]:
+        """As the data of a Secret."""
+        parts = (self.bundle, self.authority_key, self.certificate, self.key)
+        return {name: base64.b64encode(part).decode() for name, part in zip(_KEYS, parts, strict=True)}
+
+    def authorities(self) -> list[x509.Certificate]:
+        """The present one first."""
+        return x509.load_pem_x509_certificates(self.bundle)
+
+    def served(self) -> x509.Certificate:
+        """What callers see."""
+        return x509.load_pem_x509_certificate(self.certificate)
+
+
+_KEYS = ("ca.crt", "ca.key", "tls.crt", "tls.key")
+
+
+def due(kept: Credentials | None, names: Sequence[str], now: datetime) -> Step:
+    """What is to be done now for a server of these names."""
+    if kept is None or not _belongs(kept.authorities()[0], kept.authority_key):
+        return Step.BEGIN
+    authority_ends = kept.authorities()[0].not_valid_after_utc
+    if authority_ends < now + LASTS:
+        return Step.AUTHORITY
+    if not _fits(kept, names) or kept.served().not_valid_after_utc < now + RENEWED:
+        return Step.CERTIFICATE
+    if authority_ends < now + AUTHORITY_RENEWED:
+        return Step.AUTHORITY
+    return Step.NOTHING
+
+
+def take(step: Step, kept: Credentials | None, names: Sequence[str], now: datetime) -> Credentials:
+    """The credentials after a step other than NOTHING."""
+    if kept is None or step is Step.BEGIN:
+        key = ec.generate_private_key(ec.SECP256R1())
+        return _signed(Credentials(_pem(_authority(key, now)), _private(key), b"", b""), names, now)
+    if step is Step.CERTIFICATE:
+        return _signed(kept, names, now)
+    key = ec.generate_private_key(ec.SECP256R1())
+    earlier = [authority for authority in kept.authorities() if authority.not_valid_after_utc > now]
+    return replace(kept, bundle=b"".join(map(_pem, [_authority(key, now), *earlier])), authority_key=_private(key))
+
+
+def _fits(kept: Credentials, names: Sequence[str]) -> bool:
+    served = kept.served()
+    return (
+        _names(served) == list(names)
+        and _belongs(served, kept.key)
+        and any(_has_signed(authority, served) for authority in kept.authorities())
+    )
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return extension.value.get_values_for_type(x509.DNSName)
+
+
+def _has_signed(authority: x509.Certificate, served: x509.Certificate) -> bool:
+    try:
+        served.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _belongs(certificate: x509.Certificate, key: bytes) -> bool:
+    own = _key(key).public_key()
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return certificate.public_key().public_bytes(*form) == own.public_bytes(*form)
+
+
+def _authority(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
+    name = _name("hca-operator metrics authority")
+    public = key.public_key()
+    return (
+        _builder(name, name, public, now, AUTHORITY_LASTS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _signed(kept: Credentials, names: Sequence[str], now: datetime) -> Credentials:
+    """With another certificate of the present authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    authority = kept.authorities()[0]
+    signer = _key(kept.authority_key)
+    certificate = (
+        _builder(_name("hca-operator metrics"), authority.subject, key.public_key(), now, LASTS)
+        .add_extension(x509.SubjectAlternativeName(list(map(x509.DNSName, names))), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        # Python from 3.13 on, OpenSSL's strict mode and RFC 5280 want it.
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .sign(signer, hashes.SHA256())
+    )
+    return replace(kept, certificate=_pem(certificate), key=_private(key))
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, lasts: timedelta
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - SKEW)
+        .not_valid_after(now + lasts)
+    )
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _key(text: bytes) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key(text, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("none of ours")
+    return key
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
