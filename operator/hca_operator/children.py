@@ -65,14 +65,15 @@ class Remembered:
         """Objects of a namespace."""
         return await self._cluster.list(kind, namespace, **selectors)
 
-    async def apply(
-        self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "", force: bool = True
-    ) -> Manifest:
-        """Server-side apply, by force unless told otherwise."""
+    async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "") -> Manifest:
+        """Server-side apply by force."""
         with self._doubted(manifest):
-            return self._keep(
-                await self._cluster.apply(manifest, manager=manager, subresource=subresource, force=force)
-            )
+            return self._keep(await self._cluster.apply(manifest, manager=manager, subresource=subresource))
+
+    async def make(self, manifest: Manifest) -> Manifest:
+        """Server-side apply of what is not there."""
+        with self._doubted(manifest):
+            return self._keep(await self._cluster.make(manifest))
 
     async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
         """JSON Patch of exactly this state of an object."""

@@ -26,6 +26,11 @@ def edited(obj: Manifest) -> bool:
     return bool(obj.get("status", {}).get("observedGeneration") != obj["metadata"].get("generation"))
 
 
+def is_new(obj: Manifest) -> bool:
+    """Whether the operator has told nothing of an object yet: children that it has were made a moment ago."""
+    return not obj.get("status")
+
+
 def is_ours(manifest: Manifest, owner_uid: str) -> bool:
     """Whether a live object is a child of the object with that uid.
 

@@ -25,10 +25,11 @@ class Server(Protocol):
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """Objects of a namespace."""
 
-    async def apply(
-        self, manifest: Manifest, *, manager: str = ..., subresource: str = ..., force: bool = ...
-    ) -> Manifest:
-        """Server-side apply, by force unless told otherwise."""
+    async def apply(self, manifest: Manifest, *, manager: str = ..., subresource: str = ...) -> Manifest:
+        """Server-side apply by force."""
+
+    async def make(self, manifest: Manifest) -> Manifest:
+        """Server-side apply of what is not there; Transient where something of its name is, which stays as it is."""
 
     async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
         """JSON Patch of exactly this state of an object; Transient where it has changed since."""

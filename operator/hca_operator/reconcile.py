@@ -25,6 +25,7 @@ from hca_operator.observed import (
     available_replicas,
     condition,
     edited,
+    is_new,
     is_ours,
     looked_at,
     rolled_out,
@@ -113,7 +114,7 @@ class Reconciler:
             done.floor = floor_at(hours, self._now())
             children = desired_children(api, sizing, isolated=self._policy.network_policy.enabled)
             children = with_floor(children, done.floor)
-            await self._observe(key, children, done)
+            await self._observe(key, children, done, new=is_new(manifest))
             live = done.live.get(("Deployment", key.name))
             done.restarts = plan_restarts(api, schedule, manifest.get("status", {}), live, self._now())
             if api.spec.reconciliation == "Active":
@@ -124,15 +125,18 @@ class Reconciler:
                 done.live["Deployment", key.name] = deployment
         return await self._report(key, manifest, api, sizing, done)
 
-    async def _observe(self, key: Key, children: list[Child], done: Pass) -> None:
-        """See the children: what is to be there is asked for where it is not known, since its name may be taken."""
-        wanted = [child for child in children if child.manifest is not None]
+    async def _observe(self, key: Key, children: list[Child], done: Pass, *, new: bool) -> None:
+        """See the children: what is to be there is asked for where it is not known, since its name may be taken.
+
+        Those of a new object are not: they are all to be made, and that tells whose name is taken.
+        """
+        wanted = [child for child in children if child.manifest is not None and not new]
         found = await asyncio.gather(*(self._cluster.get(child.kind, key.namespace, child.name) for child in wanted))
-        unwanted = [child for child in children if child.manifest is None]
-        known = [self._cluster.known(child.kind, key.namespace, child.name) for child in unwanted]
+        others = [child for child in children if child not in wanted]
+        known = [self._cluster.known(child.kind, key.namespace, child.name) for child in others]
         done.live = {
             (child.kind, child.name): manifest
-            for child, manifest in zip([*wanted, *unwanted], [*found, *known], strict=True)
+            for child, manifest in zip([*wanted, *others], [*found, *known], strict=True)
             if manifest is not None
         }
 

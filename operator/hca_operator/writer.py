@@ -86,27 +86,44 @@ class Writer:
 
     async def _try(self, api: ApiObject, child: Child, done: Pass, *, edited: bool) -> bool:
         try:
-            await self._write(api, child, done, edited=edited)
+            if child.manifest is None:
+                await self._remove(api, child, done)
+            else:
+                await self._write(api, child.manifest, done, edited=edited)
         except (NotOwned, Rejected, Forbidden) as error:
             done.blocked = done.blocked or problem_of(error)
             return False
         return True
 
-    async def _write(self, api: ApiObject, child: Child, done: Pass, *, edited: bool) -> None:
+    async def _remove(self, api: ApiObject, child: Child, done: Pass) -> None:
         slot = (child.kind, child.name)
-        if child.manifest is None:
-            live = done.live.get(slot)
-            if live is not None and is_ours(live, api.uid):
-                await self._cluster.delete(live)
-                done.writes.append(f"delete {child.kind}")
-                del done.live[slot]
+        live = done.live.get(slot)
+        if live is not None and is_ours(live, api.uid):
+            await self._cluster.delete(live)
+            done.writes.append(f"delete {child.kind}")
+            del done.live[slot]
+
+    async def _write(self, api: ApiObject, desired: Manifest, done: Pass, *, edited: bool) -> None:
+        try:
+            await self._bring_about(api, desired, done, edited=edited)
+        except HcaError:
+            slot = _slot(desired)
+            if slot in done.live:
+                raise
+            live = await self._cluster.get(slot[0], api.namespace, slot[1])
+            if live is None:
+                raise
+            # Nothing was known to have the name, but something has.
+            done.live[slot] = live
+            await self._bring_about(api, desired, done, edited=edited)
+
+    async def _bring_about(self, api: ApiObject, desired: Manifest, done: Pass, *, edited: bool) -> None:
+        if not await self._made_ours(api, desired, done):
             return
-        if not await self._made_ours(api, child.manifest, done):
-            return
-        if child.kind == "Deployment":
-            await self._write_deployment(api, child.manifest, done, edited=edited)
+        if desired["kind"] == "Deployment":
+            await self._write_deployment(api, desired, done, edited=edited)
         else:
-            await self._apply(api, child.manifest, done)
+            await self._apply(api, desired, done)
 
     async def _made_ours(self, api: ApiObject, desired: Manifest, done: Pass) -> bool:
         """Whether the name is free or the object there is ours; False where that is to be awaited.
@@ -209,8 +226,7 @@ class Writer:
         if memory.get(slot) == (wanted, before):
             return
         if live is None:
-            # A new object has no other owners. If it has, it was there unseen, and force would take what is theirs.
-            applied = await self._cluster.apply(desired, force=False)
+            applied = await self._cluster.make(desired)
         else:
             # With its uid, so that an object that was deleted a moment ago is not made anew from half of what it takes.
             exactly = _exactly(live, "resourceVersion") if only_as_seen else _exactly(live)

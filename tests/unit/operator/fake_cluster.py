@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hca_operator.errors import Transient
-from hca_operator.names import FIELD_MANAGER, Manifest
+from hca_operator.names import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, Manifest
 
 Slot = tuple[str, str, str]
 Path = tuple[str, ...]
@@ -42,16 +42,16 @@ class FakeCluster:
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
     def known(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        return copy.deepcopy(self.objects.get((kind, namespace, name)))
+        found = self.objects.get((kind, namespace, name))
+        labels = {} if found is None else found["metadata"].get("labels", {})
+        return copy.deepcopy(found) if labels.get(MANAGED_BY_LABEL) == MANAGED_BY else None
 
-    async def apply(
-        self,
-        manifest: Manifest,
-        *,
-        manager: str = FIELD_MANAGER,
-        subresource: str = "",
-        force: bool = True,  # noqa: ARG002 - what is to be created is seen here by nobody else
-    ) -> Manifest:
+    async def make(self, manifest: Manifest) -> Manifest:
+        slot = slot_of(manifest)
+        self._call(f"make {slot[0]} {slot[2]}", lambda: self._make(slot, manifest))
+        return copy.deepcopy(self.objects[slot])
+
+    async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "") -> Manifest:
         self.before_apply()
         slot = slot_of(manifest)
         what = f"apply {slot[0]} {slot[2]}" + (f"/{subresource}" if subresource else "")
@@ -144,6 +144,11 @@ class FakeCluster:
             else:
                 _set(self.objects[slot], path, copy.deepcopy(operation["value"]))
         self._bump(self.objects[slot])
+
+    def _make(self, slot: Slot, manifest: Manifest) -> None:
+        if slot in self.objects:
+            raise Transient(f"{slot}: the object has been modified")
+        self._apply(manifest, FIELD_MANAGER)
 
     def _apply(self, manifest: Manifest, manager: str) -> None:
         slot = slot_of(manifest)

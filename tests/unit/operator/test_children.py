@@ -127,6 +127,21 @@ async def test_what_is_known_is_not_asked_for_and_what_is_not_is() -> None:
     assert asked == ["shop", "theirs", "theirs", "absent", "absent"], "a watch for our label tells nothing of theirs"
 
 
+async def test_what_is_made_is_known_at_once_and_what_has_its_name_already_is_not() -> None:
+    cluster, store = FakeCluster(), Store()
+    remembered = Remembered(cluster, store)
+    wanted = service(0)
+    del wanted["metadata"]["uid"]
+    made = await remembered.make(wanted)
+    assert store.get(SHOP) == made
+    theirs = {"kind": "Service", "metadata": {"name": "theirs", "namespace": "default", "uid": "theirs"}}
+    cluster.put(theirs)
+    with pytest.raises(Transient):
+        await remembered.make(service(0, "theirs"))
+    assert store.get(Slot("Service", "default", "theirs")) is None
+    assert "labels" not in cluster.objects["Service", "default", "theirs"]["metadata"]
+
+
 async def test_the_answer_to_a_write_is_known_at_once_and_a_failure_makes_known_things_doubtful() -> None:
     cluster, store = FakeCluster(), Store()
     remembered = Remembered(cluster, store)

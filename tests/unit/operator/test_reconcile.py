@@ -86,16 +86,22 @@ def ready(cluster: FakeCluster) -> Manifest:
 async def test_children_are_created_in_order_and_the_workload_before_what_leads_to_it() -> None:
     cluster = cluster_with(**ROUTES)
     await reconciler(cluster).reconcile(KEY)
-    created = list(dict.fromkeys(call.split(" as ")[0] for call in cluster.writes))
+    created = list(dict.fromkeys(call for call in cluster.writes if not call.startswith("apply Deployment")))
     assert created == [
-        "apply Deployment shop",
-        "apply Service shop",
-        "apply PodDisruptionBudget shop",
-        "apply HorizontalPodAutoscaler shop",
-        "apply Ingress shop",
-        "apply NetworkPolicy shop",
+        "make Deployment shop",
+        "make Service shop",
+        "make PodDisruptionBudget shop",
+        "make HorizontalPodAutoscaler shop",
+        "make Ingress shop",
+        "make NetworkPolicy shop",
         "apply HighConcurrencyApi shop/status",
     ]
+
+
+async def test_nothing_is_asked_for_where_a_new_object_has_no_children_yet() -> None:
+    cluster = cluster_with(**ROUTES)
+    await reconciler(cluster).reconcile(KEY)
+    assert [call for call in cluster.calls if call not in cluster.writes] == [f"get {KIND} {NAME}"]
 
 
 @pytest.mark.parametrize("fields", [{}, ROUTES, DISABLED, {"reconciliation": "Paused"}, {"port": 0}], ids=str)
