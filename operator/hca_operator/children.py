@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from hca_operator.desired import CHILD_KINDS
 from hca_operator.desired.metadata import MANAGED_SELECTOR
 from hca_operator.errors import HcaError
-from hca_operator.names import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from hca_operator.names import MANAGED_BY, MANAGED_BY_LABEL, Manifest
 from hca_operator.observed import owner_of
 from hca_operator.ports import Key, Server
 from hca_operator.store import Slot, Store, slot_of, version_of
@@ -65,10 +65,10 @@ class Remembered:
         """Objects of a namespace."""
         return await self._cluster.list(kind, namespace, **selectors)
 
-    async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "") -> Manifest:
+    async def apply(self, manifest: Manifest, *, subresource: str = "") -> Manifest:
         """Server-side apply by force."""
         with self._doubted(manifest):
-            return self._keep(await self._cluster.apply(manifest, manager=manager, subresource=subresource))
+            return self._keep(await self._cluster.apply(manifest, subresource=subresource))
 
     async def make(self, manifest: Manifest) -> Manifest:
         """Server-side apply of what is not there."""

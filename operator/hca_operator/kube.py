@@ -183,7 +183,7 @@ class Kube:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Transient(f"{what}: {error or type(error).__name__}") from error
 
-    async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "") -> Manifest:
+    async def apply(self, manifest: Manifest, *, subresource: str = "") -> Manifest:
         """Server-side apply by force; the answer is the object as it is now.
 
         Transient where it has changed since it was read (`resourceVersion`).
@@ -194,7 +194,7 @@ class Kube:
             manifest["kind"],
             metadata["namespace"],
             metadata["name"] + (f"/{subresource}" if subresource else ""),
-            query={"fieldManager": manager, "force": "true"},
+            query={"fieldManager": FIELD_MANAGER, "force": "true"},
             body=yaml_body(manifest),
             # With a charset, for the client would make JSON of the body once more.
             content_type="application/apply-patch+yaml; charset=utf-8",

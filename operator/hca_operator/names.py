@@ -19,8 +19,6 @@ CATEGORY: Final = "hca"
 
 FIELD_MANAGER: Final = "hca-operator"
 """Owns every field that the operator means to keep as it is."""
-REPLICAS_MANAGER: Final = "hca-operator-replicas"
-"""Writes `Deployment.spec.replicas` for a moment when the count changes hands (docs/design/0002)."""
 
 ADOPT_ANNOTATION: Final = f"{GROUP}/adopt"
 """On the object: uids of what it takes over (docs/design/0007)."""

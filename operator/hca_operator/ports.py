@@ -25,7 +25,7 @@ class Server(Protocol):
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """Objects of a namespace."""
 
-    async def apply(self, manifest: Manifest, *, manager: str = ..., subresource: str = ...) -> Manifest:
+    async def apply(self, manifest: Manifest, *, subresource: str = ...) -> Manifest:
         """Server-side apply by force."""
 
     async def make(self, manifest: Manifest) -> Manifest:

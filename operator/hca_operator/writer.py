@@ -13,7 +13,7 @@ from hca_operator.diagnosis import Problem
 from hca_operator.errors import Forbidden, HcaError, NotOwned, Rejected, Transient
 from hca_operator.fingerprint import fingerprint
 from hca_operator.floors import NO_FLOOR, Floor
-from hca_operator.names import ADOPT_ANNOTATION, FIELD_MANAGER, KIND, REPLICAS_MANAGER, TEMPLATE_ANNOTATION, Manifest
+from hca_operator.names import ADOPT_ANNOTATION, KIND, TEMPLATE_ANNOTATION, Manifest
 from hca_operator.observed import belongs_to_predecessor, is_ours, owns_replicas, replicas_of, rolled_out
 from hca_operator.ports import Cluster, Key
 from hca_operator.restarts import Restarts, restarted
@@ -155,10 +155,10 @@ class Writer:
         return True
 
     async def _write_deployment(self, api: ApiObject, desired: Manifest, done: Pass, *, edited: bool) -> None:
-        """Apply the Deployment, with `replicas` only where the object itself decides the count.
+        """Apply the Deployment, with `replicas` where the object decides the count or nobody else has so far.
 
-        Dropping `replicas` as its only owner would set it to 1, so another manager takes it over first
-        (docs/design/0002-replicas.md).
+        Dropping `replicas` as its only owner would set it to 1, so it is sent as it is until the autoscaler takes it
+        over with the first count of its own (docs/design/0002-replicas.md).
         """
         slot = _slot(desired)
         live = done.live.get(slot)
@@ -175,17 +175,11 @@ class Writer:
                 await self._refuse_other_autoscaler(api)
             await self._apply(api, _with_replicas(desired, api.spec.replicas), done)
             return
-        least = api.spec.autoscaling.min_replicas
-        if live is None:
-            # Made with a count and then handed over like any other: whatever fails in between, the count is right.
-            await self._apply(api, _with_replicas(desired, least), done)
-            done.live[slot] = await self._set_replicas(_exactly(done.live[slot]), least, done)
-        elif owns_replicas(live, FIELD_MANAGER) or replicas_of(live) == 0:
-            done.live[slot] = await self._set_replicas(
-                _exactly(live, "resourceVersion"), replicas_of(live) or least, done
-            )
-        # Not ours to drop as far as we see, but a count that was taken back unseen would become 1.
-        await self._apply(api, desired, done, only_as_seen=live is not None and done.live[slot] is live)
+        count = 0 if live is None else replicas_of(live)
+        if not count or owns_replicas(live):
+            desired = _with_replicas(desired, count or api.spec.autoscaling.min_replicas)
+        # Whose the count is may have changed unseen: it must be neither undone nor, as its only owner, dropped.
+        await self._apply(api, desired, done, only_as_seen=True)
 
     async def _refuse_other_autoscaler(self, api: ApiObject) -> None:
         """Raise NotOwned where the count was changed by somebody who would change it again."""
@@ -206,13 +200,6 @@ class Writer:
         if _template_digest(live) == _template_digest(desired):
             return False
         return not self._gate.enter(key)
-
-    async def _set_replicas(self, metadata: Manifest, count: int, done: Pass) -> Manifest:
-        done.writes.append(f"replicas {count}")
-        return await self._cluster.apply(
-            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": count}},
-            manager=REPLICAS_MANAGER,
-        )
 
     async def _apply(self, api: ApiObject, desired: Manifest, done: Pass, *, only_as_seen: bool = False) -> None:
         """Apply unless neither what we want nor what is there has changed since the last time.

@@ -86,8 +86,7 @@ def ready(cluster: FakeCluster) -> Manifest:
 async def test_children_are_created_in_order_and_the_workload_before_what_leads_to_it() -> None:
     cluster = cluster_with(**ROUTES)
     await reconciler(cluster).reconcile(KEY)
-    created = list(dict.fromkeys(call for call in cluster.writes if not call.startswith("apply Deployment")))
-    assert created == [
+    assert cluster.writes == [
         "make Deployment shop",
         "make Service shop",
         "make PodDisruptionBudget shop",
@@ -212,7 +211,7 @@ async def test_replicas_never_dip_in_a_hand_over_whatever_fails() -> None:
         cluster = cluster_with(**DISABLED)
         looking = reconciler(cluster)
         await settle(cluster, looking)
-        change(cluster)
+        change(cluster, port=9000)
         cluster.calls.clear()
         cluster.changes.clear()
         cluster.fail_at, cluster.error = failing, Transient("connection reset")
@@ -231,6 +230,18 @@ async def test_a_new_deployment_starts_with_the_autoscalers_minimum_and_leaves_t
     cluster.edit(DEPLOYMENT, "spec", "replicas", value=7)
     await settle(cluster)
     assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 7
+
+
+@pytest.mark.parametrize("scaled", [None, 7])
+async def test_the_count_outlives_a_change_whether_or_not_the_autoscaler_has_moved_it_yet(scaled: int | None) -> None:
+    cluster = cluster_with(autoscaling={"minReplicas": 4})
+    await settle(cluster)
+    if scaled:
+        cluster.edit(DEPLOYMENT, "spec", "replicas", value=scaled)
+    cluster.changes.clear()
+    change(cluster, autoscaling={"minReplicas": 2}, port=9000)
+    await settle(cluster)
+    assert {seen["spec"]["replicas"] for seen in cluster.changes if seen["kind"] == "Deployment"} == {scaled or 4}
 
 
 async def test_a_deployment_scaled_to_0_comes_back_to_the_autoscalers_minimum() -> None:
