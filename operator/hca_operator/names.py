@@ -36,6 +36,8 @@ HASH_LABEL: Final = "pod-template-hash"
 CONFIG_ANNOTATION: Final = f"{GROUP}/config"
 """On the Deployment: digest of the ConfigMaps and Secrets that were carried out. On its pods: of those for which they
 were replaced (docs/design/0010)."""
+REVISION_ANNOTATION: Final = "deployment.kubernetes.io/revision"
+"""Kubernetes' own, on the Deployment: how many templates it has had."""
 API_LABEL: Final = f"{GROUP}/api"
 TRACK_LABEL: Final = f"{GROUP}/track"
 STABLE: Final = "stable"

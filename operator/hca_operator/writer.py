@@ -13,7 +13,7 @@ from hca_operator.diagnosis import Problem
 from hca_operator.errors import Forbidden, HcaError, NotOwned, Rejected, Transient
 from hca_operator.fingerprint import fingerprint
 from hca_operator.floors import NO_FLOOR, Floor
-from hca_operator.names import ADOPT_ANNOTATION, KIND, TEMPLATE_ANNOTATION, Manifest
+from hca_operator.names import ADOPT_ANNOTATION, KIND, REVISION_ANNOTATION, TEMPLATE_ANNOTATION, Manifest
 from hca_operator.observed import belongs_to_predecessor, is_ours, owns_replicas, replicas_of, rolled_out
 from hca_operator.ports import Cluster, Key
 from hca_operator.restarts import Restarts, restarted
@@ -262,7 +262,9 @@ def _template_digest(deployment: Manifest) -> str | None:
 def _digest(manifest: Manifest) -> bytes:
     """Fingerprint of what an object is meant to be: its status and bookkeeping change all the time."""
     metadata = {
-        name: manifest["metadata"].get(name)
-        for name in ("uid", "labels", "annotations", "ownerReferences", "deletionTimestamp")
+        name: manifest["metadata"].get(name) for name in ("uid", "labels", "ownerReferences", "deletionTimestamp")
     }
+    annotations = manifest["metadata"].get("annotations") or {}
+    # Written by the Deployment's controller right after each of our own writes that it follows.
+    metadata["annotations"] = {name: value for name, value in annotations.items() if name != REVISION_ANNOTATION}
     return fingerprint({**manifest, "metadata": metadata, "status": None})

@@ -114,6 +114,16 @@ async def test_a_second_pass_writes_nothing(fields: dict[str, Any]) -> None:
     assert cluster.writes[done:] == [], "memory of the first pass makes applying again needless"
 
 
+async def test_what_the_deployments_controller_notes_down_is_no_reason_to_write() -> None:
+    cluster = cluster_with()
+    looking = reconciler(cluster)
+    await settle(cluster, looking)
+    cluster.edit(DEPLOYMENT, "metadata", "annotations", "deployment.kubernetes.io/revision", value="1")
+    await looking.reconcile(KEY)
+    assert "apply Deployment shop" not in cluster.writes
+    assert cluster.objects[API]["status"]["revision"] == "1"
+
+
 async def test_a_restarted_operator_changes_nothing() -> None:
     cluster = cluster_with(**ROUTES)
     await settle(cluster)
