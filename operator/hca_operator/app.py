@@ -23,6 +23,7 @@ from hca_operator.kube import Kube
 from hca_operator.leader import Candidate, Leader
 from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, Manifest
+from hca_operator.objects import Objects
 from hca_operator.observed import edited
 from hca_operator.policy import NO_POLICY, FleetPolicy
 from hca_operator.ports import Key
@@ -97,7 +98,7 @@ class Operator:
         self._trouble: HcaError | None = None
         memory = MemoryBook()
         self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_growth)
-        store = Store()
+        store, self._objects = Store(), Objects()
         self._children = [ChildWatch(kube, store, kind, self._scope, changed=self._queue.add) for kind in CHILD_KINDS]
         self._configs = {
             kind: ConfigWatch(kube, kind, self._scope, changed=self._queue.add)
@@ -105,7 +106,7 @@ class Operator:
         }
         self._watches: dict[str, Watch] = {**dict(zip(CHILD_KINDS, self._children, strict=True)), **self._configs}
         self._reconciler = Reconciler(
-            Remembered(kube.fenced(self._leader.remaining), store),
+            Remembered(kube.fenced(self._leader.remaining), store, self._objects),
             settings.policy,
             configuration=Configuration(self._configs, Debounce(asyncio.get_running_loop().time, random.random)),
             gate=RolloutGate(settings.unasked_rollouts, free=self._queue.add),
@@ -136,7 +137,7 @@ class Operator:
             asyncio.create_task(self._read_memory(), name="memory"),
             asyncio.create_task(self._resync(), name="resync"),
             asyncio.create_task(self._look_at_definition(), name="look at the definition"),
-            asyncio.create_task(self._leader.run(self._look_at_all.set, _jitter), name="election"),
+            asyncio.create_task(self._leader.run(self._begin, _jitter), name="election"),
             asyncio.create_task(self._tell_of_rival(), name="rival"),
         ]
         server = await serve(self._telemetry, port=self._settings.port, alive=self._not_alive, ready=self._not_ready)
@@ -153,7 +154,7 @@ class Operator:
     async def _watch_objects(self) -> None:
         """Have kopf watch the objects until it is told to stop. Where it breaks, the process ends, for a fresh one."""
         registry = kopf.OperatorRegistry()
-        register(registry, self._queue, stopping=self._leader.resign)
+        register(registry, self._queue, self._objects, stopping=self._leader.resign)
         try:
             await kopf.operator(
                 registry=registry,
@@ -223,6 +224,11 @@ class Operator:
         finally:
             self._telemetry.reconcile_seconds.observe(loop.time() - started)
 
+    def _begin(self) -> None:
+        """Become the leader."""
+        self._objects.doubt()
+        self._look_at_all.set()
+
     async def _resync(self) -> None:
         """Look at everything now and then, and at every object when this replica becomes the leader."""
         while True:
@@ -238,8 +244,11 @@ class Operator:
                     await self._look_at_what_is_watched()
                 async for page, _version in self._kube.pages(KIND, self._scope):
                     for manifest in page:
+                        self._objects.saw(manifest)
                         key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
                         self._queue.add(key, urgent=edited(manifest))
+                if not self._look_at_all.is_set():  # otherwise the lead may have been won after the list had begun
+                    self._objects.trust()
             except HcaError as error:
                 logger.warning("the look at every object failed and is done again: %s", error)
                 await asyncio.sleep(RESYNC_RETRY * _jitter())

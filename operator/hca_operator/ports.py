@@ -58,7 +58,7 @@ class Configs(Protocol):
 
 
 class Cluster(Server, Protocol):
-    """The API server and what is remembered of it: `get` may answer with what was last seen."""
+    """The API server and what is remembered of it."""
 
     def known(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """A child of ours as it was last seen, None where none was; nobody is asked."""
+        """An object or a child of ours as it was last seen, None where nothing is known; nobody is asked."""

@@ -216,8 +216,8 @@ class Writer:
             applied = await self._cluster.make(desired)
         else:
             # With its uid, so that an object that was deleted a moment ago is not made anew from half of what it takes.
-            exactly = _exactly(live, "resourceVersion") if only_as_seen else _exactly(live)
-            applied = await self._cluster.apply({**desired, "metadata": {**desired["metadata"], **exactly}})
+            seen = exactly(live, "resourceVersion") if only_as_seen else exactly(live)
+            applied = await self._cluster.apply({**desired, "metadata": {**desired["metadata"], **seen}})
             if slot[0] == "Deployment" and applied["spec"]["template"] != live["spec"]["template"]:
                 done.rolls = True
         after = _digest(applied)
@@ -240,7 +240,7 @@ def problem_of(error: HcaError) -> Problem:
     return Problem(Reason.REJECTED, f"the API server refused a child object: {error}")
 
 
-def _exactly(live: Manifest, *more: str) -> Manifest:
+def exactly(live: Manifest, *more: str) -> Manifest:
     """Metadata with which a write is refused where the object, or with its version its state, is another by now."""
     return {name: live["metadata"][name] for name in ("name", "namespace", "uid", *more)}
 

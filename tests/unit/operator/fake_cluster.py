@@ -16,6 +16,10 @@ Slot = tuple[str, str, str]
 Path = tuple[str, ...]
 
 
+IDENTITY: set[Path] = {("metadata", field) for field in ("name", "namespace", "uid", "resourceVersion")}
+"""Fields of an apply that it names the object by, and does not write."""
+
+
 @dataclass
 class FakeCluster:
     """Objects by kind, namespace and name."""
@@ -159,13 +163,16 @@ class FakeCluster:
         uid = manifest["metadata"].get("uid")
         if uid is not None and (before is None or before["metadata"]["uid"] != uid):
             raise Transient(f"{slot}: the uid is of an object that is gone")
+        version = manifest["metadata"].get("resourceVersion")
+        if version is not None and (before is None or before["metadata"]["resourceVersion"] != version):
+            raise Transient(f"{slot}: the object has been modified")
         live: Manifest = copy.deepcopy(before) if before else {"metadata": {}}
         wanted = dict(_leaves(manifest))
         for path in self._owned.get(slot, set()) - wanted.keys():
             _remove(live, path)
         for path, value in wanted.items():
             _set(live, path, value)
-        self._owned[slot] = set(wanted)
+        self._owned[slot] = set(wanted) - IDENTITY
         live["metadata"]["managedFields"] = _managed_fields(self._owned[slot])
         if slot[0] == "Deployment":
             live["spec"].setdefault("replicas", 1)
@@ -186,7 +193,7 @@ def slot_of(manifest: Manifest) -> Slot:
 
 
 def _managed_fields(owned: set[Path]) -> list[Manifest]:
-    fields = {"f:spec": {"f:replicas": {}}} if ("spec", "replicas") in owned else {}
+    fields: Manifest = {"f:spec": {"f:replicas": {}}} if ("spec", "replicas") in owned else {}
     return [{"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}]
 
 

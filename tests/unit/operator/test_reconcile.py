@@ -16,7 +16,7 @@ from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, Manifest
 from hca_operator.observed import condition
 from hca_operator.policy import NO_POLICY, FleetPolicy, parse_policy
-from hca_operator.ports import Key
+from hca_operator.ports import Cluster, Key
 from hca_operator.reconcile import Outcome, Reconciler
 from hca_operator.rollouts import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster, Slot
@@ -48,7 +48,7 @@ def change(cluster: FakeCluster, **fields: Any) -> None:
 
 
 def reconciler(
-    cluster: FakeCluster,
+    cluster: Cluster,
     policy: FleetPolicy = NO_POLICY,
     *,
     now: datetime | Callable[[], datetime] = NOW,
@@ -562,7 +562,6 @@ async def test_an_event_that_cannot_be_written_holds_up_nothing() -> None:
 
 
 async def test_an_autoscaler_that_acts_while_a_watch_lags_takes_no_ready_away() -> None:
-    """What is applied then is answered with a version that nobody has seen, though nothing of it was changed."""
     cluster = cluster_with()
     looking = reconciler(cluster)
     await settle(cluster, looking)
@@ -579,5 +578,7 @@ async def test_an_autoscaler_that_acts_while_a_watch_lags_takes_no_ready_away() 
     cluster.edit(DEPLOYMENT, "status", "replicas", value=2)  # a version that the watch has not told of
     now, cluster.objects[DEPLOYMENT] = cluster.objects[DEPLOYMENT], seen
     cluster.before_apply = lambda: cluster.objects.update({DEPLOYMENT: now})
-    await looking.reconcile(KEY)
+    with pytest.raises(Transient, match="modified"):
+        await looking.reconcile(KEY)
+    await settle(cluster, looking)
     assert ready(cluster)["status"] == "True"
