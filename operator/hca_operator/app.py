@@ -99,7 +99,9 @@ class Operator:
         memory = MemoryBook()
         self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_growth)
         store, self._objects = Store(), Objects()
-        self._children = [ChildWatch(kube, store, kind, self._scope, changed=self._queue.add) for kind in CHILD_KINDS]
+        self._children = [
+            ChildWatch(kube, store, kind, self._scope, changed=self._queue.add_soon) for kind in CHILD_KINDS
+        ]
         self._configs = {
             kind: ConfigWatch(kube, kind, self._scope, changed=self._queue.add)
             for kind in (CONFIG_MAP, *((SECRET,) if settings.watch_secrets else ()))

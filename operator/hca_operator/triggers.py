@@ -34,11 +34,15 @@ def register(
     @kopf.on.event(GROUP, VERSION, PLURAL, id="object", registry=registry)
     async def _object(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
         manifest: Manifest = dict(event["object"])
+        key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
         if event["type"] == "DELETED":
             objects.lost(manifest)
-        elif not objects.saw(manifest):
-            return  # it is how the operator left it, as a rule
-        queue.add(Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"]), urgent=edited(manifest))
+            queue.add(key)
+        elif objects.saw(manifest):  # as a rule it is as the operator has just left it
+            if edited(manifest):
+                queue.add(key, urgent=True)
+            else:
+                queue.add_soon(key)
 
     @kopf.on.cleanup(registry=registry)
     async def _cleanup(**_: Any) -> None:  # noqa: ANN401
