@@ -87,8 +87,8 @@ def test_fault_26_scaling_the_deployment_by_hand_is_not_fought_while_the_autosca
 ) -> None:
     server.create(api(namespace))
     eventually(lambda: handed_over(server, namespace))
-    since = server.version("Deployment", namespace)
     control_plane.kubectl("scale", "deployment/shop", "-n", namespace, "--replicas=5")
+    since = server.version("Deployment", namespace)
     # What the operator writes after the change shows that it has seen it.
     eventually(lambda: status(server, namespace)["desiredReplicas"] == 5)
     server.patch(KIND, namespace, "shop", {"spec": {"port": 9000}})
