@@ -25,6 +25,7 @@ from hca_operator.kube import Kube
 from hca_operator.leader import Candidate, Leader
 from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, Manifest
+from hca_operator.objects import Objects
 from hca_operator.observed import edited
 from hca_operator.policy import NO_POLICY, FleetPolicy
 from hca_operator.ports import Key
@@ -104,15 +105,17 @@ class Operator:
         external = ExternalMetrics(_without_external_metrics(settings))
         served = settings.external_metrics if external.missing is None else None
         self._owner = OwnerReader(kube, external, Service(candidate.namespace, served)) if served else None
-        store = Store()
-        self._children = [ChildWatch(kube, store, kind, self._scope, changed=self._queue.add) for kind in CHILD_KINDS]
+        store, self._objects = Store(), Objects()
+        self._children = [
+            ChildWatch(kube, store, kind, self._scope, changed=self._queue.add_soon) for kind in CHILD_KINDS
+        ]
         self._configs = {
             kind: ConfigWatch(kube, kind, self._scope, changed=self._queue.add)
             for kind in (CONFIG_MAP, *((SECRET,) if settings.watch_secrets else ()))
         }
         self._watches: dict[str, Watch] = {**dict(zip(CHILD_KINDS, self._children, strict=True)), **self._configs}
         self._reconciler = Reconciler(
-            Remembered(kube.fenced(self._leader.remaining), store),
+            Remembered(kube.fenced(self._leader.remaining), store, self._objects),
             settings.policy,
             configuration=Configuration(self._configs, Debounce(asyncio.get_running_loop().time, random.random)),
             external=external,
@@ -144,7 +147,7 @@ class Operator:
             asyncio.create_task(self._read_memory(), name="memory"),
             asyncio.create_task(self._resync(), name="resync"),
             asyncio.create_task(self._look_at_definition(), name="look at the definition"),
-            asyncio.create_task(self._leader.run(self._look_at_all.set, _jitter), name="election"),
+            asyncio.create_task(self._leader.run(self._begin, _jitter), name="election"),
             asyncio.create_task(self._tell_of_rival(), name="rival"),
         ]
         if self._owner:
@@ -166,7 +169,7 @@ class Operator:
     async def _watch_objects(self) -> None:
         """Have kopf watch the objects until it is told to stop. Where it breaks, the process ends, for a fresh one."""
         registry = kopf.OperatorRegistry()
-        register(registry, self._queue, stopping=self._leader.resign)
+        register(registry, self._queue, self._objects, stopping=self._leader.resign)
         try:
             await kopf.operator(
                 registry=registry,
@@ -238,6 +241,11 @@ class Operator:
         finally:
             self._telemetry.reconcile_seconds.observe(loop.time() - started)
 
+    def _begin(self) -> None:
+        """Become the leader."""
+        self._objects.doubt()
+        self._look_at_all.set()
+
     async def _resync(self) -> None:
         """Look at everything now and then, and at every object when this replica becomes the leader."""
         while True:
@@ -253,8 +261,11 @@ class Operator:
                     await self._look_at_what_is_watched()
                 async for page, _version in self._kube.pages(KIND, self._scope):
                     for manifest in page:
+                        self._objects.saw(manifest)
                         key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
                         self._queue.add(key, urgent=edited(manifest))
+                if not self._look_at_all.is_set():  # otherwise the lead may have been won after the list had begun
+                    self._objects.trust()
             except HcaError as error:
                 logger.warning("the look at every object failed and is done again: %s", error)
                 await asyncio.sleep(RESYNC_RETRY * _jitter())

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from hca_operator.desired import CHILD_KINDS
 from hca_operator.desired.metadata import MANAGED_SELECTOR
 from hca_operator.errors import HcaError
-from hca_operator.names import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from hca_operator.names import KIND, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from hca_operator.objects import Objects
 from hca_operator.observed import owner_of
 from hca_operator.ports import Key, Server
 from hca_operator.store import Slot, Store, slot_of, version_of
@@ -44,35 +45,40 @@ class ChildWatch(Watch):
 
 
 class Remembered:
-    """The API server, with children read from the store and every answer to a write put into it."""
+    """The API server and what is remembered of it: every answer that it gives is."""
 
-    def __init__(self, cluster: Server, store: Store) -> None:
+    def __init__(self, cluster: Server, store: Store, objects: Objects) -> None:
         self._cluster = cluster
         self._store = store
+        self._objects = objects
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """An object; a child as the store has it, if it has it."""
-        if known := self.known(kind, namespace, name):
-            return known
+        """An object or a child as it is now."""
         found = await self._cluster.get(kind, namespace, name)
-        return None if found is None else self._keep(found)
+        if found is not None:
+            return self._keep(found)
+        self._forget(Slot(kind, namespace, name))
+        return None
 
     def known(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """A child of ours as it was last seen, None where none was."""
+        """An object or a child of ours as it was last seen, None where nothing is known."""
+        if kind == KIND:
+            return self._objects.known(namespace, name)
         return self._store.get(Slot(kind, namespace, name))
 
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """Objects of a namespace."""
         return await self._cluster.list(kind, namespace, **selectors)
 
-    async def apply(
-        self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "", force: bool = True
-    ) -> Manifest:
-        """Server-side apply, by force unless told otherwise."""
+    async def apply(self, manifest: Manifest, *, subresource: str = "") -> Manifest:
+        """Server-side apply by force."""
         with self._doubted(manifest):
-            return self._keep(
-                await self._cluster.apply(manifest, manager=manager, subresource=subresource, force=force)
-            )
+            return self._keep(await self._cluster.apply(manifest, subresource=subresource))
+
+    async def make(self, manifest: Manifest) -> Manifest:
+        """Server-side apply of what is not there."""
+        with self._doubted(manifest):
+            return self._keep(await self._cluster.make(manifest))
 
     async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
         """JSON Patch of exactly this state of an object."""
@@ -96,7 +102,9 @@ class Remembered:
     def _keep(self, manifest: Manifest) -> Manifest:
         # Only what the watches tell of, for they also tell when it is gone.
         labels = manifest["metadata"].get("labels", {})
-        if manifest["kind"] in CHILD_KINDS and labels.get(MANAGED_BY_LABEL) == MANAGED_BY:
+        if manifest["kind"] == KIND:
+            self._objects.saw(manifest)
+        elif manifest["kind"] in CHILD_KINDS and labels.get(MANAGED_BY_LABEL) == MANAGED_BY:
             self._store.put(manifest)
         return manifest
 
@@ -106,5 +114,11 @@ class Remembered:
         try:
             yield
         except HcaError:
-            self._store.forget(slot_of(manifest))
+            self._forget(slot_of(manifest))
             raise
+
+    def _forget(self, slot: Slot) -> None:
+        if slot.kind == KIND:
+            self._objects.forget(slot.namespace, slot.name)
+        else:
+            self._store.forget(slot)

@@ -31,6 +31,9 @@ class News(NamedTuple):
 
 def events_of(obj: Manifest, status: Manifest, now: datetime, instance: str) -> list[Manifest]:
     """What is to be told of the change from the object's stored status to the next one."""
+    flips = {kind: flipped for kind in TOLD if (flipped := _flipped(kind, obj, {"status": status}))}
+    if flips.get(ConditionType.READY, {}).get("status") == "True":
+        flips.pop(ConditionType.AVAILABLE, None)  # whoever is told that all pods are ready knows that they serve
     return [
         event(
             obj,
@@ -42,8 +45,7 @@ def events_of(obj: Manifest, status: Manifest, now: datetime, instance: str) -> 
             now,
             instance,
         )
-        for kind in TOLD
-        if (flipped := _flipped(kind, obj, {"status": status}))
+        for kind, flipped in flips.items()
     ]
 
 

@@ -57,6 +57,9 @@ RESOURCES: dict[str, Resource] = {
 }
 METADATA_ALONE = {"ConfigMap", "Secret"}
 """Kinds that are listed and watched without their content, which may be a mebibyte each: it is read by name."""
+NEVER = "1"
+"""The version of an empty etcd, which no object ever has. An apply that names a version is refused where the object has
+another one, and not where there is no object."""
 
 _OTHER_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -183,12 +186,10 @@ class Kube:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Transient(f"{what}: {error or type(error).__name__}") from error
 
-    async def apply(
-        self, manifest: Manifest, *, manager: str = FIELD_MANAGER, subresource: str = "", force: bool = True
-    ) -> Manifest:
-        """Server-side apply; the answer is the object as it is now.
+    async def apply(self, manifest: Manifest, *, subresource: str = "") -> Manifest:
+        """Server-side apply by force; the answer is the object as it is now.
 
-        Transient where it has changed since it was read (`resourceVersion`) or, without force, others own a field.
+        Transient where it has changed since it was read (`resourceVersion`).
         """
         metadata = manifest["metadata"]
         applied = await self._request(
@@ -196,13 +197,20 @@ class Kube:
             manifest["kind"],
             metadata.get("namespace", ""),
             metadata["name"] + (f"/{subresource}" if subresource else ""),
-            query={"fieldManager": manager, "force": str(force).lower()},
+            query={"fieldManager": FIELD_MANAGER, "force": "true"},
             body=yaml_body(manifest),
             # With a charset, for the client would make JSON of the body once more.
             content_type="application/apply-patch+yaml; charset=utf-8",
         )
         assert applied is not None, "only a missing object is None, and apply creates it"  # noqa: S101
         return applied
+
+    async def make(self, manifest: Manifest) -> Manifest:
+        """Server-side apply of what is not there; Transient where something of its name is, which stays as it is.
+
+        Unlike one that is created, the object belongs to server-side apply from the start.
+        """
+        return await self.apply({**manifest, "metadata": {**manifest["metadata"], "resourceVersion": NEVER}})
 
     async def create(self, manifest: Manifest) -> Manifest:
         """A new object; Transient where one of that name exists."""

@@ -19,8 +19,6 @@ CATEGORY: Final = "hca"
 
 FIELD_MANAGER: Final = "hca-operator"
 """Owns every field that the operator means to keep as it is."""
-REPLICAS_MANAGER: Final = "hca-operator-replicas"
-"""Writes `Deployment.spec.replicas` for a moment when the count changes hands (docs/design/0002)."""
 
 ADOPT_ANNOTATION: Final = f"{GROUP}/adopt"
 """On the object: uids of what it takes over (docs/design/0007)."""
@@ -38,6 +36,8 @@ HASH_LABEL: Final = "pod-template-hash"
 CONFIG_ANNOTATION: Final = f"{GROUP}/config"
 """On the Deployment: digest of the ConfigMaps and Secrets that were carried out. On its pods: of those for which they
 were replaced (docs/design/0010)."""
+REVISION_ANNOTATION: Final = "deployment.kubernetes.io/revision"
+"""Kubernetes' own, on the Deployment: how many templates it has had."""
 API_LABEL: Final = f"{GROUP}/api"
 TRACK_LABEL: Final = f"{GROUP}/track"
 STABLE: Final = "stable"

@@ -26,6 +26,11 @@ def edited(obj: Manifest) -> bool:
     return bool(obj.get("status", {}).get("observedGeneration") != obj["metadata"].get("generation"))
 
 
+def is_new(obj: Manifest) -> bool:
+    """Whether the operator has told nothing of an object yet: children that it has were made a moment ago."""
+    return not obj.get("status")
+
+
 def is_ours(manifest: Manifest, owner_uid: str) -> bool:
     """Whether a live object is a child of the object with that uid.
 
@@ -44,10 +49,10 @@ def belongs_to_predecessor(manifest: Manifest, name: str) -> bool:
     return controller is not None and controller["kind"] == KIND and controller["name"] == name
 
 
-def owns_replicas(deployment: Manifest, manager: str) -> bool:
-    """Whether a field manager owns `spec.replicas` by server-side apply."""
-    return any(
-        entry.get("manager") == manager
+def owns_replicas(deployment: Manifest | None) -> bool:
+    """Whether the operator owns `spec.replicas`: nobody has changed it since."""
+    return deployment is not None and any(
+        entry.get("manager") == FIELD_MANAGER
         and entry.get("operation") == "Apply"
         and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
         for entry in _managed_fields(deployment)

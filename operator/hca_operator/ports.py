@@ -25,10 +25,11 @@ class Server(Protocol):
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """Objects of a namespace."""
 
-    async def apply(
-        self, manifest: Manifest, *, manager: str = ..., subresource: str = ..., force: bool = ...
-    ) -> Manifest:
-        """Server-side apply, by force unless told otherwise."""
+    async def apply(self, manifest: Manifest, *, subresource: str = ...) -> Manifest:
+        """Server-side apply by force."""
+
+    async def make(self, manifest: Manifest) -> Manifest:
+        """Server-side apply of what is not there; Transient where something of its name is, which stays as it is."""
 
     async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
         """JSON Patch of exactly this state of an object; Transient where it has changed since."""
@@ -57,7 +58,7 @@ class Configs(Protocol):
 
 
 class Cluster(Server, Protocol):
-    """The API server and what is remembered of it: `get` may answer with what was last seen."""
+    """The API server and what is remembered of it."""
 
     def known(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """A child of ours as it was last seen, None where none was; nobody is asked."""
+        """An object or a child of ours as it was last seen, None where nothing is known; nobody is asked."""

@@ -15,6 +15,8 @@ from hca_operator.errors import HcaError, Transient
 Key = TypeVar("Key")
 FIRST_BACKOFF = 0.5
 LONGEST_BACKOFF = 60.0
+MOMENT = 0.5
+"""Seconds within which what happens by itself is taken together: a rollout is a dozen events within one."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +56,20 @@ class WorkQueue(Generic[Key]):
         # A key that became urgent stands in line twice: whoever comes second finds nothing to do.
         self._ready.put_nowait((not self._dirty[key], next(self._order), key))
 
+    def add_soon(self, key: Key) -> None:
+        """Have the key handled in a moment, once for all that happens until then."""
+        if key not in self._dirty:
+            self.add_after(key, MOMENT)
+
     def add_after(self, key: Key, seconds: float) -> None:
-        """Have the key handled after a while, or earlier if it is added before."""
-        if timer := self._timers.pop(key, None):
+        """Have the key handled after a while, or earlier if that is asked for as well."""
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(key)
+        if timer and timer.when() <= loop.time() + seconds:
+            return
+        if timer:
             timer.cancel()
-        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key)
+        self._timers[key] = loop.call_later(seconds, self.add, key)
 
     def depth(self) -> int:
         """Keys that wait for a worker."""

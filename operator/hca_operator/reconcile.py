@@ -27,6 +27,7 @@ from hca_operator.observed import (
     available_replicas,
     condition,
     edited,
+    is_new,
     is_ours,
     looked_at,
     rolled_out,
@@ -39,7 +40,8 @@ from hca_operator.rollouts import RolloutGate
 from hca_operator.schedule import Schedule, schedule_of
 from hca_operator.sizing import Sizing, size
 from hca_operator.status import Observation, next_status
-from hca_operator.writer import SOON, Pass, Writer, problem_of
+from hca_operator.store import version_of
+from hca_operator.writer import SOON, Pass, Writer, exactly, problem_of
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ class Reconciler:
 
         Raises Transient where the pass is to be repeated; every other trouble ends in a condition.
         """
-        manifest = await self._cluster.get(KIND, key.namespace, key.name)
+        manifest = await self._see(KIND, key)
         if manifest is None or "deletionTimestamp" in manifest["metadata"]:
             self._writer.forget(key)
             self._memory.watch(key, None)
@@ -118,7 +120,8 @@ class Reconciler:
             children = desired_children(
                 self._external.carried_out(api), sizing, isolated=self._policy.network_policy.enabled
             )
-            await self._observe(key, children, done)
+            if not await self._observe(manifest, children, done):
+                return await self.reconcile(key)
             status = manifest.get("status", {})
             autoscaler = done.live.get(("HorizontalPodAutoscaler", key.name))
             done.fallback = fallback_at(api.spec, autoscaler, status, self._now())
@@ -128,22 +131,34 @@ class Reconciler:
             if api.spec.reconciliation == "Active":
                 await self._write(api, children, done, edited=edited(manifest))
         else:
-            deployment = await self._cluster.get("Deployment", key.namespace, key.name)
+            deployment = await self._see("Deployment", key)
             if deployment is not None:
                 done.live["Deployment", key.name] = deployment
         return await self._report(key, manifest, api, sizing, done)
 
-    async def _observe(self, key: Key, children: list[Child], done: Pass) -> None:
-        """See the children: what is to be there is asked for where it is not known, since its name may be taken."""
-        wanted = [child for child in children if child.manifest is not None]
-        found = await asyncio.gather(*(self._cluster.get(child.kind, key.namespace, child.name) for child in wanted))
-        unwanted = [child for child in children if child.manifest is None]
-        known = [self._cluster.known(child.kind, key.namespace, child.name) for child in unwanted]
-        done.live = {
-            (child.kind, child.name): manifest
-            for child, manifest in zip([*wanted, *unwanted], [*found, *known], strict=True)
-            if manifest is not None
-        }
+    async def _see(self, kind: str, key: Key) -> Manifest | None:
+        known = self._cluster.known(kind, key.namespace, key.name)
+        return known or await self._cluster.get(kind, key.namespace, key.name)
+
+    async def _observe(self, manifest: Manifest, children: list[Child], done: Pass) -> bool:
+        """See the children; False where the object is no longer as it was seen.
+
+        What is to be there is asked for where it is not known, since its name may be taken; and so is the object, since
+        whoever ends it ends its children. Those of a new object are to be made, which tells whether a name is taken.
+        """
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        live = {(kind, child): self._cluster.known(kind, namespace, child) for kind, child, _ in children}
+        missing = [(kind, child) for kind, child, wanted in children if wanted and live[kind, child] is None]
+        if missing and not is_new(manifest):
+            now, *found = await asyncio.gather(
+                self._cluster.get(KIND, namespace, name),
+                *(self._cluster.get(kind, namespace, child) for kind, child in missing),
+            )
+            if now is None or version_of(now) > version_of(manifest):
+                return False
+            live |= zip(missing, found, strict=True)
+        done.live = {slot: seen for slot, seen in live.items() if seen is not None}
+        return True
 
     async def _write(self, api: ApiObject, children: list[Child], done: Pass, *, edited: bool) -> None:
         """Write the children, the workload with what its pods are to know of a changed configuration."""
@@ -229,7 +244,8 @@ class Reconciler:
             {
                 "apiVersion": API_VERSION,
                 "kind": KIND,
-                "metadata": {"name": key.name, "namespace": key.namespace},
+                # What is told follows from what was told before: bound to the version that both were read from.
+                "metadata": exactly(manifest, "resourceVersion"),
                 "status": status,
             },
             subresource="status",

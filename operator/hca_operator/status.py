@@ -13,7 +13,7 @@ from hca_operator.diagnosis import Problem
 from hca_operator.fallback import NO_FALLBACK, Fallback
 from hca_operator.floors import NO_FLOOR, Floor
 from hca_operator.memory_restarts import killed_lately
-from hca_operator.names import Manifest
+from hca_operator.names import REVISION_ANNOTATION, Manifest
 from hca_operator.observed import available_replicas, condition, looked_at, replicas_of, rolled_out
 from hca_operator.restarts import Restarts
 from hca_operator.sizing import Sizing
@@ -85,7 +85,7 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         status["replicas"] = live.get("replicas", 0)
         status["readyReplicas"] = live.get("readyReplicas", 0)
         status["desiredReplicas"] = replicas_of(seen.deployment)
-        if revision := seen.deployment["metadata"].get("annotations", {}).get("deployment.kubernetes.io/revision"):
+        if revision := seen.deployment["metadata"].get("annotations", {}).get(REVISION_ANNOTATION):
             status["revision"] = revision
     if seen.api is not None:
         status["selector"] = selector_text(stable_selector(seen.api.name))

@@ -1,7 +1,8 @@
 """From watch events to keys in the queue: the only module that registers handlers with kopf.
 
-Handlers of kopf's `on.event` are never retried and their errors are dropped, so they do nothing but add a key.
-No other kind of handler is used: they would write finalizers and annotations (docs/design/0001).
+Handlers of kopf's `on.event` are never retried and their errors are dropped, so they do nothing but remember what they
+are told and add a key. No other kind of handler is used: they would write finalizers and annotations
+(docs/design/0001).
 """
 
 import asyncio
@@ -10,7 +11,8 @@ from typing import Any
 
 import kopf
 
-from hca_operator.names import GROUP, PLURAL, VERSION
+from hca_operator.names import GROUP, PLURAL, VERSION, Manifest
+from hca_operator.objects import Objects
 from hca_operator.observed import edited
 from hca_operator.ports import Key
 from hca_operator.queue import WorkQueue
@@ -18,16 +20,29 @@ from hca_operator.watches import ForeverWithJitter
 
 
 def register(
-    registry: kopf.OperatorRegistry, queue: WorkQueue[Key], *, stopping: Callable[[], Awaitable[None]]
+    registry: kopf.OperatorRegistry,
+    queue: WorkQueue[Key],
+    objects: Objects,
+    *,
+    stopping: Callable[[], Awaitable[None]],
 ) -> None:
-    """Register the handler: an event of an object puts it into the queue.
+    """Register the handler: an object of which an event tells something new is remembered and put into the queue.
 
     `stopping` is awaited as soon as the process is told to end.
     """
 
     @kopf.on.event(GROUP, VERSION, PLURAL, id="object", registry=registry)
-    async def _object(namespace: str | None, name: str, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401
-        queue.add(Key(str(namespace), name), urgent=edited(dict(body)))
+    async def _object(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
+        manifest: Manifest = dict(event["object"])
+        key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+        if event["type"] == "DELETED":
+            objects.lost(manifest)
+            queue.add(key)
+        elif objects.saw(manifest):  # as a rule it is as the operator has just left it
+            if edited(manifest):
+                queue.add(key, urgent=True)
+            else:
+                queue.add_soon(key)
 
     @kopf.on.cleanup(registry=registry)
     async def _cleanup(**_: Any) -> None:  # noqa: ANN401

@@ -14,7 +14,7 @@ from hca_operator.errors import Forbidden, HcaError, NotOwned, Rejected, Transie
 from hca_operator.fallback import NO_FALLBACK, Fallback
 from hca_operator.fingerprint import fingerprint
 from hca_operator.floors import NO_FLOOR, Floor
-from hca_operator.names import ADOPT_ANNOTATION, FIELD_MANAGER, KIND, REPLICAS_MANAGER, TEMPLATE_ANNOTATION, Manifest
+from hca_operator.names import ADOPT_ANNOTATION, KIND, REVISION_ANNOTATION, TEMPLATE_ANNOTATION, Manifest
 from hca_operator.observed import belongs_to_predecessor, is_ours, owns_replicas, replicas_of, rolled_out
 from hca_operator.ports import Cluster, Key
 from hca_operator.restarts import Restarts, restarted
@@ -89,27 +89,44 @@ class Writer:
 
     async def _try(self, api: ApiObject, child: Child, done: Pass, *, edited: bool) -> bool:
         try:
-            await self._write(api, child, done, edited=edited)
+            if child.manifest is None:
+                await self._remove(api, child, done)
+            else:
+                await self._write(api, child.manifest, done, edited=edited)
         except (NotOwned, Rejected, Forbidden) as error:
             done.blocked = done.blocked or problem_of(error)
             return False
         return True
 
-    async def _write(self, api: ApiObject, child: Child, done: Pass, *, edited: bool) -> None:
+    async def _remove(self, api: ApiObject, child: Child, done: Pass) -> None:
         slot = (child.kind, child.name)
-        if child.manifest is None:
-            live = done.live.get(slot)
-            if live is not None and is_ours(live, api.uid):
-                await self._cluster.delete(live)
-                done.writes.append(f"delete {child.kind}")
-                del done.live[slot]
+        live = done.live.get(slot)
+        if live is not None and is_ours(live, api.uid):
+            await self._cluster.delete(live)
+            done.writes.append(f"delete {child.kind}")
+            del done.live[slot]
+
+    async def _write(self, api: ApiObject, desired: Manifest, done: Pass, *, edited: bool) -> None:
+        try:
+            await self._bring_about(api, desired, done, edited=edited)
+        except HcaError:
+            slot = _slot(desired)
+            if slot in done.live:
+                raise
+            live = await self._cluster.get(slot[0], api.namespace, slot[1])
+            if live is None:
+                raise
+            # Nothing was known to have the name, but something has.
+            done.live[slot] = live
+            await self._bring_about(api, desired, done, edited=edited)
+
+    async def _bring_about(self, api: ApiObject, desired: Manifest, done: Pass, *, edited: bool) -> None:
+        if not await self._made_ours(api, desired, done):
             return
-        if not await self._made_ours(api, child.manifest, done):
-            return
-        if child.kind == "Deployment":
-            await self._write_deployment(api, child.manifest, done, edited=edited)
+        if desired["kind"] == "Deployment":
+            await self._write_deployment(api, desired, done, edited=edited)
         else:
-            await self._apply(api, child.manifest, done)
+            await self._apply(api, desired, done)
 
     async def _made_ours(self, api: ApiObject, desired: Manifest, done: Pass) -> bool:
         """Whether the name is free or the object there is ours; False where that is to be awaited.
@@ -141,10 +158,10 @@ class Writer:
         return True
 
     async def _write_deployment(self, api: ApiObject, desired: Manifest, done: Pass, *, edited: bool) -> None:
-        """Apply the Deployment, with `replicas` only where the object itself decides the count.
+        """Apply the Deployment, with `replicas` where the object decides the count or nobody else has so far.
 
-        Dropping `replicas` as its only owner would set it to 1, so another manager takes it over first
-        (docs/design/0002-replicas.md).
+        Dropping `replicas` as its only owner would set it to 1, so it is sent as it is until the autoscaler takes it
+        over with the first count of its own (docs/design/0002-replicas.md).
         """
         slot = _slot(desired)
         live = done.live.get(slot)
@@ -161,17 +178,11 @@ class Writer:
                 await self._refuse_other_autoscaler(api)
             await self._apply(api, _with_replicas(desired, api.spec.replicas), done)
             return
-        least = api.spec.autoscaling.min_replicas
-        if live is None:
-            # Made with a count and then handed over like any other: whatever fails in between, the count is right.
-            await self._apply(api, _with_replicas(desired, least), done)
-            done.live[slot] = await self._set_replicas(_exactly(done.live[slot]), least, done)
-        elif owns_replicas(live, FIELD_MANAGER) or replicas_of(live) == 0:
-            done.live[slot] = await self._set_replicas(
-                _exactly(live, "resourceVersion"), replicas_of(live) or least, done
-            )
-        # Not ours to drop as far as we see, but a count that was taken back unseen would become 1.
-        await self._apply(api, desired, done, only_as_seen=live is not None and done.live[slot] is live)
+        count = 0 if live is None else replicas_of(live)
+        if not count or owns_replicas(live):
+            desired = _with_replicas(desired, count or api.spec.autoscaling.min_replicas)
+        # Whose the count is may have changed unseen: it must be neither undone nor, as its only owner, dropped.
+        await self._apply(api, desired, done, only_as_seen=True)
 
     async def _refuse_other_autoscaler(self, api: ApiObject) -> None:
         """Raise NotOwned where the count was changed by somebody who would change it again."""
@@ -193,13 +204,6 @@ class Writer:
             return False
         return not self._gate.enter(key)
 
-    async def _set_replicas(self, metadata: Manifest, count: int, done: Pass) -> Manifest:
-        done.writes.append(f"replicas {count}")
-        return await self._cluster.apply(
-            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": count}},
-            manager=REPLICAS_MANAGER,
-        )
-
     async def _apply(self, api: ApiObject, desired: Manifest, done: Pass, *, only_as_seen: bool = False) -> None:
         """Apply unless neither what we want nor what is there has changed since the last time.
 
@@ -212,12 +216,11 @@ class Writer:
         if memory.get(slot) == (wanted, before):
             return
         if live is None:
-            # A new object has no other owners. If it has, it was there unseen, and force would take what is theirs.
-            applied = await self._cluster.apply(desired, force=False)
+            applied = await self._cluster.make(desired)
         else:
             # With its uid, so that an object that was deleted a moment ago is not made anew from half of what it takes.
-            exactly = _exactly(live, "resourceVersion") if only_as_seen else _exactly(live)
-            applied = await self._cluster.apply({**desired, "metadata": {**desired["metadata"], **exactly}})
+            seen = exactly(live, "resourceVersion") if only_as_seen else exactly(live)
+            applied = await self._cluster.apply({**desired, "metadata": {**desired["metadata"], **seen}})
             if slot[0] == "Deployment" and applied["spec"]["template"] != live["spec"]["template"]:
                 done.rolls = True
         after = _digest(applied)
@@ -240,7 +243,7 @@ def problem_of(error: HcaError) -> Problem:
     return Problem(Reason.REJECTED, f"the API server refused a child object: {error}")
 
 
-def _exactly(live: Manifest, *more: str) -> Manifest:
+def exactly(live: Manifest, *more: str) -> Manifest:
     """Metadata with which a write is refused where the object, or with its version its state, is another by now."""
     return {name: live["metadata"][name] for name in ("name", "namespace", "uid", *more)}
 
@@ -262,7 +265,9 @@ def _template_digest(deployment: Manifest) -> str | None:
 def _digest(manifest: Manifest) -> bytes:
     """Fingerprint of what an object is meant to be: its status and bookkeeping change all the time."""
     metadata = {
-        name: manifest["metadata"].get(name)
-        for name in ("uid", "labels", "annotations", "ownerReferences", "deletionTimestamp")
+        name: manifest["metadata"].get(name) for name in ("uid", "labels", "ownerReferences", "deletionTimestamp")
     }
+    annotations = manifest["metadata"].get("annotations") or {}
+    # Written by the Deployment's controller right after each of our own writes that it follows.
+    metadata["annotations"] = {name: value for name, value in annotations.items() if name != REVISION_ANNOTATION}
     return fingerprint({**manifest, "metadata": metadata, "status": None})

@@ -110,7 +110,7 @@ def test_what_leaves_the_object_later_leaves_what_was_taken_over(server: ApiServ
         for entry in live(server, namespace, "Deployment")["metadata"]["managedFields"]
         if "subresource" not in entry
     }
-    assert managers <= {("hca-operator", "Apply"), ("hca-operator-replicas", "Apply")}
+    assert managers == {("hca-operator", "Apply")}
 
 
 def test_without_its_uid_nothing_is_taken_over(server: ApiServer, namespace: str) -> None:

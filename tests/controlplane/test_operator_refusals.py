@@ -2,6 +2,9 @@
 
 import pytest
 
+from hca_operator.api.spec import parse_object
+from hca_operator.desired import desired_children
+from hca_operator.sizing import size
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import (
     CHILDREN,
@@ -64,6 +67,23 @@ def test_fault_27_an_object_of_somebody_else_is_left_alone_until_it_is_deleted(
     # Nobody tells the operator of an object that is not its own: it looks again by itself.
     eventually(lambda: len(children(server, namespace)) == len(CHILDREN))
     eventually(lambda: condition_of(server, namespace, "Stalled", "NoProblem"))
+
+
+@pytest.mark.parametrize("kind", THEIRS)
+def test_fault_27_an_object_of_somebody_else_is_left_alone_although_it_says_what_ours_would(
+    kind: str, server: ApiServer, namespace: str
+) -> None:
+    ours = api(namespace, **ROUTES)
+    stored = parse_object({**ours, "metadata": {**ours["metadata"], "uid": "of-nobody", "generation": 1}})
+    wanted = {child.kind: child.manifest for child in desired_children(stored, size(stored.spec))}[kind]
+    assert wanted is not None
+    before = server.create({**wanted, "metadata": {"name": "shop", "namespace": namespace}})
+    server.create(ours)
+    eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict"))
+    after = server.get(kind, namespace, "shop")
+    assert after is not None
+    assert not {"ownerReferences", "labels"} & after["metadata"].keys()
+    assert after["spec"] == before["spec"]
 
 
 def test_fault_27_the_service_of_one_object_is_not_taken_over_by_another(server: ApiServer, namespace: str) -> None:

@@ -9,6 +9,7 @@ from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import DISABLED, KIND, api, conditions, status
 
 pytestmark = pytest.mark.usefixtures("operator")
+VARIABLE: Manifest = {"name": "LEVEL", "value": "info"}
 
 
 def count(server: ApiServer, namespace: str) -> int:
@@ -30,16 +31,27 @@ def owners(server: ApiServer, namespace: str) -> set[str]:
 
 
 def handed_over(server: ApiServer, namespace: str) -> bool:
-    """Whether the autoscaler is there and the count is left to it."""
+    """Whether the latest generation is carried out, and the autoscaler there."""
     autoscaler = server.get("HorizontalPodAutoscaler", namespace, "shop")
-    return autoscaler is not None and "hca-operator" not in owners(server, namespace)
+    return bool(conditions(server, namespace)) and autoscaler is not None
 
 
 def test_a_new_deployment_has_the_autoscalers_minimum_from_the_start(server: ApiServer, namespace: str) -> None:
     since = server.version("Deployment", namespace)
     server.create(api(namespace, autoscaling={"minReplicas": 3}))
-    eventually(lambda: owners(server, namespace) == {"hca-operator-replicas"})
     eventually(lambda: conditions(server, namespace))
+    assert set(counts(server.changes_since(since, "Deployment", namespace))) == {3}
+
+
+def test_a_count_that_the_autoscaler_has_not_moved_yet_survives_every_change_of_the_object(
+    server: ApiServer, namespace: str
+) -> None:
+    since = server.version("Deployment", namespace)
+    server.create(api(namespace, autoscaling={"minReplicas": 3}))
+    eventually(lambda: conditions(server, namespace))
+    for fields in ({"port": 9000}, {"image": "shop:2"}, {"autoscaling": {"minReplicas": 2}}, {"env": [VARIABLE]}):
+        server.patch(KIND, namespace, "shop", {"spec": fields})
+        eventually(lambda: conditions(server, namespace))
     assert set(counts(server.changes_since(since, "Deployment", namespace))) == {3}
 
 
@@ -52,7 +64,7 @@ def test_the_count_never_moves_while_it_changes_hands_and_back(server: ApiServer
         eventually(lambda: handed_over(server, namespace))
         server.patch(KIND, namespace, "shop", {"spec": DISABLED})
         eventually(lambda: server.get("HorizontalPodAutoscaler", namespace, "shop") is None)
-        eventually(lambda: "hca-operator" in owners(server, namespace))
+        eventually(lambda: conditions(server, namespace))
     assert set(counts(server.changes_since(since, "Deployment", namespace))) == {4}
 
 
@@ -75,8 +87,8 @@ def test_fault_26_scaling_the_deployment_by_hand_is_not_fought_while_the_autosca
 ) -> None:
     server.create(api(namespace))
     eventually(lambda: handed_over(server, namespace))
-    since = server.version("Deployment", namespace)
     control_plane.kubectl("scale", "deployment/shop", "-n", namespace, "--replicas=5")
+    since = server.version("Deployment", namespace)
     # What the operator writes after the change shows that it has seen it.
     eventually(lambda: status(server, namespace)["desiredReplicas"] == 5)
     server.patch(KIND, namespace, "shop", {"spec": {"port": 9000}})
@@ -112,7 +124,7 @@ def test_an_object_that_was_scaled_to_zero_starts_with_the_minimum_when_the_auto
     since = server.version("Deployment", namespace)
     server.patch(KIND, namespace, "shop", autoscaled)
     eventually(lambda: count(server, namespace) == 3)
-    eventually(lambda: "hca-operator" not in owners(server, namespace))
+    eventually(lambda: handed_over(server, namespace))
     assert set(counts(server.changes_since(since, "Deployment", namespace))) <= {0, 3}
 
 
@@ -142,4 +154,4 @@ def test_a_schedule_under_way_raises_the_count_without_any_metrics_and_its_end_l
 
     eventually(lambda: least() == 2)
     assert count(server, namespace) == 5
-    assert "hca-operator" not in owners(server, namespace)
+    assert not owners(server, namespace) & {"hca-operator"}

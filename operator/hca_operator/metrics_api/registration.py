@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from hca_operator.errors import Transient
 from hca_operator.metrics_api.server import GROUP, VERSION
-from hca_operator.names import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from hca_operator.names import MANAGED_BY, MANAGED_BY_LABEL, Manifest
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,11 @@ class Server(Protocol):
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object, None where it does not exist."""
 
-    async def apply(self, manifest: Manifest, *, manager: str = ..., force: bool = ...) -> Manifest:
-        """Server-side apply."""
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """Server-side apply by force."""
+
+    async def make(self, manifest: Manifest) -> Manifest:
+        """Server-side apply of what is not there."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,9 @@ async def register(server: Server, service: Service, owner: str, bundle: bytes) 
         raise Transient(f"ClusterRole {owner} does not exist, with which the APIService {NAME} would go: make it")
     verdict = judge(await server.get("APIService", "", NAME), wanted(service, role, bundle))
     if verdict.apply is not None:
-        # Without force where there was none: whoever was faster keeps it.
+        # Whoever was faster keeps it.
         known = "resourceVersion" in verdict.apply["metadata"]
-        await server.apply(verdict.apply, manager=FIELD_MANAGER, force=known)
+        await (server.apply if known else server.make)(verdict.apply)
         logger.info("APIService %s leads to Service %s/%s", NAME, service.namespace, service.name)
     return verdict
 

@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hca_operator.errors import Transient
-from hca_operator.names import FIELD_MANAGER, Manifest
+from hca_operator.names import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, Manifest
 
 Slot = tuple[str, str, str]
 Path = tuple[str, ...]
+
+
+IDENTITY: set[Path] = {("metadata", field) for field in ("name", "namespace", "uid", "resourceVersion")}
+"""Fields of an apply that it names the object by, and does not write."""
 
 
 @dataclass
@@ -34,7 +38,7 @@ class FakeCluster:
     """Whether the disruption budget refuses every eviction."""
     before_apply: Callable[[], None] = lambda: None
     """What others do between a look and the write that follows from it."""
-    _owners: dict[Slot, dict[str, dict[Path, Any]]] = field(default_factory=dict)
+    _owned: dict[Slot, set[Path]] = field(default_factory=dict)
     _version: int = 100
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
@@ -42,20 +46,20 @@ class FakeCluster:
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
     def known(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        return copy.deepcopy(self.objects.get((kind, namespace, name)))
+        found = self.objects.get((kind, namespace, name))
+        labels = {} if found is None else found["metadata"].get("labels", {})
+        return copy.deepcopy(found) if labels.get(MANAGED_BY_LABEL) == MANAGED_BY else None
 
-    async def apply(
-        self,
-        manifest: Manifest,
-        *,
-        manager: str = FIELD_MANAGER,
-        subresource: str = "",
-        force: bool = True,  # noqa: ARG002 - what is to be created is seen here by nobody else
-    ) -> Manifest:
+    async def make(self, manifest: Manifest) -> Manifest:
+        slot = slot_of(manifest)
+        self._call(f"make {slot[0]} {slot[2]}", lambda: self._make(slot, manifest))
+        return copy.deepcopy(self.objects[slot])
+
+    async def apply(self, manifest: Manifest, *, subresource: str = "") -> Manifest:
         self.before_apply()
         slot = slot_of(manifest)
         what = f"apply {slot[0]} {slot[2]}" + (f"/{subresource}" if subresource else "")
-        self._call(what if manager == FIELD_MANAGER else f"{what} as {manager}", lambda: self._apply(manifest, manager))
+        self._call(what, lambda: self._apply(manifest))
         return copy.deepcopy(self.objects[slot])
 
     async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
@@ -96,13 +100,16 @@ class FakeCluster:
             node.pop(path[-1], None)
         else:
             node[path[-1]] = value
+        if slot in self._owned:  # what somebody else has changed is theirs
+            self._owned[slot] = {owned for owned in self._owned[slot] if owned[: len(path)] != path}
+            self.objects[slot]["metadata"]["managedFields"] = _managed_fields(self._owned[slot])
         self._bump(self.objects[slot])
 
     def remove(self, slot: Slot, uid: str) -> None:
         """Delete an object if it is still the one with that uid."""
         if slot in self.objects and self.objects[slot]["metadata"]["uid"] == uid:
             del self.objects[slot]
-            self._owners.pop(slot, None)
+            self._owned.pop(slot, None)
 
     def state(self) -> dict[Slot, Manifest]:
         """Every object without what differs from one run to the next."""
@@ -145,32 +152,28 @@ class FakeCluster:
                 _set(self.objects[slot], path, copy.deepcopy(operation["value"]))
         self._bump(self.objects[slot])
 
-    def _apply(self, manifest: Manifest, manager: str) -> None:
+    def _make(self, slot: Slot, manifest: Manifest) -> None:
+        if slot in self.objects:
+            raise Transient(f"{slot}: the object has been modified")
+        self._apply(manifest)
+
+    def _apply(self, manifest: Manifest) -> None:
         slot = slot_of(manifest)
         before = self.objects.get(slot)
         uid = manifest["metadata"].get("uid")
         if uid is not None and (before is None or before["metadata"]["uid"] != uid):
             raise Transient(f"{slot}: the uid is of an object that is gone")
+        version = manifest["metadata"].get("resourceVersion")
+        if version is not None and (before is None or before["metadata"]["resourceVersion"] != version):
+            raise Transient(f"{slot}: the object has been modified")
         live: Manifest = copy.deepcopy(before) if before else {"metadata": {}}
-        owners = self._owners.setdefault(slot, {})
-        wanted, owned = dict(_leaves(manifest)), owners.get(manager, {})
-        kept = {path for other, paths in owners.items() if other != manager for path in paths}
-        for path in owned.keys() - wanted.keys() - kept:
+        wanted = dict(_leaves(manifest))
+        for path in self._owned.get(slot, set()) - wanted.keys():
             _remove(live, path)
         for path, value in wanted.items():
             _set(live, path, value)
-        for other, paths in owners.items():
-            if other != manager:
-                owners[other] = {path: value for path, value in paths.items() if wanted.get(path, value) == value}
-        owners[manager] = wanted
-        live["metadata"]["managedFields"] = [
-            {
-                "manager": name,
-                "operation": "Apply",
-                "fieldsV1": {"f:spec": {"f:replicas": {}}} if ("spec", "replicas") in paths else {},
-            }
-            for name, paths in owners.items()
-        ]
+        self._owned[slot] = set(wanted) - IDENTITY
+        live["metadata"]["managedFields"] = _managed_fields(self._owned[slot])
         if slot[0] == "Deployment":
             live["spec"].setdefault("replicas", 1)
         if live != before:
@@ -187,6 +190,11 @@ class FakeCluster:
 
 def slot_of(manifest: Manifest) -> Slot:
     return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+
+
+def _managed_fields(owned: set[Path]) -> list[Manifest]:
+    fields: Manifest = {"f:spec": {"f:replicas": {}}} if ("spec", "replicas") in owned else {}
+    return [{"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}]
 
 
 def _leaves(node: Manifest, above: Path = ()) -> Iterator[tuple[Path, Any]]:

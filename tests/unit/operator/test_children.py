@@ -11,6 +11,7 @@ from hca_operator.children import ChildWatch, Remembered
 from hca_operator.desired.metadata import MANAGED_SELECTOR
 from hca_operator.errors import Expired, Forbidden, HcaError, Transient
 from hca_operator.names import API_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from hca_operator.objects import Objects
 from hca_operator.ports import Key
 from hca_operator.store import Slot, Store
 from tests.unit.operator.fake_cluster import FakeCluster
@@ -22,6 +23,12 @@ def service(version: int, name: str = "shop", **labels: str) -> Manifest:
     labels = {API_LABEL: name, MANAGED_BY_LABEL: MANAGED_BY, **labels}
     metadata = {"name": name, "namespace": "default", "uid": f"uid-{name}", "resourceVersion": str(version)}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {**metadata, "labels": labels}}
+
+
+def unmade() -> Manifest:
+    """A Service as it is applied."""
+    made = service(0)
+    return {**made, "metadata": {name: made["metadata"][name] for name in ("name", "namespace", "labels")}}
 
 
 class Script:
@@ -116,22 +123,38 @@ async def test_a_look_in_between_makes_up_for_what_no_watch_told() -> None:
     assert told == [Key("default", "shop"), Key("default", "gone")]
 
 
-async def test_what_is_known_is_not_asked_for_and_what_is_not_is() -> None:
+async def test_what_was_asked_for_is_known_as_long_as_a_watch_tells_of_it() -> None:
     cluster, store = FakeCluster(), Store()
     cluster.put(service(0))
     cluster.put(service(0, "theirs", **{MANAGED_BY_LABEL: "helm"}))
-    remembered = Remembered(cluster, store)
-    for name in ("shop", "shop", "theirs", "theirs", "absent", "absent"):
+    remembered = Remembered(cluster, store, Objects())
+    for name in ("shop", "theirs", "absent"):
         await remembered.get("Service", "default", name)
-    asked = [call.removeprefix("get Service ") for call in cluster.calls]
-    assert asked == ["shop", "theirs", "theirs", "absent", "absent"], "a watch for our label tells nothing of theirs"
+    known = {name for name in ("shop", "theirs", "absent") if remembered.known("Service", "default", name)}
+    assert known == {"shop"}, "a watch for our label tells nothing of theirs"
+    cluster.remove(SHOP, "uid-shop")
+    assert await remembered.get("Service", "default", "shop") is None
+    assert remembered.known("Service", "default", "shop") is None
+
+
+async def test_what_is_made_is_known_at_once_and_what_has_its_name_already_is_not() -> None:
+    cluster, store = FakeCluster(), Store()
+    remembered = Remembered(cluster, store, Objects())
+    wanted = unmade()
+    made = await remembered.make(wanted)
+    assert store.get(SHOP) == made
+    theirs = {"kind": "Service", "metadata": {"name": "theirs", "namespace": "default", "uid": "theirs"}}
+    cluster.put(theirs)
+    with pytest.raises(Transient):
+        await remembered.make(service(0, "theirs"))
+    assert store.get(Slot("Service", "default", "theirs")) is None
+    assert "labels" not in cluster.objects["Service", "default", "theirs"]["metadata"]
 
 
 async def test_the_answer_to_a_write_is_known_at_once_and_a_failure_makes_known_things_doubtful() -> None:
     cluster, store = FakeCluster(), Store()
-    remembered = Remembered(cluster, store)
-    wanted = service(0)
-    del wanted["metadata"]["uid"]
+    remembered = Remembered(cluster, store, Objects())
+    wanted = unmade()
     applied = await remembered.apply(wanted)
     assert store.get(SHOP) == applied
     cluster.fail_at, cluster.error = len(cluster.calls), Transient("conflict")

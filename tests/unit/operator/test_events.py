@@ -35,6 +35,13 @@ def stored(told: Manifest | None) -> Manifest:
         (None, status(Ready=ROLLING, Available=("False", "NoPodsAvailable")), []),
         (None, status(Ready=("False", "ResourceConflict")), [("Warning", "ResourceConflict")]),
         (status(Ready=ROLLING), status(), [("Normal", "RolledOut")]),
+        (status(Ready=ROLLING, Available=("False", "NoPodsAvailable")), status(), [("Normal", "RolledOut")]),
+        (status(Ready=ROLLING, Available=("False", "None")), status(Ready=ROLLING), [("Normal", "Fine")]),
+        (
+            status(),
+            status(Ready=PULL_FAILED, Available=("False", "ImagePullFailed")),
+            [("Warning", "ImagePullFailed"), ("Warning", "ImagePullFailed")],
+        ),
         (status(), status(Ready=ROLLING), [("Normal", "RollingOut")]),
         (status(Ready=ROLLING), status(Ready=PULL_FAILED), [("Warning", "ImagePullFailed")]),
         (status(Ready=PULL_FAILED), status(Ready=PULL_FAILED), []),

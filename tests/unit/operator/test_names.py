@@ -73,8 +73,8 @@ def test_the_container_and_its_port_keep_their_names() -> None:
     assert (port["name"], port["targetPort"]) == ("http", "http"), FOR_EVER
 
 
-def test_the_field_managers_stay() -> None:
-    assert (names.FIELD_MANAGER, names.REPLICAS_MANAGER) == ("hca-operator", "hca-operator-replicas"), FOR_EVER
+def test_the_field_manager_stays() -> None:
+    assert names.FIELD_MANAGER == "hca-operator", FOR_EVER
 
 
 def test_fault_07_the_longest_name_leaves_room_for_every_suffix() -> None:

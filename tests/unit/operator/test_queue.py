@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from hca_operator.errors import Forbidden, Transient
-from hca_operator.queue import LONGEST_BACKOFF, WorkQueue
+from hca_operator.queue import LONGEST_BACKOFF, MOMENT, WorkQueue
 from tests.unit.operator.virtual_time import run
 
 Behaviour = Callable[["Worker", str], Coroutine[None, None, float | None]]
@@ -175,6 +175,35 @@ def test_an_event_comes_before_a_later_look_and_replaces_it() -> None:
         return None
 
     assert work(again_in_a_hundred, "a").times("a") == [0, 3]
+
+
+def test_what_happens_within_a_moment_is_handled_together_and_not_put_off_by_what_follows() -> None:
+    async def events(worker: Worker, key: str) -> float | None:
+        if len(worker.handled) == 1:
+            for tenths in range(1, 8):
+                asyncio.get_running_loop().call_later(tenths / 10, worker.queue.add_soon, key)
+        return None
+
+    assert work(events, "a").times("a") == [0, 0.1 + MOMENT, 0.7 + MOMENT]
+
+
+def test_what_happens_while_a_key_is_handled_comes_before_the_look_that_its_handler_wishes() -> None:
+    async def happens_meanwhile(worker: Worker, key: str) -> float | None:
+        if len(worker.handled) > 1:
+            return None
+        worker.queue.add_soon(key)
+        return 100
+
+    assert work(happens_meanwhile, "a").times("a") == [0, MOMENT]
+
+
+def test_what_happens_to_a_key_that_waits_for_its_turn_is_seen_then() -> None:
+    async def happens_before(worker: Worker, key: str) -> float | None:
+        if key == "a":
+            worker.queue.add_soon("b")
+        return None
+
+    assert work(happens_before, "a", "b", workers=1).handled == [("a", 0), ("b", 0)]
 
 
 def test_a_key_that_is_added_during_a_failure_is_handled_at_once() -> None:

@@ -17,7 +17,7 @@ from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, Manifest
 from hca_operator.observed import condition
 from hca_operator.policy import NO_POLICY, FleetPolicy, parse_policy
-from hca_operator.ports import Key
+from hca_operator.ports import Cluster, Key
 from hca_operator.reconcile import Outcome, Reconciler
 from hca_operator.rollouts import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster, Slot
@@ -49,7 +49,7 @@ def change(cluster: FakeCluster, **fields: Any) -> None:
 
 
 def reconciler(
-    cluster: FakeCluster,
+    cluster: Cluster,
     policy: FleetPolicy = NO_POLICY,
     *,
     now: datetime | Callable[[], datetime] = NOW,
@@ -89,16 +89,21 @@ def ready(cluster: FakeCluster) -> Manifest:
 async def test_children_are_created_in_order_and_the_workload_before_what_leads_to_it() -> None:
     cluster = cluster_with(**ROUTES)
     await reconciler(cluster).reconcile(KEY)
-    created = list(dict.fromkeys(call.split(" as ")[0] for call in cluster.writes))
-    assert created == [
-        "apply Deployment shop",
-        "apply Service shop",
-        "apply PodDisruptionBudget shop",
-        "apply HorizontalPodAutoscaler shop",
-        "apply Ingress shop",
-        "apply NetworkPolicy shop",
+    assert cluster.writes == [
+        "make Deployment shop",
+        "make Service shop",
+        "make PodDisruptionBudget shop",
+        "make HorizontalPodAutoscaler shop",
+        "make Ingress shop",
+        "make NetworkPolicy shop",
         "apply HighConcurrencyApi shop/status",
     ]
+
+
+async def test_nothing_is_asked_for_where_a_new_object_has_no_children_yet() -> None:
+    cluster = cluster_with(**ROUTES)
+    await reconciler(cluster).reconcile(KEY)
+    assert [call for call in cluster.calls if call not in cluster.writes] == [f"get {KIND} {NAME}"]
 
 
 @pytest.mark.parametrize("fields", [{}, ROUTES, DISABLED, {"reconciliation": "Paused"}, {"port": 0}], ids=str)
@@ -110,6 +115,16 @@ async def test_a_second_pass_writes_nothing(fields: dict[str, Any]) -> None:
     done = len(cluster.writes)
     assert (await looking.reconcile(KEY)).writes == ()
     assert cluster.writes[done:] == [], "memory of the first pass makes applying again needless"
+
+
+async def test_what_the_deployments_controller_notes_down_is_no_reason_to_write() -> None:
+    cluster = cluster_with()
+    looking = reconciler(cluster)
+    await settle(cluster, looking)
+    cluster.edit(DEPLOYMENT, "metadata", "annotations", "deployment.kubernetes.io/revision", value="1")
+    await looking.reconcile(KEY)
+    assert "apply Deployment shop" not in cluster.writes
+    assert cluster.objects[API]["status"]["revision"] == "1"
 
 
 async def test_a_restarted_operator_changes_nothing() -> None:
@@ -209,7 +224,7 @@ async def test_replicas_never_dip_in_a_hand_over_whatever_fails() -> None:
         cluster = cluster_with(**DISABLED)
         looking = reconciler(cluster)
         await settle(cluster, looking)
-        change(cluster)
+        change(cluster, port=9000)
         cluster.calls.clear()
         cluster.changes.clear()
         cluster.fail_at, cluster.error = failing, Transient("connection reset")
@@ -228,6 +243,18 @@ async def test_a_new_deployment_starts_with_the_autoscalers_minimum_and_leaves_t
     cluster.edit(DEPLOYMENT, "spec", "replicas", value=7)
     await settle(cluster)
     assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 7
+
+
+@pytest.mark.parametrize("scaled", [None, 7])
+async def test_the_count_outlives_a_change_whether_or_not_the_autoscaler_has_moved_it_yet(scaled: int | None) -> None:
+    cluster = cluster_with(autoscaling={"minReplicas": 4})
+    await settle(cluster)
+    if scaled:
+        cluster.edit(DEPLOYMENT, "spec", "replicas", value=scaled)
+    cluster.changes.clear()
+    change(cluster, autoscaling={"minReplicas": 2}, port=9000)
+    await settle(cluster)
+    assert {seen["spec"]["replicas"] for seen in cluster.changes if seen["kind"] == "Deployment"} == {scaled or 4}
 
 
 async def test_a_deployment_scaled_to_0_comes_back_to_the_autoscalers_minimum() -> None:
@@ -538,7 +565,6 @@ async def test_an_event_that_cannot_be_written_holds_up_nothing() -> None:
 
 
 async def test_an_autoscaler_that_acts_while_a_watch_lags_takes_no_ready_away() -> None:
-    """What is applied then is answered with a version that nobody has seen, though nothing of it was changed."""
     cluster = cluster_with()
     looking = reconciler(cluster)
     await settle(cluster, looking)
@@ -555,5 +581,7 @@ async def test_an_autoscaler_that_acts_while_a_watch_lags_takes_no_ready_away() 
     cluster.edit(DEPLOYMENT, "status", "replicas", value=2)  # a version that the watch has not told of
     now, cluster.objects[DEPLOYMENT] = cluster.objects[DEPLOYMENT], seen
     cluster.before_apply = lambda: cluster.objects.update({DEPLOYMENT: now})
-    await looking.reconcile(KEY)
+    with pytest.raises(Transient, match="modified"):
+        await looking.reconcile(KEY)
+    await settle(cluster, looking)
     assert ready(cluster)["status"] == "True"

@@ -83,37 +83,42 @@ def test_one_that_is_going_is_waited_for() -> None:
 
 
 class Cluster:
-    """Has what a test puts in, and notes what is applied."""
+    """Has what a test puts in, and notes what is applied and what is made."""
 
     def __init__(self, role: Manifest | None, service: Manifest | None) -> None:
         self.objects = {("ClusterRole", "hca-operator-metrics"): role, ("APIService", NAME): service}
-        self.applied: list[tuple[Manifest, bool]] = []
+        self.applied: list[Manifest] = []
+        self.made: list[Manifest] = []
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         assert namespace == ""
         return self.objects[kind, name]
 
-    async def apply(self, manifest: Manifest, *, manager: str = "", force: bool = True) -> Manifest:
-        assert manager == "hca-operator"
-        self.applied.append((manifest, force))
+    async def apply(self, manifest: Manifest) -> Manifest:
+        self.applied.append(manifest)
+        return manifest
+
+    async def make(self, manifest: Manifest) -> Manifest:
+        self.made.append(manifest)
         return manifest
 
 
-async def test_a_new_one_is_made_without_force_for_another_server_may_be_faster() -> None:
+async def test_a_new_one_is_only_made_for_another_server_may_be_faster() -> None:
     cluster = Cluster(ROLE, None)
     await register(cluster, OURS, "hca-operator-metrics", b"PEM")
-    assert cluster.applied == [(WANTED, False)]
+    assert (cluster.made, cluster.applied) == ([WANTED], [])
 
 
 async def test_ours_is_changed_by_force_and_in_the_version_that_was_seen() -> None:
     cluster = Cluster(ROLE, there(spec={"caBundle": "b2xk"}))
     await register(cluster, OURS, "hca-operator-metrics", b"PEM")
-    ((applied, force),) = cluster.applied
-    assert (applied["metadata"]["resourceVersion"], force) == ("7", True)
+    (applied,) = cluster.applied
+    assert applied["metadata"]["resourceVersion"] == "7"
+    assert not cluster.made
 
 
 async def test_without_the_role_with_which_it_would_go_nothing_is_made() -> None:
     cluster = Cluster(None, None)
     with pytest.raises(Transient, match="ClusterRole hca-operator-metrics does not exist"):
         await register(cluster, OURS, "hca-operator-metrics", b"PEM")
-    assert not cluster.applied
+    assert not cluster.applied + cluster.made
