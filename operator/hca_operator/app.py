@@ -37,7 +37,7 @@ from hca_operator.rollouts import RolloutGate
 from hca_operator.store import Store
 from hca_operator.telemetry import Telemetry, serve
 from hca_operator.triggers import operator_settings, register, watching
-from hca_operator.watches import ForeverWithJitter, Watch
+from hca_operator.watches import LONGEST_WAIT, ForeverWithJitter, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +57,6 @@ UNWATCHED = 45.0
 """Seconds for which the objects may be defined but not watched."""
 LOOK_FOR_RIVAL = 2.0
 """Seconds between two looks whether another install holds this one back."""
-LONGEST_WAIT = 30.0
-"""Seconds at most between two tries of a watch that fails."""
 
 
 @dataclass(frozen=True)

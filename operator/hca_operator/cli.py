@@ -1,4 +1,7 @@
-"""The command line: `run` is the operator itself; `render`, `crd` and `reference` show what it works with."""
+"""The command line: the operator, the metrics API, and what shows what they work with.
+
+`run` is the operator itself, `metrics` the API that autoscalers ask; `render`, `crd` and `reference` print.
+"""
 
 import argparse
 import asyncio
@@ -69,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "run":
         return _run(options)
+    if options.command == "metrics":
+        return _metrics(options)
     if options.command == "crd":
         print(to_yaml(crd()), end="")
         return 0
@@ -132,6 +137,21 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _metrics(options: argparse.Namespace) -> int:
+    # Imported here for the same reason.
+    from hca_operator.metrics_api.app import Settings, run  # noqa: PLC0415
+    from hca_operator.telemetry import log_json  # noqa: PLC0415
+
+    log_json(options.log_level.upper())
+    settings = Settings(options.namespace, options.name, port=options.port, telemetry_port=options.telemetry_port)
+    try:
+        asyncio.run(run(settings))
+    except HcaError as error:
+        logger.error("the metrics API ends: %s", error)
+        return 1
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hca-operator", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
@@ -155,7 +175,16 @@ def _parser() -> argparse.ArgumentParser:
         "--external-metrics", metavar="SERVICE",
         help="Service in the namespace of the Lease that serves external.metrics.k8s.io; absent: none does",
     )  # fmt: skip
-    run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+    metrics = commands.add_parser("metrics", help="serve external.metrics.k8s.io to autoscalers")
+    metrics.add_argument("--namespace", required=True, help="namespace of the Service and the Secret")
+    metrics.add_argument(
+        "--name", required=True,
+        help="name of the Service that leads here, the Secret with the certificate, and the ClusterRole of the install",
+    )  # fmt: skip
+    metrics.add_argument("--port", type=int, default=8443, help="port of the API and of its Service (%(default)s)")
+    metrics.add_argument("--telemetry-port", type=int, default=8080, help="port of /metrics (%(default)s)")
+    for command in (run, metrics):
+        command.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     show = commands.add_parser("render", help="print the objects that the operator would apply")
     for command in (run, show):
         command.add_argument("--policy", metavar="FILE", help="YAML file with the content of the chart value apis")

@@ -14,6 +14,10 @@ from hca_operator.store import version_of
 logger = logging.getLogger(__name__)
 
 
+LONGEST_WAIT = 30.0
+"""Seconds at most between two tries of a watch that fails."""
+
+
 class ForeverWithJitter:
     """Seconds between tries of a watch, without an end."""
 

@@ -46,16 +46,19 @@ class OperatorProcess:
         """Start it and, unless told otherwise, wait until it watches everything."""
         environment = {
             "KUBECONFIG": str(self._kubeconfig),
-            "PYTHONPATH": str(REPOSITORY / "operator"),
+            "PYTHONPATH": f"{REPOSITORY / 'operator'}:{REPOSITORY}",
             "PATH": os.environ["PATH"],
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hca_operator", "run", "--port", str(self._port), *self._options],
+                [sys.executable, "-m", *self._command()],
                 env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         if wait:
             eventually(lambda: self.probe("readyz") == 200)
+
+    def _command(self) -> Sequence[str]:
+        return ["hca_operator", "run", "--port", str(self._port), *self._options]
 
     def stop(self) -> None:
         """End it as Kubernetes does; it must go in time and without complaint."""

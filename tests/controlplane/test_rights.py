@@ -72,9 +72,9 @@ def account(
     control_plane.kubectl("delete", "-f", "-", stdin=roles)
 
 
-def rights(manifests: list[Manifest], namespace: str) -> set[Right]:
+def rights(manifests: list[Manifest], namespace: str, name: str = RELEASE) -> set[Right]:
     """What the roles allow that are bound to the account."""
-    subject = {"kind": "ServiceAccount", "name": RELEASE, "namespace": namespace}
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
     bound = [manifest["roleRef"] for manifest in manifests if subject in manifest.get("subjects", [])]
     names = {(role["kind"], role["name"]) for role in bound}
     return {

@@ -18,6 +18,7 @@ from hca_operator.api.times import time_text
 from hca_operator.errors import HcaError
 from hca_operator.metrics_api.authentication import User
 from hca_operator.metrics_api.authorization import Access
+from hca_operator.metrics_api.signals import Reading
 from hca_operator.metrics_api.telemetry import MetricsTelemetry
 from hca_operator.names import API_LABEL, Manifest
 from hca_operator.telemetry import Check, probe
@@ -49,22 +50,6 @@ RESOURCE_LIST = {
         }
     ],
 }
-
-
-class Reading(Protocol):
-    """What is known of a metric."""
-
-    @property
-    def value(self) -> float:
-        """In its own unit: requests a second, requests, seconds."""
-
-    @property
-    def at(self) -> datetime:
-        """When the oldest sample was taken that is in it."""
-
-    @property
-    def window(self) -> float:
-        """Seconds that it speaks of, 0 for a moment."""
 
 
 class Readings(Protocol):

@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 import yaml
 
+from hca_operator import telemetry
 from hca_operator.cli import main
+from hca_operator.metrics_api import app
 from tests.unit.operator.objects import manifest
 
 REPOSITORY = Path(__file__).parents[3]
@@ -109,3 +111,15 @@ def test_a_wrong_policy_is_told_apart_from_a_wrong_object(tmp_path: Path, capsys
     given = policy(tmp_path, "limit: {}")
     assert main(["render", "-f", shown(tmp_path, manifest()), "--policy", given]) == 1
     assert capsys.readouterr().err == f"{given}: apis.limit: unknown field, misspelt or in the wrong place\n"
+
+
+def test_the_metrics_api_is_told_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[app.Settings] = []
+
+    async def run(settings: app.Settings) -> None:
+        told.append(settings)
+
+    monkeypatch.setattr(app, "run", run)
+    monkeypatch.setattr(telemetry, "log_json", lambda _level: None)
+    assert main(["metrics", "--namespace=sys", "--name=hca-metrics"]) == 0
+    assert told == [app.Settings("sys", "hca-metrics", port=8443, telemetry_port=8080)]

@@ -13,6 +13,7 @@ from hca_operator.errors import HcaError, Transient
 from hca_operator.metrics_api.authentication import User
 from hca_operator.metrics_api.authorization import Access
 from hca_operator.metrics_api.server import ExternalMetricsServer, value
+from hca_operator.metrics_api.signals import Reading
 from hca_operator.metrics_api.telemetry import MetricsTelemetry
 
 Client = TestClient[web.Request, web.Application]
@@ -23,18 +24,15 @@ ASKED = f"{ROOT}/namespaces/default/hca-requests-per-second"
 SHOP = {"labelSelector": "hca-operator.io/api=shop"}
 
 
-@dataclass
-class Reading:
-    value: float
-    at: datetime = NOW
-    window: float = 60
+def reading(number: float, *, window: float = 60) -> Reading:
+    return Reading(number, at=NOW, window=window)
 
 
 @dataclass
 class World:
     """What is known, who asks, and what they may."""
 
-    reading: Reading | HcaError = field(default_factory=lambda: Reading(12.5))
+    reading: Reading | HcaError = field(default_factory=lambda: reading(12.5))
     user: User | None = field(default_factory=lambda: User("hpa"))
     may: bool | HcaError = True
     trouble: str | None = None
@@ -125,7 +123,7 @@ async def test_an_autoscaler_gets_the_value_with_its_time(client: Client, world:
 
 
 async def test_a_momentary_value_has_no_window(client: Client, world: World) -> None:
-    world.reading = Reading(3, window=0)
+    world.reading = reading(3, window=0)
     answer = await client.get(ASKED, params=SHOP)
     assert "window" not in (await answer.json())["items"][0]
 
@@ -148,7 +146,7 @@ async def test_what_is_not_known_is_an_error_with_its_sentence_and_never_a_numbe
 async def test_a_reading_that_is_no_number_to_work_with_is_not_passed_on(
     client: Client, world: World, number: float
 ) -> None:
-    world.reading = Reading(number)
+    world.reading = reading(number)
     code, message = await refused(client)
     assert code == 503
     assert "must be a number from 0" in message
@@ -244,10 +242,10 @@ async def test_probes_need_no_proof(client: Client, world: World) -> None:
     [(0, "0m"), (0.25, "250m"), (1.1, "1100m"), (0.0001, "1m"), (12.3456, "12346m"), (1e9, "1000000000000m")],
 )
 def test_a_value_is_told_in_thousandths_rounded_up(number: float, told: str) -> None:
-    assert value("shop", "m", Reading(number))["value"] == told
+    assert value("shop", "m", reading(number))["value"] == told
 
 
 @given(st.floats(min_value=0, max_value=1e9))
 def test_a_value_is_never_told_as_less_and_hardly_as_more(number: float) -> None:
-    milli = int(value("shop", "m", Reading(number))["value"].removesuffix("m"))
+    milli = int(value("shop", "m", reading(number))["value"].removesuffix("m"))
     assert number * 1000 - 1e-3 <= milli <= number * 1000 + 1
