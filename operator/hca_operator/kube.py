@@ -112,7 +112,7 @@ class Kube:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 status, headers, payload = await self._send("GET", "/version", None, "application/json")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Transient(f"GET /version: {error or type(error).__name__}") from error
+            raise Transient(f"GET /version: {str(error) or type(error).__name__}") from error
         if status >= 400:
             raise failure("GET /version", status, headers.get("Retry-After"), payload)
         answer: Manifest = json.loads(payload)
@@ -184,7 +184,7 @@ class Kube:
                 async for line in response.content:
                     yield _watch_event(what, line)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise Transient(f"{what}: {error or type(error).__name__}") from error
+            raise Transient(f"{what}: {str(error) or type(error).__name__}") from error
 
     async def apply(self, manifest: Manifest, *, subresource: str = "") -> Manifest:
         """Server-side apply by force; the answer is the object as it is now.
@@ -293,7 +293,7 @@ class Kube:
                 accepted = "application/json" if name else _accepted(kind, "PartialObjectMetadataList")
                 status, headers, payload = await self._send(verb, path, body, content_type, accepted)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Transient(f"{verb} {kind} {namespace}/{name}: {error or type(error).__name__}") from error
+            raise Transient(f"{verb} {kind} {namespace}/{name}: {str(error) or type(error).__name__}") from error
         finally:
             self._observe(verb, kind, status, loop.time() - started)
         if status == 404 and absent_is_none:

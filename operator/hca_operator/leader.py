@@ -119,7 +119,7 @@ class Leader:
                 won = await self._acquire_or_renew(was_leading=was_leading)
         except (HcaError, TimeoutError) as error:
             # While the old renewal lasts, this is one missed try of several.
-            logger.warning("the Lease could not be renewed: %s", error or "no answer in time")
+            logger.warning("the Lease could not be renewed: %s", str(error) or "no answer in time")
             return
         if not won or self._resigned:
             self._until = 0.0
@@ -128,14 +128,15 @@ class Leader:
             async with asyncio.timeout(RETRY_PERIOD):
                 await self._take_census(gained)
         except (HcaError, TimeoutError) as error:
-            logger.warning("the Leases of other installs could not be listed: %s", error or "no answer in time")
+            logger.warning("the Leases of other installs could not be listed: %s", str(error) or "no answer in time")
             if not was_leading:
                 return
         self._until = started + RENEW_DEADLINE
         if not was_leading:
             logger.info("leading", extra={"lease": f"{self._candidate.namespace}/{self._candidate.name}"})
             gained()
-            self._gained.set()
+        # Also where it led before: the Lease may have run out while it was renewed, and work has waited since.
+        self._gained.set()
 
     async def _acquire_or_renew(self, *, was_leading: bool) -> bool:
         lease = await self._leases.get("Lease", self._candidate.namespace, self._candidate.name)

@@ -54,6 +54,10 @@ def apis(cluster: Cluster) -> Iterator[list[str]]:
         cluster.kubectl("delete", "hcapi", name, "--wait=false")
 
 
+def scaling_active(cluster: Cluster, name: str) -> str:
+    return str(cluster.condition("hcapi", name, "ScalingActive")["status"])
+
+
 @pytest.mark.timeout(900)
 def test_pods_come_with_the_load_and_go_with_it(cluster: Cluster, apis: list[str]) -> None:
     loads = [OpenLoopLoad(INGRESS, f"{name}.localhost", rate=LOADS[name][1], path=LOADS[name][2]) for name in apis]
@@ -62,7 +66,7 @@ def test_pods_come_with_the_load_and_go_with_it(cluster: Cluster, apis: list[str
             running.enter_context(load.running())
         for name in apis:
             cluster.until(lambda name=name: replicas(cluster, name) == MOST, f"{name} has its pods", seconds=240)  # type: ignore[misc]
-            assert cluster.condition("hcapi", name, "ScalingActive")["status"] == "True"
+            cluster.until(lambda name=name: scaling_active(cluster, name) == "True", f"{name} says so")  # type: ignore[misc]
     for name in apis:
         cluster.until(lambda name=name: replicas(cluster, name) == FEWEST, f"{name} has let them go", seconds=240)  # type: ignore[misc]
     for load in loads:
@@ -94,7 +98,7 @@ def test_without_metrics_no_pod_goes_and_the_fallback_comes(cluster: Cluster, me
             cluster.until(lambda: replicas(cluster, name) == 2, "it has two pods", seconds=240)
             scale_metrics_api(cluster, 0)
             cluster.until(
-                lambda: cluster.condition("hcapi", name, "ScalingActive")["status"] == "False",
+                lambda: scaling_active(cluster, name) == "False",
                 f"{metrics_api} is missed",
                 seconds=180,
             )
@@ -102,7 +106,7 @@ def test_without_metrics_no_pod_goes_and_the_fallback_comes(cluster: Cluster, me
             cluster.until(lambda: replicas(cluster, name) == MOST, "the fallback is there", seconds=180)
             scale_metrics_api(cluster, 2)
             cluster.until(
-                lambda: cluster.condition("hcapi", name, "ScalingActive")["status"] == "True",
+                lambda: scaling_active(cluster, name) == "True",
                 "the metrics are back",
                 seconds=180,
             )

@@ -325,3 +325,20 @@ def test_who_cannot_see_other_installs_does_not_begin_to_lead() -> None:
         await election.watch(30)
 
     assert {names for _, names in elect(scenario).seen} == {()}
+
+
+def test_work_that_waits_goes_on_when_a_renewal_comes_late() -> None:
+    """The Lease runs out by this process' own clock while a renewal is under way, which then succeeds."""
+    store = Store()
+
+    async def scenario(election: Election) -> None:
+        loop = asyncio.get_running_loop()
+        one = leader(store.client(cut_off=lambda: 4.5 < loop.time() < 16), "a")
+        election.start("a", one)
+        await asyncio.sleep(15)
+        assert not one.remaining()
+        async with asyncio.timeout(5):
+            await one.leading()
+        assert one.remaining()
+
+    elect(scenario)
