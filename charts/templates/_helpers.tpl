@@ -44,7 +44,7 @@ capabilities: {drop: [ALL]}
 
 {{/* Not empty where it is installed: who answers for the whole cluster needs rights in all of it. */}}
 {{- define "hca-operator.metricsEnabled" -}}
-{{- if and .Values.externalMetrics.enabled (eq .Values.scope "Cluster") }}true{{ end -}}
+{{- if and (.Values.externalMetrics).enabled (eq .Values.scope "Cluster") }}true{{ end -}}
 {{- end -}}
 
 {{- define "hca-operator.metricsSelector" -}}
