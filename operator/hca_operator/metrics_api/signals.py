@@ -238,11 +238,10 @@ def _growth(line: _Line[_Counts]) -> _Growth | None:
     counts: dict[float, float] = {}
     seconds = 0.0
     for (since, before), (until, after) in pairwise(line):
-        grown = {bound: after.get(bound, 0.0) - before.get(bound, 0.0) for bound in before.keys() | after.keys()}
-        if min(grown.values()) >= 0:
+        if all(after.get(bound, 0.0) >= count for bound, count in before.items()):
             seconds += until - since
-            for bound, count in grown.items():
-                counts[bound] = counts.get(bound, 0.0) + count
+            for bound, count in after.items():
+                counts[bound] = counts.get(bound, 0.0) + count - before.get(bound, 0.0)
     return _Growth(counts, seconds) if seconds >= SHORTEST else None
 
 
