@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from hca_operator.errors import HcaError
@@ -30,13 +31,14 @@ LARGEST = 2.0**53
 """From here on a float no longer counts by ones."""
 
 _NAMES = "|".join((*(f"{family}_bucket" for family in HISTOGRAMS), REQUESTS, *IN_FLIGHT, LOOP_LAG))
-_CONCERNS = re.compile(rf"^[ \t]*+(?:{_NAMES})(?=[\s{{]|$).*$", re.MULTILINE)
-_LABEL = r"""[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]++|\\.)*+)"[ \t]*"""
-_SERIES = re.compile(
-    rf"""[ \t]*(?P<name>{_NAMES})[ \t]*(?:\{{(?P<labels>(?:{_LABEL}(?:,|(?=\}})))*+[ \t]*)\}}[ \t]*|[ \t])"""
-    r"""(?P<number>[^\s#]+)(?:\s.*)?"""
-)
+_LABEL = r"""[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\\n]++|\\.)*+)"[ \t]*"""
 _LABELS = re.compile(_LABEL)
+_LINES = re.compile(
+    rf"""^[ \t]*+(?:(?P<series>(?:{_NAMES})(?:[ \t]*\{{(?:{_LABEL}(?:,|(?=\}})))*+[ \t]*\}}|(?=[ \t])))"""
+    rf"""[ \t]*(?P<number>[^\s#]+)(?:[ \t\r].*)?|(?:{_NAMES})(?=[\s{{]|$).*)$""",
+    re.MULTILINE,
+)
+"""Lines that matter; of those that cannot be understood, only that they are there."""
 _DECLARED = re.compile(
     rf"^#[ \t]+TYPE[ \t]+(?:({'|'.join(HISTOGRAMS)})[ \t]+histogram|http_requests(?:_total)?[ \t]+counter)\s*$",
     re.MULTILINE,
@@ -66,8 +68,7 @@ class _Series(NamedTuple):
     family: str
     bound: float
     """Of a bucket; infinity for what is no bucket, for then it is about all."""
-    labels: Mapping[str, str]
-    value: float
+    routes: tuple[str, ...]
 
 
 _Family = dict[float, list[float]]
@@ -82,9 +83,9 @@ def pod_sample(text: str, aside: Collection[str]) -> PodSample:
     # What is declared alone has counted nothing yet: client libraries show a series from its first use on.
     families: dict[str, _Family] = {histogram or REQUESTS: {} for histogram in _DECLARED.findall(text)}
     set_aside = {_bare(path) for path in aside}
-    for family, bound, labels, value in _series(text):
+    for (family, bound, routes), value in _values(text):
         values = families.setdefault(family, {})
-        if set_aside.isdisjoint(_bare(labels[label]) for label in ROUTE_LABELS if label in labels):
+        if set_aside.isdisjoint(routes):
             values.setdefault(bound, []).append(value)
 
     def first(*names: str) -> _Family | None:
@@ -98,15 +99,15 @@ def pod_sample(text: str, aside: Collection[str]) -> PodSample:
     )
 
 
-def _series(text: str) -> Iterator[_Series]:
-    for number, line in enumerate(_CONCERNS.finditer(text), 1):
+def _values(text: str) -> Iterator[tuple[_Series, float]]:
+    for number, line in enumerate(_LINES.finditer(text), 1):
         if number > MOST_SERIES:
             raise Unreadable(
                 f"its metrics have more than {MOST_SERIES} series of requests: label them with the pattern of the "
                 "route instead of the path of each request"
             )
         try:
-            yield _parsed(line[0])
+            yield _series(line["series"] or ""), float(line["number"] or "")
         except ValueError as error:
             raise Unreadable(
                 f"line {text.count(chr(10), 0, line.start()) + 1} of its metrics must be a name, labels in braces and "
@@ -114,16 +115,16 @@ def _series(text: str) -> Iterator[_Series]:
             ) from error
 
 
-def _parsed(line: str) -> _Series:
-    series = _SERIES.fullmatch(line)
-    if series is None:
-        raise ValueError
-    labels = {label: _ESCAPED.sub(_meant, value) for label, value in _LABELS.findall(series["labels"] or "")}
-    family = series["name"].removesuffix("_bucket")
+@lru_cache(maxsize=2**15)
+def _series(text: str) -> _Series:
+    """What a series is about; remembered, for the pods of an API show the same ones again and again."""
+    name, _, labels_text = text.partition("{")
+    labels = {label: _ESCAPED.sub(_meant, value) for label, value in _LABELS.findall(labels_text)}
+    family = name.strip().removesuffix("_bucket")
     bound = float(labels.get("le", "nan")) if family in HISTOGRAMS else math.inf
     if math.isnan(bound):
         raise ValueError
-    return _Series(family, bound, labels, float(series["number"]))
+    return _Series(family, bound, tuple(_bare(labels[label]) for label in ROUTE_LABELS if label in labels))
 
 
 def _meant(escape: re.Match[str]) -> str:

@@ -76,12 +76,13 @@ async def scrape(session: aiohttp.ClientSession, target: Target) -> PodSample:
         raise Failure("unreadable", f"{target}: {error}") from error
     except TimeoutError as error:
         raise Failure(
-            "unreachable", f"{target} gives no answer within {TIMEOUT:g} s: have the app answer sooner"
+            "unreachable",
+            f"{target} gives no answer within {TIMEOUT:g} s: have the app answer sooner, and let traffic in",
         ) from error
     except Exception as error:  # nothing that a pod can answer may be anybody else's trouble
         why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
         raise Failure(
-            "unreachable", f"{target} cannot be read ({why}): have the app listen there, and let traffic reach it"
+            "unreachable", f"{target} cannot be read ({why}): have the app listen there, and let traffic in"
         ) from error
 
 

@@ -61,7 +61,6 @@ class _Told(NamedTuple):
 class _Pod:
     """What is known of a pod since it began to serve. All times are monotonic."""
 
-    began: float
     told: deque[_Told] = field(default_factory=deque)
     falls: deque[float] = field(default_factory=deque)
     failure: str = "it has not been asked for its metrics yet: wait a few seconds"
@@ -71,10 +70,15 @@ class _Pod:
 class _Book:
     """The serving pods of an object by their uids."""
 
-    began: float
     left: float
     """When a pod last went."""
-    pods: dict[str, _Pod]
+    counts: deque[tuple[float, int]]
+    """How many pods there were, each from when on."""
+    pods: dict[str, _Pod] = field(default_factory=dict)
+
+    def fewest(self, since: float) -> int:
+        """How many pods there were at the least from then on."""
+        return min(count for (_, count), (until, _) in pairwise([*self.counts, (math.inf, 0)]) if until > since)
 
 
 _Line = Sequence[tuple[float, P]]
@@ -86,7 +90,7 @@ class _Metric(Generic[P, T]):
     series: tuple[str, ...]
     pick: Callable[[PodSample], P | None]
     measure: Callable[[_Line[P]], T | None]
-    """Of one pod, None where it takes more values."""
+    """Of one pod that has told two values at least, None where it takes more."""
     combine: Callable[[Collection[T], float], float | None]
     """Of all pods that are known, of which there are so many times more; None where none can be told."""
 
@@ -102,10 +106,13 @@ class Signals:
     def follow(self, api: Key, pods: Collection[str]) -> None:
         """From now on these pods serve the object, and no others; what others told is forgotten at once."""
         now = self._clock()
-        book = self._books.setdefault(api, _Book(began=now, left=now, pods={}))
+        book = self._books.setdefault(api, _Book(now, deque([(now, len(pods))])))
         if book.pods.keys() - set(pods):
             book.left = now
-        book.pods = {pod: book.pods.get(pod) or _Pod(now) for pod in pods}
+        book.pods = {pod: book.pods.get(pod) or _Pod() for pod in pods}
+        book.counts.append((now, len(book.pods)))
+        while book.counts[1][0] <= now - WINDOW:
+            book.counts.popleft()
 
     def forget(self, api: Key) -> None:
         """Nobody asks for the object any more."""
@@ -155,27 +162,23 @@ def _combined(what: str, metric: _Metric[P, T], book: _Book, now: float) -> tupl
     """A value and the time of the oldest sample used."""
     known: list[T] = []
     oldest = now
-    missing: Counter[str] = Counter()
-    new: Counter[str] = Counter()
+    why: Counter[str] = Counter()
     lines = [_line(pod, metric, now) for pod in book.pods.values()]
     # All over the same time, for pods that come take load from the others, and those that go leave it to them: what
     # was before would be counted twice, or not at all.
     since = max([book.left, *(line[0][0] for line in lines if len(line) > 1)])
     for pod, whole in zip(book.pods.values(), lines, strict=True):
         line = whole[-max(2, sum(at >= since for at, _ in whole)) :]
-        measured = metric.measure(line) if line and len(pod.falls) <= MOST_FALLS else None
-        if measured is not None:
+        measured = metric.measure(line) if len(line) > 1 and len(pod.falls) <= MOST_FALLS else None
+        if measured is None:
+            why[_why(pod, metric, now)] += 1
+        else:
             known.append(measured)
             oldest = min(oldest, line[0][0])
-        elif pod.began > book.began and pod.began >= now - WINDOW:
-            # One that joined others has hardly taken its share of the load from them. Counted as missing, each pod
-            # that the autoscaler adds would make the load look greater, for which it would add more.
-            new[_why(pod, metric, now)] += 1
-        else:
-            missing[_why(pod, metric, now)] += 1
-    serving = len(known) + missing.total()
+    # Pods that have just joined the others have hardly taken a share of the load from them. If they counted before they
+    # are known, each pod that the autoscaler adds would make the load look greater, for which it would add more.
+    serving = max(len(known), book.fewest(now - WINDOW))
     if not known or 2 * len(known) < serving:
-        why = missing or new
         most = max(sorted(why), key=why.__getitem__)
         raise Unknown(
             f"{what} is unknown: {why.total()} of its {len(book.pods)} serving pods do not tell it; most often, {most}"
@@ -198,7 +201,7 @@ def _why(pod: _Pod, metric: _Metric[P, T], now: float) -> str:
         return f"its metrics have no {' or '.join(metric.series)} that could be true: have it show one of them"
     if len(pod.falls) > MOST_FALLS:
         return "its counts fall again and again: have it show all of its workers together, not one at a time"
-    return "it was read only once since it was ready, and a rate takes two readings: wait a few seconds"
+    return "it was read only once since it was ready, and it takes two readings: wait a few seconds"
 
 
 def _metric(name: str) -> _Metric[Any, Any]:
@@ -238,11 +241,10 @@ def _growth(line: _Line[_Counts]) -> _Growth | None:
     counts: dict[float, float] = {}
     seconds = 0.0
     for (since, before), (until, after) in pairwise(line):
-        grown = {bound: after.get(bound, 0.0) - before.get(bound, 0.0) for bound in before.keys() | after.keys()}
-        if min(grown.values()) >= 0:
+        if all(after.get(bound, 0.0) >= count for bound, count in before.items()):
             seconds += until - since
-            for bound, count in grown.items():
-                counts[bound] = counts.get(bound, 0.0) + count
+            for bound, count in after.items():
+                counts[bound] = counts.get(bound, 0.0) + count - before.get(bound, 0.0)
     return _Growth(counts, seconds) if seconds >= SHORTEST else None
 
 

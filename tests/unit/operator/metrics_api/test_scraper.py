@@ -209,12 +209,12 @@ def test_a_pod_that_goes_is_let_go_at_once(play: Callable[..., None], type_: str
 
 def test_what_a_pod_told_at_another_place_is_forgotten(play: Callable[..., None]) -> None:
     async def check(world: World) -> None:
-        await asyncio.sleep(1)
+        await asyncio.sleep(3)
         assert world.concurrency() == 1
         world.happens(KIND, "MODIFIED", api(monitoring={"path": "/elsewhere"}))
         await asyncio.sleep(0.1)
         assert world.concurrency() is None
-        await asyncio.sleep(3)
+        await asyncio.sleep(4)
         assert world.concurrency() == 1
 
     play(check, pod("a"))

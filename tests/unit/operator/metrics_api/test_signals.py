@@ -114,13 +114,23 @@ def test_pods_that_were_there_at_the_start_are_not_taken_for_new_ones() -> None:
 
 def test_samples_of_a_pod_that_went_go_with_it_and_late_ones_are_not_taken() -> None:
     world = World("a", "b")
-    world.told(a=PodSample(in_flight=3), b=PodSample(in_flight=5))
+    for _ in range(2):
+        world.told(a=PodSample(in_flight=3), b=PodSample(in_flight=5))
     assert world.value(CONCURRENCY) == 8
     world.signals.follow(SHOP, ["a"])
     assert world.value(CONCURRENCY) == 3
     world.told(b=PodSample(in_flight=5))
     world.signals.follow(SHOP, ["a", "b"])
     assert world.value(CONCURRENCY) == 3, "what b told before it was ready again is not known any more"
+
+
+def test_a_pod_that_takes_the_place_of_another_is_missed_at_once() -> None:
+    world = World("a", "b")
+    for second in range(0, 20, 2):
+        world.requests(a=50 * second, b=50 * second)
+    world.signals.follow(SHOP, ["a", "b", "c"])
+    world.signals.follow(SHOP, ["b", "c"])
+    assert world.value(RATE) == 100
 
 
 @pytest.mark.parametrize("after", [0, 5, 990])
@@ -147,12 +157,14 @@ def test_a_pod_that_tells_of_one_worker_at_a_time_is_not_believed() -> None:
 
 def test_totals_are_extrapolated_from_half_of_the_pods_and_not_from_fewer() -> None:
     world = World("a", "b", "c", "d")
-    world.told(a=PodSample(in_flight=3), b=PodSample(in_flight=5))
+    for _ in range(2):
+        world.told(a=PodSample(in_flight=3), b=PodSample(in_flight=5))
     assert world.value(CONCURRENCY) == 16
     world = World("a", "b", "c", "d")
-    world.signals.fail(SHOP, "b", "no answer from /metrics on port 8000: open it")
-    world.signals.fail(SHOP, "c", "no answer from /metrics on port 8000: open it")
-    world.told(a=PodSample(in_flight=3))
+    for pod in ("b", "c", "d"):
+        world.signals.fail(SHOP, pod, "no answer from /metrics on port 8000: open it")
+    for _ in range(2):
+        world.told(a=PodSample(in_flight=3))
     assert world.unknown(CONCURRENCY) == (
         "hca-concurrency of default/shop is unknown: 3 of its 4 serving pods do not tell it; "
         "most often, no answer from /metrics on port 8000: open it"
@@ -168,11 +180,12 @@ def test_momentary_values_are_means_over_the_window() -> None:
 
 def test_what_is_old_is_not_known_any_more() -> None:
     world = World("a")
-    world.told(a=PodSample(in_flight=3))
+    for _ in range(2):
+        world.told(a=PodSample(in_flight=3))
     world.signals.fail(SHOP, "a", "timed out")
-    world.now += WINDOW
+    world.now += WINDOW - 2
     assert world.value(CONCURRENCY) == 3
-    world.now += 0.1
+    world.now += 2.1
     assert world.unknown(CONCURRENCY).endswith("timed out")
 
 
@@ -262,6 +275,44 @@ def test_a_rate_of_one_sample_is_unknown() -> None:
 @pytest.mark.parametrize("metric", ["hca-latency-p0", "hca-latency-p100", "hca-latency-p05", "hca-latency", "rps", ""])
 def test_a_metric_that_does_not_exist_is_told_from_one_that_is_unknown(metric: str) -> None:
     assert "ask for hca-requests-per-second, hca-concurrency" in World("a").unknown(metric)
+
+
+A, AB, ABCD = "a", "ab", "abcd"
+
+
+@pytest.mark.parametrize("phases", [(0.0, 1.5, 0.5, 1.0), (1.75, 0.25, 0.75, 1.25), (0.0, 0.0, 0.0, 0.0)])
+@pytest.mark.parametrize(
+    ("changes", "least", "most"),
+    [
+        ({0: AB, 20: ABCD}, 0.7, 1.3),
+        ({0: A, 20: ABCD}, 0.4, 1.5),
+        ({0: AB, 20: "abc", 21: "bc", 26: "bcd", 27: "cd"}, 0.8, 1.05),
+        ({0: ABCD, 20: AB}, 0.4, 1.05),
+    ],
+)
+def test_while_pods_come_and_go_the_same_load_is_told_as_the_same(
+    changes: Mapping[float, str], least: float, most: float, phases: Sequence[float]
+) -> None:
+    """Too little for a moment does no harm, for no autoscaler takes pods away at once; too much makes it add some."""
+    world, counts, due, pods, told = World(), dict.fromkeys(ABCD, 0.0), dict[str, float](), "", list[float]()
+    began = world.now
+    for step in range(200):
+        world.now = began + step / 4
+        if step / 4 in changes:
+            new = changes[step / 4]
+            due |= {pod: world.now + phases[ABCD.index(pod)] for pod in new if pod not in pods}
+            pods = new
+            world.signals.follow(SHOP, pods)
+        for pod in pods:
+            counts[pod] += 25 / len(pods)
+            if world.now >= due[pod]:
+                world.signals.add(SHOP, pod, PodSample(requests=counts[pod], in_flight=100 / len(pods)))
+                due[pod] += 2
+        if step > 30:
+            told += [world.value(RATE) / 100, world.value(CONCURRENCY) / 100]
+    assert least <= min(told) <= max(told) <= most
+    assert told[-1] == pytest.approx(1, abs=0.01)
+    assert math.fsum(told) / len(told) <= 1.01
 
 
 NUMBERS = st.none() | st.floats(0, 2**52)

@@ -1,0 +1,116 @@
+"""The scraper on a real API server; the pods are objects without a node, and their addresses are of the loopback."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from itertools import repeat
+
+import pytest
+from kubernetes.aio import client, config
+from prometheus_client import CollectorRegistry
+
+from hca_operator.kube import Kube
+from hca_operator.metrics_api.scrape_metrics import ScrapeMetrics
+from hca_operator.metrics_api.scraper import Scraper
+from hca_operator.metrics_api.signals import Signals, Unknown
+from hca_operator.names import API_LABEL
+from tests.cluster.control_plane import ControlPlane
+from tests.controlplane.api_server import ApiServer, Manifest, eventually
+from tests.controlplane.objects import api, lenient
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+IN_FLIGHT = {"metrics": [{"name": "in-flight", "type": "Concurrency", "concurrency": {"targetPerWorker": 20}}]}
+
+
+@pytest.fixture
+def any_spec(server: ApiServer) -> Iterator[None]:
+    with lenient(server):
+        yield
+
+
+@asynccontextmanager
+async def served(address: str, port: int, in_flight: int) -> AsyncIterator[int]:
+    """A pod's metrics on an address; the port."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = f"http_requests_in_flight {in_flight}\n"
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, address, port)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@asynccontextmanager
+async def scraping(control_plane: ControlPlane, namespace: str) -> AsyncIterator[Signals]:
+    configuration = client.Configuration()
+    await config.load_kube_config(str(control_plane.kubeconfig), client_configuration=configuration)
+    clock = asyncio.get_running_loop().time
+    signals = Signals(clock)
+    async with client.ApiClient(configuration) as connected:
+        kube = Kube(connected, lambda *_: None)
+        scraper = Scraper(kube, namespace, signals, ScrapeMetrics(CollectorRegistry()), clock=clock, chance=lambda: 0.0)
+        running = asyncio.create_task(scraper.run(repeat(0.1)))
+        try:
+            yield signals
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+
+def create_pod(server: ApiServer, namespace: str, name: str, **labels: str) -> None:
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    spec = {"containers": [{"name": "api", "image": "registry.example.com/shop:1.4.2"}]}
+    server.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+
+
+def report(server: ApiServer, namespace: str, name: str, address: str, *, ready: str = "True") -> None:
+    status: Manifest = {"phase": "Running", "podIP": address, "conditions": [{"type": "Ready", "status": ready}]}
+    server.patch("Pod", namespace, f"{name}/status", {"status": status})
+
+
+async def test_pods_are_asked_from_when_they_are_ready_until_they_are_not(
+    control_plane: ControlPlane, server: ApiServer, any_spec: None, namespace: str
+) -> None:
+    del any_spec
+
+    def is_told(expected: float | None) -> bool:
+        try:
+            known: float | None = signals.read(namespace, "shop", "hca-concurrency", NOW).value
+        except Unknown:
+            known = None
+        assert known == expected
+        return True
+
+    async def comes_to(expected: float | None) -> None:
+        await asyncio.to_thread(eventually, lambda: is_told(expected))
+
+    async with (
+        served("127.0.0.1", 0, 3) as port,
+        served("127.0.0.2", port, 5),
+        served("127.0.0.3", port, 100),
+        scraping(control_plane, namespace) as signals,
+    ):
+        for name, address in (("a", "127.0.0.1"), ("b", "127.0.0.2")):
+            create_pod(server, namespace, name, **{API_LABEL: "shop"})
+            report(server, namespace, name, address, ready="False")
+        create_pod(server, namespace, "other", **{API_LABEL: "cart"})
+        report(server, namespace, "other", "127.0.0.3")
+        server.create(api(namespace, monitoring={"port": port}, autoscaling=IN_FLIGHT))
+        report(server, namespace, "a", "127.0.0.1")
+        await comes_to(3)
+        report(server, namespace, "b", "127.0.0.2")
+        await comes_to(8)
+        report(server, namespace, "a", "127.0.0.1", ready="False")
+        await comes_to(5)
+        server.delete("Pod", namespace, "b")
+        await comes_to(None)
+        report(server, namespace, "a", "127.0.0.1")
+        await comes_to(3)
+        server.delete("HighConcurrencyApi", namespace, "shop")
+        await comes_to(None)
