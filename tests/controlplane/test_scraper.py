@@ -18,6 +18,7 @@ from hca_operator.names import API_LABEL
 from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import api, lenient
+from tests.unit.operator.metrics_api.loopback_pods import pod_metrics
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IN_FLIGHT = {"metrics": [{"name": "in-flight", "type": "Concurrency", "concurrency": {"targetPerWorker": 20}}]}
@@ -27,22 +28,6 @@ IN_FLIGHT = {"metrics": [{"name": "in-flight", "type": "Concurrency", "concurren
 def any_spec(server: ApiServer) -> Iterator[None]:
     with lenient(server):
         yield
-
-
-@asynccontextmanager
-async def served(address: str, port: int, in_flight: int) -> AsyncIterator[int]:
-    """A pod's metrics on an address; the port."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        body = f"http_requests_in_flight {in_flight}\n"
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, address, port)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
 
 
 @asynccontextmanager
@@ -91,9 +76,9 @@ async def test_pods_are_asked_from_when_they_are_ready_until_they_are_not(
         await asyncio.to_thread(eventually, lambda: is_told(expected))
 
     async with (
-        served("127.0.0.1", 0, 3) as port,
-        served("127.0.0.2", port, 5),
-        served("127.0.0.3", port, 100),
+        pod_metrics("http_requests_in_flight 3", "127.0.0.1") as port,
+        pod_metrics("http_requests_in_flight 5", "127.0.0.2", port),
+        pod_metrics("http_requests_in_flight 100", "127.0.0.3", port),
         scraping(control_plane, namespace) as signals,
     ):
         for name, address in (("a", "127.0.0.1"), ("b", "127.0.0.2")):

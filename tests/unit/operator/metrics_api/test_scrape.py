@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
@@ -26,15 +27,25 @@ class LoopbackPod:
         self.answer: Answer = http(TEXT)
         self.asked: list[bytes] = []
         self.ended = asyncio.Semaphore(0)
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self, address: str) -> Target:
         self.server = await asyncio.start_server(self._serve, address, 0)
         port = self.server.sockets[0].getsockname()[1]
         return Target(Pod("uid", "shop-1", address), Endpoint(port, "/metrics", frozenset({"/metrics"})))
 
+    async def stop(self) -> None:
+        self.server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         try:
+            self.asked.append(await reader.readuntil(b"\r\n\r\n"))
             if isinstance(self.answer, bytes):
                 writer.write(self.answer)
             else:
@@ -45,13 +56,15 @@ class LoopbackPod:
         finally:
             self.ended.release()
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 @pytest.fixture
 async def pod() -> AsyncIterator[LoopbackPod]:
     made = LoopbackPod()
     yield made
-    made.server.close()
+    await made.stop()
 
 
 async def look(target: Target) -> PodSample:
@@ -112,7 +125,7 @@ async def test_a_redirect_is_not_followed(pod: LoopbackPod) -> None:
     told = await failure(target)
     assert (told.result, elsewhere.asked) == ("refused", [])
     assert "answers 302: set monitoring.path and monitoring.port" in str(told)
-    elsewhere.server.close()
+    await elsewhere.stop()
 
 
 async def drip(writer: asyncio.StreamWriter) -> None:

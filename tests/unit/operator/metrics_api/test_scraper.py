@@ -22,6 +22,7 @@ from hca_operator.metrics_api.signals import Signals, Unknown
 from hca_operator.names import API_LABEL, KIND, Manifest
 from hca_operator.ports import Key
 from tests.unit.operator import virtual_time
+from tests.unit.operator.metrics_api.loopback_pods import pod_metrics
 from tests.unit.operator.objects import manifest
 
 CONCURRENCY = {"metrics": [{"name": "in-flight", "type": "Concurrency"}]}
@@ -301,40 +302,27 @@ def test_while_the_api_server_is_away_the_pods_are_asked_on(play: Callable[..., 
 
 
 async def test_over_real_connections_pods_become_numbers() -> None:
-    async def serve(in_flight: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        body = f'http_requests_in_flight{{worker="0"}} {in_flight}\nhttp_requests_in_flight{{worker="1"}} 1\n'
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
-        await writer.drain()
-        writer.close()
-
-    first = await asyncio.start_server(lambda *both: serve(3, *both), "127.0.0.1", 0)
-    port = first.sockets[0].getsockname()[1]
-    second = await asyncio.start_server(lambda *both: serve(5, *both), "127.0.0.2", port)
+    text = 'http_requests_in_flight{worker="0"} %d\nhttp_requests_in_flight{worker="1"} 1\n'
     pods = [pod("a"), pod("b")]
     for made, address in zip(pods, ("127.0.0.1", "127.0.0.2"), strict=True):
         made["status"]["podIP"] = address
-    server = Server([api(monitoring={"port": port})], pods)
-    for event in server.may_list.values():
-        event.set()
-    signals = Signals(asyncio.get_running_loop().time)
-    known = asyncio.Event()
-    metrics = ScrapeMetrics(CollectorRegistry())
-    scraper = Scraper(server, "", signals, metrics, clock=asyncio.get_running_loop().time, chance=lambda: 0.0)
-    observe = signals.add
+    async with pod_metrics(text % 3, "127.0.0.1") as port, pod_metrics(text % 5, "127.0.0.2", port):
+        server = Server([api(monitoring={"port": port})], pods)
+        for event in server.may_list.values():
+            event.set()
+        clock, known = asyncio.get_running_loop().time, asyncio.Event()
 
-    def add(of: Key, uid: str, sample: PodSample) -> None:
-        observe(of, uid, sample)
-        with suppress(Unknown):
-            if signals.read("default", "shop", "hca-concurrency", NOW).value == 10:
-                known.set()
+        class Told(Signals):
+            def add(self, of: Key, uid: str, sample: PodSample) -> None:
+                super().add(of, uid, sample)
+                with suppress(Unknown):
+                    if self.read("default", "shop", "hca-concurrency", NOW).value == 10:
+                        known.set()
 
-    signals.add = add  # type: ignore[assignment, method-assign]
-    running = asyncio.create_task(scraper.run(repeat(0.1)))
-    async with asyncio.timeout(30):
-        await known.wait()
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
-    first.close()
-    second.close()
+        scraper = Scraper(server, "", Told(clock), ScrapeMetrics(CollectorRegistry()), clock=clock, chance=lambda: 0.0)
+        running = asyncio.create_task(scraper.run(repeat(0.1)))
+        async with asyncio.timeout(30):
+            await known.wait()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
