@@ -15,7 +15,7 @@ const path = require('node:path');
 const v8 = require('node:v8');
 
 const BEAT_EVERY = 500;
-const LINGER = 1000;
+const LINGER = 3000;
 const KEPT = 5;
 
 /** @type {Set<import('node:http').Server>} */

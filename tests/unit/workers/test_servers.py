@@ -26,7 +26,7 @@ COMMANDS = {
     "uvicorn": UVICORN,
     "gunicorn-sync": [*GUNICORN, "leaking:wsgi"],
     "gunicorn-gthread": [*GUNICORN, "-k", "gthread", "--threads", "4", "leaking:wsgi"],
-    "gunicorn-uvicorn": [*GUNICORN, "-k", "uvicorn_worker.UvicornWorker", "leaking:asgi"],
+    "gunicorn-uvicorn": [*GUNICORN, "-k", "hca_workers.gunicorn_worker.UvicornWorker", "leaking:asgi"],
     "node": ["node", str(ROOT / "workers" / "node" / "primary.js"), str(HERE / "leaking.js")],
 }
 
