@@ -38,6 +38,7 @@ def test_kubectl_shows_the_columns(control_plane: ControlPlane, server: ApiServe
     server.create(api(namespace, traffic={"routes": [{"host": "shop.example.com"}]}))
     condition = CONDITION | {"lastTransitionTime": "2026-01-02T03:04:05Z"}
     status = {"readyReplicas": 3, "desiredReplicas": 4, "workersPerPod": 2, "conditions": [condition]}
+    status |= {"memoryRestarts": {"total": 7}}
     server.patch(KIND, namespace, "shop/status", {"status": status})
     header, row = control_plane.kubectl("get", "hcapi", "-n", namespace, "-o", "wide").splitlines()
     assert header.split() == [
@@ -46,6 +47,7 @@ def test_kubectl_shows_the_columns(control_plane: ControlPlane, server: ApiServe
         "REPLICAS",
         "WORKERS",
         "HOST",
+        "RESTARTS",
         "AGE",
         "DESIRED",
         "IMAGE",
@@ -53,8 +55,8 @@ def test_kubectl_shows_the_columns(control_plane: ControlPlane, server: ApiServe
         "MESSAGE",
     ]
     shown = row.split()
-    assert shown[:5] == ["shop", "True", "3", "2", "shop.example.com"]
-    assert shown[6:] == ["4", "registry.example.com/shop:1.4.2", "RolledOut", "all", "pods"]
+    assert shown[:6] == ["shop", "True", "3", "2", "shop.example.com", "7"]
+    assert shown[7:] == ["4", "registry.example.com/shop:1.4.2", "RolledOut", "all", "pods"]
 
 
 def test_every_field_is_explained(control_plane: ControlPlane, server: ApiServer) -> None:
