@@ -20,7 +20,7 @@ from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.fake_kubelet import report
 from tests.controlplane.fake_metrics import FakeMetrics
 from tests.controlplane.journey import EDITS, Journey
-from tests.controlplane.objects import conditions
+from tests.controlplane.objects import children, conditions
 from tests.controlplane.operator_process import OperatorProcess
 
 Right = tuple[str, str, str]
@@ -137,6 +137,10 @@ def test_the_rights_of_the_chart_are_those_that_are_used(
         for edit in (*EDITS, SOURCES):
             journey.edit(edit)
             journey.settle()
+        made = children(server, namespace)
+        for kind, name in made:  # what is missing is asked for before it is made again
+            server.delete(kind, namespace, name)
+        eventually(lambda: children(server, namespace).keys() == made.keys(), within=30)
     with operator("open", "networkPolicy: {enabled: false}"):
         eventually(lambda: not server.find("NetworkPolicy", namespace))
         journey.end()
