@@ -1,12 +1,11 @@
 """The scraper on a real API server; the pods are objects without a node, and their addresses are of the loopback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from itertools import repeat
 
-import pytest
 from kubernetes.aio import client, config
 from prometheus_client import CollectorRegistry
 
@@ -17,17 +16,11 @@ from hca_operator.metrics_api.signals import Signals, Unknown
 from hca_operator.names import API_LABEL
 from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
-from tests.controlplane.objects import api, lenient
+from tests.controlplane.objects import api
 from tests.unit.operator.metrics_api.loopback_pods import pod_metrics
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IN_FLIGHT = {"metrics": [{"name": "in-flight", "type": "Concurrency", "concurrency": {"targetPerWorker": 20}}]}
-
-
-@pytest.fixture
-def any_spec(server: ApiServer) -> Iterator[None]:
-    with lenient(server):
-        yield
 
 
 @asynccontextmanager
@@ -60,10 +53,8 @@ def report(server: ApiServer, namespace: str, name: str, address: str, *, ready:
 
 
 async def test_pods_are_asked_from_when_they_are_ready_until_they_are_not(
-    control_plane: ControlPlane, server: ApiServer, any_spec: None, namespace: str
+    control_plane: ControlPlane, server: ApiServer, namespace: str
 ) -> None:
-    del any_spec
-
     def is_told(expected: float | None) -> bool:
         try:
             known: float | None = signals.read(namespace, "shop", "hca-concurrency", NOW).value
