@@ -30,7 +30,8 @@ class Heartbeats:
 
     def beat(self) -> None:
         """Say that the loop turns."""
-        _LAYOUT.pack_into(self._own, 0, os.getpid(), time.monotonic())
+        # Not pack_into, which clears the bytes first: a sibling that looks just then would see a worker without a beat.
+        self._own[:] = _LAYOUT.pack(os.getpid(), time.monotonic())
 
     def ages(self) -> dict[int, float]:
         """Return the seconds since each live worker's last beat, by process id."""

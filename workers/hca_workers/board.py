@@ -65,7 +65,8 @@ class Board:
                 self._write(row, 0, 0.0)
 
     def _write(self, row: int, pid: int, beaten: float) -> None:
-        _ROW.pack_into(self._memory, row * _ROW.size, pid, beaten)
+        # Not pack_into, which clears the row first: whoever looks just then would miss a worker, or take it for silent.
+        self._memory[row * _ROW.size : (row + 1) * _ROW.size] = _ROW.pack(pid, beaten)
 
 
 @dataclass(frozen=True)

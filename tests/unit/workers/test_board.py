@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -66,3 +67,19 @@ def test_a_process_that_is_gone_holds_nothing() -> None:
     process.wait()
     assert resident_bytes(process.pid) is None
     assert (resident_bytes(os.getpid()) or 0) > 2**20
+
+
+def test_a_beat_is_never_seen_half_written() -> None:
+    board = Board.new()
+    board.beat()
+    beating = os.fork()
+    if beating == 0:
+        while True:
+            board.beat()
+    try:
+        seen = [list(board.beats().values()) for _ in range(20_000)]
+    finally:
+        os.kill(beating, signal.SIGKILL)
+        os.waitpid(beating, 0)
+    assert min(map(len, seen)) == 1
+    assert min(beaten for beats in seen for beaten in beats) > 0
