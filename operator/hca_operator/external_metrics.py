@@ -71,14 +71,19 @@ class ExternalMetrics:
         return [metric for metric in scaling.metrics if metric.type in FROM_PODS]
 
 
+def server_of(registration: Manifest) -> Service | None:
+    """The Service to which an APIService leads, None where the API server itself answers."""
+    service = registration["spec"].get("service")
+    return None if service is None else Service(service["namespace"], service["name"])
+
+
 def taken_by_another(registration: Manifest | None, ours: Service) -> str | None:
     """Why the API is not ours to serve, None where it is, whether or not it works just now: an outage passes."""
     if registration is None:
         return None
-    service = registration.get("spec", {}).get("service")
-    if service is None:
+    owner = server_of(registration)
+    if owner is None:
         return f"the API server itself serves the external metrics API: {_remove('that server')}"
-    owner = Service(service["namespace"], service["name"])
     if owner == ours:
         return None
     return f"Service {owner} serves the external metrics API, and a cluster can have but one: {_remove('it')}"

@@ -44,6 +44,12 @@ STABLE: Final = "stable"
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "hca-operator"
 
+REQUESTS_METRIC: Final = "hca-requests-per-second"
+CONCURRENCY_METRIC: Final = "hca-concurrency"
+LAG_METRIC: Final = "hca-event-loop-lag"
+LATENCY_METRIC: Final = "hca-latency-p"
+"""External metrics, as the autoscaler asks for them and the metrics API answers; the last with its percentile added."""
+
 CONTAINER: Final = "api"
 PORT_NAME: Final = "http"
 

@@ -16,7 +16,7 @@ from hca_operator.objects import Objects
 from hca_operator.observed import edited
 from hca_operator.ports import Key
 from hca_operator.queue import WorkQueue
-from hca_operator.watches import ForeverWithJitter
+from hca_operator.watches import LONGEST_WAIT, ForeverWithJitter
 
 
 def register(
@@ -64,7 +64,7 @@ def operator_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.persistence.finalizer = f"{GROUP}/unused"
     # kopf's default ends after 54 seconds of errors and the watcher with it, for good; nothing would start it again.
-    settings.networking.error_backoffs = ForeverWithJitter(30)
+    settings.networking.error_backoffs = ForeverWithJitter(LONGEST_WAIT)
     settings.networking.connect_timeout = 5
     settings.networking.request_timeout = 30
     settings.watching.server_timeout = 300

@@ -7,7 +7,7 @@ from hca_operator.api.quantity import decimal_text, parse_quantity
 from hca_operator.api.scaling import Autoscaling
 from hca_operator.api.spec import ApiObject
 from hca_operator.desired.metadata import api_selector, child_metadata
-from hca_operator.names import Manifest
+from hca_operator.names import CONCURRENCY_METRIC, LAG_METRIC, LATENCY_METRIC, REQUESTS_METRIC, Manifest
 from hca_operator.sizing import Sizing
 
 _HELD = {"None": (), "ScaleUp": ("scaleUp",), "ScaleDown": ("scaleDown",), "Both": ("scaleUp", "scaleDown")}
@@ -81,13 +81,13 @@ def _external(metric: Metric, sizing: Sizing) -> tuple[str, Manifest]:
     Few fixed names, with the object in the selector: the names are what its rights are asked and remembered for.
     """
     if metric.requests_per_second is not None:
-        return "hca-requests-per-second", _for_each_pod(parse_quantity(metric.requests_per_second.target_per_pod))
+        return REQUESTS_METRIC, _for_each_pod(parse_quantity(metric.requests_per_second.target_per_pod))
     if metric.concurrency is not None:
-        return "hca-concurrency", _for_each_pod(Decimal(metric.concurrency.target_per_worker * sizing.workers))
+        return CONCURRENCY_METRIC, _for_each_pod(Decimal(metric.concurrency.target_per_worker * sizing.workers))
     if metric.latency is not None:
-        return f"hca-latency-p{metric.latency.percentile}", _as_it_is(metric.latency.target)
+        return f"{LATENCY_METRIC}{metric.latency.percentile}", _as_it_is(metric.latency.target)
     assert metric.event_loop_lag is not None, "the rules of Metric ask for the member that type names"  # noqa: S101
-    return "hca-event-loop-lag", _as_it_is(metric.event_loop_lag.target)
+    return LAG_METRIC, _as_it_is(metric.event_loop_lag.target)
 
 
 def _for_each_pod(value: Decimal) -> Manifest:

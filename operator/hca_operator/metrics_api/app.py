@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from hca_operator.errors import HcaError, Transient
+from hca_operator.external_metrics import REGISTRATION
 from hca_operator.kube import Kube
 from hca_operator.metrics_api import keeper, registration
 from hca_operator.metrics_api.authentication import FrontProxy, User, read_front_proxy
@@ -149,7 +150,7 @@ class MetricsApi:
         if held_by is not None and held_by != self._held_by:
             logger.warning(
                 "APIService %s belongs to %s: until it is deleted, autoscalers know nothing but CPU and memory",
-                registration.NAME, held_by,
+                REGISTRATION, held_by,
             )  # fmt: skip
         self._held_by = held_by
         self._telemetry.observe_registration(registered=held_by is None)

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from hca_operator.errors import Transient
+from hca_operator.external_metrics import REGISTRATION, server_of
 from hca_operator.metrics_api.server import GROUP, VERSION
 from hca_operator.names import MANAGED_BY, MANAGED_BY_LABEL, Manifest
 
 logger = logging.getLogger(__name__)
-
-NAME = f"{VERSION}.{GROUP}"
 
 
 class Server(Protocol):
@@ -65,7 +64,7 @@ def wanted(service: Service, owner: Manifest, bundle: bytes) -> Manifest:
         "apiVersion": "apiregistration.k8s.io/v1",
         "kind": "APIService",
         "metadata": {
-            "name": NAME,
+            "name": REGISTRATION,
             "labels": {MANAGED_BY_LABEL: MANAGED_BY},
             "ownerReferences": [reference],
         },
@@ -84,11 +83,11 @@ def judge(found: Manifest | None, wished: Manifest) -> Verdict:
     """What to do about what is there."""
     if found is None:
         return Verdict(apply=wished)
-    service, own = found["spec"].get("service"), wished["spec"]["service"]
-    if service is None:
+    server = server_of(found)
+    if server is None:
         return Verdict(held_by="the API server itself, for a CustomResourceDefinition of that group")
-    if (service.get("namespace"), service.get("name")) != (own["namespace"], own["name"]):
-        return Verdict(held_by=f"Service {service.get('namespace')}/{service.get('name')}")
+    if server != server_of(wished):
+        return Verdict(held_by=f"Service {server}")
     if found["metadata"].get("deletionTimestamp") or _covers(found, wished):
         return Verdict()
     known = {"resourceVersion": found["metadata"]["resourceVersion"]}
@@ -99,13 +98,15 @@ async def register(server: Server, service: Service, owner: str, bundle: bytes) 
     """Have the APIService lead here where nobody else has it. Raises HcaError."""
     role = await server.get("ClusterRole", "", owner)
     if role is None:
-        raise Transient(f"ClusterRole {owner} does not exist, with which the APIService {NAME} would go: make it")
-    verdict = judge(await server.get("APIService", "", NAME), wanted(service, role, bundle))
+        raise Transient(
+            f"ClusterRole {owner} does not exist, with which the APIService {REGISTRATION} would go: make it"
+        )
+    verdict = judge(await server.get("APIService", "", REGISTRATION), wanted(service, role, bundle))
     if verdict.apply is not None:
         # Whoever was faster keeps it.
         known = "resourceVersion" in verdict.apply["metadata"]
         await (server.apply if known else server.make)(verdict.apply)
-        logger.info("APIService %s leads to Service %s/%s", NAME, service.namespace, service.name)
+        logger.info("APIService %s leads to Service %s/%s", REGISTRATION, service.namespace, service.name)
     return verdict
 
 

@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from hca_operator.errors import HcaError
 from hca_operator.metrics_api.exposition import HISTOGRAMS, IN_FLIGHT, LOOP_LAG, REQUESTS, PodSample
-from hca_operator.names import KIND
+from hca_operator.names import CONCURRENCY_METRIC, KIND, LAG_METRIC, LATENCY_METRIC, REQUESTS_METRIC
 from hca_operator.ports import Key
 
 WINDOW = 10.0
@@ -205,10 +205,10 @@ def _why(pod: _Pod, metric: _Metric[P, T], now: float) -> str:
 
 
 def _metric(name: str) -> _Metric[Any, Any]:
-    if latency := re.fullmatch("hca-latency-p([1-9][0-9]?)", name):
+    if latency := re.fullmatch(f"{LATENCY_METRIC}([1-9][0-9]?)", name):
         return _Metric(HISTOGRAMS, lambda sample: sample.buckets, _grown, partial(_percentile, int(latency[1])))
     if name not in _METRICS:
-        raise Unknown(f"{name} is no metric of a {KIND}: ask for {', '.join(_METRICS)} or hca-latency-p1 to -p99")
+        raise Unknown(f"{name} is no metric of a {KIND}: ask for {', '.join(_METRICS)} or {LATENCY_METRIC}1 to -p99")
     return _METRICS[name]
 
 
@@ -282,7 +282,7 @@ def _percentile(percentile: int, pods: Collection[_Counts], _scale: float) -> fl
 
 
 _METRICS: Mapping[str, _Metric[Any, Any]] = {
-    "hca-requests-per-second": _Metric((*HISTOGRAMS, REQUESTS), _requests, _rate, _total),
-    "hca-concurrency": _Metric(IN_FLIGHT, lambda sample: sample.in_flight, _mean_of, _total),
-    "hca-event-loop-lag": _Metric((LOOP_LAG,), lambda sample: sample.loop_lag, _mean_of, _mean),
+    REQUESTS_METRIC: _Metric((*HISTOGRAMS, REQUESTS), _requests, _rate, _total),
+    CONCURRENCY_METRIC: _Metric(IN_FLIGHT, lambda sample: sample.in_flight, _mean_of, _total),
+    LAG_METRIC: _Metric((LOOP_LAG,), lambda sample: sample.loop_lag, _mean_of, _mean),
 }

@@ -7,12 +7,10 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
+from hca_operator.api.metrics import FROM_PODS
 from hca_operator.names import API_LABEL, Manifest
 from hca_operator.observed import condition
 from hca_operator.ports import Key
-
-TOLD_BY_PODS = frozenset({"RequestsPerSecond", "Latency", "Concurrency", "EventLoopLag"})
-"""Types of metrics for which the pods are read."""
 
 _PATH = re.compile("/[!-~]*")
 """What fits into the first line of a request; the definition of the objects allows less."""
@@ -44,7 +42,7 @@ def endpoint_of(api: Manifest) -> Endpoint | None:
     types = {metric.get("type") for metric in scaling.get("metrics") or []}
     monitoring = spec.get("monitoring") or {}
     path = monitoring.get("path") or "/metrics"
-    if scaling.get("mode") == "Disabled" or types.isdisjoint(TOLD_BY_PODS) or not _PATH.fullmatch(path):
+    if scaling.get("mode") == "Disabled" or types.isdisjoint(FROM_PODS) or not _PATH.fullmatch(path):
         return None
     readiness = (spec.get("health") or {}).get("readinessPath") or "/health"
     return Endpoint(monitoring.get("port") or spec.get("port") or 8000, path, frozenset({path, readiness}))

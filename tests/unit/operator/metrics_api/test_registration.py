@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from hca_operator.errors import Transient
-from hca_operator.metrics_api.registration import NAME, Service, judge, register, wanted
+from hca_operator.external_metrics import REGISTRATION
+from hca_operator.metrics_api.registration import Service, judge, register, wanted
 from hca_operator.names import Manifest
 
 OURS = Service("hca-system", "hca-operator-metrics", 8443)
@@ -29,7 +30,7 @@ def there(*, spec: Manifest | None = None, **metadata: Any) -> Manifest:
 
 
 def test_it_leads_here_with_the_authority_and_goes_with_the_install() -> None:
-    assert WANTED["metadata"]["name"] == NAME == "v1beta1.external.metrics.k8s.io"
+    assert WANTED["metadata"]["name"] == REGISTRATION == "v1beta1.external.metrics.k8s.io"
     assert WANTED["spec"]["service"] == {"namespace": "hca-system", "name": "hca-operator-metrics", "port": 8443}
     assert base64.b64decode(WANTED["spec"]["caBundle"]) == b"PEM"
     assert "insecureSkipTLSVerify" not in WANTED["spec"]
@@ -86,7 +87,7 @@ class Cluster:
     """Has what a test puts in, and notes what is applied and what is made."""
 
     def __init__(self, role: Manifest | None, service: Manifest | None) -> None:
-        self.objects = {("ClusterRole", "hca-operator-metrics"): role, ("APIService", NAME): service}
+        self.objects = {("ClusterRole", "hca-operator-metrics"): role, ("APIService", REGISTRATION): service}
         self.applied: list[Manifest] = []
         self.made: list[Manifest] = []
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hca_operator.api.metrics import FROM_PODS
 from hca_operator.metrics_api.targets import (
-    TOLD_BY_PODS,
     Endpoint,
     Pod,
     Table,
@@ -42,7 +42,7 @@ def test_an_object_that_says_nothing_has_the_defaults_of_the_definition() -> Non
     assert endpoint_of(manifest(autoscaling=RPS)) == Endpoint(8000, "/metrics", frozenset({"/metrics", "/health"}))
 
 
-@pytest.mark.parametrize("kind", sorted(TOLD_BY_PODS))
+@pytest.mark.parametrize("kind", sorted(FROM_PODS))
 def test_the_pods_of_an_object_with_one_such_metric_are_asked(kind: str) -> None:
     assert endpoint_of(manifest(autoscaling={"metrics": [{"name": "it", "type": kind}]})) is not None
 
