@@ -203,13 +203,13 @@ class Operator:
                     await child.looked.wait()
         if self._owner:
             await self._owner.looked.wait()
-        await self._queue.work(self._reconcile)
+        await self._queue.work(self._reconcile, turn=self._leader.leading)
 
     async def _read_memory(self) -> None:
         await self._reader.run(leading=self._leader.leading, changed=self._queue.add, all_changed=self._look_at_all.set)
 
     async def _reconcile(self, key: Key) -> float | None:
-        await self._leader.leading()  # every replica watches, one works
+        await self._leader.leading()  # the lead may have gone while the queue was empty
         # A first status that says that memory is not known would be followed by another one at once.
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_READING):

@@ -21,6 +21,10 @@ MOMENT = 0.5
 logger = logging.getLogger(__name__)
 
 
+async def _always() -> None:
+    """Whoever works alone is always on turn."""
+
+
 class WorkQueue(Generic[Key]):
     """Keys to be handled, by a bounded number of workers.
 
@@ -75,9 +79,15 @@ class WorkQueue(Generic[Key]):
         """Keys that wait for a worker."""
         return len(self._dirty)
 
-    async def work(self, handle: Callable[[Key], Awaitable[float | None]]) -> None:
-        """Handle keys for ever; run as many of these as keys may be handled at a time."""
+    async def work(
+        self, handle: Callable[[Key], Awaitable[float | None]], turn: Callable[[], Awaitable[None]] = _always
+    ) -> None:
+        """Handle keys for ever; run as many of these as keys may be handled at a time.
+
+        `turn` is waited for before each: what is taken then is the most urgent, not what was there long before.
+        """
         while True:
+            await turn()
             _, _, key = await self._ready.get()
             if key not in self._dirty or key in self._processing:
                 continue

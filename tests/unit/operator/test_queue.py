@@ -293,6 +293,31 @@ def test_what_is_urgent_comes_before_what_waits_already_and_is_handled_once() ->
     assert worker.queue.depth() == 0
 
 
+def test_workers_that_wait_for_their_turn_take_what_is_urgent_by_then() -> None:
+    worker = Worker(at_once)
+
+    async def main() -> None:
+        for key in "abc":
+            worker.queue.add(key)
+        turn = asyncio.Event()
+
+        async def on_turn() -> None:
+            await turn.wait()
+
+        tasks = [asyncio.create_task(worker.queue.work(worker.handle, turn=on_turn)) for _ in range(2)]
+        await asyncio.sleep(1)
+        assert not worker.handled
+        worker.queue.add("d", urgent=True)
+        turn.set()
+        await asyncio.sleep(1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(main())
+    assert [key for key, _ in worker.handled] == ["d", "a", "b", "c"]
+
+
 def test_a_key_that_changes_all_the_time_holds_up_none_that_waits() -> None:
     async def busy(worker: Worker, key: str) -> float | None:
         if key == "busy":
