@@ -1,3 +1,4 @@
+import fcntl
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,22 +12,18 @@ from tests.controlplane.api_server import ApiServer
 from tests.controlplane.fake_metrics import FakeMetrics
 from tests.controlplane.objects import install
 from tests.controlplane.operator_process import OperatorProcess
+from tests.machine import machine
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The first run builds the servers for minutes, which is no test's own time.
-    for item in items:
-        item.add_marker(pytest.mark.timeout(func_only=True))
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """The control plane of this process, ended after this folder's tests: others need the machine."""
     up.bring_up_control_plane()
-    with ControlPlane(tmp_path_factory.mktemp("control-plane")) as started:
+    with machine(tmp_path_factory, fcntl.LOCK_SH), ControlPlane(tmp_path_factory.mktemp("control-plane")) as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def administrator(control_plane: ControlPlane) -> Iterator[ApiServer]:
     with ApiServer(control_plane.kubeconfig) as connected:
         yield connected
@@ -46,7 +43,7 @@ def namespace(administrator: ApiServer) -> Iterator[str]:
         yield name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(administrator: ApiServer) -> ApiServer:
     """The API server with the CRD in it."""
     install(administrator, crd())

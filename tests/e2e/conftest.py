@@ -1,3 +1,4 @@
+import fcntl
 from collections.abc import Iterator
 
 import pytest
@@ -6,12 +7,18 @@ from tests.cluster import cache, kind, tools, up, workloads
 from tests.cluster.steps import Step
 from tests.e2e import invariants
 from tests.e2e.cluster import Cluster
+from tests.machine import machine
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The local cluster with the operator as the working tree has it; brought up where it is not."""
-    up.bring_up(example=False, control_plane=False)
+    with machine(tmp_path_factory, fcntl.LOCK_EX):
+        up.bring_up(example=False, control_plane=False)
+        yield _cluster(tmp_path_factory)
+
+
+def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     log = tmp_path_factory.mktemp("cluster") / "load.log"
 
     def image(step: Step, name: str) -> kind.Image:
