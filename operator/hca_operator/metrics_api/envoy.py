@@ -29,11 +29,18 @@ class ClusterCounts:
 
     begun: float
     """Requests that were sent to a pod."""
-    turned_away: float
-    """Requests for which there was no pod, or no room: Envoy has answered them itself."""
+    without_room: float
+    """Requests that Envoy has answered itself, for too many were waiting for a connection."""
+    without_pod: float
+    """Requests that Envoy has answered itself, for no pod was ready."""
     under_way: float
     times: Mapping[float, float]
     """How many requests took at most so many seconds; at infinity all that have ended."""
+
+    @property
+    def requests(self) -> float:
+        """All that came."""
+        return self.begun + self.without_room + self.without_pod
 
 
 def question(clusters: Collection[str]) -> str:
@@ -57,17 +64,18 @@ def counts_of_clusters(text: str) -> dict[str, ClusterCounts]:
 def sample(now: ClusterCounts, before: ClusterCounts | None) -> PodSample:
     """What is told of a cluster, given what was counted at the last time.
 
-    Envoy adds its times up each 5 seconds. In between they stand still while requests come, which would look like a
-    time without requests: then nothing is told of them. Nor is it of requests under way while some are turned away: it
-    would be none where no pod is ready, and an autoscaler would take the pods away that are about to be.
+    Envoy adds its times up each 5 seconds. In between they stand still while requests come, as if none came: then
+    nothing is told of them.
+
+    Where no pod is ready, no request is under way and none takes long. Told so, an autoscaler would take the pods away
+    that are about to be ready: nothing is told then but the requests that come.
     """
-    requests = now.begun + now.turned_away
-    still = before is not None and now.times == before.times and requests != before.begun + before.turned_away
-    turns_away = before is not None and now.turned_away > before.turned_away
+    still = before is not None and now.times == before.times and now.requests != before.requests
+    nobody_serves = before is not None and now.without_pod > before.without_pod
     return PodSample(
-        requests=requests,
-        buckets=None if still else now.times,
-        in_flight=None if turns_away else now.under_way,
+        requests=now.requests,
+        buckets=None if still or nobody_serves else now.times,
+        in_flight=None if nobody_serves else now.under_way,
     )
 
 
@@ -85,7 +93,8 @@ def _counts(told: Mapping[tuple[str, float], float]) -> ClusterCounts:
     times = {bound / 1000: count for (what, bound), count in told.items() if what.startswith(_TIMES)}
     return ClusterCounts(
         begun=total("rq_total"),
-        turned_away=total("rq_pending_overflow", "cx_none_healthy"),
+        without_room=total("rq_pending_overflow"),
+        without_pod=total("cx_none_healthy"),
         # What waits for a connection is under way for whoever asked.
         under_way=total("rq_active", "rq_pending_active"),
         times=times or _NO_TIMES,

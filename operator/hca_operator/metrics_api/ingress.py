@@ -20,14 +20,15 @@ from hca_operator.watches import Source
 
 AT_A_TIME = 100
 """Services that are asked for in one request: 12 KiB of it at most, and a quarter of a mebibyte of answer."""
-
 ENVOYS = Tellers(
+    # Three times in which Envoy adds the times of requests up, so that two of them are always within.
+    window=15.0,
     # All of them: a balancer before them may send everything to the one that is not known.
     quorum=1.0,
     count="the {} pods of the ingress",
     none="no pod of the ingress is ready: ask the platform team to look at the pods that the operator's chart value "
     "externalMetrics.ingress selects",
-    silent="no request has ended there lately: wait until one does",
+    silent="requests come there but none ends, or no pod of the API is ready: see its condition Ready",
 )
 
 _FLEET = Key("", "")

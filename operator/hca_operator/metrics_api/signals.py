@@ -20,7 +20,7 @@ from hca_operator.names import CONCURRENCY_METRIC, KIND, LAG_METRIC, LATENCY_MET
 from hca_operator.ports import Key
 
 WINDOW = 10.0
-"""Seconds over which every number is taken: long enough to calm it, short enough to follow a rush. What a pod told
+"""Seconds over which what pods tell is taken: long enough to calm it, short enough to follow a rush. What a pod told
 earlier is forgotten, so one that has not answered for that long is not known."""
 SHORTEST = 1.0
 """Seconds that a rate needs at least: over less, one request more or less would make a great difference."""
@@ -56,6 +56,8 @@ class Reading:
 class Tellers:
     """Who tells of an object, and how an error speaks of them."""
 
+    window: float
+    """Seconds over which every number is taken; what was told earlier is forgotten."""
     quorum: float
     """Share of them that must be known. The rest is taken to have as much load as they."""
     count: str
@@ -65,6 +67,7 @@ class Tellers:
 
 
 PODS = Tellers(
+    window=WINDOW,
     quorum=0.5,
     count="its {} serving pods",
     none="none of its pods is ready: see its condition Ready",
@@ -132,7 +135,7 @@ class Signals:
             book.left = now
         book.pods = {pod: book.pods.get(pod) or _Pod() for pod in pods}
         book.counts.append((now, len(book.pods)))
-        while book.counts[1][0] <= now - WINDOW:
+        while book.counts[1][0] <= now - self._tellers.window:
             book.counts.popleft()
 
     def forget(self, api: Key) -> None:
@@ -148,7 +151,7 @@ class Signals:
         if before is not None and sample.requests is not None and sample.requests < before:
             pod.falls.append(now)
         pod.told.append(_Told(now, sample))
-        while pod.told[0].at < now - WINDOW:
+        while pod.told[0].at < now - self._tellers.window:
             pod.told.popleft()
         while pod.falls and pod.falls[0] < now - FALLS_REMEMBERED:
             pod.falls.popleft()
@@ -184,7 +187,7 @@ def _combined(what: str, metric: _Metric[P, T], book: _Book, tellers: Tellers, n
     known: list[T] = []
     oldest = now
     why: Counter[str] = Counter()
-    lines = [_line(pod, metric, now) for pod in book.pods.values()]
+    lines = [_line(pod, metric, now - tellers.window) for pod in book.pods.values()]
     # All over the same time, for pods that come take load from the others, and those that go leave it to them: what
     # was before would be counted twice, or not at all.
     since = max([book.left, *(line[0][0] for line in lines if len(line) > 1)])
@@ -198,7 +201,7 @@ def _combined(what: str, metric: _Metric[P, T], book: _Book, tellers: Tellers, n
             oldest = min(oldest, line[0][0])
     # Pods that have just joined the others have hardly taken a share of the load from them. If they counted before they
     # are known, each pod that the autoscaler adds would make the load look greater, for which it would add more.
-    serving = max(len(known), book.fewest(now - WINDOW))
+    serving = max(len(known), book.fewest(now - tellers.window))
     if not known or len(known) < tellers.quorum * serving:
         most = max(sorted(why), key=why.__getitem__)
         raise Unknown(
@@ -211,13 +214,13 @@ def _combined(what: str, metric: _Metric[P, T], book: _Book, tellers: Tellers, n
     return value, oldest
 
 
-def _line(pod: _Pod, metric: _Metric[P, T], now: float) -> _Line[P]:
-    return [(at, value) for at, sample in pod.told if at >= now - WINDOW and (value := metric.pick(sample)) is not None]
+def _line(pod: _Pod, metric: _Metric[P, T], since: float) -> _Line[P]:
+    return [(at, value) for at, sample in pod.told if at >= since and (value := metric.pick(sample)) is not None]
 
 
 def _why(pod: _Pod, metric: _Metric[P, T], tellers: Tellers, now: float) -> str:
     """Why a pod has no part in a value, and what to do."""
-    if not pod.told or pod.told[-1].at < now - WINDOW:
+    if not pod.told or pod.told[-1].at < now - tellers.window:
         return pod.failure
     if metric.pick(pod.told[-1].sample) is None:
         return tellers.silent.format(" or ".join(metric.series))
