@@ -65,10 +65,11 @@ def test_the_pods_of_other_objects_are_left_alone(spec: dict[str, Any]) -> None:
 
 
 def test_the_ingress_is_asked_for_the_service_of_an_object_that_says_so() -> None:
-    ingress = {"autoscaling": RPS, "monitoring": {"source": "Ingress"}}
+    ingress: dict[str, Any] = {"autoscaling": RPS, "monitoring": {"source": "Ingress"}}
     assert cluster_of(manifest(**ingress)) == "default_shop_80"
     assert cluster_of(manifest(**ingress, service={"port": 8080})) == "default_shop_8080"
-    for other in ({}, {"autoscaling": RPS}, {**ingress, "autoscaling": {**RPS, "mode": "Disabled"}}):
+    others: list[dict[str, Any]] = [{}, {"autoscaling": RPS}, {**ingress, "autoscaling": {**RPS, "mode": "Disabled"}}]
+    for other in others:
         assert cluster_of(manifest(**other)) is None
 
 
