@@ -129,6 +129,7 @@ def _run(options: argparse.Namespace) -> int:
             unasked_rollouts=options.unasked_rollouts,
             watch_secrets=options.watch_secrets,
             external_metrics=options.external_metrics,
+            reads_ingress=options.reads_ingress,
         )
         asyncio.run(run(settings))
     except HcaError as error:
@@ -140,10 +141,18 @@ def _run(options: argparse.Namespace) -> int:
 def _metrics(options: argparse.Namespace) -> int:
     # Imported here for the same reason.
     from hca_operator.metrics_api.app import Settings, run  # noqa: PLC0415
+    from hca_operator.metrics_api.ingress import IngressPods  # noqa: PLC0415
     from hca_operator.telemetry import log_json  # noqa: PLC0415
 
     log_json(options.log_level.upper())
-    settings = Settings(options.namespace, options.name, port=options.port, telemetry_port=options.telemetry_port)
+    ingress = None
+    if options.ingress_namespace:
+        ingress = IngressPods(
+            options.ingress_namespace, options.ingress_selector, options.ingress_port, options.ingress_path
+        )
+    settings = Settings(
+        options.namespace, options.name, port=options.port, telemetry_port=options.telemetry_port, ingress=ingress
+    )
     try:
         asyncio.run(run(settings))
     except HcaError as error:
@@ -175,6 +184,9 @@ def _parser() -> argparse.ArgumentParser:
         "--external-metrics", metavar="SERVICE",
         help="Service in the namespace of the Lease that serves external.metrics.k8s.io; absent: none does",
     )  # fmt: skip
+    run.add_argument(
+        "--reads-ingress", action="store_true", help="that Service knows what the ingress counts, too (--ingress-*)"
+    )
     metrics = commands.add_parser("metrics", help="serve external.metrics.k8s.io to autoscalers")
     metrics.add_argument("--namespace", required=True, help="namespace of the Service and the Secret")
     metrics.add_argument(
@@ -183,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     metrics.add_argument("--port", type=int, default=8443, help="port of the API and of its Service (%(default)s)")
     metrics.add_argument("--telemetry-port", type=int, default=8080, help="port of /metrics (%(default)s)")
+    _add_ingress(metrics)
     for command in (run, metrics):
         command.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     show = commands.add_parser("render", help="print the objects that the operator would apply")
@@ -192,3 +205,13 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("crd", help="print the CustomResourceDefinition")
     commands.add_parser("reference", help="print the reference of every field as Markdown")
     return parser
+
+
+def _add_ingress(metrics: argparse.ArgumentParser) -> None:
+    metrics.add_argument(
+        "--ingress-namespace", metavar="NAMESPACE",
+        help="namespace of the Envoys that count for objects with monitoring.source Ingress; absent: there are none",
+    )  # fmt: skip
+    metrics.add_argument("--ingress-selector", default="app=envoy", help="labels of their pods (%(default)s)")
+    metrics.add_argument("--ingress-port", type=int, default=8002, help="port of their statistics (%(default)s)")
+    metrics.add_argument("--ingress-path", default="/stats/prometheus", help="path of their statistics (%(default)s)")

@@ -21,6 +21,10 @@ ONE_NAMESPACE = (
     "an operator for one namespace cannot serve the external metrics API: ask the platform team to install it with "
     "the chart value scope: Cluster"
 )
+NO_INGRESS = (
+    "monitoring.source is Ingress, but this install reads no ingress: ask the platform team to set the operator's "
+    "chart value externalMetrics.ingress, or set monitoring.source: App"
+)
 LAST_RESORT = Metric(name="cpu", type="CPU", cpu=Utilization())
 """What decides where nothing of what the object asks for can."""
 
@@ -36,11 +40,12 @@ class Service(NamedTuple):
 
 
 class ExternalMetrics:
-    """Whether the autoscaler can get what is read from the pods."""
+    """Whether the autoscaler can get what is read from the pods, or from the ingress."""
 
-    def __init__(self, missing: str | None = None) -> None:
+    def __init__(self, missing: str | None = None, *, reads_ingress: bool = False) -> None:
         self.missing = missing
         """Why it cannot, with what to do about it; None where it can."""
+        self._reads_ingress = reads_ingress
 
     def carried_out(self, api: ApiObject) -> ApiObject:
         """The object with those metrics alone that work here."""
@@ -55,20 +60,26 @@ class ExternalMetrics:
         """The others, each with what to do about it."""
         left_out = self._left_out(api)
         others = len(left_out) < len(api.spec.autoscaling.metrics)
+        missing = self._missing_for(api)
         instead = "the other metrics decide" if others else "CPU at 70 % decides"
         return [
             Unsupported(
                 field=f"spec.autoscaling.metrics[{metric.name}]",
-                reason=f"{metric.type} is left out and {instead}: {self.missing}",
+                reason=f"{metric.type} is left out and {instead}: {missing}",
             )
             for metric in left_out
         ]
 
     def _left_out(self, api: ApiObject) -> list[Metric]:
         scaling = api.spec.autoscaling
-        if self.missing is None or scaling.mode == "Disabled":
+        if self._missing_for(api) is None or scaling.mode == "Disabled":
             return []
         return [metric for metric in scaling.metrics if metric.type in FROM_PODS]
+
+    def _missing_for(self, api: ApiObject) -> str | None:
+        """Why the autoscaler of an object cannot get them; None where it can."""
+        source_is_missing = api.spec.monitoring.source == "Ingress" and not self._reads_ingress
+        return self.missing or (NO_INGRESS if source_is_missing else None)
 
 
 def server_of(registration: Manifest) -> Service | None:

@@ -129,6 +129,8 @@ def install_operator(step: Step, image: Image) -> None:
             # The definition may still be marked as another release's, by whatever went wrong in a test.
             *("--namespace", NAMESPACE, "--create-namespace", "--take-ownership", "--wait", "--timeout", "2m"),
             *("--set-string", f"podAnnotations.image-id={image.identity}"),
+            # Contour's Envoys, as its own manifests name them.
+            *("--set", "externalMetrics.ingress.namespace=projectcontour,externalMetrics.ingress.selector.app=envoy"),
         )
     except ClusterError as error:
         label = f"--selector=app.kubernetes.io/instance={RELEASE}"

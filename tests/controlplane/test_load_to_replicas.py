@@ -22,13 +22,14 @@ SELECTOR = "hca-operator.io/api=shop"
 class WholeProcess(OperatorProcess):
     """`hca-operator metrics` as the chart starts it."""
 
-    def __init__(self, install: Install, kubeconfig: Path, log: Path) -> None:
+    def __init__(self, install: Install, kubeconfig: Path, log: Path, *options: str) -> None:
         super().__init__(kubeconfig, log)
+        self._more = options
         self._namespace = install.namespace
         (self.port,) = free_ports(1)
 
     def _command(self) -> Sequence[str]:
-        place = ["--namespace", self._namespace, "--name", NAME]
+        place = ["--namespace", self._namespace, "--name", NAME, *self._more]
         return ["hca_operator", "metrics", *place, "--port", str(self.port), "--telemetry-port", str(self._port)]
 
 

@@ -105,6 +105,12 @@ ACCEPTED: dict[str, Manifest] = {
     "a fallback": scaling(fallback={"replicas": 10}),
     "a fallback below the minimum": scaling(minReplicas=5, fallback={"replicas": 1, "after": "1h"}),
     "metrics elsewhere": {"monitoring": {"path": "/internal/metrics", "port": 9090}},
+    "metrics of the ingress": {
+        "monitoring": {"source": "Ingress"},
+        **routes(HOST),
+        **scaling(metrics=[rate(50), latency(), own("Concurrency", "concurrency", targetPerWorker=1)]),
+    },
+    "metrics of the ingress where nothing is read": {"monitoring": {"source": "Ingress"}, **routes(HOST)},
     "metrics at the root": {"monitoring": {"path": "/", "port": None}},
     "port lowest": {"port": 1},
     "port highest": {"port": 65535},
@@ -255,6 +261,19 @@ REFUSED: Cases = {
         scaling(fallback={"replicas": 3, "after": "14s"}),
         "must be a duration from 15s to 1h",
     ),
+    "metrics of an ingress that brings nothing": (
+        {"monitoring": {"source": "Ingress"}},
+        "monitoring.source Ingress counts what traffic.routes bring in: add a route, or set monitoring.source: App",
+    ),
+    "loop lag of the ingress": (
+        {
+            "monitoring": {"source": "Ingress"},
+            **routes(HOST),
+            **scaling(metrics=[own("EventLoopLag", "eventLoopLag", target="50ms")]),
+        },
+        "monitoring.source Ingress knows nothing of the app's event loops",
+    ),
+    "metrics of neither": ({"monitoring": {"source": "Both"}}, "spec.monitoring.source: Unsupported value"),
     "metrics with a query": ({"monitoring": {"path": "/metrics?all=1"}}, "spec.monitoring.path"),
     "metrics nowhere": ({"monitoring": {"path": ""}}, "spec.monitoring.path"),
     "metrics at no port": ({"monitoring": {"port": 0}}, "spec.monitoring.port"),

@@ -16,9 +16,11 @@ LOADS: dict[str, tuple[Object, float, str]] = {
     # Each asks for three pods or more of its load, and for one without.
     "by-requests": ({"type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "8"}}, 40, "/products"),
     "by-concurrency": ({"type": "Concurrency", "concurrency": {"targetPerWorker": 4}}, 20, "/slow?seconds=1"),
+    "by-ingress": ({"type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "8"}}, 40, "/products"),
     "by-latency": ({"type": "Latency", "latency": {"percentile": 95, "target": "100ms"}}, 10, "/slow?seconds=0.4"),
 }
 """By the API's name: its metric, requests per second, and what is asked for."""
+COUNTED_BY_THE_INGRESS = {"by-ingress"}
 BEHAVIOR = {
     "scaleUp": {"policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}]},
     "scaleDown": {
@@ -31,6 +33,7 @@ BEHAVIOR = {
 def manifest(cluster: Cluster, name: str, metric: Object, **more: Object) -> str:
     found: Object = yaml.safe_load(api(name, cluster.sample_image))
     found["spec"]["resources"]["requests"] = {"cpu": "50m", "memory": "96Mi"}
+    found["spec"]["monitoring"] = {"source": "Ingress" if name in COUNTED_BY_THE_INGRESS else "App"}
     found["spec"]["env"] = [{"name": "SHOP_REHEARSAL_ENABLED", "value": "true"}]
     found["spec"]["autoscaling"] = {
         "minReplicas": FEWEST,

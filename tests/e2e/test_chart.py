@@ -131,6 +131,29 @@ def test_without_the_metrics_api_nothing_of_it_is_there(cluster: Cluster, value:
     assert not [name for name in names if "metrics" in name]
 
 
+def test_the_envoys_of_the_ingress_are_named_to_who_reads_them_and_the_operator_knows(cluster: Cluster) -> None:
+    def arguments(name: str, *values: str) -> list[str]:
+        pod = one(template(cluster, *values), "Deployment", name)["spec"]["template"]["spec"]
+        found: list[str] = pod["containers"][0]["args"]
+        return [argument for argument in found if "ingress" in argument]
+
+    assert arguments("hca-metrics") == arguments("hca") == []
+    place = "--set=externalMetrics.ingress.namespace=edge,externalMetrics.ingress.selector.app=envoy"
+    assert arguments("hca-metrics", place) == ["--ingress-namespace=edge", "--ingress-selector=app=envoy"]
+    assert arguments("hca", place) == ["--reads-ingress"]
+    more = (
+        "externalMetrics.ingress.selector.tier=public",
+        "externalMetrics.ingress.port=19001",
+        "externalMetrics.ingress.path=/stats",
+    )
+    assert arguments("hca-metrics", place, *(f"--set={value}" for value in more)) == [
+        "--ingress-namespace=edge",
+        "--ingress-selector=app=envoy,tier=public",
+        "--ingress-port=19001",
+        "--ingress-path=/stats",
+    ]
+
+
 def test_the_secret_is_empty_and_the_apiservice_is_left_to_the_pods(cluster: Cluster) -> None:
     manifests = template(cluster)
     secret = one(manifests, "Secret", "hca-metrics")
@@ -183,6 +206,9 @@ def test_the_crd_is_kept_when_the_release_goes(cluster: Cluster) -> None:
         ("apis.defaults.podLabels.team=a b", "team"),
         ("apis.networkPolicy.enabled=maybe", "enabled"),
         ("externalMetrics.replicas=0", "replicas"),
+        ("externalMetrics.ingress.namespace=edge", "'selector' required"),
+        ("externalMetrics.ingress.port=80", "'namespace' required"),
+        ("externalMetrics.ingress.url=http://edge", "additional properties 'url' not allowed"),
         ("externalMetrics.enable=true", "additional properties 'enable' not allowed"),
     ],
 )

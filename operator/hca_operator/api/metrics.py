@@ -104,7 +104,7 @@ MEMBERS = {
 }
 """The member of a metric that each type names."""
 FROM_PODS = frozenset({"RequestsPerSecond", "Latency", "Concurrency", "EventLoopLag"})
-"""Types that are read from the pods' own metrics, and which the autoscaler gets from the external metrics API."""
+"""Types that spec.monitoring leads to, and which the autoscaler gets from the external metrics API."""
 
 
 class Metric(SpecModel):
@@ -114,7 +114,7 @@ class Metric(SpecModel):
     """Name of the metric, unique in the list."""
     type: Literal["CPU", "Memory", "RequestsPerSecond", "Latency", "Concurrency", "EventLoopLag"]
     """What is measured. Memory hardly ever falls in a running process, so it rarely scales down. All but CPU and \
-Memory are read from the pods at spec.monitoring."""
+Memory are read where spec.monitoring says."""
     cpu: Utilization | None = None
     """Settings of type CPU."""
     memory: Utilization | None = None

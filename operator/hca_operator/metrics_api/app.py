@@ -17,10 +17,12 @@ from hca_operator.kube import Kube
 from hca_operator.metrics_api import keeper, registration
 from hca_operator.metrics_api.authentication import FrontProxy, User, read_front_proxy
 from hca_operator.metrics_api.authorization import Authorizer
+from hca_operator.metrics_api.ingress import IngressPods, IngressReader
 from hca_operator.metrics_api.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_api.scraper import Scraper
 from hca_operator.metrics_api.server import ExternalMetricsServer, Readings
 from hca_operator.metrics_api.signals import Signals
+from hca_operator.metrics_api.sources import Sources
 from hca_operator.metrics_api.telemetry import MetricsTelemetry
 from hca_operator.metrics_api.tls import ServingTls
 from hca_operator.telemetry import Check, serve
@@ -46,6 +48,8 @@ class Settings:
     port: int = 8443
     """Of the Service as well."""
     telemetry_port: int = 8080
+    ingress: IngressPods | None = None
+    """Whose counts answer for objects with monitoring.source Ingress; None where there are none to read."""
 
 
 def _now() -> datetime:
@@ -177,7 +181,15 @@ async def run(settings: Settings) -> None:
         signals = Signals(clock)
         scrapes = ScrapeMetrics(telemetry.registry)
         scraper = Scraper(kube, "", signals, scrapes, clock=clock, chance=random.random)
-        api = MetricsApi(kube, telemetry, settings, signals, lacks=scraper.lacks)
-        await api.run(stop, scraper.run(ForeverWithJitter(LONGEST_WAIT)))
+        ingress = None
+        if settings.ingress is not None:
+            ingress = IngressReader(kube, settings.ingress, scrapes, clock=clock, chance=random.random)
+        readers = [reader for reader in (scraper, ingress) if reader is not None]
+
+        def lacks() -> str | None:
+            return next(filter(None, (reader.lacks() for reader in readers)), None)
+
+        api = MetricsApi(kube, telemetry, settings, Sources(signals, ingress), lacks=lacks)
+        await api.run(stop, *(reader.run(ForeverWithJitter(LONGEST_WAIT)) for reader in readers))
     finally:
         await kube.close()

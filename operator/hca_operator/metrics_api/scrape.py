@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -18,6 +20,8 @@ LONG_BODY = 2**18
 """Bytes from which on an answer is parsed beside the event loop, so that nobody waits for it."""
 CHUNK = 2**16
 
+T = TypeVar("T")
+
 _HEADERS = {
     "Accept": "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1",
     "Accept-Encoding": "identity",
@@ -30,6 +34,8 @@ class Target(NamedTuple):
 
     pod: Pod
     endpoint: Endpoint
+    said_by: str = "monitoring.path and monitoring.port"
+    """The fields that lead there, for whoever has to set them right."""
 
     @property
     def url(self) -> URL:
@@ -40,7 +46,7 @@ class Target(NamedTuple):
         return URL.build(scheme="http", host=host, port=port, path=path, query_string=query, encoded=True)
 
     def __str__(self) -> str:
-        return f"{self.endpoint.path} on port {self.endpoint.port}"
+        return f"{self.endpoint.path.partition('?')[0]} on port {self.endpoint.port}"
 
 
 class Failure(HcaError):
@@ -63,13 +69,17 @@ def scrape_session() -> aiohttp.ClientSession:
 
 
 async def scrape(session: aiohttp.ClientSession, target: Target) -> PodSample:
-    """What a pod tells. Raises Failure where it tells nothing, whatever the reason."""
+    """What a pod tells of itself. Raises Failure where it tells nothing, whatever the reason."""
+    return await ask(session, target, partial(pod_sample, aside=target.endpoint.aside))
+
+
+async def ask(session: aiohttp.ClientSession, target: Target, read: Callable[[str], T]) -> T:
+    """What a pod shows, as `read` reads it. Raises Failure where that is nothing, whatever the reason."""
     try:
         body = await _body(session, target)
-        aside = target.endpoint.aside
         if len(body) > LONG_BODY:
-            return await asyncio.to_thread(pod_sample, body.decode(errors="replace"), aside)
-        return pod_sample(body.decode(errors="replace"), aside)
+            return await asyncio.to_thread(read, body.decode(errors="replace"))
+        return read(body.decode(errors="replace"))
     except Failure:
         raise
     except Unreadable as error:
@@ -77,12 +87,12 @@ async def scrape(session: aiohttp.ClientSession, target: Target) -> PodSample:
     except TimeoutError as error:
         raise Failure(
             "unreachable",
-            f"{target} gives no answer within {TIMEOUT:g} s: have the app answer sooner, and let traffic in",
+            f"{target} gives no answer within {TIMEOUT:g} s: have it answer sooner, and let traffic in",
         ) from error
     except Exception as error:  # nothing that a pod can answer may be anybody else's trouble
         why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
         raise Failure(
-            "unreachable", f"{target} cannot be read ({why}): have the app listen there, and let traffic in"
+            "unreachable", f"{target} cannot be read ({why}): have something listen there, and let traffic in"
         ) from error
 
 
@@ -91,14 +101,13 @@ async def _body(session: aiohttp.ClientSession, target: Target) -> bytes:
         if response.status != 200:
             raise Failure(
                 "refused",
-                f"{target} answers {response.status}: set monitoring.path and monitoring.port to where the app shows "
-                "its metrics",
+                f"{target} answers {response.status}: set {target.said_by} to where the metrics are shown",
             )
         body = bytearray()
         async for chunk in response.content.iter_chunked(CHUNK):
             body += chunk
             if len(body) > LARGEST_BODY:
                 raise Failure(
-                    "unreadable", f"{target} shows more than {LARGEST_BODY >> 20} MiB: have the app show fewer series"
+                    "unreadable", f"{target} shows more than {LARGEST_BODY >> 20} MiB: have it show fewer series"
                 )
         return bytes(body)

@@ -1,29 +1,23 @@
 """Asks every pod that serves for its metrics, again and again, and hands on what they tell."""
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import aiohttp
 
-from hca_operator.metrics_api.scrape import TIMEOUT, Failure, Target, scrape, scrape_session
+from hca_operator.metrics_api.rounds import FIRST_READINGS, ask_for_ever
+from hca_operator.metrics_api.scrape import Failure, Target, scrape, scrape_session
 from hca_operator.metrics_api.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_api.signals import Signals
+from hca_operator.metrics_api.table_watch import TableWatch
 from hca_operator.metrics_api.targets import Endpoint, Table, api_of, endpoint_of, own_key, serving_pod
-from hca_operator.names import API_LABEL, KIND, Manifest
+from hca_operator.names import API_LABEL, KIND
 from hca_operator.ports import Key
-from hca_operator.watches import Source, Watch
+from hca_operator.watches import Source
 
-logger = logging.getLogger(__name__)
-
-INTERVAL = 2.0
-"""Seconds between two scrapes of a pod: a few for each window."""
 LANE, TROUBLE_LANE = 48, 16
 """Scrapes at a time, of pods that answered last time and of those that did not: these wait for their time-outs behind
 each other, however many they are, and hold up nobody else."""
-FIRST_READINGS = 2 * INTERVAL + TIMEOUT
-"""Seconds from the first lists until each pod was read twice: a rate takes two readings."""
 
 
 class Scraper:
@@ -47,8 +41,8 @@ class Scraper:
         self._endpoints = Table(endpoint_of, own_key)
         self._pods = Table(serving_pod, api_of)
         self._watches = (
-            _TableWatch(source, KIND, namespace, self._endpoints, self._changed),
-            _TableWatch(source, "Pod", namespace, self._pods, self._changed, labelSelector=API_LABEL),
+            TableWatch(source, KIND, namespace, self._endpoints, self._changed),
+            TableWatch(source, "Pod", namespace, self._pods, self._changed, labelSelector=API_LABEL),
         )
         self._session: aiohttp.ClientSession
         self._tasks: asyncio.TaskGroup
@@ -100,17 +94,11 @@ class Scraper:
             scrapes[target] = self._tasks.create_task(self._ask(api, target))
 
     async def _ask(self, api: Key, target: Target) -> None:
-        await asyncio.sleep(self._chance() * INTERVAL)
-        failure: Failure | None = None
-        while True:
-            due = self._clock() + INTERVAL
-            async with self._lane if failure is None else self._trouble_lane:
-                before, failure = failure, await self._scrape(api, target)
-            if failure is not None and before is None:
-                logger.warning("pod %s/%s is not known: %s", api.namespace, target.pod.name, failure)
-            elif failure is None and before is not None:
-                logger.info("pod %s/%s is known again", api.namespace, target.pod.name)
-            await asyncio.sleep(max(0.0, due - self._clock()))
+        async def in_its_lane(before: Failure | None) -> Failure | None:
+            async with self._lane if before is None else self._trouble_lane:
+                return await self._scrape(api, target)
+
+        await ask_for_ever(f"{api.namespace}/{target.pod.name}", in_its_lane, self._clock, self._chance())
 
     async def _scrape(self, api: Key, target: Target) -> Failure | None:
         begun = self._clock()
@@ -123,29 +111,3 @@ class Scraper:
         self._signals.add(api, target.pod.uid, sample)
         self._metrics.observe("read", self._clock() - begun)
         return None
-
-
-class _TableWatch(Watch):
-    """Keeps a table up to date, and tells whom a change concerns."""
-
-    def __init__(
-        self,
-        source: Source,
-        kind: str,
-        namespace: str,
-        table: Table[Any],
-        changed: Callable[[set[Key]], None],
-        **selectors: str,
-    ) -> None:
-        super().__init__(source, kind, namespace, **selectors)
-        self._table = table
-        self._changed = changed
-        self.listed = False
-
-    def _listed(self, manifests: Sequence[Manifest], _version: int) -> None:
-        concerned = self._table.replace(manifests)
-        self.listed = True
-        self._changed(concerned)
-
-    def _happened(self, type_: str, manifest: Manifest) -> None:
-        self._changed(self._table.remove(own_key(manifest)) if type_ == "DELETED" else self._table.put(manifest))

@@ -20,7 +20,7 @@ from hca_operator.names import CONCURRENCY_METRIC, KIND, LAG_METRIC, LATENCY_MET
 from hca_operator.ports import Key
 
 WINDOW = 10.0
-"""Seconds over which every number is taken: long enough to calm it, short enough to follow a rush. What a pod told
+"""Seconds over which what pods tell is taken: long enough to calm it, short enough to follow a rush. What a pod told
 earlier is forgotten, so one that has not answered for that long is not known."""
 SHORTEST = 1.0
 """Seconds that a rate needs at least: over less, one request more or less would make a great difference."""
@@ -50,6 +50,29 @@ class Reading:
     """UTC, of the oldest sample used."""
     window: float
     """Seconds over which it was taken, up to now."""
+
+
+@dataclass(frozen=True)
+class Tellers:
+    """Who tells of an object, and how an error speaks of them."""
+
+    window: float
+    """Seconds over which every number is taken; what was told earlier is forgotten."""
+    quorum: float
+    """Share of them that must be known. The rest is taken to have as much load as they."""
+    count: str
+    none: str
+    silent: str
+    """Why one that is read has no part in a metric, and what to do; the names of its series may be in it."""
+
+
+PODS = Tellers(
+    window=WINDOW,
+    quorum=0.5,
+    count="its {} serving pods",
+    none="none of its pods is ready: see its condition Ready",
+    silent="its metrics have no {} that could be true: have it show one of them",
+)
 
 
 class _Told(NamedTuple):
@@ -98,9 +121,10 @@ class _Metric(Generic[P, T]):
 class Signals:
     """The latest samples of all pods, and the answers that follow from them."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], tellers: Tellers = PODS) -> None:
         """`clock` is monotonic: a wall clock that jumps would make samples old or a rate wrong."""
         self._clock = clock
+        self._tellers = tellers
         self._books: dict[Key, _Book] = {}
 
     def follow(self, api: Key, pods: Collection[str]) -> None:
@@ -111,7 +135,7 @@ class Signals:
             book.left = now
         book.pods = {pod: book.pods.get(pod) or _Pod() for pod in pods}
         book.counts.append((now, len(book.pods)))
-        while book.counts[1][0] <= now - WINDOW:
+        while book.counts[1][0] <= now - self._tellers.window:
             book.counts.popleft()
 
     def forget(self, api: Key) -> None:
@@ -127,7 +151,7 @@ class Signals:
         if before is not None and sample.requests is not None and sample.requests < before:
             pod.falls.append(now)
         pod.told.append(_Told(now, sample))
-        while pod.told[0].at < now - WINDOW:
+        while pod.told[0].at < now - self._tellers.window:
             pod.told.popleft()
         while pod.falls and pod.falls[0] < now - FALLS_REMEMBERED:
             pod.falls.popleft()
@@ -148,9 +172,9 @@ class Signals:
                 "autoscaling.metrics, or it was not seen yet: add one, or wait a few seconds"
             )
         if not book.pods:
-            raise Unknown(f"{metric} of {key} is unknown: none of its pods is ready: see its condition Ready")
+            raise Unknown(f"{metric} of {key} is unknown: {self._tellers.none}")
         clock = self._clock()
-        value, oldest = _combined(f"{metric} of {key}", asked, book, clock)
+        value, oldest = _combined(f"{metric} of {key}", asked, book, self._tellers, clock)
         return Reading(value, at=now - timedelta(seconds=clock - oldest), window=clock - oldest)
 
     def _pod(self, api: Key, uid: str) -> _Pod | None:
@@ -158,12 +182,12 @@ class Signals:
         return None if book is None else book.pods.get(uid)
 
 
-def _combined(what: str, metric: _Metric[P, T], book: _Book, now: float) -> tuple[float, float]:
+def _combined(what: str, metric: _Metric[P, T], book: _Book, tellers: Tellers, now: float) -> tuple[float, float]:
     """A value and the time of the oldest sample used."""
     known: list[T] = []
     oldest = now
     why: Counter[str] = Counter()
-    lines = [_line(pod, metric, now) for pod in book.pods.values()]
+    lines = [_line(pod, metric, now - tellers.window) for pod in book.pods.values()]
     # All over the same time, for pods that come take load from the others, and those that go leave it to them: what
     # was before would be counted twice, or not at all.
     since = max([book.left, *(line[0][0] for line in lines if len(line) > 1)])
@@ -171,17 +195,18 @@ def _combined(what: str, metric: _Metric[P, T], book: _Book, now: float) -> tupl
         line = whole[-max(2, sum(at >= since for at, _ in whole)) :]
         measured = metric.measure(line) if len(line) > 1 and len(pod.falls) <= MOST_FALLS else None
         if measured is None:
-            why[_why(pod, metric, now)] += 1
+            why[_why(pod, metric, tellers, now)] += 1
         else:
             known.append(measured)
             oldest = min(oldest, line[0][0])
     # Pods that have just joined the others have hardly taken a share of the load from them. If they counted before they
     # are known, each pod that the autoscaler adds would make the load look greater, for which it would add more.
-    serving = max(len(known), book.fewest(now - WINDOW))
-    if not known or 2 * len(known) < serving:
+    serving = max(len(known), book.fewest(now - tellers.window))
+    if not known or len(known) < tellers.quorum * serving:
         most = max(sorted(why), key=why.__getitem__)
         raise Unknown(
-            f"{what} is unknown: {why.total()} of its {len(book.pods)} serving pods do not tell it; most often, {most}"
+            f"{what} is unknown: {why.total()} of {tellers.count.format(len(book.pods))} do not tell it; most often, "
+            f"{most}"
         )
     value = metric.combine(known, serving / len(known))
     if value is None:
@@ -189,16 +214,16 @@ def _combined(what: str, metric: _Metric[P, T], book: _Book, now: float) -> tupl
     return value, oldest
 
 
-def _line(pod: _Pod, metric: _Metric[P, T], now: float) -> _Line[P]:
-    return [(at, value) for at, sample in pod.told if at >= now - WINDOW and (value := metric.pick(sample)) is not None]
+def _line(pod: _Pod, metric: _Metric[P, T], since: float) -> _Line[P]:
+    return [(at, value) for at, sample in pod.told if at >= since and (value := metric.pick(sample)) is not None]
 
 
-def _why(pod: _Pod, metric: _Metric[P, T], now: float) -> str:
+def _why(pod: _Pod, metric: _Metric[P, T], tellers: Tellers, now: float) -> str:
     """Why a pod has no part in a value, and what to do."""
-    if not pod.told or pod.told[-1].at < now - WINDOW:
+    if not pod.told or pod.told[-1].at < now - tellers.window:
         return pod.failure
     if metric.pick(pod.told[-1].sample) is None:
-        return f"its metrics have no {' or '.join(metric.series)} that could be true: have it show one of them"
+        return tellers.silent.format(" or ".join(metric.series))
     if len(pod.falls) > MOST_FALLS:
         return "its counts fall again and again: have it show all of its workers together, not one at a time"
     return "it was read only once since it was ready, and it takes two readings: wait a few seconds"

@@ -38,14 +38,28 @@ class Pod(NamedTuple):
 def endpoint_of(api: Manifest) -> Endpoint | None:
     """Where the pods of an object show their metrics, None where nobody asks for them."""
     spec = api.get("spec") or {}
-    scaling = spec.get("autoscaling") or {}
-    types = {metric.get("type") for metric in scaling.get("metrics") or []}
     monitoring = spec.get("monitoring") or {}
     path = monitoring.get("path") or "/metrics"
-    if scaling.get("mode") == "Disabled" or types.isdisjoint(FROM_PODS) or not _PATH.fullmatch(path):
+    if _source(spec) != "App" or not _PATH.fullmatch(path):
         return None
     readiness = (spec.get("health") or {}).get("readinessPath") or "/health"
     return Endpoint(monitoring.get("port") or spec.get("port") or 8000, path, frozenset({path, readiness}))
+
+
+def cluster_of(api: Manifest) -> str | None:
+    """What Contour calls the Service of an object in Envoy's statistics, None where nobody asks the ingress for it."""
+    spec, (namespace, name) = api.get("spec") or {}, own_key(api)
+    port = (spec.get("service") or {}).get("port") or 80
+    return f"{namespace}_{name}_{port}" if _source(spec) == "Ingress" else None
+
+
+def _source(spec: Manifest) -> str | None:
+    """Who counts the requests of an object, None where nobody asks."""
+    scaling = spec.get("autoscaling") or {}
+    types = {metric.get("type") for metric in scaling.get("metrics") or []}
+    if scaling.get("mode") == "Disabled" or types.isdisjoint(FROM_PODS):
+        return None
+    return (spec.get("monitoring") or {}).get("source") or "App"
 
 
 def serving_pod(pod: Manifest) -> Pod | None:

@@ -7,6 +7,7 @@ import yaml
 from hca_operator import telemetry
 from hca_operator.cli import main
 from hca_operator.metrics_api import app
+from hca_operator.metrics_api.ingress import IngressPods
 from tests.unit.operator.objects import manifest
 
 REPOSITORY = Path(__file__).parents[3]
@@ -122,4 +123,10 @@ def test_the_metrics_api_is_told_where_it_is(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(app, "run", run)
     monkeypatch.setattr(telemetry, "log_json", lambda _level: None)
     assert main(["metrics", "--namespace=sys", "--name=hca-metrics"]) == 0
-    assert told == [app.Settings("sys", "hca-metrics", port=8443, telemetry_port=8080)]
+    envoys = ["--ingress-namespace=edge", "--ingress-selector=app=edge,tier=public", "--ingress-port=19001"]
+    assert main(["metrics", "--namespace=sys", "--name=hca-metrics", *envoys]) == 0
+    place = IngressPods("edge", "app=edge,tier=public", 19001, "/stats/prometheus")
+    assert told == [
+        app.Settings("sys", "hca-metrics", port=8443, telemetry_port=8080),
+        app.Settings("sys", "hca-metrics", port=8443, telemetry_port=8080, ingress=place),
+    ]

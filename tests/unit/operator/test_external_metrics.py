@@ -26,10 +26,10 @@ def registration(namespace: str, name: str) -> Manifest:
     return {"spec": {"service": {"namespace": namespace, "name": name}}, "status": {"conditions": [down]}}
 
 
-async def autoscaler(external: ExternalMetrics, *metrics: Manifest) -> tuple[list[str], Manifest]:
+async def autoscaler(external: ExternalMetrics, *metrics: Manifest, **spec: Any) -> tuple[list[str], Manifest]:
     """What the autoscaler is made of, and the status beside it."""
     cluster = FakeCluster()
-    cluster.put(manifest(autoscaling={"metrics": list(metrics)}))
+    cluster.put(manifest(autoscaling={"metrics": list(metrics)}, **spec))
     await settle(cluster, reconciler(cluster, external=external))
     shown = cluster.objects[AUTOSCALER]["spec"]["metrics"]
     return [_shown(metric) for metric in shown], cluster.objects[API]["status"]
@@ -64,6 +64,34 @@ async def test_with_nothing_left_cpu_decides() -> None:
     made, status = await autoscaler(ExternalMetrics(OFF), LATENCY)
     assert made == ["cpu 70"]
     assert status["unsupported"][0]["reason"].startswith("Latency is left out and CPU at 70 % decides: ")
+
+
+INGRESS = {"monitoring": {"source": "Ingress"}, "traffic": {"routes": [{"host": "shop.example.com"}]}}
+
+
+async def test_what_the_ingress_counts_is_asked_for_like_what_the_pods_tell() -> None:
+    made, status = await autoscaler(ExternalMetrics(reads_ingress=True), CPU, RATE, LATENCY, **INGRESS)
+    assert made == ["cpu 55", "hca-requests-per-second", "hca-latency-p95"]
+    assert "unsupported" not in status
+
+
+async def test_where_no_ingress_is_read_only_objects_that_need_one_do_without() -> None:
+    assert (await autoscaler(ExternalMetrics(), CPU, RATE))[0] == ["cpu 55", "hca-requests-per-second"]
+    made, status = await autoscaler(ExternalMetrics(), RATE, CPU, **INGRESS)
+    assert made == ["cpu 55"]
+    assert status["unsupported"] == [
+        {
+            "field": "spec.autoscaling.metrics[rps]",
+            "reason": "RequestsPerSecond is left out and the other metrics decide: monitoring.source is Ingress, but "
+            "this install reads no ingress: ask the platform team to set the operator's chart value "
+            "externalMetrics.ingress, or set monitoring.source: App",
+        }
+    ]
+
+
+async def test_without_the_api_that_is_what_is_told_whatever_the_source() -> None:
+    _, status = await autoscaler(ExternalMetrics(OFF), RATE, **INGRESS)
+    assert OFF in status["unsupported"][0]["reason"]
 
 
 def test_without_an_autoscaler_there_is_nothing_to_leave_out() -> None:

@@ -39,7 +39,9 @@ class Moment:
 class World:
     """An object, the operator that looks after it, and an autoscaler as Kubernetes has it."""
 
-    def __init__(self, **autoscaling: Any) -> None:
+    def __init__(self, *, skew: timedelta = timedelta(), **autoscaling: Any) -> None:
+        """`skew`: how far the clock of the autoscaler is ahead of the operator's."""
+        self._skew = skew
         self.cluster = FakeCluster()
         self.cluster.put(manifest(autoscaling={"minReplicas": 2, "maxReplicas": 10, **autoscaling}))
         self._second = 0.0
@@ -95,7 +97,7 @@ class World:
             state["reason"] = "FailedGetExternalMetric"
         before = condition(self.cluster.objects[AUTOSCALER], "ScalingActive")
         flipped = before.get("status") != state["status"]
-        state["lastTransitionTime"] = time_text(self._now()) if flipped else before["lastTransitionTime"]
+        state["lastTransitionTime"] = time_text(self._now() + self._skew) if flipped else before["lastTransitionTime"]
         self.cluster.edit(AUTOSCALER, "status", value={"conditions": [state]})
 
     def _scale(self, count: int) -> None:
@@ -154,6 +156,26 @@ async def test_without_a_fallback_an_outage_leaves_the_floor_alone() -> None:
     moments = await World().play(END, sees=outage)
     assert floors(moments) == [(0, 2)]
     assert {moment.pods for moment in moments} == {2, 3}
+
+
+@pytest.mark.parametrize("minutes", [-10, 1])
+async def test_a_clock_that_is_wrong_moves_the_fallback_and_takes_no_pod_away(minutes: int) -> None:
+    moments = await World(skew=timedelta(minutes=minutes), fallback=FALLBACK).play(END, sees=outage)
+    assert [least for _, least in floors(moments)] == [2, 6, 2]
+    (begins, _), (ends, _) = floors(moments)[1:]
+    assert (begins, ends) == (LOST + max(0, 1 + minutes) * MINUTE, BACK + max(0, 1 + minutes) * MINUTE)
+    blind = [moment.pods for moment in moments if LOST <= moment.second < BACK]
+    assert blind == sorted(blind)
+
+
+async def test_an_outage_is_told_within_a_minute_and_its_end_as_well() -> None:
+    world = World()
+    moments = await world.play(END, sees=outage)
+    for state, since in (("False", LOST), ("True", BACK)):
+        told = next(m.second for m in moments if m.second >= since and m.told["status"] == state)
+        assert told - since <= MINUTE
+    assert all(moment.told["status"] == "False" for moment in moments if LOST + MINUTE <= moment.second < BACK)
+    assert world.events == [("Warning", "ApiMetricsUnavailable"), ("Normal", "ScalingActive")]
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,20 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "spec.autoscaling.fallback.after",
         "must be a duration from 15s to 1h",
     ),
+    (
+        {"monitoring": {"source": "Ingress"}},
+        "spec",
+        "monitoring.source Ingress counts what traffic.routes bring in: add a route, or set monitoring.source: App",
+    ),
+    (
+        {
+            "monitoring": {"source": "Ingress"},
+            "traffic": {"routes": [{"host": "shop.example.com"}]},
+            "autoscaling": {"metrics": [{"name": "lag", "type": "EventLoopLag", "eventLoopLag": {"target": "50ms"}}]},
+        },
+        "spec",
+        "monitoring.source Ingress knows nothing of the app's event loops: remove the metric of type EventLoopLag",
+    ),
     ({"monitoring": {"path": "metrics"}}, "spec.monitoring.path", "String should match pattern"),
     ({"monitoring": {"path": "/metrics?all=1"}}, "spec.monitoring.path", "String should match pattern"),
     (REPEATED, "spec.traffic", "routes must not repeat a host with the same path"),

@@ -347,7 +347,7 @@ def test_a_held_count_is_said() -> None:
     assert condition({"status": status}, "ScalingActive")["message"].endswith("; autoscaling.hold is ScaleDown")
 
 
-LAG = {"metrics": [{"name": "lag", "type": "EventLoopLag", "eventLoopLag": {"target": "50ms"}}]}
+RATE = {"metrics": [{"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "50"}}]}
 
 
 @pytest.mark.parametrize(
@@ -362,6 +362,7 @@ LAG = {"metrics": [{"name": "lag", "type": "EventLoopLag", "eventLoopLag": {"tar
         ({"path": "/v1"}, {}, False),
         ({}, {"port": 8000}, True),
         ({}, {"port": 9090}, False),
+        ({}, {"source": "Ingress"}, False),
     ],
 )
 def test_metrics_that_a_route_leads_to_are_said_to_be_public(
@@ -373,5 +374,5 @@ def test_metrics_that_a_route_leads_to_are_said_to_be_public(
         status = next_status(seen(spec={**routes, "monitoring": monitoring, **scaling}), NOW)
         return str(condition({"status": status}, "TrafficReady")["message"])
 
-    assert ("MetricsPublic" in said(autoscaling=LAG)) == public
+    assert ("MetricsPublic" in said(autoscaling=RATE)) == public
     assert "MetricsPublic" not in said(), "whether it has metrics at all is not known"

@@ -13,11 +13,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from hca_operator.errors import Transient
+from hca_operator.metrics_api import rounds
 from hca_operator.metrics_api import scraper as module
 from hca_operator.metrics_api.exposition import PodSample
+from hca_operator.metrics_api.rounds import FIRST_READINGS, INTERVAL
 from hca_operator.metrics_api.scrape import Failure, Target
 from hca_operator.metrics_api.scrape_metrics import ScrapeMetrics
-from hca_operator.metrics_api.scraper import FIRST_READINGS, INTERVAL, LANE, TROUBLE_LANE, Scraper
+from hca_operator.metrics_api.scraper import LANE, TROUBLE_LANE, Scraper
 from hca_operator.metrics_api.signals import Signals, Unknown
 from hca_operator.names import API_LABEL, KIND, Manifest
 from hca_operator.ports import Key
@@ -282,7 +284,7 @@ def test_a_pod_that_begins_or_ceases_to_fail_is_told_once(
         assert world.count("hca_scrapes_total", result="refused") == 5
 
     play(check, pod("a"), answer=at_times)
-    assert [record.getMessage() for record in caplog.records if record.name == module.__name__] == [
+    assert [record.getMessage() for record in caplog.records if record.name == rounds.__name__] == [
         "pod default/a is not known: /metrics on port 8000 answers 404: set monitoring.path",
         "pod default/a is known again",
     ]

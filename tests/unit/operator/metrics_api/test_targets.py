@@ -12,6 +12,7 @@ from hca_operator.metrics_api.targets import (
     Pod,
     Table,
     api_of,
+    cluster_of,
     endpoint_of,
     own_key,
     serving_pod,
@@ -54,12 +55,22 @@ def test_the_pods_of_an_object_with_one_such_metric_are_asked(kind: str) -> None
         {"autoscaling": None},
         {"autoscaling": {"metrics": [{"name": "cpu", "type": "CPU"}, {"name": "memory", "type": "Memory"}]}},
         {"autoscaling": {**RPS, "mode": "Disabled"}},
+        {"autoscaling": RPS, "monitoring": {"source": "Ingress"}},
         {"autoscaling": RPS, "monitoring": {"path": "@elsewhere/metrics"}},
         {"autoscaling": RPS, "monitoring": {"path": "/metrics HTTP/1.1\r\nHost: elsewhere"}},
     ],
 )
 def test_the_pods_of_other_objects_are_left_alone(spec: dict[str, Any]) -> None:
     assert endpoint_of(manifest(**spec)) is None
+
+
+def test_the_ingress_is_asked_for_the_service_of_an_object_that_says_so() -> None:
+    ingress: dict[str, Any] = {"autoscaling": RPS, "monitoring": {"source": "Ingress"}}
+    assert cluster_of(manifest(**ingress)) == "default_shop_80"
+    assert cluster_of(manifest(**ingress, service={"port": 8080})) == "default_shop_8080"
+    others: list[dict[str, Any]] = [{}, {"autoscaling": RPS}, {**ingress, "autoscaling": {**RPS, "mode": "Disabled"}}]
+    for other in others:
+        assert cluster_of(manifest(**other)) is None
 
 
 def test_a_pod_that_is_ready_is_asked_at_its_own_address() -> None:
