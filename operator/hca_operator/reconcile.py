@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from hca_operator.api.spec import ApiObject, parse_object
-from hca_operator.api.status import Reason
+from hca_operator.api.status import Reason, Unsupported
 from hca_operator.configuration import Configuration
 from hca_operator.debounce import LONGEST_QUIET
 from hca_operator.desired import Child, desired_children
@@ -41,6 +41,7 @@ from hca_operator.schedule import Schedule, schedule_of
 from hca_operator.sizing import Sizing, size
 from hca_operator.status import Observation, next_status
 from hca_operator.store import version_of
+from hca_operator.tolerance import dropped_tolerances
 from hca_operator.writer import SOON, Pass, Writer, exactly, problem_of
 
 logger = logging.getLogger(__name__)
@@ -136,6 +137,12 @@ class Reconciler:
                 done.live["Deployment", key.name] = deployment
         return await self._report(key, manifest, api, sizing, done)
 
+    def _unsupported(self, api: ApiObject, done: Pass) -> list[Unsupported]:
+        found = [*self._configuration.unfollowed(api), *self._external.unsupported(api)]
+        if done.blocked is None and api.spec.reconciliation == "Active":  # else nothing was to be stored
+            found += dropped_tolerances(api, done.live.get(("HorizontalPodAutoscaler", api.name)))
+        return found
+
     async def _see(self, kind: str, key: Key) -> Manifest | None:
         known = self._cluster.known(kind, key.namespace, key.name)
         return known or await self._cluster.get(kind, key.namespace, key.name)
@@ -215,7 +222,7 @@ class Reconciler:
             memory_problem=replacement.problem,
             detached=replacement.serving,
             memory_known=self._memory.available,
-            unsupported=(*self._configuration.unfollowed(api), *self._external.unsupported(api)) if api else (),
+            unsupported=self._unsupported(api, done) if api else (),
         )
         status = next_status(observation, self._now())
         if status != manifest.get("status"):

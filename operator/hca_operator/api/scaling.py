@@ -7,7 +7,7 @@ from pydantic import Field
 from hca_operator.api.cron import Cron, TimeZone
 from hca_operator.api.metrics import DISTINCT, Metric, Utilization
 from hca_operator.api.schema import ListMap, Rule, SpecModel
-from hca_operator.api.types import DnsLabel, GraceDuration, OutageDuration, ScheduleDuration
+from hca_operator.api.types import DnsLabel, GraceDuration, OutageDuration, ScheduleDuration, Tolerance
 
 MAX_REPLICAS = 1000
 
@@ -32,6 +32,9 @@ class ScalingRules(SpecModel):
     """Which policy decides; Disabled forbids this direction."""
     policies: Annotated[list[ScalingPolicy], Field(min_length=1, max_length=8)] | None = None
     """The limits."""
+    tolerance: Tolerance | None = None
+    """How far the load may be off in this direction before the count changes, such as "0.05" for 5 %. Absent: that of \
+the cluster, 10 % as a rule."""
 
 
 class Behavior(SpecModel):

@@ -62,6 +62,14 @@ VolumeSize = Annotated[
 """Bytes of a volume."""
 
 
+Tolerance = Annotated[
+    str,
+    IntOrString(max_length=20),
+    quantity_rule("0", "1", 'must be a share from 0 to 1, such as "0.05" for 5 %'),
+]
+"""A part of the whole."""
+
+
 def _duration_rule(lowest: str, highest: str) -> Rule:
     return Rule(
         cel=f"duration(self) >= duration('{lowest}') && duration(self) <= duration('{highest}')",

@@ -180,6 +180,14 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "spec.autoscaling.fallback.after",
         "must be a duration from 15s to 1h",
     ),
+    *(
+        (
+            {"autoscaling": {"behavior": {"scaleUp": {"tolerance": tolerance}}}},
+            "spec.autoscaling.behavior.scaleUp.tolerance",
+            'must be a share from 0 to 1, such as "0.05" for 5 %',
+        )
+        for tolerance in ("5%", "1.01", "-0.1")
+    ),
     ({"monitoring": {"path": "metrics"}}, "spec.monitoring.path", "String should match pattern"),
     ({"monitoring": {"path": "/metrics?all=1"}}, "spec.monitoring.path", "String should match pattern"),
     (REPEATED, "spec.traffic", "routes must not repeat a host with the same path"),
