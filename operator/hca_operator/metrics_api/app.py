@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -17,12 +18,14 @@ from hca_operator.kube import Kube
 from hca_operator.metrics_api import keeper, registration
 from hca_operator.metrics_api.authentication import FrontProxy, User, read_front_proxy
 from hca_operator.metrics_api.authorization import Authorizer
+from hca_operator.metrics_api.bursts import LATELY, BurstLoads
 from hca_operator.metrics_api.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_api.scraper import Scraper
 from hca_operator.metrics_api.server import ExternalMetricsServer, Readings
 from hca_operator.metrics_api.signals import Signals
 from hca_operator.metrics_api.telemetry import MetricsTelemetry
 from hca_operator.metrics_api.tls import ServingTls
+from hca_operator.names import Manifest
 from hca_operator.telemetry import Check, serve
 from hca_operator.watches import LONGEST_WAIT, ForeverWithJitter
 
@@ -67,9 +70,13 @@ class MetricsApi:
         readings: Readings,
         *,
         lacks: Check = lambda: None,
+        signals: Callable[[datetime], list[Manifest]] = lambda _now: [],
         now: Callable[[], datetime] = _now,
     ) -> None:
-        """`lacks`: what is missing until the readings are complete, None when nothing is."""
+        """`lacks`: what is missing until the readings are complete, None when nothing is.
+
+        `signals`: the load of all objects that follow bursts.
+        """
         self._kube = kube
         self._telemetry = telemetry
         self._settings = settings
@@ -83,7 +90,7 @@ class MetricsApi:
         self._held_by: str | None = None
         self._troubles: dict[str, str] = {}
         rights = Authorizer(kube, asyncio.get_running_loop().time)
-        self._server = ExternalMetricsServer(readings, self, rights, telemetry, now)
+        self._server = ExternalMetricsServer(readings, self, rights, telemetry, now, signals=signals)
 
     async def run(self, stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
         """Serve until told to stop, while `work` goes on. Raises where any of it fails, for a fresh process."""
@@ -177,7 +184,9 @@ async def run(settings: Settings) -> None:
         signals = Signals(clock)
         scrapes = ScrapeMetrics(telemetry.registry)
         scraper = Scraper(kube, "", signals, scrapes, clock=clock, chance=random.random)
-        api = MetricsApi(kube, telemetry, settings, signals, lacks=scraper.lacks)
-        await api.run(stop, scraper.run(ForeverWithJitter(LONGEST_WAIT)))
+        loads = BurstLoads(kube, partial(signals.read, window=LATELY))
+        api = MetricsApi(kube, telemetry, settings, signals, lacks=scraper.lacks, signals=loads.signals)
+        waits = ForeverWithJitter(LONGEST_WAIT)
+        await api.run(stop, scraper.run(waits), loads.run(waits))
     finally:
         await kube.close()

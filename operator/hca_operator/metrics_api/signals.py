@@ -137,8 +137,8 @@ class Signals:
         if (pod := self._pod(api, uid)) is not None:
             pod.failure = why
 
-    def read(self, namespace: str, api: str, metric: str, now: datetime) -> Reading:
-        """The value of a metric of an object. Raises Unknown where there is none."""
+    def read(self, namespace: str, api: str, metric: str, now: datetime, *, window: float = WINDOW) -> Reading:
+        """The value of a metric of an object, over so many seconds at most. Raises Unknown where there is none."""
         key = Key(namespace, api)
         asked = _metric(metric)
         book = self._books.get(key)
@@ -150,7 +150,7 @@ class Signals:
         if not book.pods:
             raise Unknown(f"{metric} of {key} is unknown: none of its pods is ready: see its condition Ready")
         clock = self._clock()
-        value, oldest = _combined(f"{metric} of {key}", asked, book, clock)
+        value, oldest = _combined(f"{metric} of {key}", asked, book, clock, window)
         return Reading(value, at=now - timedelta(seconds=clock - oldest), window=clock - oldest)
 
     def _pod(self, api: Key, uid: str) -> _Pod | None:
@@ -158,12 +158,12 @@ class Signals:
         return None if book is None else book.pods.get(uid)
 
 
-def _combined(what: str, metric: _Metric[P, T], book: _Book, now: float) -> tuple[float, float]:
+def _combined(what: str, metric: _Metric[P, T], book: _Book, now: float, window: float) -> tuple[float, float]:
     """A value and the time of the oldest sample used."""
     known: list[T] = []
     oldest = now
     why: Counter[str] = Counter()
-    lines = [_line(pod, metric, now) for pod in book.pods.values()]
+    lines = [_line(pod, metric, now - window) for pod in book.pods.values()]
     # All over the same time, for pods that come take load from the others, and those that go leave it to them: what
     # was before would be counted twice, or not at all.
     since = max([book.left, *(line[0][0] for line in lines if len(line) > 1)])
@@ -177,7 +177,7 @@ def _combined(what: str, metric: _Metric[P, T], book: _Book, now: float) -> tupl
             oldest = min(oldest, line[0][0])
     # Pods that have just joined the others have hardly taken a share of the load from them. If they counted before they
     # are known, each pod that the autoscaler adds would make the load look greater, for which it would add more.
-    serving = max(len(known), book.fewest(now - WINDOW))
+    serving = max(len(known), book.fewest(now - window))
     if not known or 2 * len(known) < serving:
         most = max(sorted(why), key=why.__getitem__)
         raise Unknown(
@@ -189,8 +189,8 @@ def _combined(what: str, metric: _Metric[P, T], book: _Book, now: float) -> tupl
     return value, oldest
 
 
-def _line(pod: _Pod, metric: _Metric[P, T], now: float) -> _Line[P]:
-    return [(at, value) for at, sample in pod.told if at >= now - WINDOW and (value := metric.pick(sample)) is not None]
+def _line(pod: _Pod, metric: _Metric[P, T], since: float) -> _Line[P]:
+    return [(at, value) for at, sample in pod.told if at >= since and (value := metric.pick(sample)) is not None]
 
 
 def _why(pod: _Pod, metric: _Metric[P, T], now: float) -> str:
