@@ -83,6 +83,7 @@ StartupDuration = Annotated[_DurationText, _duration_rule("1s", "1h")]
 GraceDuration = Annotated[_DurationText, _duration_rule("5s", "1h")]
 ScheduleDuration = Annotated[_DurationText, _duration_rule("1m", "168h")]
 OutageDuration = Annotated[_DurationText, _duration_rule("15s", "1h")]
+BurstDuration = Annotated[_DurationText, _duration_rule("30s", "1h")]
 IntervalDuration = Annotated[_DurationText, _duration_rule("1m", "24h")]
 SampleDuration = Annotated[_DurationText, _duration_rule("1s", "5m")]
 

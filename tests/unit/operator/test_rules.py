@@ -188,6 +188,16 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         )
         for tolerance in ("5%", "1.01", "-0.1")
     ),
+    (
+        {"autoscaling": {"burst": {"mode": "Enabled"}}},
+        "spec.autoscaling",
+        "burst needs a metric of type RequestsPerSecond or Concurrency, which tells how many pods the load needs",
+    ),
+    (
+        {"autoscaling": {"burst": {"window": "29s"}}},
+        "spec.autoscaling.burst.window",
+        "must be a duration from 30s to 1h",
+    ),
     ({"monitoring": {"path": "metrics"}}, "spec.monitoring.path", "String should match pattern"),
     ({"monitoring": {"path": "/metrics?all=1"}}, "spec.monitoring.path", "String should match pattern"),
     (REPEATED, "spec.traffic", "routes must not repeat a host with the same path"),

@@ -17,9 +17,9 @@ IN_FLIGHT = {"name": "inflight", "type": "Concurrency", "concurrency": {"targetP
 CPU = {"name": "cpu", "type": "CPU", "cpu": {}}
 
 
-def api(name: str = "shop", *, version: int = 1, **scaling: Any) -> Manifest:
+def api(name: str = "shop", **scaling: Any) -> Manifest:
     made = manifest(autoscaling={"metrics": [CPU, RATE, IN_FLIGHT], "burst": {"mode": "Enabled"}} | scaling)
-    return {**made, "metadata": {**made["metadata"], "name": name, "resourceVersion": str(version)}}
+    return {**made, "metadata": {**made["metadata"], "name": name, "resourceVersion": "1"}}
 
 
 def read(namespace: str, name: str, metric: str, now: datetime) -> Reading:
@@ -41,7 +41,10 @@ class Source:
         assert (kind, namespace, selectors) == (KIND, "", {})
         yield self._listed, 1
 
-    async def watch(self, _kind: str, _namespace: str, _version: int) -> AsyncIterator[tuple[str, Manifest]]:
+    async def watch(
+        self, kind: str, namespace: str, version: int, **selectors: str
+    ) -> AsyncIterator[tuple[str, Manifest]]:
+        assert (kind, namespace, version, selectors) == (KIND, "", 1, {})
         for event in self._events:
             yield event
         self.silent.set()
@@ -83,8 +86,8 @@ async def test_objects_that_do_not_follow_bursts_are_not_told_of() -> None:
 
 
 async def test_what_changes_is_followed() -> None:
-    off = {"burst": {"mode": "Disabled"}}
-    assert names(await loads(api(), events=(("MODIFIED", api(**off)),))) == []
-    assert names(await loads(api(**off), events=(("MODIFIED", api()),))) == ["shop"]
+    off = api(burst={"mode": "Disabled"})
+    assert names(await loads(api(), events=(("MODIFIED", off),))) == []
+    assert names(await loads(off, events=(("MODIFIED", api()),))) == ["shop"]
     assert names(await loads(api(), events=(("DELETED", api()),))) == []
     assert names(await loads(events=(("ADDED", api()),))) == ["shop"]
