@@ -96,7 +96,9 @@ class Writer:
         Never without that minimum, for the autoscaler might take them away, and never less than there are.
         """
         live, autoscaler = (done.live.get((kind, api.name)) for kind in ("Deployment", "HorizontalPodAutoscaler"))
-        if live is None or autoscaler is None or autoscaler["spec"].get("minReplicas", 1) < done.burst.pods:
+        if live is None or autoscaler is None or not is_ours(live, api.uid):
+            return
+        if autoscaler["spec"].get("minReplicas", 1) < done.burst.pods:
             return
         if 0 < replicas_of(live) < done.burst.pods:
             try:

@@ -350,6 +350,17 @@ async def test_without_the_right_to_scale_the_floor_still_comes_and_the_conditio
     assert condition(world.cluster.objects[API], "Ready")["reason"] == "Forbidden"
 
 
+async def test_the_deployment_of_somebody_else_is_not_scaled() -> None:
+    world = World()
+    await world.play(step(0.8, 4.5), until=JUMP + SYNC - 4)
+    theirs = [{"apiVersion": "apps/v1", "kind": "Rollout", "name": "shop", "uid": "another", "controller": True}]
+    world.cluster.edit(DEPLOYMENT, "metadata", "ownerReferences", value=theirs)
+    world.cluster.edit(DEPLOYMENT, "spec", "replicas", value=2)
+    await world._operator.reconcile(KEY)
+    assert condition(world.cluster.objects[API], "Ready")["reason"] == "ResourceConflict"
+    assert (world._count, world.raises) == (2, 1)
+
+
 async def test_where_this_install_has_no_load_to_follow_status_says_so() -> None:
     cluster = FakeCluster()
     scaling = {"metrics": [RATE, {"name": "cpu", "type": "CPU", "cpu": {}}], "burst": {"mode": "Enabled"}}
