@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import kopf
 
+from hca_operator.burst import BurstBook
 from hca_operator.children import ChildWatch, Remembered
 from hca_operator.compatibility import refuse_older
 from hca_operator.configs import ConfigWatch
@@ -23,6 +25,7 @@ from hca_operator.external_metrics import OFF, ONE_NAMESPACE, ExternalMetrics, S
 from hca_operator.external_metrics_owner import OwnerReader
 from hca_operator.kube import Kube
 from hca_operator.leader import Candidate, Leader
+from hca_operator.loads import LoadReader
 from hca_operator.memory import MemoryBook
 from hca_operator.names import KIND, Manifest
 from hca_operator.objects import Objects
@@ -102,6 +105,8 @@ class Operator:
         self._trouble: HcaError | None = None
         memory = MemoryBook()
         self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_growth)
+        bursts = BurstBook()
+        self._loads = LoadReader(kube, bursts, _now)
         external = ExternalMetrics(_without_external_metrics(settings), reads_ingress=settings.reads_ingress)
         served = settings.external_metrics if external.missing is None else None
         self._owner = OwnerReader(kube, external, Service(candidate.namespace, served)) if served else None
@@ -121,6 +126,7 @@ class Operator:
             external=external,
             gate=RolloutGate(settings.unasked_rollouts, free=self._queue.add),
             memory=memory,
+            bursts=bursts,
             identity=candidate.identity,
             now=_now,
         )
@@ -145,6 +151,7 @@ class Operator:
         ]
         self._tasks += [
             asyncio.create_task(self._read_memory(), name="memory"),
+            asyncio.create_task(self._read_loads(), name="loads"),
             asyncio.create_task(self._resync(), name="resync"),
             asyncio.create_task(self._look_at_definition(), name="look at the definition"),
             asyncio.create_task(self._leader.run(self._begin, _jitter), name="election"),
@@ -209,6 +216,9 @@ class Operator:
 
     async def _read_memory(self) -> None:
         await self._reader.run(leading=self._leader.leading, changed=self._queue.add, all_changed=self._look_at_all.set)
+
+    async def _read_loads(self) -> None:
+        await self._loads.run(leading=self._leader.leading, changed=partial(self._queue.add, urgent=True))
 
     async def _reconcile(self, key: Key) -> float | None:
         await self._leader.leading()  # the lead may have gone while the queue was empty

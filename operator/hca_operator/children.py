@@ -85,6 +85,11 @@ class Remembered:
         with self._doubted(manifest):
             return self._keep(await self._cluster.amend(manifest, operations))
 
+    async def scale(self, deployment: Manifest, pods: int) -> None:
+        """Another count for a Deployment, whose watch tells of it."""
+        with self._doubted(deployment):
+            await self._cluster.scale(deployment, pods)
+
     async def delete(self, manifest: Manifest) -> None:
         """Delete exactly this object."""
         with self._doubted(manifest):

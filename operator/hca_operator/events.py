@@ -53,19 +53,24 @@ _PASSING = frozenset({"RollingOut", "ScaledToZero", "NoPodsAvailable", "Autoscal
 """Reasons for which a False is nobody's fault."""
 
 
+_FLOORS = frozenset({Reason.FALLBACK_IN_FORCE, Reason.BURST_IN_FORCE})
+"""Reasons that tell of pods that the metrics alone would not have brought."""
+
+
 def _flipped(kind: ConditionType, before: Manifest, after: Manifest) -> Manifest | None:
     """The condition, if there is something to tell of it.
 
-    Ready tells each new reason, since its False has many; the others only that they turned, and when the fallback
-    begins and ends. The first look at a new object tells only of what is wrong: that nothing serves yet is no news.
+    Ready tells each new reason, since its False has many; the others only that they turned, and when a fallback or a
+    burst begins and ends. The first look at a new object tells only of what is wrong: that nothing serves yet is no
+    news.
     """
     old, new = condition(before, kind), condition(after, kind)
     if kind == ConditionType.READY:
         told = (old.get("status"), old.get("reason")) != (new["status"], new["reason"])
         return new if told and (old or new["reason"] not in _PASSING) else None
     turned = {old.get("status"), new["status"]} == {"True", "False"}
-    fell_back = (old.get("reason") == Reason.FALLBACK_IN_FORCE) != (new["reason"] == Reason.FALLBACK_IN_FORCE)
-    return new if turned or fell_back else None
+    other_floor = old.get("reason") != new["reason"] and not _FLOORS.isdisjoint({old.get("reason"), new["reason"]})
+    return new if turned or other_floor else None
 
 
 def event(obj: Manifest, news: News, now: datetime, instance: str) -> Manifest:

@@ -6,7 +6,7 @@ What is read from the pods reaches the autoscaler through the external metrics A
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hca_operator.api.metrics import FROM_PODS, Metric, Utilization
+from hca_operator.api.metrics import FROM_PODS, TOTALS, Metric, Utilization
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Unsupported
 from hca_operator.names import Manifest
@@ -69,6 +69,14 @@ class ExternalMetrics:
             )
             for metric in left_out
         ]
+
+    def unsupported_burst(self, api: ApiObject) -> Sequence[Unsupported]:
+        """Bursts, where no metric works here that tells how many pods the load needs."""
+        scaling = api.spec.autoscaling
+        kept = self.carried_out(api).spec.autoscaling.metrics
+        if scaling.burst.mode == "Disabled" or scaling.mode == "Disabled" or any(m.type in TOTALS for m in kept):
+            return ()
+        return [Unsupported(field="spec.autoscaling.burst", reason=f"no jump of the load is met: {self.missing}")]
 
     def _left_out(self, api: ApiObject) -> list[Metric]:
         scaling = api.spec.autoscaling

@@ -14,7 +14,7 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from hca_operator.errors import Absent, Expired, Forbidden, HcaError, Rejected, Transient
-from hca_operator.names import API_VERSION, FIELD_MANAGER, KIND, PLURAL, Manifest
+from hca_operator.names import API_VERSION, BURST_MANAGER, FIELD_MANAGER, KIND, PLURAL, Manifest
 
 REQUEST_TIMEOUT = 10.0
 """Seconds. A request that takes longer is tried again later instead of holding a worker."""
@@ -53,6 +53,7 @@ RESOURCES: dict[str, Resource] = {
     "Secret": Resource("v1", "secrets"),
     "ClusterRole": Resource("rbac.authorization.k8s.io/v1", "clusterroles"),
     "APIService": Resource("apiregistration.k8s.io/v1", "apiservices"),
+    "Signal": Resource("external.metrics.k8s.io/v1beta1", "signals"),
     "SubjectAccessReview": Resource("authorization.k8s.io/v1", "subjectaccessreviews"),
 }
 METADATA_ALONE = {"ConfigMap", "Secret"}
@@ -241,6 +242,16 @@ class Kube:
         )
         assert edited is not None, "a write that fails raises"  # noqa: S101
         return edited
+
+    async def scale(self, deployment: Manifest, pods: int) -> None:
+        """Another count for exactly this state of a Deployment; Transient where it has changed since."""
+        metadata = deployment["metadata"]
+        seen = {name: metadata[name] for name in ("name", "namespace", "uid", "resourceVersion")}
+        scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": seen, "spec": {"replicas": pods}}
+        await self._request(
+            "PUT", "Deployment", metadata["namespace"], f"{metadata['name']}/scale",
+            query={"fieldManager": BURST_MANAGER}, body=scale,
+        )  # fmt: skip
 
     async def delete(self, manifest: Manifest) -> None:
         """Delete exactly this object: one that was made anew under its name meanwhile is left alone."""

@@ -20,6 +20,9 @@ CATEGORY: Final = "hca"
 FIELD_MANAGER: Final = "hca-operator"
 """Owns every field that the operator means to keep as it is."""
 
+BURST_MANAGER: Final = "hca-operator-burst"
+"""Writes a count that a jump of the load needs, which is the autoscaler's from its next one on."""
+
 ADOPT_ANNOTATION: Final = f"{GROUP}/adopt"
 """On the object: uids of what it takes over (docs/design/0007)."""
 TEMPLATE_ANNOTATION: Final = f"{GROUP}/pod-template"

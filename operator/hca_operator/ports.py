@@ -34,6 +34,9 @@ class Server(Protocol):
     async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
         """JSON Patch of exactly this state of an object; Transient where it has changed since."""
 
+    async def scale(self, deployment: Manifest, pods: int) -> None:
+        """Another count for exactly this state of a Deployment; Transient where it has changed since."""
+
     async def delete(self, manifest: Manifest) -> None:
         """Delete exactly this object."""
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from hca_operator.api.spec import ApiObject, parse_object
-from hca_operator.api.status import Reason
+from hca_operator.api.status import Reason, Unsupported
+from hca_operator.burst import BurstBook, BurstPolicy, burst_policy
 from hca_operator.configuration import Configuration
 from hca_operator.debounce import LONGEST_QUIET
 from hca_operator.desired import Child, desired_children
@@ -41,6 +42,7 @@ from hca_operator.schedule import Schedule, schedule_of
 from hca_operator.sizing import Sizing, size
 from hca_operator.status import Observation, next_status
 from hca_operator.store import version_of
+from hca_operator.tolerance import dropped_tolerances
 from hca_operator.writer import SOON, Pass, Writer, exactly, problem_of
 
 logger = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class Reconciler:
         external: ExternalMetrics,
         gate: RolloutGate,
         memory: MemoryBook,
+        bursts: BurstBook,
         identity: str,
         now: Callable[[], datetime],
     ) -> None:
@@ -87,6 +90,7 @@ class Reconciler:
         self._policy = policy
         self._writer = Writer(cluster, gate)
         self._memory = memory
+        self._bursts = bursts
         self.replacer = Replacer(cluster, memory)
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -98,12 +102,14 @@ class Reconciler:
         if manifest is None or "deletionTimestamp" in manifest["metadata"]:
             self._writer.forget(key)
             self._memory.watch(key, None)
+            self._bursts.forget(key)
             self._configuration.forget(key)
             return Outcome()
         api: ApiObject | None = None
         sizing: Sizing | None = None
         schedule: Schedule | None = None
         hours: list[Shift] = []
+        jumps: BurstPolicy | None = None
         done = Pass()
         try:
             api = apply(self._policy, parse_object(manifest))
@@ -111,6 +117,7 @@ class Reconciler:
             schedule = schedule_of(api.spec)
             hours = shifts(api.spec)
             self._memory.watch(key, memory_policy(api.spec, sizing))
+            jumps = burst_policy(self._external.carried_out(api), sizing)
         except LimitExceeded as error:
             done.blocked = Problem(Reason.LIMIT_EXCEEDED, str(error))
         except SpecError as error:
@@ -125,16 +132,37 @@ class Reconciler:
             status = manifest.get("status", {})
             autoscaler = done.live.get(("HorizontalPodAutoscaler", key.name))
             done.fallback = fallback_at(api.spec, autoscaler, status, self._now())
-            children = with_floor(children, max(done.floor.pods, done.fallback.pods))
+            if jumps is not None:
+                done.burst = self._bursts.floor(key, jumps, status, self._now())
+            children = with_floor(children, max(done.floor.pods, done.fallback.pods, done.burst.pods))
             live = done.live.get(("Deployment", key.name))
             done.restarts = plan_restarts(api, schedule, status, live, self._now())
             if api.spec.reconciliation == "Active":
                 await self._write(api, children, done, edited=edited(manifest))
+                await self._writer.meet_burst(api, done)
         else:
             deployment = await self._see("Deployment", key)
             if deployment is not None:
                 done.live["Deployment", key.name] = deployment
+        self._follow(key, jumps, done)
         return await self._report(key, manifest, api, sizing, done)
+
+    def _follow(self, key: Key, jumps: BurstPolicy | None, done: Pass) -> None:
+        deployment = done.live.get(("Deployment", key.name))
+        if jumps is None or deployment is None:
+            self._bursts.forget(key)
+        else:
+            self._bursts.follow(key, jumps, deployment)
+
+    def _unsupported(self, api: ApiObject, done: Pass) -> list[Unsupported]:
+        found = [
+            *self._configuration.unfollowed(api),
+            *self._external.unsupported(api),
+            *self._external.unsupported_burst(api),
+        ]
+        if done.blocked is None and api.spec.reconciliation == "Active":  # else nothing was to be stored
+            found += dropped_tolerances(api, done.live.get(("HorizontalPodAutoscaler", api.name)))
+        return found
 
     async def _see(self, kind: str, key: Key) -> Manifest | None:
         known = self._cluster.known(kind, key.namespace, key.name)
@@ -211,11 +239,12 @@ class Reconciler:
             restarts=done.restarts,
             floor=done.floor,
             fallback=done.fallback,
+            burst=done.burst,
             memory_restarts=replacement.counted,
             memory_problem=replacement.problem,
             detached=replacement.serving,
             memory_known=self._memory.available,
-            unsupported=(*self._configuration.unfollowed(api), *self._external.unsupported(api)) if api else (),
+            unsupported=self._unsupported(api, done) if api else (),
         )
         status = next_status(observation, self._now())
         if status != manifest.get("status"):
@@ -291,7 +320,7 @@ class Reconciler:
         """Seconds until something is due that no event will tell of."""
         waits = [*done.waits, SOON] if missing or (done.restarts and done.restarts.waits) else [*done.waits]
         waits += [wait for wait in (done.look_again, done.configuration_waits) if wait is not None]
-        moments = [done.restarts.next if done.restarts else None, done.floor.next, done.fallback.next]
+        moments = [done.restarts.next if done.restarts else None, done.floor.next, done.fallback.next, done.burst.until]
         waits += [max(0.0, (moment - self._now()).total_seconds()) for moment in moments if moment]
         return min(waits, default=None)
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Reason, Unsupported
 from hca_operator.api.times import time_text
+from hca_operator.burst import NO_BURST, Burst
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.network import public_metrics, url
 from hca_operator.diagnosis import Problem
@@ -41,6 +42,7 @@ class Observation:
     """None where the object could not be read."""
     floor: Floor = NO_FLOOR
     fallback: Fallback = NO_FALLBACK
+    burst: Burst = NO_BURST
     memory_restarts: Manifest | None = None
     """What memory has cost so far, None for nothing."""
     memory_problem: Problem | None = None
@@ -98,6 +100,8 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         status["restartSchedule"] = counted
     if seen.memory_restarts is not None:
         status["memoryRestarts"] = seen.memory_restarts
+    if seen.burst.pods and seen.burst.until:
+        status["burst"] = {"replicas": seen.burst.pods, "until": time_text(seen.burst.until)}
     if seen.unsupported:
         status["unsupported"] = [entry.model_dump() for entry in seen.unsupported]
     return status
@@ -219,6 +223,8 @@ def _scaling_active(seen: Observation) -> Verdict:
     if active.get("status") not in {"True", "False"}:
         return Verdict("Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not looked yet")
     reason, message = Reason.SCALING, "the autoscaler has its metrics"
+    if seen.burst.pods:
+        reason = Reason.BURST_IN_FORCE
     if active["status"] == "False":
         reason, message = _autoscaler_trouble(active.get("reason", ""))
     if seen.fallback.pods:
@@ -248,6 +254,8 @@ def _scaling_orders(seen: Observation) -> Iterator[str]:
         yield f"schedule {seen.floor.schedule} asks for at least {seen.floor.pods} pods"
     if seen.fallback.pods:
         yield f"autoscaling.fallback asks for at least {seen.fallback.pods} pods until the metrics are there to stay"
+    if seen.burst.pods and seen.burst.until:
+        yield f"a jump of the load asks for at least {seen.burst.pods} pods until {time_text(seen.burst.until)}"
 
 
 def _traffic_ready(seen: Observation) -> Verdict:

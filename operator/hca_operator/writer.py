@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from hca_operator import adoption
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Reason
+from hca_operator.burst import NO_BURST, Burst
 from hca_operator.desired import Child
 from hca_operator.desired.metadata import annotated
 from hca_operator.desired.scaling import autoscaling_wanted
@@ -44,6 +45,8 @@ class Pass:
     """What the clock asks for."""
     fallback: Fallback = NO_FALLBACK
     """What missing metrics ask for."""
+    burst: Burst = NO_BURST
+    """What a jump of the load asks for."""
     blocked: Problem | None = None
     look_again: float | None = None
     """Seconds until what was put off can be tried, None where nothing was."""
@@ -86,6 +89,24 @@ class Writer:
                     raise result
             if step is workload and not all(results):
                 return  # traffic and scaling for a workload that is not there help nobody
+
+    async def meet_burst(self, api: ApiObject, done: Pass) -> None:
+        """Have the pods that a jump of the load needs at once: a new minimum is only looked at 15 s later.
+
+        Never without that minimum, for the autoscaler might take them away, and never less than there are.
+        """
+        live, autoscaler = (done.live.get((kind, api.name)) for kind in ("Deployment", "HorizontalPodAutoscaler"))
+        if live is None or autoscaler is None or not is_ours(live, api.uid):
+            return
+        if autoscaler["spec"].get("minReplicas", 1) < done.burst.pods:
+            return
+        if 0 < replicas_of(live) < done.burst.pods:
+            try:
+                await self._cluster.scale(live, done.burst.pods)
+            except (Rejected, Forbidden) as error:
+                done.blocked = done.blocked or problem_of(error)
+            else:
+                done.writes.append("scale Deployment")
 
     async def _try(self, api: ApiObject, child: Child, done: Pass, *, edited: bool) -> bool:
         try:

@@ -12,9 +12,11 @@ from pathlib import Path
 from hca_operator.errors import Transient
 from hca_operator.kube import Kube
 from hca_operator.metrics_api.app import MetricsApi, Settings
+from hca_operator.metrics_api.bursts import BurstLoads
 from hca_operator.metrics_api.signals import Reading
 from hca_operator.metrics_api.telemetry import MetricsTelemetry
 from hca_operator.telemetry import log_json
+from hca_operator.watches import LONGEST_WAIT, ForeverWithJitter
 from tests.cluster.control_plane import free_ports
 from tests.controlplane.operator_process import OperatorProcess
 
@@ -64,7 +66,9 @@ async def _main(path: str, namespace: str, name: str, port: str, telemetry_port:
     kube = await Kube.connect(telemetry.requests.observe)
     settings = Settings(namespace, name, int(port), int(telemetry_port))
     try:
-        await MetricsApi(kube, telemetry, settings, written, now=written.now).run(stop)
+        loads = BurstLoads(kube, written.read)
+        api = MetricsApi(kube, telemetry, settings, written, now=written.now, signals=loads.signals)
+        await api.run(stop, loads.run(ForeverWithJitter(LONGEST_WAIT)))
     finally:
         await kube.close()
 

@@ -26,11 +26,7 @@ API_SERVICE = "v1beta1.external.metrics.k8s.io"
 GROUP_VERSION = "external.metrics.k8s.io/v1beta1"
 LOOKED_AGAIN = 60.0
 """Seconds within which the next look has been taken for sure."""
-SCRAPING: set[Right] = {
-    (group, resource, verb)
-    for group, resource in (("", "pods"), ("hca-operator.io", "highconcurrencyapis"))
-    for verb in ("list", "watch")
-}
+SCRAPING: set[Right] = {("", "pods", verb) for verb in ("list", "watch")}
 """For where readings come from, for which a test's file stands here."""
 
 

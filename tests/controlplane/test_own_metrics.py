@@ -14,7 +14,7 @@ from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.fake_external_metrics import FakeExternalMetrics
 from tests.controlplane.fake_kubelet import report_ready, roll_out
 from tests.controlplane.fake_metrics import FakeMetrics
-from tests.controlplane.objects import KIND, api, condition_of, scaling, status
+from tests.controlplane.objects import KIND, api, condition_of, conditions, scaling, status
 from tests.controlplane.operator_process import OperatorProcess
 
 RATE = {"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "50"}}
@@ -125,6 +125,16 @@ def test_fault_32_without_metrics_there_are_as_many_pods_as_the_fallback_says_un
     assert counts[: counts.index(5)] == sorted(counts[: counts.index(5)]), "it fell while nobody knew"
     reasons = {event["reason"] for event in server.find("Event", namespace) if event["involvedObject"]["kind"] == KIND}
     assert {"FallbackInForce", "ScalingActive"} <= reasons
+
+
+def test_a_tolerance_is_stored_by_this_kubernetes_and_nothing_is_told_of_it(
+    server: ApiServer, namespace: str, operator: OperatorProcess
+) -> None:
+    operator.start()
+    server.create(api(namespace, **scaling(behavior={"scaleDown": {"tolerance": "0.2"}})))
+    eventually(lambda: conditions(server, namespace))
+    assert autoscaler(server, namespace)["spec"]["behavior"]["scaleDown"]["tolerance"] == "200m"
+    assert "unsupported" not in status(server, namespace)
 
 
 def _all_measured(server: ApiServer, namespace: str, metrics: FakeMetrics) -> Callable[[], Any]:

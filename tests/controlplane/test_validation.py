@@ -104,6 +104,17 @@ ACCEPTED: dict[str, Manifest] = {
     "percentile null": scaling(metrics=[latency(percentile=None)]),
     "a fallback": scaling(fallback={"replicas": 10}),
     "a fallback below the minimum": scaling(minReplicas=5, fallback={"replicas": 1, "after": "1h"}),
+    "tolerances": scaling(behavior={"scaleUp": {"tolerance": "0.05"}, "scaleDown": {"tolerance": "200m"}}),
+    "tolerances least and most": scaling(behavior={"scaleUp": {"tolerance": 0}, "scaleDown": {"tolerance": "1"}}),
+    "bursts": scaling(metrics=[rate("50")], burst={"mode": "Enabled"}),
+    "bursts of requests in flight": scaling(
+        metrics=[{"name": "c", "type": "CPU", "cpu": {}}, own("Concurrency", "concurrency", targetPerWorker=1)],
+        burst={"mode": "Enabled", "thresholdPercent": 110, "window": "1h"},
+    ),
+    "bursts switched off": scaling(burst={"mode": "Disabled", "thresholdPercent": 1000, "window": "30s"}),
+    "bursts by default": scaling(burst={}),
+    "bursts null": scaling(burst=None),
+    "bursts while the count is held": scaling(metrics=[rate("50")], burst={"mode": "Enabled"}, hold="Both"),
     "metrics elsewhere": {"monitoring": {"path": "/internal/metrics", "port": 9090}},
     "metrics of the ingress": {
         "monitoring": {"source": "Ingress"},
@@ -274,6 +285,30 @@ REFUSED: Cases = {
         "monitoring.source Ingress knows nothing of the app's event loops",
     ),
     "metrics of neither": ({"monitoring": {"source": "Both"}}, "spec.monitoring.source: Unsupported value"),
+    "tolerance in percent": (scaling(behavior={"scaleUp": {"tolerance": "5%"}}), "must be a share from 0 to 1"),
+    "tolerance of more than all": (scaling(behavior={"scaleUp": {"tolerance": "1.01"}}), "must be a share from 0 to 1"),
+    "tolerance below nothing": (scaling(behavior={"scaleDown": {"tolerance": "-0.1"}}), "must be a share from 0 to 1"),
+    "bursts without a metric that counts": (
+        scaling(metrics=[latency()], burst={"mode": "Enabled"}),
+        "burst needs a metric of type RequestsPerSecond or Concurrency",
+    ),
+    "bursts on CPU, the default": (
+        scaling(burst={"mode": "Enabled"}),
+        "burst needs a metric of type RequestsPerSecond or Concurrency",
+    ),
+    "burst of nothing": (
+        scaling(metrics=[rate("50")], burst={"mode": "Enabled", "thresholdPercent": 109}),
+        "should be greater than or equal to 110",
+    ),
+    "burst of too much": (
+        scaling(metrics=[rate("50")], burst={"thresholdPercent": 1001}),
+        "should be less than or equal to 1000",
+    ),
+    "burst in no time": (
+        scaling(metrics=[rate("50")], burst={"window": "29s"}),
+        "must be a duration from 30s to 1h",
+    ),
+    "burst of another mode": (scaling(burst={"mode": "Panic"}), "spec.autoscaling.burst.mode: Unsupported value"),
     "metrics with a query": ({"monitoring": {"path": "/metrics?all=1"}}, "spec.monitoring.path"),
     "metrics nowhere": ({"monitoring": {"path": ""}}, "spec.monitoring.path"),
     "metrics at no port": ({"monitoring": {"port": 0}}, "spec.monitoring.port"),

@@ -105,6 +105,8 @@ MEMBERS = {
 """The member of a metric that each type names."""
 FROM_PODS = frozenset({"RequestsPerSecond", "Latency", "Concurrency", "EventLoopLag"})
 """Types that spec.monitoring leads to, and which the autoscaler gets from the external metrics API."""
+TOTALS = frozenset({"RequestsPerSecond", "Concurrency"})
+"""Those that tell how many pods the load needs, whatever pods there are."""
 
 
 class Metric(SpecModel):

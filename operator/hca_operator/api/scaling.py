@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hca_operator.api.cron import Cron, TimeZone
-from hca_operator.api.metrics import DISTINCT, Metric, Utilization
+from hca_operator.api.metrics import DISTINCT, TOTALS, Metric, Utilization
 from hca_operator.api.schema import ListMap, Rule, SpecModel
-from hca_operator.api.types import DnsLabel, GraceDuration, OutageDuration, ScheduleDuration
+from hca_operator.api.types import BurstDuration, DnsLabel, GraceDuration, OutageDuration, ScheduleDuration, Tolerance
 
 MAX_REPLICAS = 1000
 
@@ -32,6 +32,9 @@ class ScalingRules(SpecModel):
     """Which policy decides; Disabled forbids this direction."""
     policies: Annotated[list[ScalingPolicy], Field(min_length=1, max_length=8)] | None = None
     """The limits."""
+    tolerance: Tolerance | None = None
+    """How far the load may be off in this direction before the count changes, such as "0.05" for 5 %. Absent: that of \
+the cluster, 10 % as a rule."""
 
 
 class Behavior(SpecModel):
@@ -67,6 +70,18 @@ class Fallback(SpecModel):
     """How long the autoscaler must have been without its metrics for it to begin, and with them again for it to end."""
 
 
+class Burst(SpecModel):
+    """More pods at once when the load jumps."""
+
+    mode: Literal["Disabled", "Enabled"] = "Disabled"
+    """Enabled: a jump of RequestsPerSecond or Concurrency raises the count without waiting for the autoscaler. \
+hold: ScaleUp forbids it."""
+    threshold_percent: Annotated[int, Field(ge=110, le=1000)] = 200
+    """What is a jump: a load that needs this share, in percent, of the pods that there should be now."""
+    window: BurstDuration = "60s"
+    """How long the autoscaler may not go below what the jump needed; from then on it decides alone."""
+
+
 class Autoscaling(SpecModel):
     """Lets the number of pods follow the load."""
 
@@ -86,6 +101,8 @@ class Autoscaling(SpecModel):
     """Hours at which there are more pods at least, ready before the load comes."""
     fallback: Fallback | None = None
     """More pods while the autoscaler cannot get its metrics. Absent: the count stays as it was."""
+    burst: Burst = Burst()
+    """More pods at once when the load jumps, instead of at the autoscaler's next looks."""
     hold: Literal["None", "ScaleUp", "ScaleDown", "Both"] = "None"
     """Directions in which the count stays for now, as in an incident or a sale; minReplicas and maxReplicas hold on."""
 
@@ -107,6 +124,14 @@ class Autoscaling(SpecModel):
             message="fallback.replicas must not be greater than autoscaling.maxReplicas",
             check=lambda a: a.fallback is None or a.fallback.replicas <= a.max_replicas,
             field_path=".fallback.replicas",
+        ),
+        Rule(
+            cel="!has(self.burst) || self.burst.mode == 'Disabled' || has(self.metrics) && "
+            f"self.metrics.exists(m, m.type in {sorted(TOTALS)})",
+            message="burst needs a metric of type RequestsPerSecond or Concurrency, which tells how many pods the load "
+            "needs: add one to autoscaling.metrics, or set burst.mode: Disabled",
+            check=lambda a: a.burst.mode == "Disabled" or any(metric.type in TOTALS for metric in a.metrics),
+            field_path=".burst",
         ),
         DISTINCT,
     )

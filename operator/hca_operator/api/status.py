@@ -67,6 +67,7 @@ class Reason(StrEnum):
     AUTOSCALER_FAILING = "AutoscalerFailing"
     API_METRICS_UNAVAILABLE = "ApiMetricsUnavailable"
     FALLBACK_IN_FORCE = "FallbackInForce"
+    BURST_IN_FORCE = "BurstInForce"
     MEMORY_PRESSURE = "MemoryPressure"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
 
@@ -143,6 +144,17 @@ class MemoryRestarts(SpecModel):
     """Name of that pod."""
 
 
+class BurstStatus(SpecModel):
+    """A jump of the load that is being met."""
+
+    model_config = ConfigDict(strict=False)
+
+    replicas: Annotated[int, Field(ge=1)]
+    """Pods that it needs, which the autoscaler may not go below."""
+    until: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})]
+    """When that ends."""
+
+
 class Unsupported(SpecModel):
     """A field that this install does not carry out in full."""
 
@@ -177,5 +189,7 @@ class HighConcurrencyApiStatus(SpecModel):
     """What memory has cost so far. Absent: nothing."""
     restart_schedule: CountedSchedule | None = None
     """How far the schedule of restarts has come."""
+    burst: BurstStatus | None = None
+    """The jump of the load that is being met. Absent: none."""
     unsupported: Annotated[list[Unsupported], ListMap("field"), Field(max_length=16)] = []  # noqa: RUF012 - frozen model
     """Fields that this install does not carry out in full."""

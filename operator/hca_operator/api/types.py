@@ -62,6 +62,14 @@ VolumeSize = Annotated[
 """Bytes of a volume."""
 
 
+Tolerance = Annotated[
+    str,
+    IntOrString(max_length=20),
+    quantity_rule("0", "1", 'must be a share from 0 to 1, such as "0.05" for 5 %'),
+]
+"""A part of the whole."""
+
+
 def _duration_rule(lowest: str, highest: str) -> Rule:
     return Rule(
         cel=f"duration(self) >= duration('{lowest}') && duration(self) <= duration('{highest}')",
@@ -75,6 +83,7 @@ StartupDuration = Annotated[_DurationText, _duration_rule("1s", "1h")]
 GraceDuration = Annotated[_DurationText, _duration_rule("5s", "1h")]
 ScheduleDuration = Annotated[_DurationText, _duration_rule("1m", "168h")]
 OutageDuration = Annotated[_DurationText, _duration_rule("15s", "1h")]
+BurstDuration = Annotated[_DurationText, _duration_rule("30s", "1h")]
 IntervalDuration = Annotated[_DurationText, _duration_rule("1m", "24h")]
 SampleDuration = Annotated[_DurationText, _duration_rule("1s", "5m")]
 

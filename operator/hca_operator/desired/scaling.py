@@ -1,6 +1,7 @@
 """The HorizontalPodAutoscaler."""
 
 from decimal import Decimal
+from typing import NamedTuple
 
 from hca_operator.api.metrics import FROM_PODS, Metric, seconds
 from hca_operator.api.quantity import decimal_text, parse_quantity
@@ -22,6 +23,22 @@ _STEP_UP: Manifest = {
 }
 """The larger of the two within a minute: a small API gets to double its size, a large one is not sent to its maximum by
 one slow minute."""
+
+
+class PodLoad(NamedTuple):
+    """An external metric that is a total of the API, and how much of it one pod is to take."""
+
+    metric: str
+    target: Decimal
+
+
+def pod_load(metric: Metric, sizing: Sizing) -> PodLoad | None:
+    """What a metric makes of the load, None where it is no total."""
+    if metric.requests_per_second is not None:
+        return PodLoad(REQUESTS_METRIC, parse_quantity(metric.requests_per_second.target_per_pod))
+    if metric.concurrency is not None:
+        return PodLoad(CONCURRENCY_METRIC, Decimal(metric.concurrency.target_per_worker * sizing.workers))
+    return None
 
 
 def autoscaling_wanted(api: ApiObject) -> bool:
@@ -80,18 +97,12 @@ def _external(metric: Metric, sizing: Sizing) -> tuple[str, Manifest]:
 
     Few fixed names, with the object in the selector: the names are what its rights are asked and remembered for.
     """
-    if metric.requests_per_second is not None:
-        return REQUESTS_METRIC, _for_each_pod(parse_quantity(metric.requests_per_second.target_per_pod))
-    if metric.concurrency is not None:
-        return CONCURRENCY_METRIC, _for_each_pod(Decimal(metric.concurrency.target_per_worker * sizing.workers))
+    if total := pod_load(metric, sizing):
+        return total.metric, {"type": "AverageValue", "averageValue": decimal_text(total.target)}
     if metric.latency is not None:
         return f"{LATENCY_METRIC}{metric.latency.percentile}", _as_it_is(metric.latency.target)
     assert metric.event_loop_lag is not None, "the rules of Metric ask for the member that type names"  # noqa: S101
     return LAG_METRIC, _as_it_is(metric.event_loop_lag.target)
-
-
-def _for_each_pod(value: Decimal) -> Manifest:
-    return {"type": "AverageValue", "averageValue": decimal_text(value)}
 
 
 def _as_it_is(time: str) -> Manifest:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from hca_operator.kube import Kube
 from hca_operator.metrics_api import keeper, registration
 from hca_operator.metrics_api.authentication import FrontProxy, User, read_front_proxy
 from hca_operator.metrics_api.authorization import Authorizer
+from hca_operator.metrics_api.bursts import LATELY, BurstLoads
 from hca_operator.metrics_api.ingress import IngressPods, IngressReader
 from hca_operator.metrics_api.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_api.scraper import Scraper
@@ -25,6 +27,7 @@ from hca_operator.metrics_api.signals import Signals
 from hca_operator.metrics_api.sources import Sources
 from hca_operator.metrics_api.telemetry import MetricsTelemetry
 from hca_operator.metrics_api.tls import ServingTls
+from hca_operator.names import Manifest
 from hca_operator.telemetry import Check, serve
 from hca_operator.watches import LONGEST_WAIT, ForeverWithJitter
 
@@ -71,9 +74,13 @@ class MetricsApi:
         readings: Readings,
         *,
         lacks: Check = lambda: None,
+        signals: Callable[[datetime], list[Manifest]] = lambda _now: [],
         now: Callable[[], datetime] = _now,
     ) -> None:
-        """`lacks`: what is missing until the readings are complete, None when nothing is."""
+        """`lacks`: what is missing until the readings are complete, None when nothing is.
+
+        `signals`: the load of all objects that follow bursts.
+        """
         self._kube = kube
         self._telemetry = telemetry
         self._settings = settings
@@ -87,7 +94,7 @@ class MetricsApi:
         self._held_by: str | None = None
         self._troubles: dict[str, str] = {}
         rights = Authorizer(kube, asyncio.get_running_loop().time)
-        self._server = ExternalMetricsServer(readings, self, rights, telemetry, now)
+        self._server = ExternalMetricsServer(readings, self, rights, telemetry, now, signals=signals)
 
     async def run(self, stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
         """Serve until told to stop, while `work` goes on. Raises where any of it fails, for a fresh process."""
@@ -189,7 +196,9 @@ async def run(settings: Settings) -> None:
         def lacks() -> str | None:
             return next(filter(None, (reader.lacks() for reader in readers)), None)
 
-        api = MetricsApi(kube, telemetry, settings, Sources(signals, ingress), lacks=lacks)
-        await api.run(stop, *(reader.run(ForeverWithJitter(LONGEST_WAIT)) for reader in readers))
+        sources = Sources(signals, ingress)
+        loads = BurstLoads(kube, partial(sources.read, window=LATELY))
+        api = MetricsApi(kube, telemetry, settings, sources, lacks=lacks, signals=loads.signals)
+        await api.run(stop, *(work.run(ForeverWithJitter(LONGEST_WAIT)) for work in (*readers, loads)))
     finally:
         await kube.close()

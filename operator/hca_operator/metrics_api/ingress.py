@@ -1,6 +1,7 @@
 """Asks the pods of the ingress how many requests they bring to each object, and how long these take."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,9 +80,9 @@ class IngressReader:
         """Whether an object is one whose requests the ingress counts."""
         return api in self._asked
 
-    def read(self, namespace: str, api: str, metric: str, now: datetime) -> Reading:
-        """The value of a metric of an object. Raises Unknown where there is none."""
-        return self._signals.read(namespace, api, metric, now)
+    def read(self, namespace: str, api: str, metric: str, now: datetime, *, window: float = math.inf) -> Reading:
+        """The value of a metric of an object, over so many seconds at most. Raises Unknown where there is none."""
+        return self._signals.read(namespace, api, metric, now, window=window)
 
     def lacks(self) -> str | None:
         """What is missing until answers are complete, None when nothing is."""

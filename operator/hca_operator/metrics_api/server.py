@@ -26,6 +26,8 @@ from hca_operator.telemetry import Check, probe
 GROUP = "external.metrics.k8s.io"
 VERSION = "v1beta1"
 GROUP_VERSION = f"{GROUP}/{VERSION}"
+SIGNALS = "signals"
+"""A resource beside the metrics, which the operator alone may list."""
 MOST = 1e15
 """More than any API serves; a quantity has no room for a thousand times its square."""
 
@@ -76,14 +78,18 @@ class Rights(Protocol):
 class ExternalMetricsServer:
     """The handlers, and what they answer from."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a test puts others in for
         self,
         readings: Readings,
         callers: Callers,
         rights: Rights,
         telemetry: MetricsTelemetry,
         now: Callable[[], datetime],
+        *,
+        signals: Callable[[datetime], list[Manifest]] = lambda _now: [],
     ) -> None:
+        """`signals`: the load of all objects that follow bursts."""
+        self._signals_at = signals
         self._readings = readings
         self._callers = callers
         self._rights = rights
@@ -102,6 +108,7 @@ class ExternalMetricsServer:
         ):
             app.router.add_get(path, self._discovery(content))
         app.router.add_get(f"/apis/{GROUP_VERSION}/namespaces/{{namespace}}/{{metric}}", self._value)
+        app.router.add_get(f"/apis/{GROUP_VERSION}/{SIGNALS}", self._signals)
         return app
 
     @web.middleware
@@ -137,6 +144,12 @@ class ExternalMetricsServer:
         return web.json_response(
             {"kind": "ExternalMetricValueList", "apiVersion": GROUP_VERSION, "metadata": {}, "items": [item]}
         )
+
+    async def _signals(self, request: web.Request) -> web.Response:
+        """For the operator alone: many numbers at once, each second. Discovery does not show it."""
+        await self._admit(request, Access(request.path, "", GROUP, VERSION, SIGNALS))
+        items = self._signals_at(self._now())
+        return web.json_response({"kind": "SignalList", "apiVersion": GROUP_VERSION, "metadata": {}, "items": items})
 
     async def _admit(self, request: web.Request, access: Access) -> None:
         user = self._callers.caller(request)

@@ -161,8 +161,8 @@ class Signals:
         if (pod := self._pod(api, uid)) is not None:
             pod.failure = why
 
-    def read(self, namespace: str, api: str, metric: str, now: datetime) -> Reading:
-        """The value of a metric of an object. Raises Unknown where there is none."""
+    def read(self, namespace: str, api: str, metric: str, now: datetime, *, window: float = math.inf) -> Reading:
+        """The value of a metric of an object, over so many seconds at most. Raises Unknown where there is none."""
         key = Key(namespace, api)
         asked = _metric(metric)
         book = self._books.get(key)
@@ -174,7 +174,8 @@ class Signals:
         if not book.pods:
             raise Unknown(f"{metric} of {key} is unknown: {self._tellers.none}")
         clock = self._clock()
-        value, oldest = _combined(f"{metric} of {key}", asked, book, self._tellers, clock)
+        window = min(window, self._tellers.window)
+        value, oldest = _combined(f"{metric} of {key}", asked, book, self._tellers, clock, window)
         return Reading(value, at=now - timedelta(seconds=clock - oldest), window=clock - oldest)
 
     def _pod(self, api: Key, uid: str) -> _Pod | None:
@@ -182,12 +183,14 @@ class Signals:
         return None if book is None else book.pods.get(uid)
 
 
-def _combined(what: str, metric: _Metric[P, T], book: _Book, tellers: Tellers, now: float) -> tuple[float, float]:
+def _combined(  # noqa: PLR0913, PLR0917 - one calculation
+    what: str, metric: _Metric[P, T], book: _Book, tellers: Tellers, now: float, window: float
+) -> tuple[float, float]:
     """A value and the time of the oldest sample used."""
     known: list[T] = []
     oldest = now
     why: Counter[str] = Counter()
-    lines = [_line(pod, metric, now - tellers.window) for pod in book.pods.values()]
+    lines = [_line(pod, metric, now - window) for pod in book.pods.values()]
     # All over the same time, for pods that come take load from the others, and those that go leave it to them: what
     # was before would be counted twice, or not at all.
     since = max([book.left, *(line[0][0] for line in lines if len(line) > 1)])
@@ -201,7 +204,7 @@ def _combined(what: str, metric: _Metric[P, T], book: _Book, tellers: Tellers, n
             oldest = min(oldest, line[0][0])
     # Pods that have just joined the others have hardly taken a share of the load from them. If they counted before they
     # are known, each pod that the autoscaler adds would make the load look greater, for which it would add more.
-    serving = max(len(known), book.fewest(now - tellers.window))
+    serving = max(len(known), book.fewest(now - window))
     if not known or len(known) < tellers.quorum * serving:
         most = max(sorted(why), key=why.__getitem__)
         raise Unknown(

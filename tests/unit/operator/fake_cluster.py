@@ -67,6 +67,10 @@ class FakeCluster:
         self._call(f"amend {slot[0]} {slot[2]}", lambda: self._amend(slot, operations))
         return copy.deepcopy(self.objects[slot])
 
+    async def scale(self, deployment: Manifest, pods: int) -> None:
+        slot = slot_of(deployment)
+        self._call(f"scale {slot[0]} {slot[2]}", lambda: self._scale(slot, deployment, pods))
+
     async def evict(self, pod: Manifest) -> None:
         slot, uid = slot_of(pod), pod["metadata"]["uid"]
         self._call(f"evict Pod {slot[2]}", lambda: self._evict(slot, uid))
@@ -132,6 +136,11 @@ class FakeCluster:
             carry_out()
         assert self.error is not None
         raise self.error
+
+    def _scale(self, slot: Slot, seen: Manifest, pods: int) -> None:
+        if self.objects[slot]["metadata"]["resourceVersion"] != seen["metadata"]["resourceVersion"]:
+            raise Transient(f"{slot}: the object has been modified")
+        self.edit(slot, "spec", "replicas", value=pods)
 
     def _evict(self, slot: Slot, uid: str) -> None:
         if self.budget_is_spent:

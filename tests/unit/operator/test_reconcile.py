@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hca_operator.burst import BurstBook
 from hca_operator.configuration import Configuration
 from hca_operator.debounce import Debounce
 from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
@@ -55,10 +56,11 @@ def reconciler(
     now: datetime | Callable[[], datetime] = NOW,
     gate: RolloutGate | None = None,
     memory: MemoryBook | None = None,
+    bursts: BurstBook | None = None,
     configuration: Configuration | None = None,
     external: ExternalMetrics | None = None,
 ) -> Reconciler:
-    """One that follows no ConfigMaps and knows no memory unless told otherwise."""
+    """One that follows no ConfigMaps and knows neither memory nor load unless told otherwise."""
     return Reconciler(
         cluster,
         policy,
@@ -66,6 +68,7 @@ def reconciler(
         external=external or ExternalMetrics(),
         gate=gate or RolloutGate(3),
         memory=memory or MemoryBook(),
+        bursts=bursts if bursts is not None else BurstBook(),
         identity="operator-1",
         now=now if callable(now) else lambda: now,
     )

@@ -194,6 +194,24 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "spec",
         "monitoring.source Ingress knows nothing of the app's event loops: remove the metric of type EventLoopLag",
     ),
+    *(
+        (
+            {"autoscaling": {"behavior": {"scaleUp": {"tolerance": tolerance}}}},
+            "spec.autoscaling.behavior.scaleUp.tolerance",
+            'must be a share from 0 to 1, such as "0.05" for 5 %',
+        )
+        for tolerance in ("5%", "1.01", "-0.1")
+    ),
+    (
+        {"autoscaling": {"burst": {"mode": "Enabled"}}},
+        "spec.autoscaling",
+        "burst needs a metric of type RequestsPerSecond or Concurrency, which tells how many pods the load needs",
+    ),
+    (
+        {"autoscaling": {"burst": {"window": "29s"}}},
+        "spec.autoscaling.burst.window",
+        "must be a duration from 30s to 1h",
+    ),
     ({"monitoring": {"path": "metrics"}}, "spec.monitoring.path", "String should match pattern"),
     ({"monitoring": {"path": "/metrics?all=1"}}, "spec.monitoring.path", "String should match pattern"),
     (REPEATED, "spec.traffic", "routes must not repeat a host with the same path"),

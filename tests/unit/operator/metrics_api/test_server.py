@@ -21,6 +21,7 @@ Client = TestClient[web.Request, web.Application]
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ROOT = "/apis/external.metrics.k8s.io/v1beta1"
 ASKED = f"{ROOT}/namespaces/default/hca-requests-per-second"
+SIGNALS = f"{ROOT}/signals"
 SHOP = {"labelSelector": "hca-operator.io/api=shop"}
 
 
@@ -65,7 +66,9 @@ def world() -> World:
 
 @pytest.fixture
 async def client(world: World) -> AsyncIterator[Client]:
-    server = ExternalMetricsServer(world, world, world, MetricsTelemetry(), lambda: NOW)
+    server = ExternalMetricsServer(
+        world, world, world, MetricsTelemetry(), lambda: NOW, signals=lambda now: [{"at": str(now)}]
+    )
     app = server.application(alive=lambda: None, ready=lambda: world.trouble)
     async with TestClient(TestServer(app)) as connected:
         yield connected
@@ -180,7 +183,7 @@ async def test_two_selectors_are_refused(client: Client) -> None:
     assert answer.status == 400
 
 
-@pytest.mark.parametrize("path", ["/apis", "/apis/external.metrics.k8s.io", ROOT, ASKED])
+@pytest.mark.parametrize("path", ["/apis", "/apis/external.metrics.k8s.io", ROOT, ASKED, SIGNALS])
 async def test_nobody_gets_an_answer_without_proof_of_who_asks(client: Client, world: World, path: str) -> None:
     world.user = None
     assert (await refused(client, path))[0] == 401
@@ -188,7 +191,7 @@ async def test_nobody_gets_an_answer_without_proof_of_who_asks(client: Client, w
     assert not world.read_of
 
 
-@pytest.mark.parametrize("path", ["/apis", "/apis/external.metrics.k8s.io", ROOT, ASKED])
+@pytest.mark.parametrize("path", ["/apis", "/apis/external.metrics.k8s.io", ROOT, ASKED, SIGNALS])
 async def test_without_the_right_there_is_no_answer(client: Client, world: World, path: str) -> None:
     world.may = False
     code, message = await refused(client, path)
@@ -220,6 +223,18 @@ async def test_discovery_shows_one_resource_that_stands_for_all(client: Client, 
 )
 async def test_nothing_else_is_there(client: Client, path: str) -> None:
     assert (await refused(client, path))[0] == 404
+
+
+async def test_the_operator_gets_the_load_of_all_objects_in_one_answer(client: Client, world: World) -> None:
+    answer = await client.get(SIGNALS)
+    assert await answer.json() == {
+        "kind": "SignalList",
+        "apiVersion": "external.metrics.k8s.io/v1beta1",
+        "metadata": {},
+        "items": [{"at": str(NOW)}],
+    }
+    asked = {"verb": "list", "group": "external.metrics.k8s.io", "version": "v1beta1", "resource": "signals"}
+    assert [access.attributes() for access in world.asked_about] == [{"resourceAttributes": {"namespace": "", **asked}}]
 
 
 async def test_nothing_can_be_written(client: Client) -> None:

@@ -71,6 +71,21 @@ def test_a_reading_says_over_what_time_it_was_taken() -> None:
     assert world.read(RATE) == Reading(1.0, at=NOW - timedelta(seconds=9.5), window=9.5)
 
 
+def test_a_shorter_window_tells_of_a_jump_sooner_and_forgets_sooner() -> None:
+    world = World("a")
+    for count in (0, 100, 200, 300, 400, 500, 1500, 2500):
+        world.requests(a=count)
+    assert (world.value(RATE), lately(world)) == (230, 500)
+    world.now += 3.5
+    assert world.read(RATE)
+    with pytest.raises(Unknown, match="read only once"):
+        lately(world)
+
+
+def lately(world: World) -> float:
+    return world.signals.read(*SHOP, RATE, NOW, window=5.0).value
+
+
 def test_a_pod_counts_from_its_second_sample_and_does_not_make_the_load_look_greater_before() -> None:
     world = World("a", "b")
     for second in range(0, 20, 2):
