@@ -54,7 +54,8 @@ HEAP_SNAPSHOT_RULES = (
     Rule(
         cel=f"{_OFF} || !has(self.env) || self.env.all(e, !(e.name in {list(ENV)}))",
         message=f"env must not have {', '.join(ENV[:-1])} or {ENV[-1]} "
-        "while memoryRestart.heapSnapshots.mode is Enabled: use memoryRestart.heapSnapshots.sizeLimit and memoryRestart.worker",
+        "while memoryRestart.heapSnapshots.mode is Enabled: "
+        "use memoryRestart.heapSnapshots.sizeLimit and memoryRestart.worker",
         check=lambda spec: not _wanted(spec) or all(variable.name not in ENV for variable in spec.env),
         field_path=".env",
     ),
