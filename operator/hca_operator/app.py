@@ -99,7 +99,7 @@ class Operator:
         self._undefined = False
         self._trouble: HcaError | None = None
         memory = MemoryBook()
-        self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_growth)
+        self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_trends)
         external = ExternalMetrics(_without_external_metrics(settings))
         served = settings.external_metrics if external.missing is None else None
         self._owner = OwnerReader(kube, external, Service(candidate.namespace, served)) if served else None

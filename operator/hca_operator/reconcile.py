@@ -213,6 +213,7 @@ class Reconciler:
             memory_problem=replacement.problem,
             detached=replacement.serving,
             memory_known=self._memory.available,
+            memory_grows=self._memory.grows(key),
             unsupported=(*self._configuration.unfollowed(api), *self._external.unsupported(api)) if api else (),
         )
         status = next_status(observation, self._now())
