@@ -151,9 +151,9 @@ ACCEPTED: dict[str, Manifest] = {
         ],
     },
     "rss just below the limit": {"memoryRestart": {"worker": {"maxRSS": "511Mi"}}},
-    "heap snapshots": with_snapshots(size="64Mi", **mounted(CACHE), env=env(A="b")),
+    "heap snapshots": with_snapshots(size="64Mi", **mounted(CACHE), **env({"name": "A", "value": "b"})),
     "what would be in the way of heap snapshots": with_snapshots(
-        "Disabled", **SNAPSHOTS_OF_OUR_OWN, env=env(HCA_SNAPSHOT_DIR="/heap-snapshots")
+        "Disabled", **SNAPSHOTS_OF_OUR_OWN, **env({"name": "HCA_SNAPSHOT_DIR", "value": "/heap-snapshots"})
     ),
     "pods at their limit": {"memoryRestart": {"pod": {"thresholdPercent": 100}, "minInterval": "24h"}},
     "pods early and often": {"memoryRestart": {"pod": {"thresholdPercent": 10}, "minInterval": "1m"}},
@@ -321,7 +321,7 @@ REFUSED: Cases = {
         "volumeMounts must have none at /heap-snapshots while memoryRestart.heapSnapshots.mode is Enabled",
     ),
     "heap snapshots and a directory of one's own": (
-        with_snapshots(env=env(HCA_SNAPSHOT_DIR="/tmp")),
+        with_snapshots(**env({"name": "HCA_SNAPSHOT_DIR", "value": "/tmp"})),
         "env must not have HCA_SNAPSHOT_DIR, HCA_SNAPSHOT_MAX_SIZE or HCA_WORKER_MAX_RSS while",
     ),
     "pods all the time": ({"memoryRestart": {"minInterval": "59s"}}, "must be a duration from 1m to 24h"),
