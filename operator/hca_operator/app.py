@@ -104,7 +104,7 @@ class Operator:
         self._undefined = False
         self._trouble: HcaError | None = None
         memory = MemoryBook()
-        self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_growth)
+        self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_trends)
         bursts = BurstBook()
         self._loads = LoadReader(kube, bursts, _now)
         external = ExternalMetrics(_without_external_metrics(settings), reads_ingress=settings.reads_ingress)
@@ -228,7 +228,7 @@ class Operator:
                 await self._reader.looked.wait()
         if key.namespace in self._leader.elsewhere:
             return None  # an install of its own looks after that namespace
-        with self._timed(key):
+        with self._timed():
             outcome = await self._reconciler.reconcile(key)
         self._telemetry.reconciles.labels("written" if outcome.writes else "unchanged").inc()
         self._telemetry.observe_conditions(key, outcome.status)
@@ -236,14 +236,13 @@ class Operator:
         return outcome.look_again
 
     @contextmanager
-    def _timed(self, key: Key) -> Iterator[None]:
+    def _timed(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
             yield
-        except Transient as error:
+        except Transient:
             self._telemetry.reconciles.labels("retried").inc()
-            logger.warning("will try again: %s", error, extra={"object": str(key)})
             raise
         except Exception:
             self._telemetry.reconciles.labels("failed").inc()

@@ -6,7 +6,8 @@ HcaError
 ├── NotOwned     an object of that name is not ours: a condition, looked at again now and then
 ├── Rejected     the API server refuses what we send (quota, admission): a condition and a slow retry
 ├── Forbidden    RBAC forbids it: a condition and a slow retry
-├── Transient    conflict, overload, time-out, lost connection: retried with backoff
+├── Transient    overload, time-out, lost connection: retried with backoff
+│   ├── Conflict what was read has changed meanwhile: read again, as is usual where several write
 │   ├── Expired  what a watch or a list wants to go on from is too old: begun anew
 │   └── Absent   the cluster does not define the kind (any more)
 └── CannotStart  whoever runs the operator must change something: the process ends with one sentence
@@ -46,6 +47,10 @@ class Transient(HcaError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Conflict(Transient):
+    """Somebody else was faster: what a decision was taken from is no longer so."""
 
 
 class Expired(Transient):

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import aiohttp
 from kubernetes.aio import client, config
 
-from hca_operator.errors import Absent, Expired, Forbidden, HcaError, Rejected, Transient
+from hca_operator.errors import Absent, Conflict, Expired, Forbidden, HcaError, Rejected, Transient
 from hca_operator.names import API_VERSION, BURST_MANAGER, FIELD_MANAGER, KIND, PLURAL, Manifest
 
 REQUEST_TIMEOUT = 10.0
@@ -372,7 +372,7 @@ def yaml_body(manifest: Manifest) -> bytes:
 def failure(what: str, status: int, retry_after: str | None, payload: bytes) -> HcaError:
     """The error that an HTTP status of the API server stands for; its type decides whether it is retried.
 
-    404 for a write means that the namespace or the kind is gone, 409 that somebody was faster: both may pass.
+    404 for a write means that the namespace or the kind is gone, which may pass.
     """
     try:
         answer: Any = json.loads(payload)
@@ -380,6 +380,8 @@ def failure(what: str, status: int, retry_after: str | None, payload: bytes) -> 
     except ValueError:
         message = payload[:200].decode(errors="replace")
     text = f"{what}: {message or f'HTTP {status}'}"
+    if status == 409:
+        return Conflict(text)
     if status == 410:
         return Expired(text)
     if status in {400, 405, 413, 415, 422}:

@@ -22,6 +22,9 @@ PATIENCE = 4
 """Readings in a row that may fail until memory counts as unknown: a minute, so that a restart of metrics-server is not
 a change in the status of every object."""
 
+AHEAD, NOT_AHEAD = 3600.0, 7200.0
+"""Seconds to the limit below which a pod counts as growing, and above which no longer: no estimate is quite still."""
+
 Name = tuple[str, str]
 """Namespace and name of an object."""
 
@@ -91,6 +94,21 @@ def soon_at_limit(history: History, policy: MemoryPolicy) -> bool:
     return grows and policy.limit - last[-1].used < growth(last) * policy.lead
 
 
+def seconds_to_limit(history: History, policy: MemoryPolicy) -> float | None:
+    """Seconds until a pod is at its limit if it goes on growing as it has; None for one that does not grow."""
+    rate = growth(history)
+    return max(0, policy.limit - history[-1].used) / rate if rate > 0 else None
+
+
+class Trend(NamedTuple):
+    """How the memory of an object's pods changes."""
+
+    growth: float
+    """Bytes each second, of the pod that grows fastest."""
+    seconds_to_limit: float | None
+    """Until the first of the pods is at its limit; None where none grows, or none is judged."""
+
+
 class MemoryBook:
     """What is known of the memory of all pods, reading by reading."""
 
@@ -99,6 +117,7 @@ class MemoryBook:
         """Whether memory can be read; None until that is known."""
         self._policies: dict[Name, MemoryPolicy] = {}
         self._histories: dict[Name, dict[str, History]] = {}
+        self._growing: set[Name] = set()
         self._failed = 0
 
     def watch(self, name: Name, policy: MemoryPolicy | None) -> None:
@@ -120,13 +139,21 @@ class MemoryBook:
         }
         return max(found, key=lambda pod: (found[pod], pod), default=None)
 
-    def growths(self) -> Mapping[Name, float]:
-        """By object, how fast the fastest of its pods grows, in bytes each second."""
-        return {name: max(map(growth, pods.values())) for name, pods in self._histories.items() if pods}
+    def grows(self, name: Name) -> bool:
+        """Whether a pod of an object will be at its limit within an hour or so, as it grows now."""
+        return name in self._growing
+
+    def trends(self) -> Mapping[Name, Trend]:
+        """By object, how the memory of its pods changes."""
+        return {
+            name: Trend(max(map(growth, pods.values())), self._ahead(name, pods.values()))
+            for name, pods in self._histories.items()
+            if pods
+        }
 
     def take(self, readings: Iterable[Manifest]) -> set[Name]:
         """Take in a reading of all pods; the objects for which that changes something or leaves something to do."""
-        before = self._due()
+        before, growing = self._due(), self._growing
         histories: dict[Name, dict[str, History]] = {}
         for reading in readings:
             labels = reading["metadata"].get("labels") or {}
@@ -135,13 +162,28 @@ class MemoryBook:
                 histories.setdefault(name, {})[pod] = _grown(self._histories.get(name, {}).get(pod, ()), sample)
         self._histories = histories
         self._failed, self.available = 0, True
-        return before | self._due()
+        self._growing = {name for name in self._policies if self._limit_ahead(name)}
+        return before | self._due() | (growing ^ self._growing)
 
     def fail(self, *, absent: bool) -> None:
         """A reading that failed; `absent`: for there is no metrics API."""
         self._failed += 1
         if absent or self._failed >= PATIENCE:
-            self.available, self._histories = False, {}
+            self.available, self._histories, self._growing = False, {}, set()
+
+    def _ahead(self, name: Name, histories: Iterable[History]) -> float | None:
+        policy = self._policies.get(name)
+        if policy is None:
+            return None
+        found = (seconds_to_limit(history, policy) for history in histories)
+        return min((seconds for seconds in found if seconds is not None), default=None)
+
+    def _limit_ahead(self, name: Name) -> bool:
+        """Whether a pod that has long started, and not just in this moment, grows towards its limit."""
+        half = self._policies[name].threshold / 2
+        pods = self._histories.get(name, {}).values()
+        ahead = self._ahead(name, [pod for pod in pods if len(pod) == KEPT and pod[-1].used >= half])
+        return ahead is not None and ahead < (NOT_AHEAD if name in self._growing else AHEAD)
 
     def _due(self) -> set[Name]:
         return {name for name in self._policies if self.due(name)}

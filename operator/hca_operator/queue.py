@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from hca_operator.errors import HcaError, Transient
+from hca_operator.errors import Conflict, HcaError, Transient
 
 Key = TypeVar("Key")
 FIRST_BACKOFF = 0.5
@@ -99,13 +99,16 @@ class WorkQueue(Generic[Key]):
                 self._failures.pop(key, None)
             except Transient as error:
                 again = self._backoff(key, error.retry_after)
+                # Where others write too, to be the slower one is daily business and nothing to warn of.
+                level = logging.INFO if isinstance(error, Conflict) else logging.WARNING
+                logger.log(level, "will try again: %s", error, extra={"object": str(key), "retry_in": again})
             except HcaError as error:
                 # Not even a condition could be written, most likely for lack of rights: nothing unexpected.
                 again = self._backoff(key, None)
-                logger.warning("will try again: %s", error, extra={"key": str(key), "retry_in": again})
+                logger.warning("will try again: %s", error, extra={"object": str(key), "retry_in": again})
             except Exception:
                 again = self._backoff(key, None)
-                logger.exception("handling failed unexpectedly", extra={"key": str(key), "retry_in": again})
+                logger.exception("handling failed unexpectedly", extra={"object": str(key), "retry_in": again})
             finally:
                 self._processing.discard(key)
                 if key in self._dirty:

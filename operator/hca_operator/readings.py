@@ -7,7 +7,7 @@ from typing import Protocol
 
 from hca_operator.desired.metadata import MANAGED_SELECTOR
 from hca_operator.errors import HcaError
-from hca_operator.memory import CYCLE, MemoryBook
+from hca_operator.memory import CYCLE, MemoryBook, Trend
 from hca_operator.names import Manifest
 from hca_operator.ports import Key
 
@@ -30,9 +30,9 @@ class MemoryReader:
         memory: MemoryBook,
         namespace: str,
         *,
-        told: Callable[[Mapping[tuple[str, str], float]], None],
+        told: Callable[[Mapping[tuple[str, str], Trend]], None],
     ) -> None:
-        """`told` is given the growth of each object after each reading."""
+        """`told` is given the trend of each object after each reading."""
         self._source = source
         self._memory = memory
         self._namespace = namespace
@@ -70,5 +70,5 @@ class MemoryReader:
             self._memory.fail(absent=True)
             return set()
         changed = self._memory.take(found)
-        self._told(self._memory.growths())
+        self._told(self._memory.trends())
         return {Key(*name) for name in changed}

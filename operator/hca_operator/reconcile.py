@@ -15,7 +15,7 @@ from hca_operator.desired import Child, desired_children
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.scaling import fewest_pods
 from hca_operator.diagnosis import Problem, diagnose, event_reasons
-from hca_operator.errors import HcaError, LimitExceeded, SpecError
+from hca_operator.errors import Conflict, HcaError, LimitExceeded, SpecError
 from hca_operator.events import events_of
 from hca_operator.external_metrics import ExternalMetrics
 from hca_operator.fallback import fallback_at
@@ -127,8 +127,7 @@ class Reconciler:
             children = desired_children(
                 self._external.carried_out(api), sizing, isolated=self._policy.network_policy.enabled
             )
-            if not await self._observe(manifest, children, done):
-                return await self.reconcile(key)
+            await self._observe(manifest, children, done)
             status = manifest.get("status", {})
             autoscaler = done.live.get(("HorizontalPodAutoscaler", key.name))
             done.fallback = fallback_at(api.spec, autoscaler, status, self._now())
@@ -168,8 +167,8 @@ class Reconciler:
         known = self._cluster.known(kind, key.namespace, key.name)
         return known or await self._cluster.get(kind, key.namespace, key.name)
 
-    async def _observe(self, manifest: Manifest, children: list[Child], done: Pass) -> bool:
-        """See the children; False where the object is no longer as it was seen.
+    async def _observe(self, manifest: Manifest, children: list[Child], done: Pass) -> None:
+        """See the children. Raises Conflict where the object is no longer as it was seen.
 
         What is to be there is asked for where it is not known, since its name may be taken; and so is the object, since
         whoever ends it ends its children. Those of a new object are to be made, which tells whether a name is taken.
@@ -183,10 +182,9 @@ class Reconciler:
                 *(self._cluster.get(kind, namespace, child) for kind, child in missing),
             )
             if now is None or version_of(now) > version_of(manifest):
-                return False
+                raise Conflict(f"{KIND} {namespace}/{name} has changed since it was last seen")
             live |= zip(missing, found, strict=True)
         done.live = {slot: seen for slot, seen in live.items() if seen is not None}
-        return True
 
     async def _write(self, api: ApiObject, children: list[Child], done: Pass, *, edited: bool) -> None:
         """Write the children, the workload with what its pods are to know of a changed configuration."""
@@ -244,6 +242,7 @@ class Reconciler:
             memory_problem=replacement.problem,
             detached=replacement.serving,
             memory_known=self._memory.available,
+            memory_grows=self._memory.grows(key),
             unsupported=self._unsupported(api, done) if api else (),
         )
         status = next_status(observation, self._now())

@@ -51,6 +51,8 @@ class Observation:
     """Pods that are being replaced and serve meanwhile."""
     memory_known: bool | None = None
     """Whether the memory of the pods can be read; None until that is known."""
+    memory_grows: bool = False
+    """Whether a pod grows towards its limit."""
     unsupported: Sequence[Unsupported] = ()
     """What the install does not carry out."""
     configuration_waits: bool = False
@@ -304,6 +306,12 @@ def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
             "Unknown",
             Reason.METRICS_UNAVAILABLE,
             "the memory of the pods cannot be read, so no pod is replaced for it: is metrics-server there?",
+        )
+    if seen.memory_grows:
+        return Verdict(
+            "True",
+            Reason.MEMORY_GROWING,
+            "a pod that goes on growing as it does is at its memory limit in an hour or two; it is replaced before",
         )
     return Verdict("True", Reason.MEMORY_WITHIN_LIMITS, "no pod is near its memory limit")
 

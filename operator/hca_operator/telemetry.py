@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from pythonjsonlogger.json import JsonFormatter
 
 from hca_operator.api.times import time_of
+from hca_operator.memory import Trend
 from hca_operator.names import KIND, Manifest
 
 Check = Callable[[], str | None]
@@ -62,6 +63,10 @@ class Telemetry:
             "hca_memory_growth_bytes_per_second", "How fast the fastest pod of an API has grown for five minutes.",
             ["namespace", "name"], registry=self.registry,
         )  # fmt: skip
+        self._memory_limit_ahead = Gauge(
+            "hca_memory_seconds_to_limit", "When the first pod of an API is at its memory limit, as it grows now.",
+            ["namespace", "name"], registry=self.registry,
+        )  # fmt: skip
         self._objects = Gauge(
             "hca_conditions", f"Number of {KIND} objects by condition and its status.", ["type", "status"],
             registry=self.registry,
@@ -81,11 +86,14 @@ class Telemetry:
         """Export how many children are remembered, read when asked for."""
         Gauge("hca_children", "Children that are remembered.", registry=self.registry).set_function(count)
 
-    def observe_growth(self, growths: Mapping[tuple[str, str], float]) -> None:
-        """Export how fast the memory of each API grows, in place of what was exported before."""
+    def observe_trends(self, trends: Mapping[tuple[str, str], Trend]) -> None:
+        """Export how the memory of each API grows, in place of what was exported before."""
         self._memory_growth.clear()
-        for name, growth in growths.items():
+        self._memory_limit_ahead.clear()
+        for name, (growth, seconds_to_limit) in trends.items():
             self._memory_growth.labels(*name).set(growth)
+            if seconds_to_limit is not None:
+                self._memory_limit_ahead.labels(*name).set(seconds_to_limit)
 
     def observe_memory_restarts(
         self, name: tuple[str, str], status: Manifest | None, restarts: Mapping[str, int]

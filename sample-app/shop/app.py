@@ -106,6 +106,11 @@ async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 def _worker_app() -> ASGIApp:
+    if "HCA_SNAPSHOT_DIR" in os.environ:
+        # Not imported where it is not asked for, like everything that somebody has to configure.
+        from hca_workers import offer_snapshots  # noqa: PLC0415
+
+        offer_snapshots()
     try:
         return create_app(settings_from(os.environ))
     except SettingsError as error:

@@ -71,9 +71,8 @@ class OwnImage:
         return Image(self.name, step.read("docker", "image", "inspect", "--format", "{{.Id}}", self.name))
 
 
-_SAMPLE = cache.REPOSITORY / "sample-app"
 OPERATOR_IMAGE = OwnImage(f"hca-operator:{VERSION}", cache.REPOSITORY / "operator" / "Dockerfile", cache.REPOSITORY)
-SAMPLE_IMAGE = OwnImage(f"hca-sample-app:{VERSION}", _SAMPLE / "Dockerfile", _SAMPLE)
+SAMPLE_IMAGE = OwnImage(f"hca-sample-app:{VERSION}", cache.REPOSITORY / "sample-app" / "Dockerfile", cache.REPOSITORY)
 
 
 def kubectl(step: Step, *arguments: str | Path) -> str:

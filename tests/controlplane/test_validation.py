@@ -50,7 +50,12 @@ def rate(target: Any) -> Manifest:
     return own("RequestsPerSecond", "requestsPerSecond", targetPerPod=target)
 
 
+def with_snapshots(mode: str = "Enabled", size: Any = "1Gi", **fields: Any) -> Manifest:
+    return {"memoryRestart": {"heapSnapshots": {"mode": mode, "sizeLimit": size}}, **fields}
+
+
 CACHE: Manifest = {"name": "cache", "emptyDir": {}}
+SNAPSHOTS_OF_OUR_OWN = mounted({"name": "heap-snapshots", "emptyDir": {}}, path="/heap-snapshots")
 HOST = {"host": "shop.example.com"}
 CRON = "must be five fields of numbers, minute hour day-of-month month day-of-week"
 ACCEPTED: dict[str, Manifest] = {
@@ -163,6 +168,10 @@ ACCEPTED: dict[str, Manifest] = {
         ],
     },
     "rss just below the limit": {"memoryRestart": {"worker": {"maxRSS": "511Mi"}}},
+    "heap snapshots": with_snapshots(size="64Mi", **mounted(CACHE), **env({"name": "A", "value": "b"})),
+    "what would be in the way of heap snapshots": with_snapshots(
+        "Disabled", **SNAPSHOTS_OF_OUR_OWN, **env({"name": "HCA_SNAPSHOT_DIR", "value": "/heap-snapshots"})
+    ),
     "pods at their limit": {"memoryRestart": {"pod": {"thresholdPercent": 100}, "minInterval": "24h"}},
     "pods early and often": {"memoryRestart": {"pod": {"thresholdPercent": 10}, "minInterval": "1m"}},
     "restart at night": cron("0 3 * * *", timeZone="America/Argentina/Buenos_Aires"),
@@ -355,6 +364,19 @@ REFUSED: Cases = {
     "pods beyond their limit": (
         {"memoryRestart": {"pod": {"thresholdPercent": 101}}},
         "spec.memoryRestart.pod.thresholdPercent",
+    ),
+    "heap snapshots in no room": (with_snapshots(size="63Mi"), "must be a size from 64Mi to 4Ti, such as 512Mi or 1Gi"),
+    "heap snapshots and a volume of that name": (
+        with_snapshots(**mounted({"name": "heap-snapshots", "emptyDir": {}})),
+        "volumes must have no heap-snapshots while memoryRestart.heapSnapshots.mode is Enabled",
+    ),
+    "heap snapshots and a mount at their place": (
+        with_snapshots(**mounted(CACHE, path="/heap-snapshots")),
+        "volumeMounts must have none at /heap-snapshots while memoryRestart.heapSnapshots.mode is Enabled",
+    ),
+    "heap snapshots and a directory of one's own": (
+        with_snapshots(**env({"name": "HCA_SNAPSHOT_DIR", "value": "/tmp"})),
+        "env must not have HCA_SNAPSHOT_DIR, HCA_SNAPSHOT_MAX_SIZE or HCA_WORKER_MAX_RSS while",
     ),
     "pods all the time": ({"memoryRestart": {"minInterval": "59s"}}, "must be a duration from 1m to 24h"),
     "restart without a time": ({"restartSchedule": {}}, "spec.restartSchedule.cron: Required value"),

@@ -85,8 +85,6 @@ class Master:
             self._server.num_workers += 1
             self._raised = 1
         elif act.verb is Verb.DRAIN:
-            if act.too_big and self._settings.snapshot_directory is not None:
-                _send(act.pid, signal.SIGUSR2)
             _send(act.pid, signal.SIGTERM)
         elif act.verb is Verb.KILL:
             _send(act.pid, signal.SIGKILL)
@@ -118,8 +116,8 @@ def post_fork(_server: Any, worker: Any) -> None:  # noqa: ANN401
 
 
 def post_worker_init(_worker: Any) -> None:  # noqa: ANN401
-    """Take signals, now that the worker has set its own."""
-    offer_snapshots(_settings.snapshot_directory)
+    """Offer snapshots of this worker's heap."""
+    offer_snapshots()
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:  # noqa: ANN401

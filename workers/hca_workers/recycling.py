@@ -79,8 +79,6 @@ class Act:
     verb: Verb
     pid: int
     why: str
-    too_big: bool = False
-    """Whether its heap is worth to be written down."""
 
 
 @dataclass(frozen=True)
@@ -222,8 +220,7 @@ def _continued(state: State, change: Replacement, seen: Seen, policy: Policy) ->
     if sum(worker.ready for worker in seen.workers if worker.pid != change.old) < seen.wanted:
         return state, []
     change = replace(change, draining_since=seen.now)
-    too_big = state.over[change.old] >= policy.samples
-    drain = Act(Verb.DRAIN, change.old, "another one is ready in its place", too_big)
+    drain = Act(Verb.DRAIN, change.old, "another one is ready in its place")
     return replace(state, replacement=change), [drain]
 
 

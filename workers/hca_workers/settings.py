@@ -21,6 +21,8 @@ class Settings:
     policy: Policy
     sample_interval: float
     snapshot_directory: Path | None
+    snapshot_max_size: int
+    """Bytes of one."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -45,7 +47,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         kill_timeout=number("HCA_WORKER_KILL_TIMEOUT", 30, 1, 3600, "seconds"),
         min_interval=number("HCA_WORKER_MIN_INTERVAL", 60, 0, 86_400, "seconds"),
     )
-    return Settings(policy, interval, _folder(environment.get("HCA_SNAPSHOT_DIR")))
+    most = int(number("HCA_SNAPSHOT_MAX_SIZE", 256, 1, 2**20, "MiB")) * MEBIBYTE
+    return Settings(policy, interval, _folder(environment.get("HCA_SNAPSHOT_DIR")), most)
 
 
 def _folder(text: str | None) -> Path | None:

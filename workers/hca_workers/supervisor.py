@@ -16,7 +16,7 @@ from hca_workers.respawning import Deaths
 from hca_workers.settings import Settings
 from hca_workers.watch import Watch
 
-_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD}
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _LOOK_EVERY = 0.5
 
 
@@ -72,9 +72,6 @@ class Supervisor:
             return True
         if heard.si_signo == signal.SIGHUP:
             self._watch.ask(self._workers)
-        elif heard.si_signo == signal.SIGUSR2:
-            for pid in self._workers:
-                self._send(pid, signal.SIGUSR2)
         return heard.si_signo not in (signal.SIGTERM, signal.SIGINT)
 
     def _start(self) -> None:
@@ -109,8 +106,6 @@ class Supervisor:
     def _do(self, act: Act) -> None:
         self._log.warning("Worker %d, %s: %s", act.pid, act.verb, act.why)
         if act.verb is Verb.DRAIN:
-            if act.too_big and self._settings.snapshot_directory is not None:
-                self._send(act.pid, signal.SIGUSR2)
             self._send(act.pid, signal.SIGTERM)
         elif act.verb is Verb.KILL:
             self._send(act.pid, signal.SIGKILL)

@@ -8,7 +8,6 @@ from types import FrameType
 
 from hca_workers.board import BOARD_VARIABLE, Board
 from hca_workers.polite import PoliteServer
-from hca_workers.settings import settings_from
 from hca_workers.snapshots import offer_snapshots
 from hca_workers.uvicorn_options import config_from
 
@@ -19,7 +18,7 @@ def main() -> None:
     """Serve on the inherited socket until SIGTERM, or until the supervisor is gone."""
     supervisor = os.getppid()
     board = Board(int(os.environ[BOARD_VARIABLE]))
-    offer_snapshots(settings_from(os.environ).snapshot_directory)
+    offer_snapshots()
 
     async def beat() -> None:
         board.beat()

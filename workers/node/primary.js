@@ -18,6 +18,8 @@ const LOOK_EVERY = 500;
 /** A worker that dies younger than this is started anew later each time. */
 const STEADY = 60;
 const LONGEST_WAIT = 30;
+/** Whoever touches this file in the directory of the snapshots asks for some. */
+const REQUEST = 'request';
 
 const seconds = () => Number(process.hrtime.bigint()) / 1e9;
 const log = (/** @type {string} */ line) => process.stderr.write(`hca-node: ${line}\n`);
@@ -40,6 +42,9 @@ class Primary {
     /** @type {Map<number, {worker: cluster.Worker, born: number, ready: boolean, beat: number}>} */
     this.workers = new Map();
     this.nextSample = 0;
+    this.request = this.requested();
+    /** @type {Set<number>} Workers whose heap somebody has asked for. */
+    this.heapAsked = new Set();
     this.earlyDeaths = 0;
     this.notBefore = 0;
     this.served = false;
@@ -60,9 +65,6 @@ class Primary {
     process.on('SIGHUP', () => {
       this.state = recycling.asked(this.state, this.workers.keys());
     });
-    process.on('SIGUSR2', () => {
-      for (const { worker } of this.workers.values()) worker.process.kill('SIGUSR2');
-    });
     setInterval(() => this.look([]), LOOK_EVERY);
     this.look([]);
   }
@@ -70,6 +72,7 @@ class Primary {
   /** @param {number[]} ended */
   look(ended) {
     if (this.ends) return;
+    this.hearRequest();
     const now = seconds();
     const sampled = now >= this.nextSample;
     if (sampled) this.nextSample = now + this.settings.sampleInterval;
@@ -88,6 +91,20 @@ class Primary {
     for (let number = 0; now >= this.notBefore && number < missing; number += 1) this.start();
   }
 
+  /** Have every worker replaced, one after the other, and its heap written when it has left, if somebody asks for it. */
+  hearRequest() {
+    const before = this.request;
+    this.request = this.requested();
+    if (this.request === before) return;
+    this.heapAsked = new Set(this.workers.keys());
+    this.state = recycling.asked(this.state, this.workers.keys());
+  }
+
+  requested() {
+    const { heap } = this.settings;
+    return heap && (fs.statSync(path.join(heap.directory, REQUEST), { throwIfNoEntry: false })?.mtimeMs ?? null);
+  }
+
   start() {
     const worker = cluster.fork();
     const now = seconds();
@@ -95,12 +112,13 @@ class Primary {
   }
 
   /** @param {import('./recycling').Act} act */
-  act({ verb, pid, why, tooBig }) {
+  act({ verb, pid, why }) {
     log(`worker ${pid}, ${verb}: ${why}`);
     const worker = this.workers.get(pid)?.worker;
     if (verb === 'drain') {
-      if (tooBig && this.settings.snapshotDirectory !== null) worker?.process.kill('SIGUSR2');
-      if (worker?.isConnected()) worker.send({ hca: 'drain' });
+      const wanted = this.heapAsked.delete(pid) || (residentBytes(pid) ?? 0) > this.settings.policy.maxRss;
+      const heap = wanted ? this.settings.heap : null;
+      if (worker?.isConnected()) worker.send({ hca: 'drain', heap });
     } else if (verb === 'kill') {
       worker?.process.kill('SIGKILL');
     }

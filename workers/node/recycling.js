@@ -33,7 +33,6 @@ const LONGEST_WAIT = 3600;
  * @property {'replace' | 'drain' | 'kill' | 'note'} verb
  * @property {number} pid
  * @property {string} why
- * @property {boolean} tooBig
  *
  * @typedef {object} Replacement
  * @property {number} old
@@ -173,10 +172,9 @@ function continued(state, change, seen, policy) {
   }
   const others = seen.workers.filter((worker) => worker.ready && worker.pid !== change.old);
   if (others.length < seen.wanted) return { state, acts: [] };
-  const tooBig = (state.over.get(change.old) ?? 0) >= policy.samples;
   return {
     state: { ...state, replacement: { ...change, drainingSince: seen.now } },
-    acts: [act('drain', change.old, 'another one is ready in its place', tooBig)],
+    acts: [act('drain', change.old, 'another one is ready in its place')],
   };
 }
 
@@ -202,7 +200,7 @@ const ended = (state, policy, now, failures) => ({
   notBefore: now + wait(policy, failures),
 });
 
-/** @param {Act['verb']} verb @param {number} pid @param {string} why @param {boolean} [tooBig] @returns {Act} */
-const act = (verb, pid, why, tooBig = false) => ({ verb, pid, why, tooBig });
+/** @param {Act['verb']} verb @param {number} pid @param {string} why @returns {Act} */
+const act = (verb, pid, why) => ({ verb, pid, why });
 
 module.exports = { asked, decide, newState, surplus };

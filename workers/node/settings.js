@@ -12,7 +12,7 @@ class SettingsError extends Error {}
  * @property {number} wanted
  * @property {import('./recycling').Policy} policy
  * @property {number} sampleInterval
- * @property {string | null} snapshotDirectory
+ * @property {{directory: string, most: number} | null} heap Where snapshots go, and the bytes of one.
  */
 
 /** @param {Record<string, string | undefined>} environment @returns {Settings} */
@@ -27,6 +27,8 @@ function settingsFrom(environment) {
     return Number(text);
   };
   const sampleInterval = number('HCA_RSS_SAMPLE_INTERVAL', 10, 1, 300, 'seconds');
+  const directory = folder(environment.HCA_SNAPSHOT_DIR);
+  const most = number('HCA_SNAPSHOT_MAX_SIZE', 256, 1, 2 ** 20, 'MiB') * 2 ** 20;
   const samples = number('HCA_RSS_SAMPLES', 3, 1, 100, 'samples');
   return {
     wanted: number('WEB_CONCURRENCY', os.availableParallelism?.() ?? os.cpus().length, 1, 1024, 'workers'),
@@ -40,7 +42,7 @@ function settingsFrom(environment) {
       minInterval: number('HCA_WORKER_MIN_INTERVAL', 60, 0, 86_400, 'seconds'),
     },
     sampleInterval,
-    snapshotDirectory: folder(environment.HCA_SNAPSHOT_DIR),
+    heap: directory === null ? null : { directory, most },
   };
 }
 

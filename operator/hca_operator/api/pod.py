@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from hca_operator.api.heap_snapshots import HeapSnapshots
 from hca_operator.api.quantity import parse_quantity
 from hca_operator.api.schema import ListMap, Rule, SpecModel
 from hca_operator.api.servers import Placement, Server
@@ -251,6 +252,8 @@ class MemoryRestart(SpecModel):
     """Samples in a row over the threshold until the worker or the pod is replaced, so that a spike is forgiven."""
     min_interval: IntervalDuration = "10m"
     """Time at least between two replacements of pods."""
+    heap_snapshots: HeapSnapshots = HeapSnapshots()
+    """What grew, to be looked at afterwards."""
 
 
 class PodSecurity(SpecModel):

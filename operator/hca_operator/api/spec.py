@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from hca_operator.api.heap_snapshots import HEAP_SNAPSHOT_RULES
 from hca_operator.api.monitoring import MONITORING_RULES, Monitoring
 from hca_operator.api.pod import (
     Arguments,
@@ -135,6 +136,7 @@ IfNotPresent for every other."""
         ),
         *SERVER_RULES,
         *MONITORING_RULES,
+        *HEAP_SNAPSHOT_RULES,
         Rule(
             cel="!has(self.volumeMounts) || self.volumeMounts.all(m, has(self.volumes) && "
             "self.volumes.exists(v, v.name == m.name))",

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     SCALING = "ScalingActive"
     NOT_REQUESTED = "NotRequested"
     ROUTES_APPLIED = "RoutesApplied"
+    MEMORY_GROWING = "MemoryGrowing"
     MEMORY_WITHIN_LIMITS = "MemoryWithinLimits"
     MEMORY_RESTART_DISABLED = "MemoryRestartDisabled"
     REPLACING_POD = "ReplacingPod"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from hca_operator.api.servers import OPTIONS_ENV, Server
 from hca_operator.api.spec import HighConcurrencyApiSpec
+from hca_operator.desired import heap_snapshots
 from hca_operator.names import Manifest
 from hca_operator.sizing import Sizing
 
@@ -26,7 +27,7 @@ def environment(spec: HighConcurrencyApiSpec, sizing: Sizing) -> list[Manifest]:
     The variable with options of every kind is of both, at the user's place, where what it refers to is known; the
     user's options come last, and the last one wins.
     """
-    ours = _SETTINGS[spec.workers.server](spec, sizing)
+    ours = _SETTINGS[spec.workers.server](spec, sizing) | heap_snapshots.variables(spec, sizing)
     theirs = [variable.model_dump(by_alias=True, exclude_none=True) for variable in spec.env]
     for variable in theirs:
         if variable["name"] == OPTIONS_ENV.get(spec.workers.server):

@@ -3,6 +3,7 @@
 from hca_operator.api.quantity import memory_text, parse_quantity
 from hca_operator.api.spec import HighConcurrencyApiSpec
 from hca_operator.api.volumes import OWN_PATH, OWN_VOLUME, Volume
+from hca_operator.desired import heap_snapshots
 from hca_operator.names import Manifest
 
 TMP_SIZE = "256Mi"
@@ -10,14 +11,16 @@ TMP_SIZE = "256Mi"
 
 
 def volumes(spec: HighConcurrencyApiSpec) -> list[Manifest]:
-    """The pod's own volume, then the object's."""
-    return [{"name": OWN_VOLUME, "emptyDir": {"sizeLimit": TMP_SIZE}}, *(_volume(volume) for volume in spec.volumes)]
+    """The pod's own volumes, then the object's."""
+    own = {"name": OWN_VOLUME, "emptyDir": {"sizeLimit": TMP_SIZE}}
+    return [own, *heap_snapshots.volumes(spec), *(_volume(volume) for volume in spec.volumes)]
 
 
 def mounts(spec: HighConcurrencyApiSpec) -> list[Manifest]:
-    """The pod's own folder, then the object's."""
+    """The pod's own folders, then the object's."""
     own = {"name": OWN_VOLUME, "mountPath": OWN_PATH}
-    return [own, *(mount.model_dump(by_alias=True, exclude_defaults=True) for mount in spec.volume_mounts)]
+    theirs = (mount.model_dump(by_alias=True, exclude_defaults=True) for mount in spec.volume_mounts)
+    return [own, *heap_snapshots.mounts(spec), *theirs]
 
 
 def _volume(volume: Volume) -> Manifest:

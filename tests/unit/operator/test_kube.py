@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.aio import client
 
-from hca_operator.errors import Forbidden, HcaError, Rejected, Transient
+from hca_operator.errors import Conflict, Forbidden, HcaError, Rejected, Transient
 from hca_operator.kube import Kube, failure, yaml_body
 from hca_operator.names import API_LABEL, API_VERSION, KIND, Manifest
 from hca_operator.observed import owner_of
@@ -28,7 +28,7 @@ NO_RIGHT = 'services "shop" is forbidden: User "system:serviceaccount:a:b" canno
         (403, "unable to create new content in namespace a because it is being terminated", Rejected),
         (401, "Unauthorized", Transient),
         (404, "namespaces not found", Transient),
-        (409, "the object has been modified", Transient),
+        (409, "the object has been modified", Conflict),
         (429, "too many requests", Transient),
         (500, "etcd leader changed", Transient),
         (503, "shutting down", Transient),

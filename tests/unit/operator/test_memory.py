@@ -1,5 +1,6 @@
 """Which pod is to be replaced, from samples of its memory."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +9,17 @@ from hypothesis import strategies as st
 
 from hca_operator.api.times import parse_time, time_text
 from hca_operator.errors import Transient
-from hca_operator.memory import KEPT, PATIENCE, MemoryBook, Sample, growth, memory_policy, over_threshold, soon_at_limit
+from hca_operator.memory import (
+    KEPT,
+    PATIENCE,
+    MemoryBook,
+    Sample,
+    growth,
+    memory_policy,
+    over_threshold,
+    seconds_to_limit,
+    soon_at_limit,
+)
 from hca_operator.names import Manifest
 from hca_operator.ports import Key
 from hca_operator.readings import MemoryReader
@@ -83,10 +94,24 @@ def test_one_sample_has_no_growth() -> None:
     assert growth(history(100)) == 0
 
 
+@pytest.mark.parametrize(
+    ("used", "seconds"),
+    [
+        ((300, 330, 360), 76.0),  # 2 MiB a second, and 152 are left
+        ((512, 513), 0.0),
+        ((300, 300), None),
+        ((300, 290), None),
+        ((300,), None),
+    ],
+)
+def test_the_time_to_the_limit_goes_on_as_the_samples_do(used: tuple[float, ...], seconds: float | None) -> None:
+    assert seconds_to_limit(history(*used), POLICY) == (None if seconds is None else pytest.approx(seconds))
+
+
 def reading(pod: str, mebibytes: float, number: int, **labels: str) -> Manifest:
     return {
         "metadata": {"name": pod, "namespace": NAMESPACE, "labels": {"hca-operator.io/api": NAME, **labels}},
-        "timestamp": time_text(START.replace(minute=number // 4, second=15 * (number % 4))),
+        "timestamp": time_text(START + timedelta(seconds=15 * number)),
         "containers": [
             {"name": "api", "usage": {"memory": f"{int(mebibytes * 1024)}Ki"}},
             {"name": "sidecar", "usage": {"memory": "1Gi"}},
@@ -131,13 +156,55 @@ def test_a_pod_that_has_gone_or_is_being_replaced_is_not_due() -> None:
     memory = book(500, 500, 500)
     memory.take([])
     assert memory.due(KEY) is None
-    assert memory.growths() == {}
+    assert memory.trends() == {}
 
 
 def test_an_object_that_nobody_judges_has_no_pod_that_is_due() -> None:
     memory = book(500, 500, 500)
     memory.watch(KEY, None)
     assert memory.due(KEY) is None
+
+
+def test_the_trend_of_an_object_is_that_of_its_fastest_pod_and_of_the_one_that_is_full_first() -> None:
+    memory = MemoryBook()
+    memory.watch(KEY, POLICY)
+    for number in range(3):
+        memory.take([reading("shop-1", 100 + 30 * number, number), reading("shop-2", 500 + number, number)])
+    assert memory.trends()[KEY] == (pytest.approx(2 * MIB), pytest.approx(150))
+    memory.watch(KEY, None)
+    assert memory.trends()[KEY].seconds_to_limit is None, "nobody knows the limit"
+
+
+def growing(memory: MemoryBook, start: float, each: float, first: int = 0) -> list[bool]:
+    """Whether a pod counts as growing, after each of as many readings as are remembered; told when that changes."""
+    found = []
+    for number in range(first, first + KEPT):
+        before = memory.grows(KEY)
+        changed = memory.take([reading("shop-1", start + each * (number - first), number)])
+        assert (KEY in changed) == (before != memory.grows(KEY))
+        found.append(memory.grows(KEY))
+    return found
+
+
+def test_a_pod_grows_when_it_has_for_five_minutes_and_would_be_full_within_an_hour() -> None:
+    assert growing(book(), 300, 1) == [False] * (KEPT - 1) + [True], "193 MiB are left: 48 minutes"
+    assert not any(growing(book(), 300, 0.5)), "101 minutes"
+    assert not any(growing(book(), 300, -1))
+    assert not any(growing(book(), 100, 5)), "that is how a pod starts"
+
+
+def test_a_pod_that_grows_a_little_slower_still_grows_and_one_that_stops_does_not() -> None:
+    memory = book()
+    growing(memory, 300, 1)
+    assert all(growing(memory, 320, 0.5, first=KEPT)), "between one hour and two, what was said holds"
+    assert not growing(memory, 330, 0, first=2 * KEPT)[-1]
+
+
+def test_nothing_grows_whose_memory_cannot_be_read() -> None:
+    memory = book()
+    growing(memory, 300, 1)
+    memory.fail(absent=True)
+    assert not memory.grows(KEY)
 
 
 @pytest.mark.parametrize("spoilt", [{"containers": None}, {"timestamp": "?"}, {"containers": [{"name": "api"}]}])
@@ -165,7 +232,7 @@ class Source:
 async def read(source: Source) -> list[bool | None]:
     """Whether memory counts as known after each reading."""
     memory = MemoryBook()
-    reader = MemoryReader(source, memory, "", told=lambda _growths: None)
+    reader = MemoryReader(source, memory, "", told=lambda _trends: None)
     found = []
     for _ in range(len(source.answers)):
         await reader.read()
@@ -187,7 +254,7 @@ def test_all_pods_are_read_with_one_request_every_fifteen_seconds() -> None:
     changed: list[Key] = []
 
     async def forever() -> None:
-        reader = MemoryReader(source, memory, "", told=lambda _growths: None)
+        reader = MemoryReader(source, memory, "", told=lambda _trends: None)
 
         async def leading() -> None:
             if not source.answers:

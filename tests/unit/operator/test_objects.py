@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from hca_operator.children import Remembered
-from hca_operator.errors import Transient
+from hca_operator.errors import Conflict, Transient
 from hca_operator.names import KIND, Manifest
 from hca_operator.objects import Objects
 from hca_operator.reconcile import Outcome, Reconciler
@@ -98,6 +98,8 @@ async def test_the_children_of_an_object_that_has_ended_unseen_are_not_made_agai
         looking.cluster.remove(slot, found["metadata"]["uid"])
         looking.children.forget(Slot(*slot))
     before = len(looking.cluster.writes)
+    with pytest.raises(Conflict, match="has changed since"):
+        await looking.look()
     assert await looking.reconciler.reconcile(KEY) == Outcome()
     assert len(looking.cluster.writes) == before
     assert looking.cluster.objects == {}
@@ -108,8 +110,22 @@ async def test_a_child_that_is_made_again_is_that_of_the_object_as_it_is_now() -
     change(looking.cluster, service={"port": 9000})
     looking.cluster.remove(SERVICE, looking.cluster.objects[SERVICE]["metadata"]["uid"])
     looking.children.forget(Slot(*SERVICE))
+    with pytest.raises(Conflict, match="has changed since"):
+        await looking.look()
     await looking.look()
     assert looking.cluster.objects[SERVICE]["spec"]["ports"][0]["port"] == 9000
+
+
+async def test_a_pass_asks_once_however_often_the_object_changes() -> None:
+    looking = await rested()
+    looking.cluster.remove(SERVICE, looking.cluster.objects[SERVICE]["metadata"]["uid"])
+    for port in (9000, 9001, 9002):
+        change(looking.cluster, service={"port": port})
+        looking.children.forget(Slot(*SERVICE))
+        before = len(looking.cluster.calls)
+        with pytest.raises(Conflict, match="has changed since"):
+            await looking.look()
+        assert looking.cluster.calls[before:].count(f"get {KIND} {NAME}") == 1
 
 
 async def test_what_is_told_of_an_object_that_has_changed_unseen_is_decided_anew() -> None:

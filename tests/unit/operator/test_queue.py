@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from hca_operator.errors import Forbidden, Transient
+from hca_operator.errors import Conflict, Forbidden, Transient
 from hca_operator.queue import LONGEST_BACKOFF, MOMENT, WorkQueue
 from tests.unit.operator.virtual_time import run
 
@@ -115,6 +115,26 @@ def test_fault_31_the_servers_wish_for_a_wait_is_heeded() -> None:
         return None
 
     assert work(told_to_wait, "a").times("a") == [0, 30]
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (Conflict("the object has been modified"), logging.INFO),
+        (Transient("no answer"), logging.WARNING),
+    ],
+)
+def test_fault_31_a_conflict_is_told_as_the_daily_business_that_it_is(
+    error: Transient, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails_once(worker: Worker, _key: str) -> float | None:
+        if len(worker.handled) == 1:
+            raise error
+        return None
+
+    with caplog.at_level(logging.INFO, logger="hca_operator.queue"):
+        assert work(fails_once, "a").times("a") == [0, 0.5]
+    assert [(record.levelno, record.message) for record in caplog.records] == [(level, f"will try again: {error}")]
 
 
 def test_fault_28_what_the_operator_may_not_do_is_retried_and_told_without_a_traceback(

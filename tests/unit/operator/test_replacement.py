@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hca_operator.errors import Forbidden, HcaError, Transient
+from hca_operator.memory import KEPT
 from hca_operator.names import HASH_LABEL, KIND, REPLACED_LABEL, Manifest
 from hca_operator.observed import condition
 from tests.unit.operator.objects import NAME, NAMESPACE, UID
@@ -253,3 +254,16 @@ async def test_what_cannot_be_read_is_unknown_and_nothing_is_done() -> None:
     world.memory.take([])
     await world.look()
     assert healthy(world) == ("True", "MemoryWithinLimits")
+
+
+async def test_a_pod_that_grows_towards_its_limit_is_told_of_before_it_is_near() -> None:
+    world = await with_pods(1, replicas=1, autoscaling={"mode": "Disabled"})
+    world.memory.take([])
+    for number in range(KEPT):
+        world.memory.take([reading("shop-0", 300 + number, number)])
+    await world.look()
+    assert healthy(world) == ("True", "MemoryGrowing")
+    before = len(world.cluster.writes)
+    world.memory.take([reading("shop-0", 320.5, KEPT)])
+    await world.look()
+    assert len(world.cluster.writes) == before, "the estimate changes all the time, and is a metric"

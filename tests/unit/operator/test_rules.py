@@ -14,6 +14,7 @@ from tests.unit.operator.objects import IMAGE, manifest, resources
 
 ROUTE = {"host": "shop.example.com"}
 REPEATED = {"traffic": {"routes": [ROUTE, {**ROUTE, "path": "/"}]}}
+HEAP_SNAPSHOTS = {"memoryRestart": {"heapSnapshots": {"mode": "Enabled"}}}
 CACHE = {"name": "cache", "emptyDir": {}}
 LATENCY = {"name": "m", "type": "Latency", "latency": {"target": "250ms"}}
 NO_WORKER_SECRET = {"name": "shop", "key": "password"}
@@ -109,6 +110,26 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         {"volumes": [CACHE], "volumeMounts": [{"name": "cache", "mountPath": "/tmp"}]},
         "spec.volumeMounts.0",
         "mountPath must not be /tmp, where every pod has a writable folder of its own: choose another path, such as",
+    ),
+    (
+        {"memoryRestart": {"heapSnapshots": {"mode": "Enabled", "sizeLimit": "1Mi"}}},
+        "spec.memoryRestart.heapSnapshots.sizeLimit",
+        "must be a size from 64Mi to 4Ti, such as 512Mi or 1Gi",
+    ),
+    (
+        {**HEAP_SNAPSHOTS, "volumes": [{"name": "heap-snapshots", "emptyDir": {}}]},
+        "spec",
+        "volumes must have no heap-snapshots while memoryRestart.heapSnapshots.mode is Enabled, which brings a volume",
+    ),
+    (
+        {**HEAP_SNAPSHOTS, "volumes": [CACHE], "volumeMounts": [{"name": "cache", "mountPath": "/heap-snapshots"}]},
+        "spec",
+        "volumeMounts must have none at /heap-snapshots while memoryRestart.heapSnapshots.mode is Enabled, which has",
+    ),
+    (
+        {**HEAP_SNAPSHOTS, "env": [{"name": "HCA_WORKER_MAX_RSS", "value": "1"}]},
+        "spec",
+        "env must not have HCA_SNAPSHOT_DIR, HCA_SNAPSHOT_MAX_SIZE or HCA_WORKER_MAX_RSS while memoryRestart",
     ),
     (
         {"podSecurity": {"runAsUser": 0}},

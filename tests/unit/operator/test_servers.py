@@ -82,6 +82,26 @@ def test_uvicorn_gets_its_settings_by_variables_of_its_own() -> None:
     }
 
 
+@pytest.mark.parametrize("server", SERVERS)
+def test_every_server_is_told_where_heap_snapshots_go_and_from_which_size_on(server: str) -> None:
+    told = run_by(server, memoryRestart={"heapSnapshots": {"mode": "Enabled", "sizeLimit": "600Mi"}})
+    assert told["HCA_SNAPSHOT_DIR"] == "/heap-snapshots"
+    assert told["HCA_SNAPSHOT_MAX_SIZE"] == "100", "so that five, and one that is being written, have room"
+    assert told["HCA_WORKER_MAX_RSS"] == "204"
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_without_a_threshold_heap_snapshots_are_written_on_request_alone(server: str) -> None:
+    told = run_by(server, memoryRestart={"mode": "Disabled", "heapSnapshots": {"mode": "Enabled"}})
+    assert told["HCA_SNAPSHOT_DIR"] == "/heap-snapshots"
+    assert "HCA_WORKER_MAX_RSS" not in told
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_without_heap_snapshots_nothing_tells_of_them(server: str) -> None:
+    assert not [name for name in run_by(server) if name.startswith("HCA_SNAPSHOT")]
+
+
 def test_the_heap_of_node_leaves_room_in_the_memory_of_each_worker() -> None:
     assert run_by("Node")["NODE_OPTIONS"] == "--max-old-space-size=192"
 

@@ -1,3 +1,4 @@
+from hca_operator.memory import Trend
 from hca_operator.telemetry import Telemetry
 
 
@@ -40,13 +41,17 @@ def test_restarts_on_memory_are_counted_and_the_last_one_of_an_api_is_told_while
     assert value("hca_memory_last_restart_timestamp_seconds", **shop) is None
 
 
-def test_growth_is_told_of_the_apis_that_there_are() -> None:
+def test_trends_are_told_of_the_apis_that_there_are() -> None:
     telemetry = Telemetry()
-    telemetry.observe_growth({("default", "shop"): 1.5, ("default", "cart"): 0.0})
-    telemetry.observe_growth({("default", "shop"): 2.5})
+    telemetry.observe_trends({("default", "shop"): Trend(1.5, 60.0), ("default", "cart"): Trend(0.0, None)})
 
-    def growth(name: str) -> float | None:
-        labels = {"namespace": "default", "name": name}
-        return telemetry.registry.get_sample_value("hca_memory_growth_bytes_per_second", labels)
+    def told(metric: str, name: str) -> float | None:
+        return telemetry.registry.get_sample_value(metric, {"namespace": "default", "name": name})
 
-    assert (growth("shop"), growth("cart")) == (2.5, None)
+    assert told("hca_memory_growth_bytes_per_second", "cart") == 0
+    assert told("hca_memory_seconds_to_limit", "cart") is None
+    assert told("hca_memory_seconds_to_limit", "shop") == 60
+    telemetry.observe_trends({("default", "shop"): Trend(-2.5, None)})
+    assert told("hca_memory_growth_bytes_per_second", "shop") == -2.5
+    assert told("hca_memory_growth_bytes_per_second", "cart") is None
+    assert told("hca_memory_seconds_to_limit", "shop") is None, "what no longer grows has no end in sight"

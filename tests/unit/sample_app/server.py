@@ -15,6 +15,7 @@ import httpx
 import psutil
 
 T = TypeVar("T")
+ROOT = Path(__file__).parents[3]
 
 
 def eventually(condition: Callable[[], T], *, seconds: float = 30) -> T:
@@ -73,12 +74,16 @@ def serving(directory: Path, *, workers: int, **environment: str) -> Iterator[Se
         "GRANIAN_WORKERS_KILL_TIMEOUT": "10",
         "TMPDIR": str(directory),
         "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT / "workers"),
         **environment,
     }
-    app = Path(__file__).parents[3] / "sample-app"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "shop"], cwd=app, env=variables, stdout=output, stderr=subprocess.STDOUT
+            [sys.executable, "-m", "shop"],
+            cwd=ROOT / "sample-app",
+            env=variables,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     server = Server(process, port, log)
     try:

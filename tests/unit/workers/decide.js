@@ -16,6 +16,6 @@ readline.createInterface({ input: process.stdin }).on('line', (line) => {
   state = recycling.asked(state, told.asked);
   const decided = recycling.decide(state, told.seen, policy);
   state = decided.state;
-  const acts = decided.acts.map(({ verb, pid, why, tooBig }) => [verb, pid, why, tooBig]);
+  const acts = decided.acts.map(({ verb, pid, why }) => [verb, pid, why]);
   process.stdout.write(`${JSON.stringify([acts, recycling.surplus(state)])}\n`);
 });

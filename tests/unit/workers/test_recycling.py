@@ -90,7 +90,7 @@ def test_the_new_one_is_ready_before_the_old_one_goes_and_a_late_one_is_killed(w
         assert world.tick() == []
     world.boot()
     (drain,) = world.tick()
-    assert (drain.verb, drain.pid, drain.too_big) == (Verb.DRAIN, 1, True)
+    assert (drain.verb, drain.pid) == (Verb.DRAIN, 1)
     for _ in range(6):
         assert world.tick() == []
     (kill,) = world.tick()
@@ -172,7 +172,6 @@ def test_what_somebody_asks_for_is_done_one_by_one_without_waiting_and_dropped_w
         world.boot()
         world.leave()
     assert sorted(world.processes) == [3, 4]
-    assert all(not act.too_big for _, act in world.done)
 
     world.ask(3, 4)
     for _ in range(100):

@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from hca_workers.settings import MEBIBYTE
-from hca_workers.snapshots import write_snapshot
 from tests.unit.sample_app.real_servers import program
 from tests.unit.workers.servers import HERE, ROOT, WORKERS, SteadyClient, eventually, serving
 
@@ -145,52 +144,58 @@ def lose_the_supervisor(kind: str, folder: Path) -> None:
         assert left == []
 
 
-def test_a_heap_is_written_down_on_sigusr2_and_before_a_worker_goes_that_grew_too_big(tmp_path: Path) -> None:
-    heaps = tmp_path / "heaps"
+def test_a_heap_is_written_on_request_and_at_the_threshold_and_no_request_is_lost(tmp_path: Path) -> None:
+    at_the_same_time(write_heaps, ["uvicorn", "gunicorn-gthread", "gunicorn-uvicorn"], tmp_path)
+
+
+def write_heaps(kind: str, folder: Path) -> None:
+    heaps = folder / "heaps"
     heaps.mkdir()
-    with serving(UVICORN, tmp_path, HCA_SNAPSHOT_DIR=str(heaps)) as server:
-        server.process.send_signal(signal.SIGUSR2)
-        eventually(lambda: len(list(heaps.glob("*.tracemalloc"))) == WORKERS)
+    with serving(COMMANDS[kind], folder, HCA_SNAPSHOT_DIR=str(heaps)) as server, SteadyClient(server) as client:
+        (heaps / "request").touch()
+        eventually(lambda: _writers(heaps, "tracemalloc") == server.workers())
         leaking = server.get("/leak?mebibytes=100")["worker"]
         eventually(lambda: leaking not in server.workers())
-    (last,) = (path for path in heaps.glob("*.tracemalloc") if _largest(path) > 100 * MEBIBYTE)
+        eventually(lambda: len(list(heaps.glob("*.tracemalloc"))) == WORKERS + 1)
+    (last,) = (path for path in heaps.glob("*.tracemalloc") if _largest(path).size > 100 * MEBIBYTE)
     assert str(leaking) in last.name
-    line = tracemalloc.Snapshot.load(str(last)).statistics("lineno")[0]
-    assert Path(line.traceback[0].filename).name == "leaking.py"
+    assert Path(_largest(last).traceback[0].filename).name == "leaking.py"
+    assert client.failures == []
 
 
-def _largest(path: Path) -> int:
-    return tracemalloc.Snapshot.load(str(path)).statistics("lineno")[0].size
+def _writers(heaps: Path, suffix: str) -> set[int]:
+    return {int(path.stem.partition("-")[2]) for path in heaps.glob(f"*.{suffix}")}
 
 
-def test_node_writes_the_heap_down_on_sigusr2_and_keeps_the_last_five(tmp_path: Path) -> None:
+def _largest(path: Path) -> tracemalloc.Statistic:
+    return tracemalloc.Snapshot.load(str(path)).statistics("lineno")[0]
+
+
+def test_node_writes_the_heap_of_workers_that_have_left_and_keeps_the_last_five(tmp_path: Path) -> None:
     for number in range(6):
         (tmp_path / f"2026010{number + 1}T000000-1.heapsnapshot").touch()
-    with serving(COMMANDS["node"], tmp_path, HCA_SNAPSHOT_DIR=str(tmp_path)) as server:
-        server.process.send_signal(signal.SIGUSR2)
-        names = {f"-{worker}.heapsnapshot" for worker in server.workers()}
-        eventually(lambda: {path.name[15:] for path in tmp_path.glob("*.heapsnapshot")} >= names)
-        eventually(lambda: server.ready() == server.workers())
+    with serving(COMMANDS["node"], tmp_path, HCA_SNAPSHOT_DIR=str(tmp_path)) as server, SteadyClient(server) as client:
+        before = server.workers()
+        (tmp_path / "request").touch()
+        eventually(lambda: _writers(tmp_path, "heapsnapshot") >= before)
+        eventually(lambda: not before & server.workers() and server.ready() == server.workers())
+        leaking = server.get("/leak?mebibytes=100")["worker"]
+        eventually(lambda: leaking in _writers(tmp_path, "heapsnapshot"))
     kept = sorted(tmp_path.glob("*.heapsnapshot"))
-    assert [path.name[7] for path in kept[:3]] == ["4", "5", "6"]
+    assert [path.name[7] for path in kept[:2]] == ["5", "6"]
     assert len(kept) == 5
     assert "snapshot" in json.loads(kept[-1].read_text())
+    assert client.failures == []
+    assert client.fewest_ready == WORKERS
 
 
-def test_the_last_five_heaps_are_kept(tmp_path: Path) -> None:
-    for number in range(7):
-        (tmp_path / f"2026010{number + 1}T000000-1.tracemalloc").touch()
-    (tmp_path / "something else").touch()
-    tracemalloc.start()
-    try:
-        newest = write_snapshot(tmp_path)
-    finally:
-        tracemalloc.stop()
-    kept = sorted(tmp_path.glob("*.tracemalloc"))
-    assert [path.name[7] for path in kept[:-1]] == ["4", "5", "6", "7"]
-    assert kept[-1] == newest
-    assert tracemalloc.Snapshot.load(str(newest)).traces
-    assert (tmp_path / "something else").exists()
+def test_node_writes_no_heap_that_is_larger_than_it_may_be(tmp_path: Path) -> None:
+    with serving(
+        COMMANDS["node"], tmp_path, workers=1, HCA_SNAPSHOT_DIR=str(tmp_path), HCA_SNAPSHOT_MAX_SIZE="1"
+    ) as server:
+        (tmp_path / "request").touch()
+        eventually(lambda: "no heap snapshot: it is larger than HCA_SNAPSHOT_MAX_SIZE, 1 MiB" in server.log)
+    assert list(tmp_path.glob("*-*")) == []
 
 
 @pytest.mark.parametrize("kind", ["uvicorn", "gunicorn-sync", "node"])

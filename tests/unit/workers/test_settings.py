@@ -28,6 +28,7 @@ def test_each_variable_is_read(tmp_path: Path) -> None:
             "HCA_WORKER_KILL_TIMEOUT": "15",
             "HCA_WORKER_MIN_INTERVAL": "0",
             "HCA_SNAPSHOT_DIR": str(tmp_path),
+            "HCA_SNAPSHOT_MAX_SIZE": "70",
         }
     )
     policy = settings.policy
@@ -35,7 +36,7 @@ def test_each_variable_is_read(tmp_path: Path) -> None:
     assert (policy.max_silence, policy.boot_timeout, policy.kill_timeout) == (20, 90, 15)
     assert (policy.min_interval, policy.wait(3)) == (0, 0)
     assert policy.early == 20, "twice the time that it takes to be found too big"
-    assert settings.snapshot_directory == tmp_path
+    assert (settings.snapshot_directory, settings.snapshot_max_size) == (tmp_path, 70 * MEBIBYTE)
 
 
 @pytest.mark.parametrize(

@@ -53,5 +53,5 @@ def test_both_decide_the_same(node: Judge, story: list[Event]) -> None:
         world.live(event)
         seen, asked = world.looks[-1]
         moment = {"seen": asdict(seen), "asked": asked, "policy": None if number else POLICY_OF_NODE}
-        acts = [[act.verb, act.pid, act.why, act.too_big] for _, act in world.done[before:]]
+        acts = [[act.verb, act.pid, act.why] for _, act in world.done[before:]]
         assert node(moment) == [acts, world.state.surplus]

@@ -1,0 +1,158 @@
+"""What a heap snapshot may cost, and what is left where it would cost more."""
+
+import fcntl
+import logging
+import os
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hca_workers import snapshots
+from hca_workers.room import room
+from hca_workers.settings import MEBIBYTE, settings_from
+from hca_workers.snapshots import KEPT, REQUEST, Writer, offer_snapshots
+from tests.unit.sample_app.server import eventually
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+BLOCKS = 200_000
+
+
+@pytest.fixture
+def traced() -> Iterator[list[bytes]]:
+    """Many small objects, each of which a snapshot names."""
+    tracemalloc.start()
+    try:
+        yield [bytes(100) for _ in range(BLOCKS)]
+    finally:
+        tracemalloc.stop()
+
+
+def writer(directory: Path, **variables: str) -> Writer:
+    return Writer(directory, settings_from(variables))
+
+
+def ask(directory: Path) -> None:
+    """Touch the file as somebody does who does not know when it was touched last."""
+    (directory / REQUEST).touch()
+    os.utime(directory / REQUEST, ns=(time.time_ns(), time.time_ns()))
+
+
+def looked(heaps: Writer, so: Callable[[], object]) -> None:
+    """Have it look until something is so."""
+
+    def look() -> object:
+        heaps.look()
+        return so()
+
+    eventually(look)
+
+
+@pytest.mark.usefixtures("traced")
+def test_six_requests_leave_the_last_five_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    (tmp_path / "something else").touch()
+    (tmp_path / "20260101T000000-7.part").touch()
+    for number in range(KEPT):
+        (tmp_path / f"2026010{number + 1}T000000-1.tracemalloc").touch()
+    heaps = writer(tmp_path)
+    ask(tmp_path)
+    looked(heaps, lambda: list(tmp_path.glob(f"*-{os.getpid()}.tracemalloc")))
+    kept = sorted(tmp_path.glob("*.tracemalloc"))
+    assert [path.name[7] for path in kept[:-1]] == ["2", "3", "4", "5"]
+    assert len(tracemalloc.Snapshot.load(str(kept[-1])).traces) >= BLOCKS
+    assert {path.name for path in tmp_path.iterdir()} - {path.name for path in kept} == {"something else", REQUEST}
+
+
+def test_a_worker_that_is_too_big_writes_once(tmp_path: Path, traced: list[bytes]) -> None:
+    assert traced
+    heaps = writer(tmp_path, HCA_WORKER_MAX_RSS="1")
+    looked(heaps, lambda: list(tmp_path.glob("*.tracemalloc")))
+    looked(heaps, lambda: heaps.idle)
+    (first,) = tmp_path.glob("*.tracemalloc")
+    first.unlink()
+    heaps.look()
+    assert heaps.idle
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize(
+    ("left", "variables", "said"),
+    [
+        (40, {}, "it takes more memory than the 20 MiB that it may, half of what the container has left"),
+        (20, {}, "it takes more memory than the 10 MiB that it may, half of what the container has left"),
+        (
+            4096,
+            {"HCA_SNAPSHOT_MAX_SIZE": "1"},
+            "or it is larger than HCA_SNAPSHOT_MAX_SIZE (1 MiB)",
+        ),
+    ],
+)
+def test_a_snapshot_that_costs_more_than_it_may_is_given_up_and_leaves_nothing(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    left: int,
+    variables: dict[str, str],
+    said: str,
+) -> None:
+    monkeypatch.setattr(snapshots, "room", lambda: left * MEBIBYTE)
+    heaps = writer(tmp_path, **variables)
+    ask(tmp_path)
+    looked(heaps, lambda: caplog.records)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.message.startswith("No heap snapshot: ")
+    assert said in record.message
+    assert [path.name for path in tmp_path.iterdir()] == [REQUEST]
+    assert heaps.idle
+
+
+@pytest.mark.usefixtures("traced")
+def test_one_of_all_workers_writes_at_a_time(tmp_path: Path) -> None:
+    heaps = writer(tmp_path)
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    ask(tmp_path)
+    heaps.look()
+    assert heaps.idle, "it waits for its turn, and holds nothing up"
+    os.close(other)
+    looked(heaps, lambda: list(tmp_path.glob("*.tracemalloc")))
+
+
+def test_a_request_from_before_the_worker_began_is_not_its(tmp_path: Path) -> None:
+    ask(tmp_path)
+    heaps = writer(tmp_path)
+    heaps.look()
+    assert heaps.idle
+
+
+def test_nothing_is_traced_where_no_directory_is_named() -> None:
+    offer_snapshots({})
+    assert not tracemalloc.is_tracing()
+
+
+GROUPS_2 = {"memory.max": "500", "memory.current": "400", "memory.stat": "anon 300\ninactive_file 60\n"}
+GROUPS_1 = {
+    "memory/memory.limit_in_bytes": "500",
+    "memory/memory.usage_in_bytes": "400",
+    "memory/memory.stat": "inactive_file 10\ntotal_inactive_file 60\n",
+}
+
+
+@pytest.mark.parametrize("files", [GROUPS_2, GROUPS_1])
+def test_what_is_left_ends_at_the_limit_of_the_container_and_files_that_are_cached_do_not_count(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content + "\n")
+    assert room(tmp_path) == 160
+
+
+def test_without_a_limit_what_is_left_is_that_of_the_machine(tmp_path: Path) -> None:
+    for name, content in (GROUPS_2 | {"memory.max": "max"}).items():
+        (tmp_path / name).write_text(content)
+    assert room(tmp_path) > 16 * MEBIBYTE
