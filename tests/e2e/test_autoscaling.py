@@ -16,7 +16,7 @@ LOADS: dict[str, tuple[Object, float, str]] = {
     # Each asks for three pods or more of its load, and for one without.
     "by-requests": ({"type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "8"}}, 40, "/products"),
     "by-concurrency": ({"type": "Concurrency", "concurrency": {"targetPerWorker": 4}}, 20, "/slow?seconds=1"),
-    "by-ingress": ({"type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "8"}}, 40, "/products"),
+    "by-ingress": ({"type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "4"}}, 15, "/products"),
     "by-latency": ({"type": "Latency", "latency": {"percentile": 95, "target": "100ms"}}, 10, "/slow?seconds=0.4"),
 }
 """By the API's name: its metric, requests per second, and what is asked for."""
