@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 import yaml
@@ -30,7 +31,7 @@ BEHAVIOR = {
 }
 
 
-def manifest(cluster: Cluster, name: str, metric: Object, **more: Object) -> str:
+def manifest(cluster: Cluster, name: str, metric: Object, **more: Any) -> str:
     found: Object = yaml.safe_load(api(name, cluster.sample_image))
     found["spec"]["resources"]["requests"] = {"cpu": "50m", "memory": "96Mi"}
     found["spec"]["monitoring"] = {"source": "Ingress" if name in COUNTED_BY_THE_INGRESS else "App"}

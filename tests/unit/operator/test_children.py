@@ -164,3 +164,14 @@ async def test_the_answer_to_a_write_is_known_at_once_and_a_failure_makes_known_
     await remembered.get("Service", "default", "shop")
     await remembered.delete(applied)
     assert store.get(SHOP) is None
+
+
+async def test_a_count_that_was_refused_makes_what_was_known_doubtful() -> None:
+    cluster, store = FakeCluster(), Store()
+    remembered = Remembered(cluster, store, Objects())
+    seen = await remembered.apply({**unmade(), "kind": "Deployment", "spec": {"replicas": 1}})
+    await remembered.scale(seen, 3)
+    assert cluster.objects["Deployment", "default", "shop"]["spec"]["replicas"] == 3
+    with pytest.raises(Transient):
+        await remembered.scale(seen, 4)
+    assert store.get(Slot("Deployment", "default", "shop")) is None
