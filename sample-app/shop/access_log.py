@@ -21,16 +21,19 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from json import JSONEncoder
+from json.encoder import encode_basestring_ascii as _quoted
 from select import PIPE_BUF
 from typing import Never
+
+from starlette.types import Scope
+
+from shop import request_id
 
 _STDOUT = 1
 _SECONDS = 0.1
 _MOST_WAITING = 10_000
 
 _log = logging.getLogger("shop.access")
-_quoted = JSONEncoder().encode
 
 
 class AccessLog:
@@ -43,9 +46,7 @@ class AccessLog:
         self._left_out = 0
         self._writing = threading.Lock()
 
-    def note(  # noqa: PLR0913 - the fields of the line
-        self, *, request_id: str, client: str | None, method: str, path: str, route: str, status: int, seconds: float
-    ) -> None:
+    def note(self, scope: Scope, route: str, status: int, seconds: float) -> None:
         """Keep the line of a request that has ended."""
         if not _log.isEnabledFor(logging.INFO):
             return
@@ -54,9 +55,11 @@ class AccessLog:
             return
         trace_id = None if self._trace_id is None else self._trace_id()
         trace = "" if trace_id is None else f'"trace_id": "{trace_id}", '
+        client = _quoted(scope["client"][0]) if scope["client"] else "null"
         self._waiting.append(
-            f'{self._head}"request_id": "{request_id}", "client": {_quoted(client)}, "method": {_quoted(method)}, '
-            f'"path": {_quoted(path)}, "route": "{route}", "status": {status}, "duration_seconds": {seconds:.6f}, '
+            f'{self._head}"request_id": "{request_id.current()}", "client": {client}, '
+            f'"method": {_quoted(scope["method"])}, "path": {_quoted(scope["path"])}, "route": "{route}", '
+            f'"status": {status}, "duration_seconds": {seconds:.6f}, '
             f'{trace}"timestamp": "{_timestamp(time.time_ns())}"}}\n'
         )
 

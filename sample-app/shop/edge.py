@@ -58,18 +58,11 @@ class Edge:
             await onward(message)
 
         begin = time.perf_counter()
+        demanded = scope["path"] not in _THE_PLATFORMS_OWN
+        app = (self._shedding.refusal() if demanded else None) or self._app
+        self._requests.in_flight += demanded
         try:
-            await self._serve(scope, receive, send_on)
+            await app(scope, receive, send_on)
         finally:
+            self._requests.in_flight -= demanded
             self._observation.record(scope, status, time.perf_counter() - begin)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] in _THE_PLATFORMS_OWN:
-            await self._app(scope, receive, send)
-            return
-        app = self._shedding.refusal() or self._app
-        self._requests.in_flight += 1
-        try:
-            await app(scope, receive, send)
-        finally:
-            self._requests.in_flight -= 1

@@ -6,7 +6,6 @@ clients can invent is a memory leak in the app and in Prometheus. The path is in
 
 from starlette.types import Scope
 
-from shop import request_id
 from shop.access_log import AccessLog
 from shop.metrics import Metrics
 
@@ -22,15 +21,7 @@ class Observation:
 
     def record(self, scope: Scope, status: int, seconds: float) -> None:
         """Note a request that has ended."""
-        method, client = scope["method"], scope["client"]
+        method = scope["method"]
         route = scope["route"].path if "route" in scope else "unmatched"
         self._requests.note(method if method in _METHODS else "other", route, status, seconds)
-        self._log.note(
-            request_id=request_id.current(),
-            client=client[0] if client else None,
-            method=method,
-            path=scope["path"],
-            route=route,
-            status=status,
-            seconds=seconds,
-        )
+        self._log.note(scope, route, status, seconds)

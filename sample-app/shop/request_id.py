@@ -24,7 +24,7 @@ def current() -> str:
 
 def begin(scope: Scope) -> str:
     """Return the id of a request that begins, and have it be the current one."""
-    chosen = _given(scope) or f"{random.getrandbits(128):032x}"
+    chosen = _given(scope) or random.randbytes(16).hex()  # noqa: S311 - see above
     _current.set(chosen)
     return chosen
 

@@ -35,16 +35,14 @@ class Shedding:
 
     def refusal(self) -> Response | None:
         """Return the answer to one request more, None where it can be served."""
-        reason = self._reason()
-        if reason is None:
+        limits = self._live.now
+        if self._requests.in_flight >= limits.max_in_flight:
+            reason = "in_flight"
+        elif self._vitals.standing_lag * 1000 > limits.max_lag_ms:
+            reason = "lag"
+        else:
             return None
         self._shed.labels(reason).inc()
         # Spread, or the refused would all be back in the same second.
         seconds = random.randint(1, 3)  # noqa: S311 - spreads load, guards nothing
         return problem(503, "The shop has too much to do; try again soon.", {"Retry-After": str(seconds)})
-
-    def _reason(self) -> str | None:
-        limits = self._live.now
-        if self._requests.in_flight >= limits.max_in_flight:
-            return "in_flight"
-        return "lag" if self._vitals.standing_lag * 1000 > limits.max_lag_ms else None
