@@ -19,7 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from shop.tallies import BUCKETS, Durations, RequestTally, Tally
 from shop.worker_slots import WorkerSlot
 
-_WRITTEN_SECONDS = 0.25
+_WRITTEN_SECONDS = 0.1
 
 
 class Metrics:

@@ -1,4 +1,4 @@
-"""Counting for each request without writing for each: in memory, and four times a second into the metrics.
+"""Counting for each request without writing for each: in memory, and ten times a second into the metrics.
 
 A metric that all workers share is a place in a mapped file behind a lock: seven writes to it for each
 request, and finding them by their labels, took longer than to answer a request that hits the cache.
@@ -6,7 +6,7 @@ Here a request adds to plain numbers, and what they sum up to is written in one 
 with the database.
 
 Whoever is asked for /metrics writes its own first, so that only what the other workers counted in the
-last quarter of a second is still to come. A worker that is killed loses that much.
+last tenth of a second is still to come. A worker that is killed loses that much.
 
 All of it belongs to the event loop: adding to a number is no single step, so no thread may.
 """
