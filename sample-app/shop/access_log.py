@@ -91,7 +91,7 @@ class AccessLog:
     def _write_lines(self, lines: Iterable[str]) -> None:
         # The last lines may come while those before them are still being written.
         with self._writing, suppress(OSError):  # nobody is left to be told that stdout is gone
-            for piece in _pieces(lines):
+            for piece in _pieces("".join(lines).encode()):
                 _write_all(piece)
 
 
@@ -100,16 +100,13 @@ def _write_all(piece: bytes) -> None:
         piece = piece[os.write(_STDOUT, piece) :]
 
 
-def _pieces(lines: Iterable[str]) -> Iterator[bytes]:
-    """Yield the lines as bytes, together as long as they can be written as one."""
-    piece = bytearray()
-    for line in lines:
-        encoded = line.encode()
-        if piece and len(piece) + len(encoded) > PIPE_BUF:
-            yield bytes(piece)
-            piece.clear()
-        piece += encoded
-    yield bytes(piece)
+def _pieces(text: bytes) -> Iterator[bytes]:
+    """Yield as many lines at a time as can be written as one, and a longer line alone."""
+    start = 0
+    while start < len(text):
+        end = text.rfind(b"\n", start, start + PIPE_BUF) + 1 or text.find(b"\n", start) + 1
+        yield text[start:end]
+        start = end
 
 
 def _timestamp(nanoseconds: int) -> str:

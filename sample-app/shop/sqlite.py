@@ -77,7 +77,7 @@ class Sqlite:
                     yield _SqliteConnection(self._connection)
                     await self._connection.execute("COMMIT")
                 except BaseException:
-                    # Where only the wait was cancelled, the thread has begun all the same; where nothing has, nothing happens.
+                    # Where only the wait was cancelled, the thread has begun all the same; else this does nothing.
                     await self._connection.rollback()
                     raise
             except sqlite3.OperationalError as error:
