@@ -22,10 +22,13 @@ def is_worthwhile(start: Message) -> bool:
 async def compressed(scope: Scope, receive: Receive, send: Send) -> Send:
     """Return what takes the messages of an answer and sends it on as the client can read it."""
     taken: list[Send] = []
-
-    async def take(_scope: Scope, _receive: Receive, compress_and_send: Send) -> None:
-        taken.append(compress_and_send)
-
-    # The library wraps apps; here the app runs already, so what it would be given is taken out.
-    await CompressMiddleware(take, minimum_size=_FROM)(scope, receive, send)
+    await _compressor({**scope, "shop.taken": taken}, receive, send)
     return taken[0]
+
+
+async def _take(scope: Scope, _receive: Receive, compress_and_send: Send) -> None:
+    scope["shop.taken"].append(compress_and_send)
+
+
+# The library wraps apps. Here the app runs already, so what it would be given to send with is taken out.
+_compressor = CompressMiddleware(_take, minimum_size=_FROM)
