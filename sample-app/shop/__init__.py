@@ -16,8 +16,9 @@ Read them in this order:
 - `vitals`, `heartbeats`, `watchdog`: a loop that is late, and one that is blocked
 - `live_settings`: what may change in a running worker, and whether all of them agree
 - `error_budget`: a worker that fails too often is replaced
-- `worker_slots`, `metrics`: one answer to a scrape for all worker processes of the pod
-- `observation`, `request_id`, `problems`, `tracing`: what every request leaves behind
+- `worker_slots`, `metrics`, `tallies`: one answer to a scrape for all worker processes of the pod, and cheap counting
+- `edge`, `compression`: what is done around every request, and what that may cost
+- `observation`, `access_log`, `request_id`, `problems`, `tracing`: what every request leaves behind
 - `draining`: what happens between SIGTERM and the end
 - `rehearsal`: slowness and leaks on purpose, to watch the platform act
 

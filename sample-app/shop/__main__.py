@@ -24,6 +24,8 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"shop: {error}")
     os.environ.setdefault("GRANIAN_LOG_CONFIG", str(Path(__file__).with_name("logging.json")))
+    # The shop has none, and the server would look at each request for one.
+    os.environ.setdefault("GRANIAN_WEBSOCKETS", "false")
     sys.argv[1:1] = ["--interface", "asgi", "shop.app:app"]
     with contextlib.ExitStack() as stack:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:

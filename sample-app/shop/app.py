@@ -4,26 +4,26 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 from granian.utils.proxies import wrap_asgi_with_proxy_headers
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
-from starlette_compress import CompressMiddleware
 
 from shop import cpu, offers, operations, order_routes, problems, products, rehearsal, streaming
+from shop.access_log import AccessLog
 from shop.cart_routes import CartRoutes
 from shop.catalogue import Catalogue
 from shop.dependencies import Dependencies
-from shop.draining import Drain, Draining
+from shop.draining import Drain
+from shop.edge import Edge
 from shop.error_budget import ErrorBudget, Recycling
 from shop.heartbeats import Heartbeats
 from shop.live_settings import LiveSettings
 from shop.metrics import worker_metrics
 from shop.observation import Observation
 from shop.orders import Orders
-from shop.request_id import RequestId
 from shop.settings import DEVELOPMENT_KEY, Settings, SettingsError, settings_from
 from shop.shedding import Shedding
 from shop.siblings import Siblings
@@ -31,9 +31,6 @@ from shop.views import Views
 from shop.vitals import Vitals
 from shop.watchdog import Watchdog
 from shop.worker_slots import WorkerSlot
-
-# Below a kibibyte an answer fits into one packet however it is written.
-_COMPRESSED_FROM = 1024
 
 _log = logging.getLogger("shop")
 
@@ -54,6 +51,7 @@ def create_app(settings: Settings) -> ASGIApp:
     outside = Dependencies(settings, metrics)
     catalogue = Catalogue(outside.database, outside.cache)
     views = Views(outside.database)
+    log = AccessLog(outside.trace_id)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -62,6 +60,8 @@ def create_app(settings: Settings) -> ASGIApp:
             _log.warning("SHOP_SECRET_KEY is not set: anyone can sign carts; set it to the same value in every pod")
         with drain.watched(), watchdog.awake(), cpu_pool.closed_at_end():
             async with (
+                metrics.written(),
+                log.written(),
                 outside.opened(),
                 views.written(),
                 _running(vitals.watch()),
@@ -86,11 +86,21 @@ def create_app(settings: Settings) -> ASGIApp:
         lifespan=lifespan,
     )
     shop.router.redirect_slashes = False  # an absolute redirect is wrong behind a proxy that is not trusted
-    # Around Starlette and not among its middleware, so that its own answers to errors pass here too.
-    served: ASGIApp = CompressMiddleware(shop, minimum_size=_COMPRESSED_FROM)
-    served = Shedding(served, metrics, vitals, live)
-    served = outside.traced(Observation(Draining(served, drain), metrics))
-    wrapped: ASGIApp = wrap_asgi_with_proxy_headers(RequestId(served), list(settings.trusted_proxies))
+    served = outside.traced(
+        Edge(
+            shop,
+            metrics=metrics,
+            shedding=Shedding(metrics, vitals, live),
+            drain=drain,
+            observation=Observation(metrics, log),
+        )
+    )
+    # With nobody to believe, there is nothing to look up for each request.
+    return _behind_proxies(served, settings.trusted_proxies) if settings.trusted_proxies else served
+
+
+def _behind_proxies(app: ASGIApp, trusted: Sequence[str]) -> ASGIApp:
+    wrapped: ASGIApp = wrap_asgi_with_proxy_headers(app, list(trusted))
     return wrapped
 
 

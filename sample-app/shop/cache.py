@@ -36,16 +36,16 @@ class Cache:
         self._store = store
         self._seconds = seconds
         self._loading: dict[str, asyncio.Future[bytes]] = {}
-        self._hits = metrics.cache_lookups.labels("hit")
-        self._misses = metrics.cache_lookups.labels("miss")
+        self._hits = metrics.cache_hits
+        self._misses = metrics.cache_misses
 
     async def get(self, key: str, load: Callable[[], Awaitable[bytes]]) -> bytes:
         """Return the value kept for `key`, else what `load` returns; an error of `load` is not kept."""
         found = await self._store.get([key])
         if key in found:
-            self._hits.inc()
+            self._hits.unwritten += 1
             return found[key]
-        self._misses.inc()
+        self._misses.unwritten += 1
         if key not in self._loading:
             self._loading[key] = asyncio.ensure_future(self._load(key, load))
         # A client that goes away must not cancel the load that others wait for.
@@ -57,8 +57,8 @@ class Cache:
         """Return the values kept for `keys`, and of the others those that `load` finds."""
         found = await self._store.get(keys)
         missing = [key for key in keys if key not in found]
-        self._hits.inc(len(found))
-        self._misses.inc(len(missing))
+        self._hits.unwritten += len(found)
+        self._misses.unwritten += len(missing)
         if missing:
             loaded = await load(missing)
             await self._store.set(loaded, self._lifetime)

@@ -17,6 +17,8 @@ from shop.database import Connection, Database
 
 _COLUMNS = "id, name, category, price_cents"
 _EXPORT_PAGE = 500
+# Without spaces, which would be stored and sent as well.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,18 @@ class Catalogue:
 
     async def products(self, ids: Collection[str]) -> dict[str, Product]:
         """Return those of the products that exist."""
+        found = await self.encoded(ids)
+        return {product_id: Product(**json.loads(encoded)) for product_id, encoded in found.items()}
+
+    async def encoded(self, ids: Collection[str]) -> dict[str, bytes]:
+        """Return those of the products that exist, as JSON."""
 
         async def load(missing: Collection[str]) -> dict[str, bytes]:
             rows = await products_by_id(self._database, [key.removeprefix("product:") for key in missing])
-            return {f"product:{product.id}": json.dumps(asdict(product)).encode() for product in rows}
+            return {f"product:{product.id}": _encode(asdict(product)).encode() for product in rows}
 
         found = await self._cache.get_many([f"product:{product_id}" for product_id in ids], load)
-        products = [Product(**json.loads(encoded)) for encoded in found.values()]
-        return {product.id: product for product in products}
+        return {key.removeprefix("product:"): encoded for key, encoded in found.items()}
 
     async def pages(self) -> AsyncIterator[list[Product]]:
         """Yield all of them, page by page: between pages no connection is held, however slow the client."""

@@ -52,6 +52,11 @@ class Dependencies:
         """Return the app with traces, where somebody collects them."""
         return app if self._tracing is None else self._tracing.traced(app)
 
+    @property
+    def trace_id(self) -> Callable[[], str | None] | None:
+        """What tells the current trace, where there are traces."""
+        return None if self._tracing is None else self._tracing.trace_id
+
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Have all of it while the worker serves; its end leaves no connection for others to time out."""

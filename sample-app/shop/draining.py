@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 
 class Drain:
@@ -37,24 +36,10 @@ class Drain:
         finally:
             signal.signal(signal.SIGTERM, before)
 
+    def closes(self, scope: Scope) -> bool:
+        """Return whether the answer that begins now is to be the last one on its connection."""
+        # HTTP/2 has no header for it, and a message of its own.
+        return self.begun and bool(scope["http_version"] < "2")
+
     def _begin(self, _signal: int, _frame: FrameType | None) -> None:
         self.begun = True
-
-
-class Draining:
-    """Middleware that tells clients of a draining worker to connect anew."""
-
-    def __init__(self, app: ASGIApp, drain: Drain) -> None:
-        self._app = app
-        self._drain = drain
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve; whether the worker drains is looked at when the answer begins, which may be much later."""
-
-        async def send_with_close(message: Message) -> None:
-            # HTTP/2 has no such header, and a message of its own for this.
-            if message["type"] == "http.response.start" and self._drain.begun and scope["http_version"] < "2":
-                MutableHeaders(scope=message)["Connection"] = "close"
-            await send(message)
-
-        await self._app(scope, receive, send_with_close)

@@ -7,14 +7,19 @@ values in files of PROMETHEUS_MULTIPROC_DIR and sums them; unset, a worker speak
 Counters and histograms outlive their worker. Gauges say what is, so those of a dead worker go.
 """
 
+import asyncio
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Never
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from shop.tallies import BUCKETS, Durations, RequestTally, Tally
 from shop.worker_slots import WorkerSlot
 
-_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_WRITTEN_SECONDS = 0.1
 
 
 class Metrics:
@@ -25,20 +30,26 @@ class Metrics:
         self._collecting = threading.Lock()
         self._registry = registry = CollectorRegistry()
         self.requests = Counter("http_requests", "Requests answered.", ["method", "route", "status"], registry=registry)
-        self.duration = Histogram(
+        self.duration = Durations(
             "http_request_duration_seconds",
             "Time from a request to the end of its answer.",
             ["method", "route"],
-            buckets=_BUCKETS,
+            buckets=BUCKETS,
             registry=registry,
         )
         self.in_flight = Gauge(
-            "http_requests_in_flight", "Requests being served.", multiprocess_mode="livesum", registry=registry
+            "http_requests_in_flight",
+            "Requests being served, probes and scrapes apart.",
+            multiprocess_mode="livesum",
+            registry=registry,
         )
+        self.served = RequestTally(self.requests, self.duration, self.in_flight)
         self.shed = Counter("http_requests_shed", "Requests refused under overload.", ["reason"], registry=registry)
         self.unexpected_errors = Counter("unexpected_errors", "Requests that met a bug.", registry=registry)
         self.orders = Counter("orders", "Orders placed.", registry=registry)
         self.cache_lookups = Counter("cache_lookups", "Cache lookups.", ["result"], registry=registry)
+        self.cache_hits = Tally(self.cache_lookups.labels("hit"))
+        self.cache_misses = Tally(self.cache_lookups.labels("miss"))
         self.breaker_state = Gauge(
             "circuit_breaker_state",
             "0 closed, 1 half open, 2 open; the worst of the workers.",
@@ -53,7 +64,7 @@ class Metrics:
             registry=registry,
         )
         self.query_duration = Histogram(
-            "database_query_duration_seconds", "Time of a query.", buckets=_BUCKETS, registry=registry
+            "database_query_duration_seconds", "Time of a query.", buckets=BUCKETS, registry=registry
         )
         self.worker_starts = Counter("worker_starts", "Worker processes started.", registry=registry)
         self.recycled = Counter("workers_recycled", "Workers that spent their error budget.", registry=registry)
@@ -86,6 +97,28 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=registry,
         )
+
+    def write_tallies(self) -> None:
+        """Bring what this worker has counted in memory to where all of them see it; for the event loop alone."""
+        for tally in (self.served, self.cache_hits, self.cache_misses):
+            tally.write()
+
+    @asynccontextmanager
+    async def written(self) -> AsyncIterator[None]:
+        """Write the tallies regularly, and what is left when the worker ends."""
+        writing = asyncio.create_task(self._write_regularly())
+        try:
+            yield
+        finally:
+            writing.cancel()
+            with suppress(asyncio.CancelledError):
+                await writing
+            self.write_tallies()
+
+    async def _write_regularly(self) -> Never:
+        while True:
+            self.write_tallies()
+            await asyncio.sleep(_WRITTEN_SECONDS)
 
     def exposition(self) -> bytes:
         """Return the Prometheus text of all live workers; reads files, so not for the event loop."""

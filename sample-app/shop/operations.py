@@ -6,6 +6,7 @@ slow hour into an outage. Nor does load make it fail (see `shedding`). A worker 
 named and not held against the others: its `watchdog` or its `siblings` end it.
 """
 
+import asyncio
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -41,10 +42,12 @@ def routes(  # noqa: PLR0913 - whatever there is to tell
         }
         return JSONResponse(state, 200 if status == "ok" else 503)
 
-    # Not async: Starlette runs it in a thread, off the event loop, since it reads files.
-    def scrape(_request: Request) -> Response:
+    async def scrape(_request: Request) -> Response:
+        metrics.write_tallies()
+        # In a thread, since it reads files.
+        text = await asyncio.to_thread(metrics.exposition)
         # Starlette adds a second charset to text types given as media_type.
-        return Response(metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def describe(_request: Request) -> Response:
         return Response(document, media_type="application/json")

@@ -1,11 +1,12 @@
 """The routes that read the catalogue.
 
-What is cached of a page is the encoded answer, so that a hit costs neither a query nor the JSON.
+What is cached, of a page and of a product, is the encoded answer: a hit costs neither a query nor the JSON.
 """
 
 import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from functools import partial
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
@@ -23,8 +24,13 @@ async def product_or_404(catalogue: Catalogue, product_id: str) -> Product:
     """Return one product, for the client that asked for it."""
     found = await catalogue.products([product_id])
     if product_id not in found:
-        raise HTTPException(404, f"There is no product {product_id!r}; GET /products lists them.")
+        raise no_product(product_id)
     return found[product_id]
+
+
+def no_product(product_id: str) -> HTTPException:
+    """Return the refusal of an id that is not in the catalogue."""
+    return HTTPException(404, f"There is no product {product_id!r}; GET /products lists them.")
 
 
 def routes(catalogue: Catalogue, answers: Cache, views: Views) -> list[Route]:
@@ -32,29 +38,23 @@ def routes(catalogue: Catalogue, answers: Cache, views: Views) -> list[Route]:
 
     async def list_products(request: Request) -> Response:
         limit = parameters.whole_number(request, "limit", default=10, minimum=1, maximum=100)
-        after = request.query_params.get("after", "")
-        category = request.query_params.get("category")
+        query = parameters.query(request)
+        after, category = query.get("after", ""), query.get("category")
         if category is not None and category not in (known := await catalogue.categories()):
             raise HTTPException(400, f"category must be one of {', '.join(known)}, not {category!r}.")
 
-        async def encoded_page() -> bytes:
-            # One more than asked tells whether there is a next page.
-            found = await catalogue.page(category=category, after=after, limit=limit + 1)
-            items = found[:limit]
-            query = {"limit": limit, "after": items[-1].id} if len(found) > limit else None
-            if query is not None and category is not None:
-                query["category"] = category
-            following = None if query is None else f"/products?{urlencode(query)}"
-            return bytes(JSONResponse({"items": [asdict(item) for item in items], "next": following}).body)
-
-        # From the checked values, so that one page has one key however the client writes it.
-        key = json.dumps(["page", category, after, limit])
-        return Response(await answers.get(key, encoded_page), media_type="application/json")
+        # From the checked values, so that one page has one key however the client writes it; last what may be any text.
+        key = f"page:{limit}:{category or ''}:{after}"
+        page = partial(_encoded_page, catalogue, category=category, after=after, limit=limit)
+        return Response(await answers.get(key, page), media_type="application/json")
 
     async def show_product(request: Request) -> Response:
-        product = await product_or_404(catalogue, request.path_params["product"])
-        views.note(product.id)
-        return JSONResponse(asdict(product))
+        product_id = request.path_params["product"]
+        encoded = (await catalogue.encoded([product_id])).get(product_id)
+        if encoded is None:
+            raise no_product(product_id)
+        views.note(product_id)
+        return Response(encoded, media_type="application/json")
 
     async def list_popular(request: Request) -> Response:
         limit = parameters.whole_number(request, "limit", default=10, minimum=1, maximum=100)
@@ -74,3 +74,14 @@ def routes(catalogue: Catalogue, answers: Cache, views: Views) -> list[Route]:
         Route("/popular", list_popular),
         Route("/exports/products", export),
     ]
+
+
+async def _encoded_page(catalogue: Catalogue, *, category: str | None, after: str, limit: int) -> bytes:
+    # One more than asked tells whether there is a next page.
+    found = await catalogue.page(category=category, after=after, limit=limit + 1)
+    items = found[:limit]
+    query = {"limit": limit, "after": items[-1].id} if len(found) > limit else None
+    if query is not None and category is not None:
+        query["category"] = category
+    following = None if query is None else f"/products?{urlencode(query)}"
+    return bytes(JSONResponse({"items": [asdict(item) for item in items], "next": following}).body)

@@ -16,45 +16,33 @@ the others, which are then unready too.
 
 import random
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
 
 from shop.live_settings import LiveSettings
 from shop.metrics import Metrics
 from shop.problems import problem
 from shop.vitals import Vitals
 
-_ALWAYS_ANSWERED = {"/health", "/metrics"}
-
 
 class Shedding:
-    """Middleware that refuses with 503 what is too much."""
+    """Refuses with 503 what is too much."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, vitals: Vitals, live: LiveSettings) -> None:
-        self._app = app
+    def __init__(self, metrics: Metrics, vitals: Vitals, live: LiveSettings) -> None:
         self._shed = metrics.shed
+        self._requests = metrics.served
         self._vitals = vitals
         self._live = live
-        self._in_flight = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve or refuse."""
-        if scope["type"] != "http" or scope["path"] in _ALWAYS_ANSWERED:
-            await self._app(scope, receive, send)
-        elif (reason := self._reason()) is None:
-            self._in_flight += 1
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                self._in_flight -= 1
-        else:
-            self._shed.labels(reason).inc()
-            # Spread, or the refused would all be back in the same second.
-            seconds = random.randint(1, 3)  # noqa: S311 - spreads load, guards nothing
-            refusal = problem(503, "The shop has too much to do; try again soon.", {"Retry-After": str(seconds)})
-            await refusal(scope, receive, send)
-
-    def _reason(self) -> str | None:
+    def refusal(self) -> Response | None:
+        """Return the answer to one request more, None where it can be served."""
         limits = self._live.now
-        if self._in_flight >= limits.max_in_flight:
-            return "in_flight"
-        return "lag" if self._vitals.standing_lag * 1000 > limits.max_lag_ms else None
+        if self._requests.in_flight >= limits.max_in_flight:
+            reason = "in_flight"
+        elif self._vitals.standing_lag * 1000 > limits.max_lag_ms:
+            reason = "lag"
+        else:
+            return None
+        self._shed.labels(reason).inc()
+        # Spread, or the refused would all be back in the same second.
+        seconds = random.randint(1, 3)  # noqa: S311 - spreads load, guards nothing
+        return problem(503, "The shop has too much to do; try again soon.", {"Retry-After": str(seconds)})

@@ -72,13 +72,14 @@ class Sqlite:
                 if not transaction:
                     yield _SqliteConnection(self._connection)
                     return
-                await self._connection.execute("BEGIN IMMEDIATE")
                 try:
+                    await self._connection.execute("BEGIN IMMEDIATE")
                     yield _SqliteConnection(self._connection)
+                    await self._connection.execute("COMMIT")
                 except BaseException:
-                    await self._connection.execute("ROLLBACK")
+                    # Where only the wait was cancelled, the thread has begun all the same; else this does nothing.
+                    await self._connection.rollback()
                     raise
-                await self._connection.execute("COMMIT")
             except sqlite3.OperationalError as error:
                 # The lower byte is the kind; a mistake in a statement is of this class too.
                 if error.sqlite_errorcode & 0xFF in _AWAY:

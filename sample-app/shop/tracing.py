@@ -40,6 +40,11 @@ class Tracing:
             exclude_spans=["receive", "send"],
         )
 
+    def trace_id(self) -> str | None:
+        """Return the trace of the request being served."""
+        context = trace.get_current_span().get_span_context()
+        return trace.format_trace_id(context.trace_id) if context.is_valid else None
+
     def instrument(self, client: httpx.AsyncClient) -> None:
         """Have a span for each call, and the trace in its headers."""
         HTTPXClientInstrumentor.instrument_client(client, tracer_provider=self._provider)
@@ -51,9 +56,9 @@ class Tracing:
 
         def record(*args: object, **fields: object) -> logging.LogRecord:
             made = before(*args, **fields)
-            context = trace.get_current_span().get_span_context()
-            if context.is_valid:
-                made.trace_id = trace.format_trace_id(context.trace_id)
+            trace_id = self.trace_id()
+            if trace_id is not None:
+                made.trace_id = trace_id
             return made
 
         logging.setLogRecordFactory(record)

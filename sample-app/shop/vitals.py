@@ -32,6 +32,7 @@ class Vitals:
         self._begin = time.monotonic()
         self._process = psutil.Process()
         self._lags: deque[float] = deque([0.0], maxlen=int(_KEPT_SECONDS / _INTERVAL))
+        self._standing = 0.0
         self._metrics = metrics
         self._heartbeats = heartbeats
         self._watchdog = watchdog
@@ -44,7 +45,7 @@ class Vitals:
     @property
     def standing_lag(self) -> float:
         """The least of the last second: what is left of the lag when a moment's burst is taken out."""
-        return min(itertools.islice(reversed(self._lags), int(_STANDING_SECONDS / _INTERVAL)))
+        return self._standing
 
     @property
     def resident_memory(self) -> int:
@@ -70,5 +71,10 @@ class Vitals:
             memory.set(self.resident_memory)
             asked = time.monotonic()
             await asyncio.sleep(_INTERVAL)
-            self._lags.append(max(0.0, time.monotonic() - asked - _INTERVAL))
+            self.note_lag(max(0.0, time.monotonic() - asked - _INTERVAL))
             lag.set(self.loop_lag)
+
+    def note_lag(self, seconds: float) -> None:
+        """Take in how late a timer was; every request asks for what follows from it, so it is worked out here."""
+        self._lags.append(seconds)
+        self._standing = min(itertools.islice(reversed(self._lags), int(_STANDING_SECONDS / _INTERVAL)))

@@ -1,27 +1,18 @@
 """What it costs to replace workers that leak, where the app takes longer to start than a supervisor may think."""
 
-import json
-import os
-import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.bench.record import record
+from tests.bench.servers import HERE, ROOT, granian, pm2, started
 from tests.cluster.control_plane import free_ports
 from tests.e2e.load import OpenLoopLoad
-from tests.unit.sample_app.real_servers import program
 from tests.unit.sample_app.server import eventually
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-PM2 = "pm2@7.0.3"
 WORKERS = 2
 SECONDS = 45
 RATE = 100.0
@@ -76,42 +67,8 @@ class Ready:
                 self.seconds_of_fewer += looked - before
 
 
-@contextmanager
-def serving(command: Sequence[str], folder: Path, variables: dict[str, str]) -> Iterator[None]:
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=HERE, stdout=log, stderr=log, start_new_session=True,
-            env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT / "workers"), **variables},
-        )  # fmt: skip
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def pm2(folder: Path) -> list[str]:
-    """The command that runs the app with PM2, which is installed into the folder."""
-    subprocess.run(["npm", "install", "--silent", "--prefix", folder, PM2], check=True, stdout=subprocess.DEVNULL)
-    ecosystem = folder / "ecosystem.config.json"
-    app = {
-        "name": "leaking",
-        "script": str(HERE / "leaking_slowly.js"),
-        "exec_mode": "cluster",
-        "instances": WORKERS,
-        "max_memory_restart": "120M",
-    }
-    ecosystem.write_text(json.dumps({"apps": [app]}))
-    return [str(folder / "node_modules" / ".bin" / "pm2-runtime"), "start", str(ecosystem)]
-
-
 @pytest.mark.timeout(900)
 def test_recycling(tmp_path: Path) -> None:
-    program("npm", "npm")
     rows = []
     for name, variables, told_to_go in (
         ("Granian", GRANIAN, "Stopping old worker"),
@@ -124,13 +81,13 @@ def test_recycling(tmp_path: Path) -> None:
         (port,) = free_ports(1)
         python = ["--port", str(port), "--workers", str(WORKERS), "leaking_slowly:app"]
         command = {
-            "Granian": [sys.executable, "-m", "granian", "--interface", "asgi", *python],
+            "Granian": granian("leaking_slowly:app", port, WORKERS),
             "hca-uvicorn": [sys.executable, "-m", "hca_workers.uvicorn_server", "--no-access-log", *python],
             "hca-node": ["node", str(ROOT / "workers" / "node" / "primary.js"), str(HERE / "leaking_slowly.js")],
-        }.get(name) or pm2(folder)
+        }.get(name) or pm2(folder, "leaking_slowly.js", WORKERS, max_memory_restart="120M")
         shared = {"READY": str(folder / "ready"), "PORT": str(port), "WEB_CONCURRENCY": str(WORKERS)}
         load = OpenLoopLoad(f"http://127.0.0.1:{port}", "here", rate=RATE, path="/")
-        with serving(command, folder, {**shared, **variables}):
+        with started(command, folder, {**shared, **variables}):
             eventually(ready.all, seconds=60)
             with ready, load.running():
                 load.go_on(RATE * SECONDS)

@@ -1,11 +1,7 @@
 """What two workers are worth, and what the sample app's techniques cost beside an app without any."""
 
-import json
-import os
 import re
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,13 +11,13 @@ import httpx
 import pytest
 
 from tests.bench.record import record
+from tests.bench.servers import ROOT, granian, pm2, started
 from tests.cluster.control_plane import free_ports
 from tests.unit.sample_app.real_servers import program
 from tests.unit.sample_app.server import eventually, serving
 
-HERE = Path(__file__).parent
-PRODUCTS = HERE.parents[1] / "sample-app" / "shop" / "products.json"
-PACKAGES = ("koa@3.0.1", "pm2@7.0.3")
+PRODUCTS = ROOT / "sample-app" / "shop" / "products.json"
+KOA = "koa@3.0.1"
 ROUNDS = 3
 SECONDS = 8
 CONNECTIONS = 32
@@ -56,19 +52,11 @@ def sample_app(workers: int) -> Server:
 
 
 @contextmanager
-def started(command: list[str], folder: Path, port: int, variables: Mapping[str, str]) -> Iterator[str]:
+def answering(command: list[str], folder: Path, port: int, **variables: str) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, start_new_session=True,
-            env={"PATH": os.environ["PATH"], "HOME": str(folder), **variables},
-        )  # fmt: skip
-    try:
+    with started(command, folder, variables):
         eventually(lambda: _answers(f"{url}/products"))
         yield url
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
 
 
 def _answers(url: str) -> bool:
@@ -81,32 +69,24 @@ def _answers(url: str) -> bool:
 @contextmanager
 def plain_starlette(folder: Path) -> Iterator[str]:
     (port,) = free_ports(1)
-    options = [
-        "--interface",
-        "asgi",
-        "--port",
-        str(port),
-        "--workers",
-        str(WORKERS),
-        "--no-ws",
-        "--respawn-failed-workers",
-    ]
-    command = [sys.executable, "-m", "granian", *options, "plain_shop:app"]
-    with started(command, folder, port, {"PYTHONPATH": str(HERE)}) as url:
+    command = granian("plain_shop:app", port, WORKERS, "--no-ws", "--respawn-failed-workers")
+    with answering(command, folder, port) as url:
         yield url
 
 
 @contextmanager
 def koa_with_pm2(folder: Path) -> Iterator[str]:
-    npm = program("npm", "npm")
-    subprocess.run([npm, "install", "--silent", "--prefix", folder, *PACKAGES], check=True, stdout=subprocess.DEVNULL)
     (port,) = free_ports(1)
-    app = {"name": "shop", "script": str(HERE / "plain_shop.js"), "exec_mode": "cluster", "instances": WORKERS}
-    (folder / "ecosystem.config.json").write_text(json.dumps({"apps": [app]}))
-    variables = {"PORT": str(port), "PRODUCTS": str(PRODUCTS), "NODE_PATH": str(folder / "node_modules")}
-    command = [str(folder / "node_modules" / ".bin" / "pm2-runtime"), "start", "ecosystem.config.json"]
-    with started(command, folder, port, variables) as url:
+    command = pm2(folder, "plain_shop.js", WORKERS, KOA)
+    modules = str(folder / "node_modules")
+    with answering(command, folder, port, PORT=str(port), PRODUCTS=str(PRODUCTS), NODE_PATH=modules) as url:
         yield url
+
+
+def answer(server: Server, path: str, folder: Path) -> bytes:
+    folder.mkdir(parents=True)
+    with server(folder) as url:
+        return httpx.get(url + path, trust_env=False).content
 
 
 def medians(servers: Mapping[str, Server], path: str, folder: Path) -> dict[str, float]:
@@ -145,7 +125,10 @@ def test_what_the_techniques_cost(tmp_path: Path) -> None:
     }
     rows = []
     for path in ("/products", "/products/apron-linen"):
-        rates = medians(servers, path, tmp_path / path.replace("/", "-"))
+        folder = tmp_path / path.replace("/", "-")
+        answers = {answer(server, path, folder / name) for name, server in servers.items()}
+        assert len(answers) == 1, answers
+        rates = medians(servers, path, folder)
         plain = rates["plain Starlette on Granian"]
         rows += [(path, name, f"{rate:,.0f}", f"{rate / plain:.2f}") for name, rate in rates.items()]
     record(

@@ -1,4 +1,6 @@
 import asyncio
+import json
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -46,6 +48,13 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
             yield client
 
     return connected
+
+
+@pytest.fixture
+def access_log(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], list[Any]]:
+    """What the lines of requests say that are on stdout; all of them are once the app has ended."""
+    caplog.set_level(logging.INFO, logger="shop.access")
+    return lambda: [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
 
 @pytest.fixture

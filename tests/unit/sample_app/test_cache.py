@@ -114,6 +114,7 @@ async def test_hits_and_misses_are_counted(source: Source) -> None:
     cache = Cache(LocalStore(entries=10), metrics, seconds=100)
     for _ in range(3):
         await cache.get("a", source.loader("a"))
+    metrics.write_tallies()
 
     assert b'cache_lookups_total{result="hit"} 2.0' in metrics.exposition()
     assert b'cache_lookups_total{result="miss"} 1.0' in metrics.exposition()

@@ -19,7 +19,7 @@ async def under_way(client: httpx.AsyncClient, requests: int) -> AsyncIterator[N
     """That many requests which take long."""
     tasks = [asyncio.create_task(client.get("/slow?seconds=30")) for _ in range(requests)]
     async with asyncio.timeout(10):
-        while f"http_requests_in_flight {requests + 1}" not in (await client.get("/metrics")).text:  # noqa: ASYNC110
+        while f"http_requests_in_flight {requests}.0" not in (await client.get("/metrics")).text:  # noqa: ASYNC110
             await asyncio.sleep(0)
     yield
     for task in tasks:

@@ -57,6 +57,22 @@ async def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works() 
             assert list(await connection.rows("SELECT * FROM numbers")) == []
 
 
+async def test_a_transaction_whose_begin_is_cancelled_is_not_left_open() -> None:
+    async with opened(":memory:") as (memory,):
+
+        async def begin() -> None:
+            async with memory.borrowed(transaction=True):
+                pass
+
+        for turns in range(5):
+            beginning = asyncio.create_task(begin())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            beginning.cancel()
+            await asyncio.gather(beginning, return_exceptions=True)
+            await begin()
+
+
 async def test_a_file_that_another_holds_is_away_and_a_wrong_statement_is_a_bug(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

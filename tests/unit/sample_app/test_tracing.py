@@ -1,10 +1,10 @@
-import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -56,7 +56,10 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 
 
 async def test_a_request_is_a_span_of_its_clients_trace_and_so_are_the_calls_it_makes(
-    connect: Connect, collector: Collector, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    connect: Connect,
+    collector: Collector,
+    access_log: Callable[[], list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     called: list[httpx.Headers] = []
 
@@ -65,7 +68,6 @@ async def test_a_request_is_a_span_of_its_clients_trace_and_so_are_the_calls_it_
         return httpx.Response(200, json={"price_cents": 1})
 
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", supplier)
-    caplog.set_level(logging.INFO, logger="shop.access")
     async with connect(tracing=True, supplier_urls=("http://a.example",)) as client:
         await client.get("/products/kettle-1l/offers", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
         await client.get("/health")
@@ -77,7 +79,7 @@ async def test_a_request_is_a_span_of_its_clients_trace_and_so_are_the_calls_it_
     assert called[0]["traceparent"].split("-")[1] == TRACE
     assert set(collector.spans) == {"GET /products/{product}/offers", "GET", "GET /products/{product}"}
     assert collector.services == {"shop"}
-    (line,) = [record.__dict__ for record in caplog.records if record.__dict__["path"].endswith("/offers")]
+    (line,) = [line for line in access_log() if line["path"].endswith("/offers")]
     assert line["trace_id"] == TRACE
 
 

@@ -19,7 +19,8 @@ from shop.watchdog import Watchdog
 def test_lag_stands_when_a_whole_second_had_it(lags: list[float], standing: float) -> None:
     metrics = Metrics(None)
     vitals = Vitals(metrics, Heartbeats(None), Watchdog(60))
-    vitals._lags.extend(lags)
+    for lag in lags:
+        vitals.note_lag(lag)
 
     assert vitals.standing_lag == standing
     assert vitals.loop_lag == max(lags)
