@@ -38,10 +38,11 @@ crds: environment ## Write the CRD (crds/, charts/) and its reference (docs/) an
 lock: ## Write the lock files anew from the pyproject files
 	@$(CLUSTER) lock
 
+WITHOUT_CLUSTER := tests/bench/test_scale.py tests/bench/test_external_metrics.py
 bench: environment ## Measure scale, reaction times and lost requests
-	@$(BIN)/pytest tests/bench/test_scale.py
+	@$(BIN)/pytest $(WITHOUT_CLUSTER)
 	@$(CLUSTER) up-for-tests
-	@$(BIN)/pytest tests/bench --ignore=tests/bench/test_scale.py
+	@$(BIN)/pytest tests/bench $(WITHOUT_CLUSTER:%=--ignore=%)
 
 soak: ## Run the long load tests
 	@$(CLUSTER) up-for-tests

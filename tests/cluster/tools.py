@@ -37,6 +37,9 @@ CONTROL_PLANE = (API_SERVER, ETCD)
 # What the benchmarks at scale need beside the control plane: nodes and pods that are only told of.
 KWOK = Tool("kwok", "sigs.k8s.io/kwok", f"v{versions.KWOK}", ("cmd/kwok",))
 
+# What asks a server at a fixed rate, for a fraction of the CPU that the server takes.
+VEGETA = Tool("vegeta", "github.com/tsenart/vegeta/v12", f"v{versions.VEGETA}", ("",))
+
 # What a node image of our own needs beside all of the above.
 NODE_PROGRAMS = _kubernetes("node", "kubelet", "kube-scheduler", "kube-proxy")
 CONTAINERD = Tool(

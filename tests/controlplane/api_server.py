@@ -19,6 +19,7 @@ PATHS = {
     "Secret": "/api/v1/namespaces/{}/secrets",
     "Service": "/api/v1/namespaces/{}/services",
     "Event": "/api/v1/namespaces/{}/events",
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
     "Pod": "/api/v1/namespaces/{}/pods",
     "PodMetrics": "/apis/metrics.k8s.io/v1beta1/namespaces/{}/pods",
     "ResourceQuota": "/api/v1/namespaces/{}/resourcequotas",

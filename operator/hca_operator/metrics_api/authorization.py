@@ -1,4 +1,4 @@
-"""What a caller may ask for: the API server is asked, and its word holds for ten seconds, yes and no alike."""
+"""What a caller may ask for: the API server is asked, and its word holds for a while, a yes for longer than a no."""
 
 import asyncio
 from collections import OrderedDict
@@ -9,10 +9,14 @@ from typing import Protocol
 from hca_operator.metrics_api.authentication import User
 from hca_operator.names import Manifest
 
-LASTS = 10.0
-"""Seconds for which an answer holds, as with every server that asks kube-apiserver."""
-REMEMBERED = 4096
-"""Answers at most; whoever asks for ever new names must not fill the memory."""
+ALLOWED_LASTS = 300.0
+"""Seconds for which a yes holds, as kube-apiserver has it with those that it asks itself. With less than the 15 s
+between two looks of an autoscaler, the API server would be asked anew at each of them."""
+DENIED_LASTS = 10.0
+"""Seconds for which a no holds: whoever is given a right does not wait for it."""
+REMEMBERED = 16_384
+"""Answers at most, 30 MiB: three metrics of 5,000 objects, each in a namespace of its own. Whoever asks for ever new
+names must not fill the memory."""
 MASTERS = "system:masters"
 """May do everything, by definition and without being asked about."""
 
@@ -47,6 +51,14 @@ class _Answer:
     allowed: "asyncio.Task[bool]"
     asked_at: float
 
+    def holds(self, now: float) -> bool:
+        """While it is waited for, too, but not where nobody could tell."""
+        if not self.allowed.done():
+            return True
+        if self.allowed.exception() is not None:
+            return False
+        return now - self.asked_at <= (ALLOWED_LASTS if self.allowed.result() else DENIED_LASTS)
+
 
 class Authorizer:
     """Asks and remembers. Callers that want to know the same at the same time cause one request."""
@@ -60,21 +72,16 @@ class Authorizer:
         """Whether a user may. Raises HcaError where nobody can tell, and that is not remembered."""
         if MASTERS in user.groups:
             return True
-        question = (user, access)
+        question, now = (user, access), self._clock()
         answer = self._answers.get(question)
-        if answer is None or self._clock() - answer.asked_at > LASTS:
-            answer = _Answer(asyncio.create_task(self._review(user, access)), self._clock())
+        if answer is None or not answer.holds(now):
+            answer = _Answer(asyncio.create_task(self._review(user, access)), now)
             self._answers[question] = answer
             self._answers.move_to_end(question)
             while len(self._answers) > REMEMBERED:
                 self._answers.popitem(last=False)
-        try:
-            # One caller that hangs up must not take the answer away from the others.
-            return await asyncio.shield(answer.allowed)
-        except Exception:
-            if self._answers.get(question) is answer:
-                del self._answers[question]
-            raise
+        # One caller that hangs up must not take the answer away from the others.
+        return await asyncio.shield(answer.allowed)
 
     async def _review(self, user: User, access: Access) -> bool:
         review = await self._reviewer.create(

@@ -5,7 +5,7 @@ import pytest
 from hca_operator.errors import Transient
 from hca_operator.metrics_api import authorization
 from hca_operator.metrics_api.authentication import User
-from hca_operator.metrics_api.authorization import LASTS, Access, Authorizer
+from hca_operator.metrics_api.authorization import ALLOWED_LASTS, DENIED_LASTS, Access, Authorizer
 from hca_operator.names import Manifest
 
 ANN = User("ann", "7", ("team", "system:authenticated"), (("scope", ("a", "b")),))
@@ -61,14 +61,16 @@ async def test_anything_but_a_clear_yes_is_a_no(server: ApiServer, authorizer: A
     assert not await authorizer.allows(ANN, RATE)
 
 
-@pytest.mark.parametrize("allowed", [True, False])
-async def test_an_answer_holds_for_a_while(server: ApiServer, authorizer: Authorizer, *, allowed: bool) -> None:
+@pytest.mark.parametrize(("allowed", "lasts"), [(True, ALLOWED_LASTS), (False, DENIED_LASTS)])
+async def test_an_answer_holds_for_a_while(
+    server: ApiServer, authorizer: Authorizer, *, allowed: bool, lasts: float
+) -> None:
     server.status = {"allowed": allowed}
     assert await authorizer.allows(ANN, RATE) is allowed
     server.status = {"allowed": not allowed}
-    server.now = LASTS
+    server.now = lasts
     assert await authorizer.allows(ANN, RATE) is allowed
-    server.now = LASTS + 0.1
+    server.now = lasts + 0.1
     assert await authorizer.allows(ANN, RATE) is not allowed
     assert len(server.reviews) == 2
 
@@ -101,6 +103,18 @@ async def test_who_asks_at_the_same_time_causes_one_request_and_may_hang_up(
     await asyncio.sleep(0)
     server.answers.set()
     assert await asyncio.gather(*others) == [True] * 4
+    assert len(server.reviews) == 1
+
+
+async def test_a_slow_answer_is_waited_for_and_not_asked_for_anew(server: ApiServer, authorizer: Authorizer) -> None:
+    server.answers.clear()
+    asked = [asyncio.create_task(authorizer.allows(ANN, RATE))]
+    await asyncio.sleep(0)
+    server.now = DENIED_LASTS + 1
+    asked.append(asyncio.create_task(authorizer.allows(ANN, RATE)))
+    await asyncio.sleep(0)
+    server.answers.set()
+    assert await asyncio.gather(*asked) == [True, True]
     assert len(server.reviews) == 1
 
 

@@ -1,0 +1,72 @@
+"""The metrics API as a process of its own, told what pods would tell: what answering costs, without the reading."""
+
+import asyncio
+import math
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hca_operator.kube import Kube
+from hca_operator.metrics_api.app import MetricsApi, Settings
+from hca_operator.metrics_api.exposition import PodSample
+from hca_operator.metrics_api.scraper import INTERVAL
+from hca_operator.metrics_api.signals import Signals
+from hca_operator.metrics_api.telemetry import MetricsTelemetry
+from hca_operator.ports import Key
+from hca_operator.telemetry import log_json
+from tests.cluster.control_plane import free_ports
+from tests.controlplane.operator_process import OperatorProcess
+
+API = "shop"
+"""Of each namespace."""
+REQUESTS_PER_SECOND = 10
+
+
+def namespace(number: int) -> str:
+    """Each object has its own, the worst case for what is remembered of the callers' rights."""
+    return f"load-{number}"
+
+
+class ToldMetrics(OperatorProcess):
+    """The metrics API against a kubeconfig."""
+
+    def __init__(self, kubeconfig: Path, log: Path, *, namespace: str, name: str, objects: int) -> None:
+        super().__init__(kubeconfig, log)
+        (self.port,) = free_ports(1)
+        self._place = [namespace, name, str(objects)]
+
+    def _command(self) -> Sequence[str]:
+        return ["tests.bench.told_metrics", *self._place, str(self.port), str(self._port)]
+
+
+async def _tell(signals: Signals, clock: Callable[[], float], objects: int) -> None:
+    """A sample of each pod every two seconds, one after the other."""
+    keys = [Key(namespace(number), API) for number in range(objects)]
+    for key in keys:
+        signals.follow(key, ["pod"])
+    start, told = clock(), 0
+    while True:
+        requests = REQUESTS_PER_SECOND * clock()
+        buckets = {0.1: requests * 0.9, 1.0: requests, math.inf: requests}
+        signals.add(keys[told % objects], "pod", PodSample(requests, buckets, in_flight=3, loop_lag=0.001))
+        told += 1
+        await asyncio.sleep(max(0.0, start + told * INTERVAL / objects - clock()))
+
+
+async def _main(namespace: str, name: str, objects: str, port: str, telemetry_port: str) -> None:
+    log_json("INFO")
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    telemetry = MetricsTelemetry()
+    kube = await Kube.connect(telemetry.requests.observe)
+    signals = Signals(loop.time)
+    settings = Settings(namespace, name, int(port), int(telemetry_port))
+    try:
+        await MetricsApi(kube, telemetry, settings, signals).run(stop, _tell(signals, loop.time, int(objects)))
+    finally:
+        await kube.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(*sys.argv[1:]))
