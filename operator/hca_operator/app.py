@@ -73,6 +73,8 @@ class Settings:
     """Whether Secrets may be read, so that changes of theirs restart pods as those of ConfigMaps do."""
     external_metrics: str | None = None
     """Service with which this install serves the external metrics API, None where it serves none."""
+    custom_queries: bool = False
+    """Whether it asks Prometheus the queries of objects as well."""
 
 
 def _now() -> datetime:
@@ -100,7 +102,7 @@ class Operator:
         self._trouble: HcaError | None = None
         memory = MemoryBook()
         self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_growth)
-        external = ExternalMetrics(_without_external_metrics(settings))
+        external = ExternalMetrics(_without_external_metrics(settings), queries=settings.custom_queries)
         served = settings.external_metrics if external.missing is None else None
         self._owner = OwnerReader(kube, external, Service(candidate.namespace, served)) if served else None
         store, self._objects = Store(), Objects()

@@ -24,6 +24,7 @@ from hca_operator.errors import CannotStart, HcaError, SpecError
 from hca_operator.floors import shifts
 from hca_operator.names import API_VERSION, KIND, Manifest
 from hca_operator.policy import NO_POLICY, FleetPolicy, apply, parse_policy
+from hca_operator.promql import queries
 from hca_operator.schedule import schedule_of
 from hca_operator.sizing import size
 
@@ -60,6 +61,7 @@ def render(text: str, policy: FleetPolicy = NO_POLICY) -> list[Manifest]:
         api = apply(policy, parse_object({**manifest, "metadata": metadata}, unknown_fields="forbid"))
         schedule_of(api.spec)  # like the next, it refuses times that never come
         shifts(api.spec)
+        queries(api.spec, api.namespace)
         wanted = desired_children(api, size(api.spec), isolated=policy.network_policy.enabled)
         children += [child.manifest for child in wanted if child.manifest is not None]
     if not children:
@@ -129,6 +131,7 @@ def _run(options: argparse.Namespace) -> int:
             unasked_rollouts=options.unasked_rollouts,
             watch_secrets=options.watch_secrets,
             external_metrics=options.external_metrics,
+            custom_queries=options.custom_queries,
         )
         asyncio.run(run(settings))
     except HcaError as error:
@@ -175,6 +178,9 @@ def _parser() -> argparse.ArgumentParser:
         "--external-metrics", metavar="SERVICE",
         help="Service in the namespace of the Lease that serves external.metrics.k8s.io; absent: none does",
     )  # fmt: skip
+    run.add_argument(
+        "--custom-queries", action="store_true", help="that Service asks Prometheus the queries of objects as well"
+    )
     metrics = commands.add_parser("metrics", help="serve external.metrics.k8s.io to autoscalers")
     metrics.add_argument("--namespace", required=True, help="namespace of the Service and the Secret")
     metrics.add_argument(

@@ -1,12 +1,13 @@
 """Which metrics of an object work in this install: pure.
 
-What is read from the pods reaches the autoscaler through the external metrics API, of which a cluster has but one.
+All but the use of CPU and memory reaches the autoscaler through the external metrics API, of which a cluster has but
+one.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hca_operator.api.metrics import FROM_PODS, Metric, Utilization
+from hca_operator.api.metrics import EXTERNAL, Metric, Utilization
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Unsupported
 from hca_operator.names import Manifest
@@ -20,6 +21,10 @@ OFF = (
 ONE_NAMESPACE = (
     "an operator for one namespace cannot serve the external metrics API: ask the platform team to install it with "
     "the chart value scope: Cluster"
+)
+NO_QUERIES = (
+    "this install asks no queries of objects: ask the platform team to set the operator's chart values prometheus.url "
+    "and prometheus.customQueries"
 )
 LAST_RESORT = Metric(name="cpu", type="CPU", cpu=Utilization())
 """What decides where nothing of what the object asks for can."""
@@ -38,9 +43,11 @@ class Service(NamedTuple):
 class ExternalMetrics:
     """Whether the autoscaler can get what is read from the pods."""
 
-    def __init__(self, missing: str | None = None) -> None:
+    def __init__(self, missing: str | None = None, *, queries: bool = False) -> None:
+        """`queries`: whether this install asks those that objects bring along."""
         self.missing = missing
         """Why it cannot, with what to do about it; None where it can."""
+        self._queries = queries
 
     def carried_out(self, api: ApiObject) -> ApiObject:
         """The object with those metrics alone that work here."""
@@ -59,16 +66,20 @@ class ExternalMetrics:
         return [
             Unsupported(
                 field=f"spec.autoscaling.metrics[{metric.name}]",
-                reason=f"{metric.type} is left out and {instead}: {self.missing}",
+                reason=f"{metric.type} is left out and {instead}: {self._lack(metric)}",
             )
             for metric in left_out
         ]
 
     def _left_out(self, api: ApiObject) -> list[Metric]:
         scaling = api.spec.autoscaling
-        if self.missing is None or scaling.mode == "Disabled":
-            return []
-        return [metric for metric in scaling.metrics if metric.type in FROM_PODS]
+        return [] if scaling.mode == "Disabled" else [metric for metric in scaling.metrics if self._lack(metric)]
+
+    def _lack(self, metric: Metric) -> str | None:
+        """Why a metric does not work here, None where it does."""
+        if metric.type not in EXTERNAL:
+            return None
+        return self.missing or (NO_QUERIES if metric.prometheus and not self._queries else None)
 
 
 def server_of(registration: Manifest) -> Service | None:

@@ -50,6 +50,10 @@ def rate(target: Any) -> Manifest:
     return own("RequestsPerSecond", "requestsPerSecond", targetPerPod=target)
 
 
+def query(name: str, **settings: Any) -> Manifest:
+    return {**own("Prometheus", "prometheus", query="sum(q)", **{"targetPerPod": "100", **settings}), "name": name}
+
+
 CACHE: Manifest = {"name": "cache", "emptyDir": {}}
 HOST = {"host": "shop.example.com"}
 CRON = "must be five fields of numbers, minute hour day-of-month month day-of-week"
@@ -101,6 +105,7 @@ ACCEPTED: dict[str, Manifest] = {
     "requests as a number": scaling(metrics=[rate(50)]),
     "requests least": scaling(metrics=[rate("1m")]),
     "requests most": scaling(metrics=[rate("1000k")]),
+    "two queries": scaling(metrics=[query("jobs"), query("queue", targetPerPod=1)]),
     "percentile null": scaling(metrics=[latency(percentile=None)]),
     "a fallback": scaling(fallback={"replicas": 10}),
     "a fallback below the minimum": scaling(minReplicas=5, fallback={"replicas": 1, "after": "1h"}),
@@ -221,6 +226,24 @@ REFUSED: Cases = {
         )
         for target in ("250", "0ms", "60001ms", "1m", "0.25s", "-1s", "")
     },
+    "two queries of one name": (
+        scaling(metrics=[query("queue"), query("queue")]),
+        "spec.autoscaling.metrics[1]: Duplicate value",
+    ),
+    "query that is empty": (scaling(metrics=[query("queue", query="")]), "should be at least 1 chars long"),
+    "query that is too long": (scaling(metrics=[query("queue", query="x" * 1025)]), "may not be more than 1024"),
+    "query without its member": (
+        scaling(metrics=[{"name": "queue", "type": "Prometheus"}]),
+        "must have exactly the member that type names",
+    ),
+    "query with an address of its own": (
+        scaling(metrics=[query("queue", url="http://169.254.169.254")]),
+        "prometheus.url",
+    ),
+    "target of nothing": (
+        scaling(metrics=[query("queue", targetPerPod=0)]),
+        "must be a number greater than 0 and at most 1G, such as 100 or 500m (a half)",
+    ),
     "latency as a number": (scaling(metrics=[latency(250)]), "latency.target"),
     "lag without a unit": (
         scaling(metrics=[own("EventLoopLag", "eventLoopLag", target="50")]),

@@ -2,12 +2,20 @@
 
 from decimal import Decimal
 
-from hca_operator.api.metrics import FROM_PODS, Metric, seconds
+from hca_operator.api.metrics import EXTERNAL, Metric, seconds
 from hca_operator.api.quantity import decimal_text, parse_quantity
 from hca_operator.api.scaling import Autoscaling
 from hca_operator.api.spec import ApiObject
 from hca_operator.desired.metadata import api_selector, child_metadata
-from hca_operator.names import CONCURRENCY_METRIC, LAG_METRIC, LATENCY_METRIC, REQUESTS_METRIC, Manifest
+from hca_operator.names import (
+    CONCURRENCY_METRIC,
+    LAG_METRIC,
+    LATENCY_METRIC,
+    METRIC_LABEL,
+    QUERY_METRIC,
+    REQUESTS_METRIC,
+    Manifest,
+)
 from hca_operator.sizing import Sizing
 
 _HELD = {"None": (), "ScaleUp": ("scaleUp",), "ScaleDown": ("scaleDown",), "Both": ("scaleUp", "scaleDown")}
@@ -65,9 +73,10 @@ def _behavior(scaling: Autoscaling) -> Manifest:
 
 
 def _metric(api: ApiObject, metric: Metric, sizing: Sizing) -> Manifest:
-    if metric.type in FROM_PODS:
+    if metric.type in EXTERNAL:
         name, target = _external(metric, sizing)
-        identifier = {"name": name, "selector": {"matchLabels": api_selector(api.name)}}
+        labels = api_selector(api.name) | ({METRIC_LABEL: metric.name} if metric.prometheus else {})
+        identifier = {"name": name, "selector": {"matchLabels": labels}}
         return {"type": "External", "external": {"metric": identifier, "target": target}}
     utilization = metric.cpu or metric.memory
     assert utilization is not None, "the rules of Metric ask for the member that type names"  # noqa: S101
@@ -86,6 +95,8 @@ def _external(metric: Metric, sizing: Sizing) -> tuple[str, Manifest]:
         return CONCURRENCY_METRIC, _for_each_pod(Decimal(metric.concurrency.target_per_worker * sizing.workers))
     if metric.latency is not None:
         return f"{LATENCY_METRIC}{metric.latency.percentile}", _as_it_is(metric.latency.target)
+    if metric.prometheus is not None:
+        return QUERY_METRIC, _for_each_pod(parse_quantity(metric.prometheus.target_per_pod))
     assert metric.event_loop_lag is not None, "the rules of Metric ask for the member that type names"  # noqa: S101
     return LAG_METRIC, _as_it_is(metric.event_loop_lag.target)
 
