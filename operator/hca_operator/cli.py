@@ -142,11 +142,18 @@ def _run(options: argparse.Namespace) -> int:
 
 def _metrics(options: argparse.Namespace) -> int:
     # Imported here for the same reason.
-    from hca_operator.metrics_api.app import Settings, run  # noqa: PLC0415
+    from hca_operator.metrics_api.app import PrometheusSettings, Settings, run  # noqa: PLC0415
     from hca_operator.telemetry import log_json  # noqa: PLC0415
 
     log_json(options.log_level.upper())
-    settings = Settings(options.namespace, options.name, port=options.port, telemetry_port=options.telemetry_port)
+    prometheus = PrometheusSettings(options.prometheus_url, options.prometheus_secret, options.custom_queries)
+    settings = Settings(
+        options.namespace,
+        options.name,
+        port=options.port,
+        telemetry_port=options.telemetry_port,
+        prometheus=prometheus if options.prometheus_url else None,
+    )
     try:
         asyncio.run(run(settings))
     except HcaError as error:
@@ -189,6 +196,15 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     metrics.add_argument("--port", type=int, default=8443, help="port of the API and of its Service (%(default)s)")
     metrics.add_argument("--telemetry-port", type=int, default=8080, help="port of /metrics (%(default)s)")
+    metrics.add_argument(
+        "--prometheus-url", default="", metavar="URL",
+        help="Prometheus that what the pods tell is read from; absent: the pods are asked",
+    )  # fmt: skip
+    metrics.add_argument(
+        "--prometheus-secret", type=Path, metavar="FOLDER",
+        help="folder with the files token, or username and password, and ca.crt, each where it is needed",
+    )  # fmt: skip
+    metrics.add_argument("--custom-queries", action="store_true", help="ask Prometheus the queries of objects as well")
     for command in (run, metrics):
         command.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     show = commands.add_parser("render", help="print the objects that the operator would apply")

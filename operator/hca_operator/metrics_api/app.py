@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +18,10 @@ from hca_operator.kube import Kube
 from hca_operator.metrics_api import keeper, registration
 from hca_operator.metrics_api.authentication import FrontProxy, User, read_front_proxy
 from hca_operator.metrics_api.authorization import Authorizer
+from hca_operator.metrics_api.own_queries import OwnQueries
+from hca_operator.metrics_api.prometheus import Prometheus
+from hca_operator.metrics_api.prometheus_readings import PrometheusReadings
+from hca_operator.metrics_api.prometheus_telemetry import PrometheusTelemetry
 from hca_operator.metrics_api.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_api.scraper import Scraper
 from hca_operator.metrics_api.server import ExternalMetricsServer, Readings
@@ -37,6 +42,17 @@ LAST_ANSWERS = 5.0
 
 
 @dataclass(frozen=True)
+class PrometheusSettings:
+    """The Prometheus of the install."""
+
+    url: str
+    secret: Path | None = None
+    """Folder with the keys token, or username and password, and ca.crt, each where it is needed."""
+    custom_queries: bool = False
+    """Whether those that objects bring along are asked as well."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """How the process runs."""
 
@@ -46,6 +62,8 @@ class Settings:
     port: int = 8443
     """Of the Service as well."""
     telemetry_port: int = 8080
+    prometheus: PrometheusSettings | None = None
+    """Where what the pods tell is read instead of from the pods."""
 
 
 def _now() -> datetime:
@@ -173,11 +191,27 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     kube = await Kube.connect(telemetry.requests.observe)
     try:
-        clock = asyncio.get_running_loop().time
-        signals = Signals(clock)
-        scrapes = ScrapeMetrics(telemetry.registry)
-        scraper = Scraper(kube, "", signals, scrapes, clock=clock, chance=random.random)
-        api = MetricsApi(kube, telemetry, settings, signals, lacks=scraper.lacks)
-        await api.run(stop, scraper.run(ForeverWithJitter(LONGEST_WAIT)))
+        readings: Readings
+        reader: Scraper | PrometheusReadings
+        if settings.prometheus is None:
+            readings, reader = _from_pods(kube, telemetry)
+        else:
+            readings = reader = _from_prometheus(kube, telemetry, settings.prometheus)
+        api = MetricsApi(kube, telemetry, settings, readings, lacks=reader.lacks)
+        await api.run(stop, reader.run(ForeverWithJitter(LONGEST_WAIT)))
     finally:
         await kube.close()
+
+
+def _from_pods(kube: Kube, telemetry: MetricsTelemetry) -> tuple[Signals, Scraper]:
+    clock = asyncio.get_running_loop().time
+    signals = Signals(clock)
+    scrapes = ScrapeMetrics(telemetry.registry)
+    return signals, Scraper(kube, "", signals, scrapes, clock=clock, chance=random.random)
+
+
+def _from_prometheus(kube: Kube, telemetry: MetricsTelemetry, settings: PrometheusSettings) -> PrometheusReadings:
+    clock = asyncio.get_running_loop().time
+    prometheus = Prometheus(settings.url, settings.secret, PrometheusTelemetry(telemetry.registry), clock)
+    queries = OwnQueries(prometheus, clock=clock, chance=random.random) if settings.custom_queries else None
+    return PrometheusReadings(kube, "", prometheus, queries, clock=clock, chance=random.random)

@@ -2,18 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import aiohttp
 
 from hca_operator.metrics_api.scrape import TIMEOUT, Failure, Target, scrape, scrape_session
 from hca_operator.metrics_api.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_api.signals import Signals
+from hca_operator.metrics_api.table_watch import TableWatch
 from hca_operator.metrics_api.targets import Endpoint, Table, api_of, endpoint_of, own_key, serving_pod
-from hca_operator.names import API_LABEL, KIND, Manifest
+from hca_operator.names import API_LABEL, KIND
 from hca_operator.ports import Key
-from hca_operator.watches import Source, Watch
+from hca_operator.watches import Source
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ class Scraper:
         self._endpoints = Table(endpoint_of, own_key)
         self._pods = Table(serving_pod, api_of)
         self._watches = (
-            _TableWatch(source, KIND, namespace, self._endpoints, self._changed),
-            _TableWatch(source, "Pod", namespace, self._pods, self._changed, labelSelector=API_LABEL),
+            TableWatch(source, KIND, namespace, self._endpoints, self._changed),
+            TableWatch(source, "Pod", namespace, self._pods, self._changed, labelSelector=API_LABEL),
         )
         self._session: aiohttp.ClientSession
         self._tasks: asyncio.TaskGroup
@@ -123,29 +123,3 @@ class Scraper:
         self._signals.add(api, target.pod.uid, sample)
         self._metrics.observe("read", self._clock() - begun)
         return None
-
-
-class _TableWatch(Watch):
-    """Keeps a table up to date, and tells whom a change concerns."""
-
-    def __init__(
-        self,
-        source: Source,
-        kind: str,
-        namespace: str,
-        table: Table[Any],
-        changed: Callable[[set[Key]], None],
-        **selectors: str,
-    ) -> None:
-        super().__init__(source, kind, namespace, **selectors)
-        self._table = table
-        self._changed = changed
-        self.listed = False
-
-    def _listed(self, manifests: Sequence[Manifest], _version: int) -> None:
-        concerned = self._table.replace(manifests)
-        self.listed = True
-        self._changed(concerned)
-
-    def _happened(self, type_: str, manifest: Manifest) -> None:
-        self._changed(self._table.remove(own_key(manifest)) if type_ == "DELETED" else self._table.put(manifest))
