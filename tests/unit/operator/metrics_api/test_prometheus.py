@@ -96,7 +96,7 @@ async def test_credentials_are_those_of_the_secret_as_it_is_now(
     assert not [word for word in ("hush", "cmVhZGVyOmh1c2g=", "-token") if word in caplog.text]
 
 
-async def test_a_redirect_is_not_followed() -> None:
+async def test_fault_14_a_redirect_is_not_followed() -> None:
     async with prometheus(answer(SERIES)) as elsewhere:
         refused = await failure(text("", 307, f"Location: http://127.0.0.1:{elsewhere.port}/"))
         assert elsewhere.asked == []
@@ -105,7 +105,7 @@ async def test_a_redirect_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize("drip", [drip_headers, drip_body])
-async def test_an_answer_that_never_ends_is_cut_off_and_holds_no_thread(
+async def test_fault_14_an_answer_that_never_ends_is_cut_off_and_holds_no_thread(
     monkeypatch: pytest.MonkeyPatch, drip: Answer
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT", 0.2)
@@ -178,7 +178,7 @@ async def test_its_certificate_must_be_one_of_the_authority(tmp_path: Path) -> N
     "url",
     ["file:///etc/passwd", "http://user:word@host", "http://host?query=up", "ftp://host", "host:9090", "http://", ""],
 )
-async def test_an_address_that_is_none_or_holds_credentials_is_refused_unrepeated(url: str) -> None:
+async def test_fault_14_an_address_that_is_none_or_holds_credentials_is_refused_unrepeated(url: str) -> None:
     with pytest.raises(CannotStart) as refused:
         Prometheus(url, None, PrometheusTelemetry(CollectorRegistry()), lambda: 0)
     assert "the address of Prometheus must be http:// or https:// with a host" in str(refused.value)

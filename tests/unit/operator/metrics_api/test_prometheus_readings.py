@@ -156,7 +156,7 @@ def test_a_pod_that_joins_counts_once_it_is_known_and_one_that_is_lost_is_made_u
     play(check, pod("a"), pod("b"))
 
 
-def test_an_empty_answer_is_unknown_and_says_what_to_look_at() -> None:
+def test_fault_32_an_empty_answer_is_unknown_and_says_what_to_look_at() -> None:
     async def check(world: World) -> None:
         await asyncio.sleep(1)
         assert world.why() == (
@@ -169,7 +169,7 @@ def test_an_empty_answer_is_unknown_and_says_what_to_look_at() -> None:
     play(check, pod("a"))
 
 
-def test_an_outage_is_unknown_after_a_while_and_over_with_the_first_answer() -> None:
+def test_fault_32_an_outage_is_unknown_after_a_while_and_over_with_the_first_answer() -> None:
     async def check(world: World) -> None:
         world.answers["hca-requests-per-second"] = [series(10)]
         await asyncio.sleep(1)
@@ -185,7 +185,7 @@ def test_an_outage_is_unknown_after_a_while_and_over_with_the_first_answer() -> 
     play(check, pod("a"))
 
 
-def test_a_kind_that_is_slow_is_no_trouble_of_the_others() -> None:
+def test_fault_14_a_kind_that_is_slow_is_no_trouble_of_the_others() -> None:
     async def check(world: World) -> None:
         world.answers |= {"hca-requests-per-second": [series(10)], "hca-latency": asyncio.Event()}
         await asyncio.sleep(100)
