@@ -78,6 +78,8 @@ class Settings:
     """Service with which this install serves the external metrics API, None where it serves none."""
     reads_ingress: bool = False
     """Whether it knows what an ingress counts, too."""
+    custom_queries: bool = False
+    """Whether it asks Prometheus the queries of objects as well."""
 
 
 def _now() -> datetime:
@@ -107,7 +109,11 @@ class Operator:
         self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_trends)
         bursts = BurstBook()
         self._loads = LoadReader(kube, bursts, _now)
-        external = ExternalMetrics(_without_external_metrics(settings), reads_ingress=settings.reads_ingress)
+        external = ExternalMetrics(
+            _without_external_metrics(settings),
+            reads_ingress=settings.reads_ingress,
+            queries=settings.custom_queries,
+        )
         served = settings.external_metrics if external.missing is None else None
         self._owner = OwnerReader(kube, external, Service(candidate.namespace, served)) if served else None
         store, self._objects = Store(), Objects()

@@ -24,6 +24,7 @@ from hca_operator.errors import CannotStart, HcaError, SpecError
 from hca_operator.floors import shifts
 from hca_operator.names import API_VERSION, KIND, Manifest
 from hca_operator.policy import NO_POLICY, FleetPolicy, apply, parse_policy
+from hca_operator.promql import queries
 from hca_operator.schedule import schedule_of
 from hca_operator.sizing import size
 
@@ -60,6 +61,7 @@ def render(text: str, policy: FleetPolicy = NO_POLICY) -> list[Manifest]:
         api = apply(policy, parse_object({**manifest, "metadata": metadata}, unknown_fields="forbid"))
         schedule_of(api.spec)  # like the next, it refuses times that never come
         shifts(api.spec)
+        queries(api.spec, api.namespace)
         wanted = desired_children(api, size(api.spec), isolated=policy.network_policy.enabled)
         children += [child.manifest for child in wanted if child.manifest is not None]
     if not children:
@@ -130,6 +132,7 @@ def _run(options: argparse.Namespace) -> int:
             watch_secrets=options.watch_secrets,
             external_metrics=options.external_metrics,
             reads_ingress=options.reads_ingress,
+            custom_queries=options.custom_queries,
         )
         asyncio.run(run(settings))
     except HcaError as error:
@@ -140,7 +143,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _metrics(options: argparse.Namespace) -> int:
     # Imported here for the same reason.
-    from hca_operator.metrics_api.app import Settings, run  # noqa: PLC0415
+    from hca_operator.metrics_api.app import PrometheusSettings, Settings, run  # noqa: PLC0415
     from hca_operator.metrics_api.ingress import IngressPods  # noqa: PLC0415
     from hca_operator.telemetry import log_json  # noqa: PLC0415
 
@@ -150,8 +153,14 @@ def _metrics(options: argparse.Namespace) -> int:
         ingress = IngressPods(
             options.ingress_namespace, options.ingress_selector, options.ingress_port, options.ingress_path
         )
+    prometheus = PrometheusSettings(options.prometheus_url, options.prometheus_secret, options.custom_queries)
     settings = Settings(
-        options.namespace, options.name, port=options.port, telemetry_port=options.telemetry_port, ingress=ingress
+        options.namespace,
+        options.name,
+        port=options.port,
+        telemetry_port=options.telemetry_port,
+        prometheus=prometheus if options.prometheus_url else None,
+        ingress=ingress,
     )
     try:
         asyncio.run(run(settings))
@@ -187,6 +196,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--reads-ingress", action="store_true", help="that Service knows what the ingress counts, too (--ingress-*)"
     )
+    run.add_argument(
+        "--custom-queries", action="store_true", help="that Service asks Prometheus the queries of objects as well"
+    )
     metrics = commands.add_parser("metrics", help="serve external.metrics.k8s.io to autoscalers")
     metrics.add_argument("--namespace", required=True, help="namespace of the Service and the Secret")
     metrics.add_argument(
@@ -196,6 +208,15 @@ def _parser() -> argparse.ArgumentParser:
     metrics.add_argument("--port", type=int, default=8443, help="port of the API and of its Service (%(default)s)")
     metrics.add_argument("--telemetry-port", type=int, default=8080, help="port of /metrics (%(default)s)")
     _add_ingress(metrics)
+    metrics.add_argument(
+        "--prometheus-url", default="", metavar="URL",
+        help="Prometheus that what the pods tell is read from; absent: the pods are asked",
+    )  # fmt: skip
+    metrics.add_argument(
+        "--prometheus-secret", type=Path, metavar="FOLDER",
+        help="folder with the files token, or username and password, and ca.crt, each where it is needed",
+    )  # fmt: skip
+    metrics.add_argument("--custom-queries", action="store_true", help="ask Prometheus the queries of objects as well")
     for command in (run, metrics):
         command.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     show = commands.add_parser("render", help="print the objects that the operator would apply")

@@ -1,12 +1,13 @@
 """Which metrics of an object work in this install: pure.
 
-What is read from the pods reaches the autoscaler through the external metrics API, of which a cluster has but one.
+All but the use of CPU and memory reaches the autoscaler through the external metrics API, of which a cluster has but
+one.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hca_operator.api.metrics import FROM_PODS, TOTALS, Metric, Utilization
+from hca_operator.api.metrics import EXTERNAL, TOTALS, Metric, Utilization
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Unsupported
 from hca_operator.names import Manifest
@@ -25,6 +26,10 @@ NO_INGRESS = (
     "monitoring.source is Ingress, but this install reads no ingress: ask the platform team to set the operator's "
     "chart value externalMetrics.ingress, or set monitoring.source: App"
 )
+NO_QUERIES = (
+    "this install asks no queries of objects: ask the platform team to set the operator's chart values prometheus.url "
+    "and prometheus.customQueries"
+)
 LAST_RESORT = Metric(name="cpu", type="CPU", cpu=Utilization())
 """What decides where nothing of what the object asks for can."""
 
@@ -42,10 +47,12 @@ class Service(NamedTuple):
 class ExternalMetrics:
     """Whether the autoscaler can get what is read from the pods, or from the ingress."""
 
-    def __init__(self, missing: str | None = None, *, reads_ingress: bool = False) -> None:
+    def __init__(self, missing: str | None = None, *, reads_ingress: bool = False, queries: bool = False) -> None:
+        """`queries`: whether this install asks those that objects bring along."""
         self.missing = missing
         """Why it cannot, with what to do about it; None where it can."""
         self._reads_ingress = reads_ingress
+        self._queries = queries
 
     def carried_out(self, api: ApiObject) -> ApiObject:
         """The object with those metrics alone that work here."""
@@ -60,12 +67,11 @@ class ExternalMetrics:
         """The others, each with what to do about it."""
         left_out = self._left_out(api)
         others = len(left_out) < len(api.spec.autoscaling.metrics)
-        missing = self._missing_for(api)
         instead = "the other metrics decide" if others else "CPU at 70 % decides"
         return [
             Unsupported(
                 field=f"spec.autoscaling.metrics[{metric.name}]",
-                reason=f"{metric.type} is left out and {instead}: {missing}",
+                reason=f"{metric.type} is left out and {instead}: {self._lack(api, metric)}",
             )
             for metric in left_out
         ]
@@ -73,21 +79,26 @@ class ExternalMetrics:
     def unsupported_burst(self, api: ApiObject) -> Sequence[Unsupported]:
         """Bursts, where no metric works here that tells how many pods the load needs."""
         scaling = api.spec.autoscaling
-        kept = self.carried_out(api).spec.autoscaling.metrics
-        if scaling.burst.mode == "Disabled" or scaling.mode == "Disabled" or any(m.type in TOTALS for m in kept):
+        if scaling.burst.mode == "Disabled" or scaling.mode == "Disabled":
             return ()
-        return [Unsupported(field="spec.autoscaling.burst", reason=f"no jump of the load is met: {self.missing}")]
+        lacking = [self._lack(api, metric) for metric in scaling.metrics if metric.type in TOTALS]
+        if not all(lacking):
+            return ()
+        return [Unsupported(field="spec.autoscaling.burst", reason=f"no jump of the load is met: {lacking[0]}")]
 
     def _left_out(self, api: ApiObject) -> list[Metric]:
         scaling = api.spec.autoscaling
-        if self._missing_for(api) is None or scaling.mode == "Disabled":
+        if scaling.mode == "Disabled":
             return []
-        return [metric for metric in scaling.metrics if metric.type in FROM_PODS]
+        return [metric for metric in scaling.metrics if self._lack(api, metric)]
 
-    def _missing_for(self, api: ApiObject) -> str | None:
-        """Why the autoscaler of an object cannot get them; None where it can."""
-        source_is_missing = api.spec.monitoring.source == "Ingress" and not self._reads_ingress
-        return self.missing or (NO_INGRESS if source_is_missing else None)
+    def _lack(self, api: ApiObject, metric: Metric) -> str | None:
+        """Why a metric of an object does not work here, None where it does."""
+        if metric.type not in EXTERNAL or self.missing:
+            return self.missing if metric.type in EXTERNAL else None
+        if metric.prometheus:
+            return None if self._queries else NO_QUERIES
+        return NO_INGRESS if api.spec.monitoring.source == "Ingress" and not self._reads_ingress else None
 
 
 def server_of(registration: Manifest) -> Service | None:

@@ -35,6 +35,7 @@ from hca_operator.observed import (
 )
 from hca_operator.policy import FleetPolicy, apply
 from hca_operator.ports import Cluster, Key
+from hca_operator.promql import queries
 from hca_operator.replacement import Replacement, Replacer
 from hca_operator.restarts import plan_restarts
 from hca_operator.rollouts import RolloutGate
@@ -116,6 +117,7 @@ class Reconciler:
             sizing = size(api.spec)
             schedule = schedule_of(api.spec)
             hours = shifts(api.spec)
+            queries(api.spec, key.namespace)  # refuses those that may not be asked
             self._memory.watch(key, memory_policy(api.spec, sizing))
             jumps = burst_policy(self._external.carried_out(api), sizing)
         except LimitExceeded as error:

@@ -54,6 +54,10 @@ def with_snapshots(mode: str = "Enabled", size: Any = "1Gi", **fields: Any) -> M
     return {"memoryRestart": {"heapSnapshots": {"mode": mode, "sizeLimit": size}}, **fields}
 
 
+def query(name: str, **settings: Any) -> Manifest:
+    return {**own("Prometheus", "prometheus", query="sum(q)", **{"targetPerPod": "100", **settings}), "name": name}
+
+
 CACHE: Manifest = {"name": "cache", "emptyDir": {}}
 SNAPSHOTS_OF_OUR_OWN = mounted({"name": "heap-snapshots", "emptyDir": {}}, path="/heap-snapshots")
 HOST = {"host": "shop.example.com"}
@@ -106,6 +110,7 @@ ACCEPTED: dict[str, Manifest] = {
     "requests as a number": scaling(metrics=[rate(50)]),
     "requests least": scaling(metrics=[rate("1m")]),
     "requests most": scaling(metrics=[rate("1000k")]),
+    "two queries": scaling(metrics=[query("jobs"), query("queue", targetPerPod=1)]),
     "percentile null": scaling(metrics=[latency(percentile=None)]),
     "a fallback": scaling(fallback={"replicas": 10}),
     "a fallback below the minimum": scaling(minReplicas=5, fallback={"replicas": 1, "after": "1h"}),
@@ -247,6 +252,24 @@ REFUSED: Cases = {
         )
         for target in ("250", "0ms", "60001ms", "1m", "0.25s", "-1s", "")
     },
+    "two queries of one name": (
+        scaling(metrics=[query("queue"), query("queue")]),
+        "spec.autoscaling.metrics[1]: Duplicate value",
+    ),
+    "query that is empty": (scaling(metrics=[query("queue", query="")]), "should be at least 1 chars long"),
+    "query that is too long": (scaling(metrics=[query("queue", query="x" * 1025)]), "may not be more than 1024"),
+    "query without its member": (
+        scaling(metrics=[{"name": "queue", "type": "Prometheus"}]),
+        "must have exactly the member that type names",
+    ),
+    "query with an address of its own": (
+        scaling(metrics=[query("queue", url="http://169.254.169.254")]),
+        "prometheus.url",
+    ),
+    "target of nothing": (
+        scaling(metrics=[query("queue", targetPerPod=0)]),
+        "must be a number greater than 0 and at most 1G, such as 100 or 500m (a half)",
+    ),
     "latency as a number": (scaling(metrics=[latency(250)]), "latency.target"),
     "lag without a unit": (
         scaling(metrics=[own("EventLoopLag", "eventLoopLag", target="50")]),

@@ -210,6 +210,11 @@ def test_the_crd_is_kept_when_the_release_goes(cluster: Cluster) -> None:
         ("externalMetrics.ingress.port=80", "'namespace' required"),
         ("externalMetrics.ingress.url=http://edge", "additional properties 'url' not allowed"),
         ("externalMetrics.enable=true", "additional properties 'enable' not allowed"),
+        ("prometheus.url=http://user:word@host", "/prometheus/url"),
+        ("prometheus.url=file:///etc/passwd", "/prometheus/url"),
+        ("prometheus.url=http://host?query=up", "/prometheus/url"),
+        ("prometheus.customQueries=true", "/prometheus/url"),
+        ("prometheus.secretName=A_b", "/prometheus/secretName"),
     ],
 )
 def test_wrong_values_are_refused_by_name(cluster: Cluster, value: str, complaint: str) -> None:
@@ -219,6 +224,23 @@ def test_wrong_values_are_refused_by_name(cluster: Cluster, value: str, complain
     )  # fmt: skip
     assert done.returncode != 0
     assert complaint in done.stderr
+
+
+def test_prometheus_is_named_to_the_metrics_api_with_its_secret(cluster: Cluster) -> None:
+    values = ["prometheus.url=https://prometheus.example.com/prom", "prometheus.secretName=reader"]
+    made = template(cluster, *(f"--set={value}" for value in [*values, "prometheus.customQueries=true"]))
+    operator, metrics = (
+        next(d["spec"]["template"]["spec"] for d in of_kind(made, "Deployment") if d["metadata"]["name"].endswith(end))
+        for end in ("operator", "metrics")
+    )
+    assert "--custom-queries" in operator["containers"][0]["args"]
+    assert {
+        "--prometheus-url=https://prometheus.example.com/prom", "--prometheus-secret=/etc/hca-prometheus",
+        "--custom-queries",
+    } <= set(metrics["containers"][0]["args"])  # fmt: skip
+    assert metrics["volumes"] == [{"name": "prometheus", "secret": {"secretName": "reader"}}]
+    (mount,) = metrics["containers"][0]["volumeMounts"]
+    assert mount == {"name": "prometheus", "mountPath": "/etc/hca-prometheus", "readOnly": True}
 
 
 def policy_of(manifests: list[Object]) -> FleetPolicy:

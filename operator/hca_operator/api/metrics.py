@@ -57,6 +57,13 @@ Rate = Annotated[
 ]
 
 
+Amount = Annotated[
+    str,
+    IntOrString(max_length=20),
+    quantity_rule("1m", "1G", "must be a number greater than 0 and at most 1G, such as 100 or 500m (a half)"),
+]
+
+
 class Utilization(SpecModel):
     """A share of what the pods request."""
 
@@ -94,6 +101,16 @@ class EventLoopLag(SpecModel):
     """Lag of the worst worker of a pod, as a mean over all pods, at which the count is right, such as 50ms."""
 
 
+class PrometheusQuery(SpecModel):
+    """What a query of your own comes to."""
+
+    query: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    """PromQL that comes to one number of the whole API, such as sum(queue_length). Every selector is bound to the \
+object's own namespace."""
+    target_per_pod: Amount
+    """How much of it one pod is to take, such as 100."""
+
+
 MEMBERS = {
     "CPU": "cpu",
     "Memory": "memory",
@@ -101,10 +118,13 @@ MEMBERS = {
     "Latency": "latency",
     "Concurrency": "concurrency",
     "EventLoopLag": "event_loop_lag",
+    "Prometheus": "prometheus",
 }
 """The member of a metric that each type names."""
 FROM_PODS = frozenset({"RequestsPerSecond", "Latency", "Concurrency", "EventLoopLag"})
 """Types that spec.monitoring leads to, and which the autoscaler gets from the external metrics API."""
+EXTERNAL = FROM_PODS | {"Prometheus"}
+"""All types that the autoscaler gets from there."""
 TOTALS = frozenset({"RequestsPerSecond", "Concurrency"})
 """Those that tell how many pods the load needs, whatever pods there are."""
 
@@ -114,9 +134,10 @@ class Metric(SpecModel):
 
     name: DnsLabel
     """Name of the metric, unique in the list."""
-    type: Literal["CPU", "Memory", "RequestsPerSecond", "Latency", "Concurrency", "EventLoopLag"]
-    """What is measured. Memory hardly ever falls in a running process, so it rarely scales down. All but CPU and \
-Memory are read where spec.monitoring says."""
+    type: Literal["CPU", "Memory", "RequestsPerSecond", "Latency", "Concurrency", "EventLoopLag", "Prometheus"]
+    """What is measured. Memory hardly ever falls in a running process, so it rarely scales down. \
+RequestsPerSecond, Latency, Concurrency and EventLoopLag are read where spec.monitoring says. Prometheus is a query \
+of your own, where the platform team allows it."""
     cpu: Utilization | None = None
     """Settings of type CPU."""
     memory: Utilization | None = None
@@ -129,6 +150,8 @@ Memory are read where spec.monitoring says."""
     """Settings of type Concurrency."""
     event_loop_lag: EventLoopLag | None = None
     """Settings of type EventLoopLag."""
+    prometheus: PrometheusQuery | None = None
+    """Settings of type Prometheus."""
 
     rules = (
         Rule(
@@ -144,14 +167,15 @@ Memory are read where spec.monitoring says."""
     )
 
     @property
-    def measured(self) -> tuple[str, int]:
+    def measured(self) -> tuple[str, int, str]:
         """What is measured: two metrics that measure the same would be one for the autoscaler."""
-        return self.type, self.latency.percentile if self.latency else 0
+        return self.type, self.latency.percentile if self.latency else 0, self.name if self.prometheus else ""
 
 
 DISTINCT = Rule(
     cel="!has(self.metrics) || self.metrics.all(a, self.metrics.exists_one(b, a.type == b.type && "
-    "a.?latency.percentile.orValue(0) == b.?latency.percentile.orValue(0)))",
+    "a.?latency.percentile.orValue(0) == b.?latency.percentile.orValue(0) && "
+    "(a.type != 'Prometheus' || a.name == b.name)))",
     message="metrics must not measure the same twice: one of each type, and of type Latency one of each percentile",
     check=lambda a: len({metric.measured for metric in a.metrics}) == len(a.metrics),
     field_path=".metrics",

@@ -3,12 +3,20 @@
 from decimal import Decimal
 from typing import NamedTuple
 
-from hca_operator.api.metrics import FROM_PODS, Metric, seconds
+from hca_operator.api.metrics import EXTERNAL, Metric, seconds
 from hca_operator.api.quantity import decimal_text, parse_quantity
 from hca_operator.api.scaling import Autoscaling
 from hca_operator.api.spec import ApiObject
 from hca_operator.desired.metadata import api_selector, child_metadata
-from hca_operator.names import CONCURRENCY_METRIC, LAG_METRIC, LATENCY_METRIC, REQUESTS_METRIC, Manifest
+from hca_operator.names import (
+    CONCURRENCY_METRIC,
+    LAG_METRIC,
+    LATENCY_METRIC,
+    METRIC_LABEL,
+    QUERY_METRIC,
+    REQUESTS_METRIC,
+    Manifest,
+)
 from hca_operator.sizing import Sizing
 
 _HELD = {"None": (), "ScaleUp": ("scaleUp",), "ScaleDown": ("scaleDown",), "Both": ("scaleUp", "scaleDown")}
@@ -82,9 +90,10 @@ def _behavior(scaling: Autoscaling) -> Manifest:
 
 
 def _metric(api: ApiObject, metric: Metric, sizing: Sizing) -> Manifest:
-    if metric.type in FROM_PODS:
+    if metric.type in EXTERNAL:
         name, target = _external(metric, sizing)
-        identifier = {"name": name, "selector": {"matchLabels": api_selector(api.name)}}
+        labels = api_selector(api.name) | ({METRIC_LABEL: metric.name} if metric.prometheus else {})
+        identifier = {"name": name, "selector": {"matchLabels": labels}}
         return {"type": "External", "external": {"metric": identifier, "target": target}}
     utilization = metric.cpu or metric.memory
     assert utilization is not None, "the rules of Metric ask for the member that type names"  # noqa: S101
@@ -98,11 +107,17 @@ def _external(metric: Metric, sizing: Sizing) -> tuple[str, Manifest]:
     Few fixed names, with the object in the selector: the names are what its rights are asked and remembered for.
     """
     if total := pod_load(metric, sizing):
-        return total.metric, {"type": "AverageValue", "averageValue": decimal_text(total.target)}
+        return total.metric, _for_each_pod(total.target)
     if metric.latency is not None:
         return f"{LATENCY_METRIC}{metric.latency.percentile}", _as_it_is(metric.latency.target)
+    if metric.prometheus is not None:
+        return QUERY_METRIC, _for_each_pod(parse_quantity(metric.prometheus.target_per_pod))
     assert metric.event_loop_lag is not None, "the rules of Metric ask for the member that type names"  # noqa: S101
     return LAG_METRIC, _as_it_is(metric.event_loop_lag.target)
+
+
+def _for_each_pod(value: Decimal) -> Manifest:
+    return {"type": "AverageValue", "averageValue": decimal_text(value)}
 
 
 def _as_it_is(time: str) -> Manifest:

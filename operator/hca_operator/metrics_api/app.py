@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -20,11 +21,15 @@ from hca_operator.metrics_api.authentication import FrontProxy, User, read_front
 from hca_operator.metrics_api.authorization import Authorizer
 from hca_operator.metrics_api.bursts import LATELY, BurstLoads
 from hca_operator.metrics_api.ingress import IngressPods, IngressReader
+from hca_operator.metrics_api.own_queries import OwnQueries
+from hca_operator.metrics_api.prometheus import Prometheus
+from hca_operator.metrics_api.prometheus_readings import PrometheusReadings
+from hca_operator.metrics_api.prometheus_telemetry import PrometheusTelemetry
 from hca_operator.metrics_api.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_api.scraper import Scraper
 from hca_operator.metrics_api.server import ExternalMetricsServer, Readings
 from hca_operator.metrics_api.signals import Signals
-from hca_operator.metrics_api.sources import Sources
+from hca_operator.metrics_api.sources import PodReadings, Sources
 from hca_operator.metrics_api.telemetry import MetricsTelemetry
 from hca_operator.metrics_api.tls import ServingTls
 from hca_operator.names import Manifest
@@ -42,6 +47,17 @@ LAST_ANSWERS = 5.0
 
 
 @dataclass(frozen=True)
+class PrometheusSettings:
+    """The Prometheus of the install."""
+
+    url: str
+    secret: Path | None = None
+    """Folder with the keys token, or username and password, and ca.crt, each where it is needed."""
+    custom_queries: bool = False
+    """Whether those that objects bring along are asked as well."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """How the process runs."""
 
@@ -53,6 +69,8 @@ class Settings:
     telemetry_port: int = 8080
     ingress: IngressPods | None = None
     """Whose counts answer for objects with monitoring.source Ingress; None where there are none to read."""
+    prometheus: PrometheusSettings | None = None
+    """Where what the pods tell is read instead of from the pods."""
 
 
 def _now() -> datetime:
@@ -184,21 +202,39 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     kube = await Kube.connect(telemetry.requests.observe)
     try:
-        clock = asyncio.get_running_loop().time
-        signals = Signals(clock)
+        waits = ForeverWithJitter(LONGEST_WAIT)
         scrapes = ScrapeMetrics(telemetry.registry)
-        scraper = Scraper(kube, "", signals, scrapes, clock=clock, chance=random.random)
+        pods: PodReadings
+        reader: Scraper | PrometheusReadings
+        if settings.prometheus is None:
+            pods, reader = _from_pods(kube, scrapes)
+        else:
+            pods = reader = _from_prometheus(kube, telemetry, settings.prometheus)
         ingress = None
         if settings.ingress is not None:
+            clock = asyncio.get_running_loop().time
             ingress = IngressReader(kube, settings.ingress, scrapes, clock=clock, chance=random.random)
-        readers = [reader for reader in (scraper, ingress) if reader is not None]
+        readers = [each for each in (reader, ingress) if each is not None]
 
         def lacks() -> str | None:
-            return next(filter(None, (reader.lacks() for reader in readers)), None)
+            return next(filter(None, (each.lacks() for each in readers)), None)
 
-        sources = Sources(signals, ingress)
+        sources = Sources(pods, ingress)
         loads = BurstLoads(kube, partial(sources.read, window=LATELY))
         api = MetricsApi(kube, telemetry, settings, sources, lacks=lacks, signals=loads.signals)
-        await api.run(stop, *(work.run(ForeverWithJitter(LONGEST_WAIT)) for work in (*readers, loads)))
+        await api.run(stop, *(work.run(waits) for work in (*readers, loads)))
     finally:
         await kube.close()
+
+
+def _from_pods(kube: Kube, scrapes: ScrapeMetrics) -> tuple[Signals, Scraper]:
+    clock = asyncio.get_running_loop().time
+    signals = Signals(clock)
+    return signals, Scraper(kube, "", signals, scrapes, clock=clock, chance=random.random)
+
+
+def _from_prometheus(kube: Kube, telemetry: MetricsTelemetry, settings: PrometheusSettings) -> PrometheusReadings:
+    clock = asyncio.get_running_loop().time
+    prometheus = Prometheus(settings.url, settings.secret, PrometheusTelemetry(telemetry.registry), clock)
+    queries = OwnQueries(prometheus, clock=clock, chance=random.random) if settings.custom_queries else None
+    return PrometheusReadings(kube, "", prometheus, queries, clock=clock, chance=random.random)

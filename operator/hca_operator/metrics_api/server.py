@@ -20,7 +20,7 @@ from hca_operator.metrics_api.authentication import User
 from hca_operator.metrics_api.authorization import Access
 from hca_operator.metrics_api.signals import Reading
 from hca_operator.metrics_api.telemetry import MetricsTelemetry
-from hca_operator.names import API_LABEL, Manifest
+from hca_operator.names import API_LABEL, METRIC_LABEL, QUERY_METRIC, Manifest
 from hca_operator.telemetry import Check, probe
 
 GROUP = "external.metrics.k8s.io"
@@ -31,7 +31,10 @@ SIGNALS = "signals"
 MOST = 1e15
 """More than any API serves; a quantity has no room for a thousand times its square."""
 
-_SELECTOR = re.compile(rf"\s*{re.escape(API_LABEL)}\s*==?\s*([a-z0-9]([-a-z0-9]*[a-z0-9])?)\s*")
+_TERM = r"\s*{}\s*==?\s*([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)\s*"
+_API = _TERM.format(re.escape(API_LABEL))
+_SELECTOR = re.compile(_API)
+_SELECTOR_OF_QUERY = re.compile(f"{_API},{_TERM.format(re.escape(METRIC_LABEL))}")
 
 _SERVED = {"groupVersion": GROUP_VERSION, "version": VERSION}
 _GROUP_ENTRY = {"name": GROUP, "versions": [_SERVED], "preferredVersion": _SERVED}
@@ -58,7 +61,10 @@ class Readings(Protocol):
     """What is known."""
 
     def read(self, namespace: str, api: str, metric: str, now: datetime) -> Reading:
-        """A metric of an API. Raises HcaError with a sentence that says why it is not known."""
+        """A metric of an API, of its queries `hca-prometheus/` and which one of them.
+
+        Raises HcaError with a sentence that says why it is not known.
+        """
 
 
 class Callers(Protocol):
@@ -135,10 +141,11 @@ class ExternalMetricsServer:
     async def _value(self, request: web.Request) -> web.Response:
         namespace, metric = request.match_info["namespace"], request.match_info["metric"]
         await self._admit(request, Access(request.path, namespace, GROUP, VERSION, metric))
-        api = selected(request.query.getall("labelSelector", []))
+        labels = selected(metric, request.query.getall("labelSelector", []))
+        of = f"{metric}/{labels[METRIC_LABEL]}" if METRIC_LABEL in labels else metric
         try:
-            reading = self._readings.read(namespace, api, metric, self._now())
-            item = value(api, metric, reading)
+            reading = self._readings.read(namespace, labels[API_LABEL], of, self._now())
+            item = value(metric, labels, reading)
         except HcaError as unknown:
             raise web.HTTPServiceUnavailable(text=str(unknown)) from unknown
         return web.json_response(
@@ -163,24 +170,27 @@ class ExternalMetricsServer:
             raise web.HTTPForbidden(text=_refusal(user, access))
 
 
-def selected(selectors: list[str]) -> str:
-    """The API that a request is about. Raises HTTPBadRequest."""
-    match = _SELECTOR.fullmatch(selectors[0]) if len(selectors) == 1 else None
+def selected(metric: str, selectors: list[str]) -> dict[str, str]:
+    """The API that a request is about, and which of its queries where it is about one. Raises HTTPBadRequest."""
+    keys = (API_LABEL, METRIC_LABEL) if metric == QUERY_METRIC else (API_LABEL,)
+    pattern = _SELECTOR_OF_QUERY if metric == QUERY_METRIC else _SELECTOR
+    match = pattern.fullmatch(selectors[0]) if len(selectors) == 1 else None
     if match is None:
+        which = f", and {METRIC_LABEL}=METRIC, the name of one of its metrics" if metric == QUERY_METRIC else ""
         raise web.HTTPBadRequest(
-            text=f"labelSelector must be {API_LABEL}=NAME, the name of one HighConcurrencyApi, not "
+            text=f"labelSelector must be {API_LABEL}=NAME, the name of one HighConcurrencyApi{which}, not "
             f"{','.join(selectors)!r}"
         )
-    return match[1]
+    return dict(zip(keys, match.groups(), strict=True))
 
 
-def value(api: str, metric: str, reading: Reading) -> Manifest:
+def value(metric: str, labels: dict[str, str], reading: Reading) -> Manifest:
     """An ExternalMetricValue. Raises HcaError for what is no number that an autoscaler could work with."""
     if not 0 <= reading.value < MOST:  # which NaN is not either
-        raise HcaError(f"{metric} of {api} is {reading.value}: it must be a number from 0 to {MOST:.0e}")
+        raise HcaError(f"{metric} of {labels[API_LABEL]} is {reading.value}: it must be a number from 0 to {MOST:.0e}")
     return {
         "metricName": metric,
-        "metricLabels": {API_LABEL: api},
+        "metricLabels": labels,
         "timestamp": time_text(reading.at),
         **({"window": math.ceil(reading.window)} if reading.window else {}),
         # Upwards, so that what is there is never told as nothing; what multiplying adds at the end is cut off first.

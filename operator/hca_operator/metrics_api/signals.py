@@ -234,7 +234,7 @@ def _why(pod: _Pod, metric: _Metric[P, T], tellers: Tellers, now: float) -> str:
 
 def _metric(name: str) -> _Metric[Any, Any]:
     if latency := re.fullmatch(f"{LATENCY_METRIC}([1-9][0-9]?)", name):
-        return _Metric(HISTOGRAMS, lambda sample: sample.buckets, _grown, partial(_percentile, int(latency[1])))
+        return _Metric(HISTOGRAMS, lambda sample: sample.buckets, _grown, partial(percentile_of, int(latency[1])))
     if name not in _METRICS:
         raise Unknown(f"{name} is no metric of a {KIND}: ask for {', '.join(_METRICS)} or {LATENCY_METRIC}1 to -p99")
     return _METRICS[name]
@@ -289,7 +289,7 @@ def _mean(values: Collection[float], _scale: float) -> float:
     return math.fsum(values) / len(values)
 
 
-def _percentile(percentile: int, pods: Collection[_Counts], _scale: float) -> float | None:
+def percentile_of(percentile: int, pods: Collection[_Counts], _scale: float) -> float | None:
     """Seconds within which that share of the requests was answered, as PromQL's histogram_quantile has it.
 
     Without any request it is 0: nobody waits, and no autoscaler should keep pods for it. Unknown would hold the pods of

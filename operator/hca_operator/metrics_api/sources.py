@@ -6,6 +6,7 @@ from typing import Protocol
 
 from hca_operator.metrics_api.ingress import IngressReader
 from hca_operator.metrics_api.signals import Reading
+from hca_operator.names import QUERY_METRIC
 from hca_operator.ports import Key
 
 
@@ -26,6 +27,7 @@ class Sources:
 
     def read(self, namespace: str, api: str, metric: str, now: datetime, *, window: float = math.inf) -> Reading:
         """A metric of an API, over so many seconds at most. Raises HcaError with a sentence why it is not known."""
-        if self._ingress is not None and self._ingress.counts_for(Key(namespace, api)):
+        own = metric.startswith(QUERY_METRIC)
+        if not own and self._ingress is not None and self._ingress.counts_for(Key(namespace, api)):
             return self._ingress.read(namespace, api, metric, now, window=window)
         return self._pods.read(namespace, api, metric, now, window=window)

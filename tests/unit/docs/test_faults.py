@@ -6,12 +6,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 
 NOT_YET = {
-    14: "metrics come from the autoscaler alone: there is no address to abuse",
     33: "ServiceMonitor and HTTPRoute, the optional kinds, are not made",
 }
 PARTLY_NOT_YET = {
     12: "traffic.annotations, with the list of what is allowed",
-    32: "Prometheus as the source of metrics",
 }
 
 

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from hca_operator.errors import Forbidden, HcaError, Transient
-from hca_operator.external_metrics import OFF, ExternalMetrics, Service, taken_by_another
+from hca_operator.external_metrics import NO_QUERIES, OFF, ExternalMetrics, Service, taken_by_another
 from hca_operator.external_metrics_owner import CYCLE, RETRY, OwnerReader
-from hca_operator.names import Manifest
+from hca_operator.names import METRIC_LABEL, Manifest
+from hca_operator.observed import condition
 from tests.unit.operator import virtual_time
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import api_object, manifest
@@ -17,6 +18,8 @@ from tests.unit.operator.test_reconcile import API, AUTOSCALER, reconciler, sett
 CPU = {"name": "cpu", "type": "CPU", "cpu": {"targetUtilizationPercent": 55}}
 RATE = {"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "50"}}
 LATENCY = {"name": "p95", "type": "Latency", "latency": {"target": "250ms"}}
+QUEUE = {"name": "queue", "type": "Prometheus", "prometheus": {"query": "sum(q)", "targetPerPod": "100"}}
+JOBS = {"name": "jobs", "type": "Prometheus", "prometheus": {"query": "sum(j)", "targetPerPod": 5}}
 OURS = Service("hca", "hca-operator-metrics")
 
 
@@ -37,7 +40,9 @@ async def autoscaler(external: ExternalMetrics, *metrics: Manifest, **spec: Any)
 
 def _shown(metric: Manifest) -> str:
     if metric["type"] == "External":
-        return str(metric["external"]["metric"]["name"])
+        asked, target = metric["external"]["metric"], metric["external"]["target"]
+        name = asked["selector"]["matchLabels"].get(METRIC_LABEL)
+        return f"{asked['name']} {name} {target['averageValue']}" if name else str(asked["name"])
     return f"{metric['resource']['name']} {metric['resource']['target']['averageUtilization']}"
 
 
@@ -58,6 +63,31 @@ async def test_without_it_the_other_metrics_decide_and_each_that_is_left_out_is_
         }
         for name, kind in (("rps", "RequestsPerSecond"), ("p95", "Latency"))
     ]
+
+
+async def test_queries_are_asked_where_the_install_allows_them_each_under_its_name() -> None:
+    made, status = await autoscaler(ExternalMetrics(queries=True), QUEUE, JOBS)
+    assert made == ["hca-prometheus queue 100", "hca-prometheus jobs 5"]
+    assert "unsupported" not in status
+
+
+async def test_where_it_does_not_they_alone_are_left_out_and_named() -> None:
+    made, status = await autoscaler(ExternalMetrics(), RATE, QUEUE)
+    assert made == ["hca-requests-per-second"]
+    (left_out,) = status["unsupported"]
+    assert left_out["field"] == "spec.autoscaling.metrics[queue]"
+    assert left_out["reason"] == f"Prometheus is left out and the other metrics decide: {NO_QUERIES}"
+
+
+async def test_a_query_that_cannot_be_asked_is_told_on_the_object_also_where_none_is() -> None:
+    broken = {**QUEUE, "prometheus": {"query": "sum(q", "targetPerPod": 1}}
+    for external in (ExternalMetrics(), ExternalMetrics(queries=True)):
+        cluster = FakeCluster()
+        cluster.put(manifest(autoscaling={"metrics": [broken]}))
+        await settle(cluster, reconciler(cluster, external=external))
+        ready = condition(cluster.objects[API], "Ready")
+        assert (ready["status"], ready["reason"]) == ("False", "InvalidSpec")
+        assert "spec.autoscaling.metrics[queue].prometheus.query: must be PromQL" in ready["message"]
 
 
 async def test_with_nothing_left_cpu_decides() -> None:

@@ -22,6 +22,7 @@ CPU = "must be a CPU quantity from 1m to 256, such as 250m, 1500m or 2"
 MEMORY = "must be a memory quantity from 32Mi to 4Ti, such as 512Mi or 2Gi"
 LABEL_KEYS = "keys must be Kubernetes label keys such as team or example.com/team; hca-operator.io/ is the operator's"
 
+QUEUE = {"name": "queue", "type": "Prometheus"}
 BROKEN: list[tuple[dict[str, Any], str, str]] = [
     (resources("0"), "spec.resources.limits.cpu", CPU),
     (resources("INVALID"), "spec.resources.limits.cpu", CPU),
@@ -240,6 +241,11 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         {"autoscaling": {"schedules": [{"name": "a", "cron": "0 8 * * *", "duration": "169h", "minReplicas": 3}]}},
         "spec.autoscaling.schedules.0.duration",
         "must be a duration from 1m to 168h",
+    ),
+    (
+        {"autoscaling": {"metrics": [{**QUEUE, "prometheus": {"query": "sum(q)", "targetPerPod": 0}}]}},
+        "spec.autoscaling.metrics.0.prometheus.targetPerPod",
+        "must be a number greater than 0 and at most 1G, such as 100 or 500m (a half)",
     ),
     (
         {"autoscaling": {"schedules": [{"name": "a", "cron": "0 8 * * *", "duration": "1h", "minReplicas": 11}]}},

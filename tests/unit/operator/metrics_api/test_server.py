@@ -15,6 +15,7 @@ from hca_operator.metrics_api.authorization import Access
 from hca_operator.metrics_api.server import ExternalMetricsServer, value
 from hca_operator.metrics_api.signals import Reading
 from hca_operator.metrics_api.telemetry import MetricsTelemetry
+from hca_operator.names import API_LABEL
 
 Client = TestClient[web.Request, web.Application]
 
@@ -257,10 +258,31 @@ async def test_probes_need_no_proof(client: Client, world: World) -> None:
     [(0, "0m"), (0.25, "250m"), (1.1, "1100m"), (0.0001, "1m"), (12.3456, "12346m"), (1e9, "1000000000000m")],
 )
 def test_a_value_is_told_in_thousandths_rounded_up(number: float, told: str) -> None:
-    assert value("shop", "m", reading(number))["value"] == told
+    assert value("m", {API_LABEL: "shop"}, reading(number))["value"] == told
 
 
 @given(st.floats(min_value=0, max_value=1e9))
 def test_a_value_is_never_told_as_less_and_hardly_as_more(number: float) -> None:
-    milli = int(value("shop", "m", reading(number))["value"].removesuffix("m"))
+    milli = int(value("m", {API_LABEL: "shop"}, reading(number))["value"].removesuffix("m"))
     assert number * 1000 - 1e-3 <= milli <= number * 1000 + 1
+
+
+QUERY = f"{ROOT}/namespaces/default/hca-prometheus"
+QUEUE = "hca-operator.io/api=shop,hca-operator.io/metric=queue"
+
+
+async def test_a_query_of_an_object_is_told_by_the_name_of_its_metric(client: Client, world: World) -> None:
+    answer = await client.get(QUERY, params={"labelSelector": QUEUE})
+    assert answer.status == 200
+    (item,) = (await answer.json())["items"]
+    assert item["metricName"] == "hca-prometheus"
+    assert item["metricLabels"] == {"hca-operator.io/api": "shop", "hca-operator.io/metric": "queue"}
+    assert world.read_of == [("default", "shop", "hca-prometheus/queue")]
+
+
+@pytest.mark.parametrize(("path", "selector"), [(QUERY, SHOP["labelSelector"]), (ASKED, QUEUE)])
+async def test_the_second_label_is_for_queries_and_for_nothing_else(client: Client, path: str, selector: str) -> None:
+    code, message = await refused(client, path, labelSelector=selector)
+    assert code == 400
+    assert message.startswith("labelSelector must be hca-operator.io/api=NAME, ")
+    assert ("hca-operator.io/metric=METRIC" in message) == (path == QUERY)
