@@ -28,10 +28,12 @@ def shedding(cluster: Cluster) -> Iterator[str]:
     inflight = {"name": "inflight", "type": "Concurrency", "concurrency": {"targetPerWorker": 2}}
     spec["autoscaling"] = {"minReplicas": PODS, "maxReplicas": PODS + 1, "metrics": [inflight]}
     cluster.apply(yaml.safe_dump(found))
-    cluster.wait_ready(NAME)
-    cluster.until(lambda: served(NAME).status_code == 200, "the ingress serves it")
-    yield NAME
-    cluster.kubectl("delete", "hcapi", NAME, "--wait=false")
+    try:
+        cluster.wait_ready(NAME)
+        cluster.until(lambda: served(NAME).status_code == 200, "the ingress serves it")
+        yield NAME
+    finally:
+        cluster.kubectl("delete", "hcapi", NAME, "--wait=false")
 
 
 def ready_since(cluster: Cluster, name: str) -> dict[str, tuple[str, str, int]]:

@@ -115,10 +115,12 @@ def outage(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[str]:
     _, metric, kind, _ = OUTAGES[request.param]
     name = f"without-{request.param}"
     cluster.apply(manifest(cluster, name, metric, **kind))
-    cluster.wait_ready(name)
-    cluster.until(lambda: served(name).status_code == 200, "the ingress serves it")
-    yield request.param
-    cluster.kubectl("delete", "hcapi", name, "--wait=false")
+    try:
+        cluster.wait_ready(name)
+        cluster.until(lambda: served(name).status_code == 200, "the ingress serves it")
+        yield request.param
+    finally:
+        cluster.kubectl("delete", "hcapi", name, "--wait=false")
 
 
 @pytest.mark.timeout(1200)
