@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 import yaml
@@ -31,7 +30,7 @@ BEHAVIOR = {
 }
 
 
-def manifest(cluster: Cluster, name: str, metric: Object, **more: Any) -> str:
+def manifest(cluster: Cluster, name: str, metric: Object, **more: Object) -> str:
     found: Object = yaml.safe_load(api(name, cluster.sample_image))
     found["spec"]["resources"]["requests"] = {"cpu": "50m", "memory": "96Mi"}
     found["spec"]["monitoring"] = {"source": "Ingress" if name in COUNTED_BY_THE_INGRESS else "App"}
@@ -115,35 +114,6 @@ def test_without_metrics_no_pod_goes_and_the_fallback_comes(cluster: Cluster, me
                 seconds=180,
             )
             cluster.until(lambda: replicas(cluster, name) == 2, "the load decides again", seconds=240)
-        assert Report(load.report.failures()) == Report()
-    finally:
-        cluster.kubectl("delete", "hcapi", name, "--wait=false")
-
-
-@pytest.mark.timeout(600)
-def test_a_jump_of_the_load_brings_its_pods_at_once_and_they_are_the_autoscalers(cluster: Cluster) -> None:
-    name = "jumping"
-    metric, rate, path = LOADS["by-requests"]
-    # By itself, this autoscaler adds no pod for five minutes.
-    behavior = {**BEHAVIOR, "scaleUp": {"stabilizationWindowSeconds": 300}}
-    cluster.apply(
-        manifest(cluster, name, metric, maxReplicas=4, behavior=behavior, burst={"mode": "Enabled", "window": "30s"})
-    )
-    try:
-        cluster.wait_ready(name)
-        cluster.until(lambda: served(name).status_code == 200, "the ingress serves it")
-        cluster.until(lambda: scaling_active(cluster, name) == "True", "its load is known", seconds=120)
-        load = OpenLoopLoad(INGRESS, f"{name}.localhost", rate=rate, path=path)
-        with load.running():
-            cluster.until(lambda: replicas(cluster, name) == 4, "the jump is met", seconds=120)
-            cluster.until(
-                lambda: cluster.condition("hcapi", name, "ScalingActive")["reason"] == "BurstInForce", "it says so"
-            )
-            cluster.until(
-                lambda: cluster.condition("hcapi", name, "ScalingActive")["reason"] == "ScalingActive", "it is over"
-            )
-            assert replicas(cluster, name) == 4, "the load is still there"
-        cluster.until(lambda: replicas(cluster, name) == FEWEST, "they go with the load", seconds=240)
         assert Report(load.report.failures()) == Report()
     finally:
         cluster.kubectl("delete", "hcapi", name, "--wait=false")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -92,7 +92,7 @@ class MetricsApi:
         readings: Readings,
         *,
         lacks: Check = lambda: None,
-        signals: Callable[[datetime], list[Manifest]] = lambda _now: [],
+        signals: Callable[[datetime], Iterable[Manifest]] = lambda _now: (),
         now: Callable[[], datetime] = _now,
     ) -> None:
         """`lacks`: what is missing until the readings are complete, None when nothing is.

@@ -29,12 +29,9 @@ class BurstLoads(Watch):
         self._read = read
         self._followed: dict[Key, Sequence[str]] = {}
 
-    def signals(self, now: datetime) -> list[Manifest]:
-        """What is known of them; what is not known is left out."""
-        return list(self._signals(now))
-
-    def _signals(self, now: datetime) -> Iterator[Manifest]:
-        for key, metrics in self._followed.items():
+    def signals(self, now: datetime) -> Iterator[Manifest]:
+        """What is known of them, one by one; what is not known is left out."""
+        for key, metrics in list(self._followed.items()):  # which may change before the next one is asked for
             for metric in metrics:
                 try:
                     told = value(key.name, metric, self._read(key.namespace, key.name, metric, now))
