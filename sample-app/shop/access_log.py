@@ -1,6 +1,6 @@
 """One JSON line for each request, at the price of one string.
 
-`logging` makes a record, looks for its caller, formats it and writes it: eighty microseconds for each
+`logging` makes a record, looks for its caller, formats it and writes it: seventy microseconds for each
 request, on the event loop. It stays for what is rare. A line for each request has to be cheap:
 
 - It is put together here, where all of its names are known: only what a client can choose is encoded.

@@ -1,6 +1,6 @@
 """Counting for each request without writing for each: in memory, and ten times a second into the metrics.
 
-A metric that all workers share is a place in a mapped file behind a lock: seven writes to it for each
+A metric that all workers share is a place in a mapped file behind a lock: six writes to it for each
 request, and finding them by their labels, took longer than to answer a request that hits the cache.
 Here a request adds to plain numbers, and what they sum up to is written in one go, as `views` does
 with the database.

@@ -9,7 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+
 from tests.unit.sample_app.real_servers import program
+from tests.unit.sample_app.server import eventually
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -33,6 +36,22 @@ def started(command: Sequence[str], folder: Path, variables: Mapping[str, str]) 
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+@contextmanager
+def answering(command: Sequence[str], folder: Path, port: int, variables: Mapping[str, str]) -> Iterator[str]:
+    """Such a server from its first answer on, by its URL."""
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return httpx.get(url, trust_env=False).status_code < 500
+        except httpx.TransportError:
+            return False
+
+    with started(command, folder, variables):
+        eventually(answers)
+        yield url
 
 
 def granian(app: str, port: int, workers: int, *options: str) -> list[str]:

@@ -9,11 +9,9 @@ import aiohttp
 import pytest
 
 from tests.bench.record import record
-from tests.bench.test_throughput import started
+from tests.bench.servers import HERE, ROOT, answering
 from tests.cluster.control_plane import free_ports
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 WORKERS = 4
 SHORT = 2000
 KEPT = 64
@@ -66,7 +64,7 @@ async def test_evenness(tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         variables = {"PYTHONPATH": str(HERE), "PORT": str(port), "WEB_CONCURRENCY": str(WORKERS)}
-        with started(command, folder, port, variables) as url:
+        with answering(command, folder, port, variables) as url:
             short, long = await spread(url)
         assert short.total() == SHORT
         rows.append((name, by, shares(short), shares(long)))

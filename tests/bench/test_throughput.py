@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from tests.bench.record import record
-from tests.bench.servers import ROOT, granian, pm2, started
+from tests.bench.servers import ROOT, answering, granian, pm2
 from tests.cluster.control_plane import free_ports
 from tests.unit.sample_app.real_servers import program
-from tests.unit.sample_app.server import eventually, serving
+from tests.unit.sample_app.server import serving
 
 PRODUCTS = ROOT / "sample-app" / "shop" / "products.json"
 KOA = "koa@3.0.1"
@@ -52,25 +52,10 @@ def sample_app(workers: int) -> Server:
 
 
 @contextmanager
-def answering(command: list[str], folder: Path, port: int, **variables: str) -> Iterator[str]:
-    url = f"http://127.0.0.1:{port}"
-    with started(command, folder, variables):
-        eventually(lambda: _answers(f"{url}/products"))
-        yield url
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-@contextmanager
 def plain_starlette(folder: Path) -> Iterator[str]:
     (port,) = free_ports(1)
     command = granian("plain_shop:app", port, WORKERS, "--no-ws", "--respawn-failed-workers")
-    with answering(command, folder, port) as url:
+    with answering(command, folder, port, {}) as url:
         yield url
 
 
@@ -78,8 +63,8 @@ def plain_starlette(folder: Path) -> Iterator[str]:
 def koa_with_pm2(folder: Path) -> Iterator[str]:
     (port,) = free_ports(1)
     command = pm2(folder, "plain_shop.js", WORKERS, KOA)
-    modules = str(folder / "node_modules")
-    with answering(command, folder, port, PORT=str(port), PRODUCTS=str(PRODUCTS), NODE_PATH=modules) as url:
+    variables = {"PORT": str(port), "PRODUCTS": str(PRODUCTS), "NODE_PATH": str(folder / "node_modules")}
+    with answering(command, folder, port, variables) as url:
         yield url
 
 
