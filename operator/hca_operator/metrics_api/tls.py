@@ -2,8 +2,14 @@
 
 import os
 import ssl
+from asyncio import sslproto
 from collections.abc import Mapping
 from typing import Any
+
+# Python gives each connection a quarter of a megabyte to read into, before its first word: some hundred of them, by
+# whoever can reach the port, would be more memory than the pod has. It cannot be asked for less but here, and a record
+# of TLS has no more than this.
+sslproto.SSLProtocol.max_size = 2**14
 
 
 class ServingTls:

@@ -2,8 +2,9 @@
 
 import asyncio
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -133,6 +134,21 @@ async def test_a_caller_with_a_certificate_of_the_authority_is_known(
     front = Authority("front")
     tls.trust(front.certificate.decode())
     assert await server.taken_for(credentials, front.client("front-proxy-client")) == "front-proxy-client"
+
+
+async def test_a_connection_takes_little_memory_whoever_is_at_its_other_end(
+    server: Served, credentials: Credentials
+) -> None:
+    async with AsyncExitStack() as lines:
+        await lines.enter_async_context(server.connected(credentials))  # what is the same for all of them
+        tracemalloc.start()
+        try:
+            for _ in range(8):
+                await lines.enter_async_context(server.connected(credentials))
+            each = tracemalloc.get_traced_memory()[0] / 8
+        finally:
+            tracemalloc.stop()
+    assert each < 2**17, "both ends, which Python would give a quarter of a megabyte each"
 
 
 @pytest.mark.parametrize("sni", [True, False])
