@@ -51,7 +51,8 @@ def rate(target: Any) -> Manifest:
 
 
 def query(name: str, **settings: Any) -> Manifest:
-    return {**own("Prometheus", "prometheus", query="sum(q)", **{"targetPerPod": "100", **settings}), "name": name}
+    asked = {"query": "sum(q)", "targetPerPod": "100", **settings}
+    return {"name": name, "type": "Prometheus", "prometheus": asked}
 
 
 CACHE: Manifest = {"name": "cache", "emptyDir": {}}
