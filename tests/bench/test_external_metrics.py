@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hca_operator.metrics_api.scraper import INTERVAL
+from hca_operator.metrics_api.rounds import INTERVAL
 from tests.bench.fake_pods import FakePods, fake_pods
 from tests.bench.fleet import Meter
 from tests.bench.record import record

@@ -10,7 +10,7 @@ from pathlib import Path
 from hca_operator.kube import Kube
 from hca_operator.metrics_api.app import MetricsApi, Settings
 from hca_operator.metrics_api.exposition import PodSample
-from hca_operator.metrics_api.scraper import INTERVAL
+from hca_operator.metrics_api.rounds import INTERVAL
 from hca_operator.metrics_api.signals import Signals
 from hca_operator.metrics_api.telemetry import MetricsTelemetry
 from hca_operator.ports import Key

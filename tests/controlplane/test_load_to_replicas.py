@@ -1,7 +1,7 @@
 """From what a pod tells to the count of pods: every part is real but the kubelet and the pod."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -34,11 +34,12 @@ class WholeProcess(OperatorProcess):
 
 
 @contextmanager
-def exposition(text: str) -> Iterator[int]:
+def exposition(told: Callable[[], str]) -> Iterator[int]:
     """A pod's /metrics; its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            text = told()
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.send_header("Content-Length", str(len(text)))
@@ -54,6 +55,16 @@ def exposition(text: str) -> Iterator[int]:
         server.shutdown()
 
 
+def serve(server: ApiServer, namespace: str) -> bool:
+    """Have the pods that are there serve on the machine itself; whether there are any."""
+    pods = server.find("Pod", namespace, labelSelector=SELECTOR)
+    for pod in pods:
+        status = {"podIP": HOST, "podIPs": [{"ip": HOST}]}
+        server.patch("Pod", namespace, f"{pod['metadata']['name']}/status", {"status": status})
+    report_ready(server, namespace, SELECTOR)
+    return bool(pods)
+
+
 def test_the_load_of_the_pods_becomes_their_count(
     control_plane: ControlPlane, server: ApiServer, install: Install, tmp_path: Path
 ) -> None:
@@ -63,19 +74,11 @@ def test_the_load_of_the_pods_becomes_their_count(
         options=["--external-metrics", NAME],
     )  # fmt: skip
     told = "# TYPE http_requests_in_flight gauge\nhttp_requests_in_flight 70\n"
-    with exposition(told) as port, whole, operator:
+    with exposition(lambda: told) as port, whole, operator:
         eventually(lambda: available(server), within=LOOKED_AGAIN)
         metric = {"name": "inflight", "type": "Concurrency", "concurrency": {"targetPerWorker": 20}}
         scaling = {"minReplicas": 1, "maxReplicas": 9, "metrics": [metric]}
         server.create(api(install.namespace, monitoring={"port": port}, autoscaling=scaling))
-
-        def serve_first() -> bool:
-            pods = server.find("Pod", install.namespace, labelSelector=SELECTOR)
-            for pod in pods:
-                status = {"podIP": HOST, "podIPs": [{"ip": HOST}]}
-                server.patch("Pod", install.namespace, f"{pod['metadata']['name']}/status", {"status": status})
-            report_ready(server, install.namespace, SELECTOR)
-            return bool(pods)
 
         def known() -> bool:
             try:
@@ -88,7 +91,7 @@ def test_the_load_of_the_pods_becomes_their_count(
             deployment = server.get("Deployment", install.namespace, "shop")
             return deployment is not None and deployment["spec"].get("replicas") == 4
 
-        eventually(serve_first)
+        eventually(lambda: serve(server, install.namespace))
         eventually(known, pause=0.5)
         eventually(scaled, within=60)
         seen = requests(control_plane, install.account)

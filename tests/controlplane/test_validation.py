@@ -55,7 +55,8 @@ def with_snapshots(mode: str = "Enabled", size: Any = "1Gi", **fields: Any) -> M
 
 
 def query(name: str, **settings: Any) -> Manifest:
-    return {**own("Prometheus", "prometheus", query="sum(q)", **{"targetPerPod": "100", **settings}), "name": name}
+    asked = {"query": "sum(q)", "targetPerPod": "100", **settings}
+    return {"name": name, "type": "Prometheus", "prometheus": asked}
 
 
 CACHE: Manifest = {"name": "cache", "emptyDir": {}}
