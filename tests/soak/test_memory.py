@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.bench.record import record
-from tests.e2e.cluster import Cluster
+from tests.e2e.cluster import Cluster, Object
 from tests.e2e.journeys import INGRESS, RATE, api, leak, pods, replaced_pods, served
 from tests.e2e.load import OpenLoopLoad, Report
 from tests.e2e.processes import worker_processes
@@ -22,8 +22,12 @@ WORKERS = "soak-workers"
 PODS = "soak-pods"
 MEBIBYTE = 1024**2
 # Two pods, whatever the load: a pod that the autoscaler takes away is none that was replaced.
-TWO_PODS = {"env": [{"name": "SHOP_LEAK_ENABLED", "value": "true"}], "autoscaling": {"mode": "Disabled"}, "replicas": 2}
-RUNGS = {
+TWO_PODS: Object = {
+    "env": [{"name": "SHOP_LEAK_ENABLED", "value": "true"}],
+    "autoscaling": {"mode": "Disabled"},
+    "replicas": 2,
+}
+RUNGS: dict[str, Object] = {
     # Two workers that may hold 134 MiB each, in a pod with room for a third one.
     WORKERS: {
         "resources": {"limits": {"memory": "512Mi"}},
