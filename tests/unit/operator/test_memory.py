@@ -170,7 +170,7 @@ def test_the_trend_of_an_object_is_that_of_its_fastest_pod_and_of_the_one_that_i
     memory.watch(KEY, POLICY)
     for number in range(3):
         memory.take([reading("shop-1", 100 + 30 * number, number), reading("shop-2", 500 + number, number)])
-    assert memory.trends()[KEY] == (pytest.approx(2 * MIB), pytest.approx(150))
+    assert memory.trends()[KEY] == pytest.approx((2 * MIB, 150))
     memory.watch(KEY, None)
     assert memory.trends()[KEY].seconds_to_limit is None, "nobody knows the limit"
 
