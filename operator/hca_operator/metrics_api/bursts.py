@@ -10,7 +10,7 @@ from hca_operator.errors import HcaError
 from hca_operator.metrics_api.server import value
 from hca_operator.metrics_api.signals import Reading
 from hca_operator.metrics_api.targets import own_key
-from hca_operator.names import CONCURRENCY_METRIC, KIND, REQUESTS_METRIC, Manifest
+from hca_operator.names import API_LABEL, CONCURRENCY_METRIC, KIND, REQUESTS_METRIC, Manifest
 from hca_operator.ports import Key
 from hca_operator.watches import Source, Watch
 
@@ -34,7 +34,7 @@ class BurstLoads(Watch):
         for key, metrics in list(self._followed.items()):  # which may change before the next one is asked for
             for metric in metrics:
                 try:
-                    told = value(key.name, metric, self._read(key.namespace, key.name, metric, now))
+                    told = value(metric, {API_LABEL: key.name}, self._read(key.namespace, key.name, metric, now))
                 except HcaError:
                     continue  # whoever asks for this metric alone is told why
                 yield {"metadata": {"namespace": key.namespace, "name": key.name}, **told}

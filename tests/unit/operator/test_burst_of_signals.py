@@ -10,7 +10,7 @@ from hca_operator.burst import BurstBook, BurstPolicy, Load
 from hca_operator.loads import CYCLE
 from hca_operator.metrics_api.bursts import LATELY
 from hca_operator.metrics_api.exposition import PodSample
-from hca_operator.metrics_api.scraper import INTERVAL
+from hca_operator.metrics_api.rounds import INTERVAL
 from hca_operator.metrics_api.signals import WINDOW, Signals, Unknown
 from hca_operator.names import REQUESTS_METRIC
 from tests.unit.operator.test_reconcile import KEY

@@ -23,7 +23,7 @@ from hca_operator.metrics_api.scrape import Failure, Target
 from hca_operator.metrics_api.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_api.signals import Reading, Unknown
 from hca_operator.metrics_api.sources import Sources
-from hca_operator.names import KIND, Manifest
+from hca_operator.names import KIND, QUERY_METRIC, Manifest
 from hca_operator.ports import Key
 from tests.unit.operator import virtual_time
 from tests.unit.operator.objects import manifest
@@ -358,7 +358,7 @@ def test_nothing_is_complete_before_the_lists_are_there_and_each_envoy_was_read_
 
 
 class FromPods:
-    def read(self, _namespace: str, _api: str, _metric: str, now: datetime) -> Reading:
+    def read(self, namespace: str, api: str, metric: str, now: datetime, *, window: float = 0) -> Reading:  # noqa: ARG002
         return Reading(1.0, now, 0)
 
 
@@ -368,6 +368,7 @@ def test_each_object_is_answered_for_from_its_own_source(play: Player) -> None:
         sources = Sources(FromPods(), world.reader)
         assert sources.read("default", "shop", RATE, NOW).value == pytest.approx(40)
         assert sources.read("default", "own", RATE, NOW).value == 1
+        assert sources.read("default", "shop", f"{QUERY_METRIC}/queue", NOW).value == 1  # which no ingress knows
         assert Sources(FromPods(), None).read("default", "shop", RATE, NOW).value == 1
 
     play(check, {"a": {SHOP: Cluster(rate=40)}}, apis=[api(), api("own", source="App")])

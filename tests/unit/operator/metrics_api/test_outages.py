@@ -12,6 +12,7 @@ from hca_operator.metrics_api.exposition import Unreadable, pod_sample
 from hca_operator.metrics_api.ingress import ENVOYS
 from hca_operator.metrics_api.server import value
 from hca_operator.metrics_api.signals import PODS, WINDOW, Signals, Tellers
+from hca_operator.names import API_LABEL
 from hca_operator.ports import Key
 
 SHOP = Key("default", "shop")
@@ -83,7 +84,7 @@ class World:
         wishes, told, missing = [], None, False
         for metric, target in TARGETS.items():
             try:
-                item = value("shop", metric, self.signals.read(*SHOP, metric, now))
+                item = value(metric, {API_LABEL: "shop"}, self.signals.read(*SHOP, metric, now))
             except HcaError:
                 missing = True
                 continue
