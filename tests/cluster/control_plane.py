@@ -1,6 +1,7 @@
 """A Kubernetes control plane without nodes, for tests that run no pods: real etcd, API server and controllers."""
 
 import os
+import random
 import signal
 import socket
 import ssl
@@ -9,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,8 @@ from tests.cluster.steps import ClusterError
 
 STARTS_WITHIN = 60.0
 HOST = "127.0.0.1"
+LISTENED_ON = 10_000, 30_000
+"""Ports below those that Linux gives to connections (net.ipv4.ip_local_port_range, from 32768 on)."""
 # kubeadm refuses a loopback address for what it writes into certificates; nothing listens on this one.
 NOWHERE = "192.0.2.1"
 
@@ -232,8 +235,14 @@ class ControlPlane:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nothing listens on, all different."""
-    probes = [socket.create_server((HOST, 0)) for _ in range(count)]
+    """Return ports of 127.0.0.1 that nothing listens on, all different.
+
+    Not those that the kernel gives to connections: until a server listens, any client beside it could get its port.
+    """
+    probes: list[socket.socket] = []
+    while len(probes) < count:
+        with suppress(OSError):  # taken: another one
+            probes.append(socket.create_server((HOST, random.randrange(*LISTENED_ON))))  # noqa: S311 - no secret
     ports = [probe.getsockname()[1] for probe in probes]
     for probe in probes:
         probe.close()

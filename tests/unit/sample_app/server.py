@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from typing import TypeVar
 
 import httpx
 import psutil
+
+from tests.cluster.control_plane import free_ports
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[3]
@@ -62,9 +63,7 @@ class Server:
 
 @contextmanager
 def serving(directory: Path, *, workers: int, **environment: str) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     log = directory / "server.log"
     variables = {
         "GRANIAN_PORT": str(port),
