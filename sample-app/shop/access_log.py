@@ -17,17 +17,17 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
 from select import PIPE_BUF
-from typing import Never
 
 from starlette.types import Scope
 
 from shop import request_id
+from shop.write_behind import written_each
 
 _STDOUT = 1
 _SECONDS = 0.1
@@ -63,22 +63,9 @@ class AccessLog:
             f'{trace}"timestamp": "{_timestamp(time.time_ns())}"}}\n'
         )
 
-    @asynccontextmanager
-    async def written(self) -> AsyncIterator[None]:
+    def written(self) -> AbstractAsyncContextManager[None]:
         """Write regularly, and what is left when the worker ends."""
-        writing = asyncio.create_task(self._write_regularly())
-        try:
-            yield
-        finally:
-            writing.cancel()
-            with suppress(asyncio.CancelledError):
-                await writing
-            await self._write()
-
-    async def _write_regularly(self) -> Never:
-        while True:
-            await asyncio.sleep(_SECONDS)
-            await self._write()
+        return written_each(_SECONDS, self._write)
 
     async def _write(self) -> None:
         lines, self._waiting = self._waiting, []

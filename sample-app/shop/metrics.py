@@ -7,17 +7,15 @@ values in files of PROMETHEUS_MULTIPROC_DIR and sums them; unset, a worker speak
 Counters and histograms outlive their worker. Gauges say what is, so those of a dead worker go.
 """
 
-import asyncio
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Never
+from contextlib import AbstractAsyncContextManager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from shop.tallies import BUCKETS, Durations, RequestTally, Tally
 from shop.worker_slots import WorkerSlot
+from shop.write_behind import written_each
 
 _WRITTEN_SECONDS = 0.1
 
@@ -103,22 +101,12 @@ class Metrics:
         for tally in (self.served, self.cache_hits, self.cache_misses):
             tally.write()
 
-    @asynccontextmanager
-    async def written(self) -> AsyncIterator[None]:
+    def written(self) -> AbstractAsyncContextManager[None]:
         """Write the tallies regularly, and what is left when the worker ends."""
-        writing = asyncio.create_task(self._write_regularly())
-        try:
-            yield
-        finally:
-            writing.cancel()
-            with suppress(asyncio.CancelledError):
-                await writing
-            self.write_tallies()
+        return written_each(_WRITTEN_SECONDS, self._write)
 
-    async def _write_regularly(self) -> Never:
-        while True:
-            self.write_tallies()
-            await asyncio.sleep(_WRITTEN_SECONDS)
+    async def _write(self) -> None:
+        self.write_tallies()
 
     def exposition(self) -> bytes:
         """Return the Prometheus text of all live workers; reads files, so not for the event loop."""

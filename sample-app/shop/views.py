@@ -9,14 +9,12 @@ Sums are written in the order of the ids: two workers that lock the same rows in
 wait for each other for ever (a deadlock).
 """
 
-import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Never
+from contextlib import AbstractAsyncContextManager
 
 from shop.database import Database, DatabaseUnavailableError
+from shop.write_behind import written_each
 
 _SECONDS = 1.0
 # Two arguments each; PostgreSQL takes 32,767 in a statement.
@@ -39,22 +37,9 @@ class Views:
         sql = "SELECT product, views FROM product_views ORDER BY views DESC, product LIMIT $1"
         return [(row["product"], row["views"]) for row in await self._database.rows(sql, limit)]
 
-    @asynccontextmanager
-    async def written(self) -> AsyncIterator[None]:
+    def written(self) -> AbstractAsyncContextManager[None]:
         """Write regularly, and what is left when the worker ends."""
-        writing = asyncio.create_task(self._write_regularly())
-        try:
-            yield
-        finally:
-            writing.cancel()
-            with suppress(asyncio.CancelledError):
-                await writing
-            await self._write()
-
-    async def _write_regularly(self) -> Never:
-        while True:
-            await asyncio.sleep(_SECONDS)
-            await self._write()
+        return written_each(_SECONDS, self._write)
 
     async def _write(self) -> None:
         for product_ids in _batches(sorted(self._counted)):

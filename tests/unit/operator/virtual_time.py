@@ -2,7 +2,8 @@
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -33,3 +34,16 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in a loop whose clock starts at 0."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(main)
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """While something goes on that must not end by itself."""
+    going_on = asyncio.create_task(work)
+    try:
+        yield
+        assert not going_on.done()
+    finally:
+        going_on.cancel()
+        with suppress(asyncio.CancelledError):
+            await going_on

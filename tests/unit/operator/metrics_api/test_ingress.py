@@ -137,16 +137,10 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Player:
         async def main() -> None:
             world = World({KIND: apis or [api()], "Pod": [envoy(name) for name in clusters]}, clusters)
             monkeypatch.setattr(module, "ask", world.ask)
-            running = asyncio.create_task(world.reader.run(repeat(0.1)))
             if listed:
                 world.may_list.set()
-            try:
+            async with virtual_time.beside(world.reader.run(repeat(0.1))):
                 await play(world)
-                assert not running.done()
-            finally:
-                running.cancel()
-                with suppress(asyncio.CancelledError):
-                    await running
 
         virtual_time.run(main())
 

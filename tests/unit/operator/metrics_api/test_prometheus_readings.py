@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import pairwise, repeat
 from typing import Any
@@ -89,16 +88,10 @@ Play = Callable[[World], Awaitable[None]]
 def play(check: Play, *pods: Manifest, apis: Sequence[Manifest] = (), queries: bool = False) -> None:
     async def main() -> None:
         world = World(apis or [api(RATE)], pods, queries=queries)
-        running = asyncio.create_task(world.readings.run(repeat(0.1)))
         for event in world.server.may_list.values():
             event.set()
-        try:
+        async with virtual_time.beside(world.readings.run(repeat(0.1))):
             await check(world)
-            assert not running.done()
-        finally:
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
 
     virtual_time.run(main())
 

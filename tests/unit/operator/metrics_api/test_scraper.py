@@ -132,18 +132,12 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         async def main() -> None:
             world = World(apis or [api()], pods, answer)
             monkeypatch.setattr(module, "scrape", world.scrape)
-            running = asyncio.create_task(world.scraper.run(repeat(0.1)))
             if listed:
                 for event in world.server.may_list.values():
                     event.set()
-            await asyncio.sleep(0)
-            try:
+            async with virtual_time.beside(world.scraper.run(repeat(0.1))):
+                await asyncio.sleep(0)
                 await play(world)
-                assert not running.done()
-            finally:
-                running.cancel()
-                with suppress(asyncio.CancelledError):
-                    await running
             assert not world.running.total(), "nothing is asked any more at the end"
 
         virtual_time.run(main())

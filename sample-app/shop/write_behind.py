@@ -1,0 +1,25 @@
+"""Write-behind: what is noted in memory is written now and then, many at once, and not for each request."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Never
+
+
+@asynccontextmanager
+async def written_each(seconds: float, write: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Write regularly, and what is left when the worker ends."""
+    writing = asyncio.create_task(_write_for_ever(seconds, write))
+    try:
+        yield
+    finally:
+        writing.cancel()
+        with suppress(asyncio.CancelledError):
+            await writing
+        await write()
+
+
+async def _write_for_ever(seconds: float, write: Callable[[], Awaitable[None]]) -> Never:
+    while True:
+        await write()
+        await asyncio.sleep(seconds)
