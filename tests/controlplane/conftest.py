@@ -1,7 +1,8 @@
 import fcntl
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -14,16 +15,28 @@ from tests.controlplane.objects import install
 from tests.controlplane.operator_process import OperatorProcess
 from tests.machine import machine
 
+RUNNING = pytest.StashKey[ExitStack]()
+E2E = Path(__file__).parents[1] / "e2e"
 
-@pytest.fixture(scope="package")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """The control plane of this process, ended after this folder's tests: others need the machine."""
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[ControlPlane]:
+    """The control plane of this process."""
     up.bring_up_control_plane()
-    with machine(tmp_path_factory, fcntl.LOCK_SH), ControlPlane(tmp_path_factory.mktemp("control-plane")) as started:
-        yield started
+    with ExitStack() as running:
+        running.enter_context(machine(tmp_path_factory, fcntl.LOCK_SH))
+        pytestconfig.stash[RUNNING] = running
+        yield running.enter_context(ControlPlane(tmp_path_factory.mktemp("control-plane")))
 
 
-@pytest.fixture(scope="package")
+@pytest.hookimpl(trylast=True)  # after the fixtures of the test have ended
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the control plane where the local cluster's tests come next: they need the whole machine."""
+    if nextitem is not None and nextitem.path.is_relative_to(E2E) and RUNNING in item.config.stash:
+        item.config.stash[RUNNING].close()
+
+
+@pytest.fixture(scope="session")
 def administrator(control_plane: ControlPlane) -> Iterator[ApiServer]:
     with ApiServer(control_plane.kubeconfig) as connected:
         yield connected
@@ -43,7 +56,7 @@ def namespace(administrator: ApiServer) -> Iterator[str]:
         yield name
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(administrator: ApiServer) -> ApiServer:
     """The API server with the CRD in it."""
     install(administrator, crd())
