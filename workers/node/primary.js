@@ -24,6 +24,9 @@ const REQUEST = 'request';
 const seconds = () => Number(process.hrtime.bigint()) / 1e9;
 const log = (/** @type {string} */ line) => process.stderr.write(`hca-node: ${line}\n`);
 
+/** A worker that ends at this moment hears nothing more. Without somebody to tell, that would end the primary. */
+const unheard = () => {};
+
 /** @param {number} pid @returns {number | null} */
 function residentBytes(pid) {
   try {
@@ -118,7 +121,7 @@ class Primary {
     if (verb === 'drain') {
       const wanted = this.heapAsked.delete(pid) || (residentBytes(pid) ?? 0) > this.settings.policy.maxRss;
       const heap = wanted ? this.settings.heap : null;
-      if (worker?.isConnected()) worker.send({ hca: 'drain', heap });
+      if (worker?.isConnected()) worker.send({ hca: 'drain', heap }, unheard);
     } else if (verb === 'kill') {
       worker?.process.kill('SIGKILL');
     }
@@ -130,7 +133,7 @@ class Primary {
       const known = this.workers.get(worker.process.pid ?? 0);
       if (known) known.beat = seconds();
     } else if (message?.hca === 'health') {
-      worker.send({ hca: 'health', id: message.id, workers: this.health() });
+      worker.send({ hca: 'health', id: message.id, workers: this.health() }, unheard);
     }
   }
 
@@ -176,7 +179,7 @@ class Primary {
     this.ends = true;
     if (this.workers.size === 0) process.exit(this.code);
     for (const { worker } of this.workers.values()) {
-      if (worker.isConnected()) worker.send({ hca: 'drain' });
+      if (worker.isConnected()) worker.send({ hca: 'drain' }, unheard);
     }
     setTimeout(() => {
       for (const { worker } of this.workers.values()) worker.process.kill('SIGKILL');

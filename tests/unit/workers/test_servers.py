@@ -111,7 +111,8 @@ def test_a_broken_app_ends_the_server_when_it_starts(tmp_path: Path) -> None:
 def lack_an_app(kind: str, folder: Path) -> None:
     broken = folder / "broken"
     broken.touch()
-    with serving(COMMANDS[kind], folder, ready=False, BROKEN_FILE=str(broken)) as server:
+    # Many, so that some end while the first one's end is dealt with.
+    with serving(COMMANDS[kind], folder, ready=False, BROKEN_FILE=str(broken), WEB_CONCURRENCY="6") as server:
         assert server.process.wait(60) == 3
     assert "this app cannot start any more" in server.log
 
