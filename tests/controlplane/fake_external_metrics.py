@@ -7,6 +7,7 @@ serves them itself, so their APIService names no Service.
 from typing import Self
 
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.steps import ClusterError
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 
 GROUP = "external.metrics.k8s.io"
@@ -45,7 +46,10 @@ class FakeExternalMetrics:
         )  # fmt: skip
 
     def _is_served(self) -> bool:
-        return self._metric in self._control_plane.kubectl("get", "--raw", f"/apis/{GROUP}/v1beta1")
+        try:
+            return self._metric in self._control_plane.kubectl("get", "--raw", f"/apis/{GROUP}/v1beta1")
+        except ClusterError:  # the whole group has just gone with another metric, or is not there yet
+            return False
 
 
 def _kind(metric: str) -> str:
