@@ -201,7 +201,10 @@ def write_snapshot(directory: Path, worker: int) -> Path:
     """Write that of this process under the name of the worker, and remove all but the last few of this directory."""
     for broken_off in directory.glob("*.part"):
         broken_off.unlink(missing_ok=True)
-    path = directory / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{worker}{_SUFFIX}"
+    now = time.time_ns() // 1_000_000
+    # To the millisecond: one that was asked for and one at the threshold may come within a second.
+    name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now // 1000))}{now % 1000:03}-{worker}"
+    path = directory / f"{name}{_SUFFIX}"
     part = path.with_suffix(".part")
     try:
         tracemalloc.take_snapshot().dump(str(part))

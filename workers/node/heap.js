@@ -23,7 +23,7 @@ async function writeHeap(directory, most) {
     refuse(`it takes ${mebibytes(takes)} of memory, and ${mebibytes(left)} are left until the limit of the container`);
     return;
   }
-  const stamp = new Date().toISOString().replace(/[-:]|\.\d+Z/g, '');
+  const stamp = new Date().toISOString().replace(/[-:.Z]/g, '');
   const part = path.join(directory, `${stamp}-${process.pid}.part`);
   try {
     for (const brokenOff of ending(directory, '.part')) fs.rmSync(brokenOff);

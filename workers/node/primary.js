@@ -24,9 +24,6 @@ const REQUEST = 'request';
 const seconds = () => Number(process.hrtime.bigint()) / 1e9;
 const log = (/** @type {string} */ line) => process.stderr.write(`hca-node: ${line}\n`);
 
-/** A worker that ends at this moment hears nothing more. Without somebody to tell, that would end the primary. */
-const unheard = () => {};
-
 /** @param {number} pid @returns {number | null} */
 function residentBytes(pid) {
   try {
@@ -110,6 +107,8 @@ class Primary {
 
   start() {
     const worker = cluster.fork();
+    // A worker that ends at this moment hears nothing more, of us or of node:cluster. Unheard, that error would end us.
+    worker.on('error', () => {});
     const now = seconds();
     this.workers.set(worker.process.pid ?? 0, { worker, born: now, ready: false, beat: now });
   }
@@ -121,7 +120,7 @@ class Primary {
     if (verb === 'drain') {
       const wanted = this.heapAsked.delete(pid) || (residentBytes(pid) ?? 0) > this.settings.policy.maxRss;
       const heap = wanted ? this.settings.heap : null;
-      if (worker?.isConnected()) worker.send({ hca: 'drain', heap }, unheard);
+      if (worker?.isConnected()) worker.send({ hca: 'drain', heap });
     } else if (verb === 'kill') {
       worker?.process.kill('SIGKILL');
     }
@@ -133,7 +132,7 @@ class Primary {
       const known = this.workers.get(worker.process.pid ?? 0);
       if (known) known.beat = seconds();
     } else if (message?.hca === 'health') {
-      worker.send({ hca: 'health', id: message.id, workers: this.health() }, unheard);
+      worker.send({ hca: 'health', id: message.id, workers: this.health() });
     }
   }
 
@@ -179,7 +178,7 @@ class Primary {
     this.ends = true;
     if (this.workers.size === 0) process.exit(this.code);
     for (const { worker } of this.workers.values()) {
-      if (worker.isConnected()) worker.send({ hca: 'drain' }, unheard);
+      if (worker.isConnected()) worker.send({ hca: 'drain' });
     }
     setTimeout(() => {
       for (const { worker } of this.workers.values()) worker.process.kill('SIGKILL');

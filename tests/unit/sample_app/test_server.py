@@ -29,7 +29,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_two_workers_answer_and_one_scrape_speaks_for_both(server: Server) -> None:
-    assert eventually(server.answering_workers) == server.workers()
+    eventually(lambda: server.answering_workers() == server.workers())
     answered = [server.http.get("/products").status_code for _ in range(40)]
 
     assert answered == [200] * 40

@@ -13,7 +13,7 @@ import pytest
 from hca_workers import snapshots
 from hca_workers.room import room
 from hca_workers.settings import MEBIBYTE, settings_from
-from hca_workers.snapshots import KEPT, REQUEST, Writer, offer_snapshots
+from hca_workers.snapshots import KEPT, REQUEST, Writer, offer_snapshots, write_snapshot
 from tests.unit.sample_app.server import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -63,6 +63,12 @@ def test_six_requests_leave_the_last_five_and_nothing_else_is_touched(tmp_path: 
     assert [path.name[7] for path in kept[:-1]] == ["2", "3", "4", "5"]
     assert len(tracemalloc.Snapshot.load(str(kept[-1])).traces) >= BLOCKS
     assert {path.name for path in tmp_path.iterdir()} - {path.name for path in kept} == {"something else", REQUEST}
+
+
+@pytest.mark.usefixtures("traced")
+def test_two_of_one_worker_within_a_second_are_two(tmp_path: Path) -> None:
+    assert write_snapshot(tmp_path, 7) != write_snapshot(tmp_path, 7)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_worker_that_is_too_big_writes_once(tmp_path: Path, traced: list[bytes]) -> None:
