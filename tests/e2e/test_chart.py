@@ -229,10 +229,7 @@ def test_wrong_values_are_refused_by_name(cluster: Cluster, value: str, complain
 def test_prometheus_is_named_to_the_metrics_api_with_its_secret(cluster: Cluster) -> None:
     values = ["prometheus.url=https://prometheus.example.com/prom", "prometheus.secretName=reader"]
     made = template(cluster, *(f"--set={value}" for value in [*values, "prometheus.customQueries=true"]))
-    operator, metrics = (
-        next(d["spec"]["template"]["spec"] for d in of_kind(made, "Deployment") if d["metadata"]["name"].endswith(end))
-        for end in ("operator", "metrics")
-    )
+    operator, metrics = (one(made, "Deployment", name)["spec"]["template"]["spec"] for name in ("hca", "hca-metrics"))
     assert "--custom-queries" in operator["containers"][0]["args"]
     assert {
         "--prometheus-url=https://prometheus.example.com/prom", "--prometheus-secret=/etc/hca-prometheus",
