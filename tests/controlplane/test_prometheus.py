@@ -64,12 +64,12 @@ def test_what_prometheus_has_scraped_becomes_the_count_and_an_outage_takes_no_po
         eventually(lambda: serve(server, install.namespace))
         served = [pod["metadata"]["name"] for pod in server.find("Pod", install.namespace)]
         prometheus.find(*((install.namespace, name) for name in served), port=port)
-        eventually(lambda: value(install.path("hca-concurrency")) == "70000m", within=60, pause=0.5)
-        eventually(lambda: pods() == 4, within=60, pause=0.5)
+        eventually(lambda: value(install.path("hca-concurrency")) == "70000m", within=180, pause=0.5)
+        eventually(lambda: pods() == 4, within=180, pause=0.5)
 
         load["queue_length"] = 700
-        eventually(lambda: value(queue) == "700000m", within=60, pause=0.5)
-        eventually(lambda: pods() == 7, within=60, pause=0.5)
+        eventually(lambda: value(queue) == "700000m", within=180, pause=0.5)
+        eventually(lambda: pods() == 7, within=180, pause=0.5)
 
         prometheus.stop()
         load["queue_length"], load["http_requests_in_flight"] = 0, 1
@@ -78,5 +78,5 @@ def test_what_prometheus_has_scraped_becomes_the_count_and_an_outage_takes_no_po
         assert pods() == 7
 
         prometheus.start()
-        eventually(lambda: value(queue) == "0m", within=60, pause=0.5)
+        eventually(lambda: value(queue) == "0m", within=180, pause=0.5)
         eventually(lambda: pods() < 7, within=90, pause=0.5)
