@@ -40,9 +40,6 @@ KWOK = Tool("kwok", "sigs.k8s.io/kwok", f"v{versions.KWOK}", ("cmd/kwok",))
 # What asks a server at a fixed rate, for a fraction of the CPU that the server takes.
 VEGETA = Tool("vegeta", "github.com/tsenart/vegeta/v12", f"v{versions.VEGETA}", ("",))
 
-# The autoscaler that ours is measured beside.
-KEDA = Tool("keda", "github.com/kedacore/keda/v2", f"v{versions.KEDA}", ("cmd/operator", "cmd/adapter"))
-
 # What a node image of our own needs beside all of the above.
 NODE_PROGRAMS = _kubernetes("node", "kubelet", "kube-scheduler", "kube-proxy")
 CONTAINERD = Tool(
