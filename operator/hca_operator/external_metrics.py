@@ -94,8 +94,10 @@ class ExternalMetrics:
 
     def _lack(self, api: ApiObject, metric: Metric) -> str | None:
         """Why a metric of an object does not work here, None where it does."""
-        if metric.type not in EXTERNAL or self.missing:
-            return self.missing if metric.type in EXTERNAL else None
+        if metric.type not in EXTERNAL:
+            return None
+        if self.missing:
+            return self.missing
         if metric.prometheus:
             return None if self._queries else NO_QUERIES
         return NO_INGRESS if api.spec.monitoring.source == "Ingress" and not self._reads_ingress else None

@@ -2,15 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Protocol
 
 from hca_operator.api.quantity import parse_quantity
 from hca_operator.burst import BurstBook, Load, Name
 from hca_operator.errors import HcaError
 from hca_operator.names import Manifest
-from hca_operator.ports import Key
+from hca_operator.ports import Key, Measured
 
 logger = logging.getLogger(__name__)
 
@@ -20,17 +19,10 @@ PATIENCE = 2.0
 """Seconds after which an answer tells of the past."""
 
 
-class Source(Protocol):
-    """Where readings come from."""
-
-    async def readings(self, kind: str, namespace: str, **selectors: str) -> Sequence[Manifest] | None:
-        """All objects of a kind, None where the cluster does not serve it."""
-
-
 class LoadReader:
     """Reads the load while this process is the leader and an object follows bursts; asks nobody otherwise."""
 
-    def __init__(self, source: Source, bursts: BurstBook, now: Callable[[], datetime]) -> None:
+    def __init__(self, source: Measured, bursts: BurstBook, now: Callable[[], datetime]) -> None:
         self._source = source
         self._bursts = bursts
         self._now = now

@@ -16,6 +16,13 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+class Measured(Protocol):
+    """What other servers measure, through the API server."""
+
+    async def readings(self, kind: str, namespace: str, **selectors: str) -> Sequence[Manifest] | None:
+        """All objects of a kind, None where the cluster does not serve it."""
+
+
 class Server(Protocol):
     """The API server."""
 

@@ -2,23 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
 
 from hca_operator.desired.metadata import MANAGED_SELECTOR
 from hca_operator.errors import HcaError
 from hca_operator.memory import CYCLE, MemoryBook, Trend
-from hca_operator.names import Manifest
-from hca_operator.ports import Key
+from hca_operator.ports import Key, Measured
 
 logger = logging.getLogger(__name__)
-
-
-class Source(Protocol):
-    """Where readings come from."""
-
-    async def readings(self, kind: str, namespace: str, **selectors: str) -> Sequence[Manifest] | None:
-        """All objects of a kind, None where the cluster does not serve it."""
 
 
 class MemoryReader:
@@ -26,7 +17,7 @@ class MemoryReader:
 
     def __init__(
         self,
-        source: Source,
+        source: Measured,
         memory: MemoryBook,
         namespace: str,
         *,

@@ -31,7 +31,8 @@ class HeapSnapshots(SpecModel):
     """Room on the node's disk for the snapshots of a pod. One that takes more than a sixth of it is not written."""
 
 
-def _wanted(spec: "HighConcurrencyApiSpec") -> bool:
+def wanted(spec: "HighConcurrencyApiSpec") -> bool:
+    """Whether workers are to write any."""
     return spec.memory_restart.heap_snapshots.mode == "Enabled"
 
 
@@ -41,14 +42,14 @@ HEAP_SNAPSHOT_RULES = (
         cel=f"{_OFF} || !has(self.volumes) || self.volumes.all(v, v.name != '{VOLUME}')",
         message=f"volumes must have no {VOLUME} while memoryRestart.heapSnapshots.mode is Enabled, "
         "which brings a volume of this name: choose another",
-        check=lambda spec: not _wanted(spec) or all(volume.name != VOLUME for volume in spec.volumes),
+        check=lambda spec: not wanted(spec) or all(volume.name != VOLUME for volume in spec.volumes),
         field_path=".volumes",
     ),
     Rule(
         cel=f"{_OFF} || !has(self.volumeMounts) || self.volumeMounts.all(m, m.mountPath != '{PATH}')",
         message=f"volumeMounts must have none at {PATH} while memoryRestart.heapSnapshots.mode is Enabled, "
         "which has the snapshots there: choose another path",
-        check=lambda spec: not _wanted(spec) or all(mount.mount_path != PATH for mount in spec.volume_mounts),
+        check=lambda spec: not wanted(spec) or all(mount.mount_path != PATH for mount in spec.volume_mounts),
         field_path=".volumeMounts",
     ),
     Rule(
@@ -56,7 +57,7 @@ HEAP_SNAPSHOT_RULES = (
         message=f"env must not have {', '.join(ENV[:-1])} or {ENV[-1]} "
         "while memoryRestart.heapSnapshots.mode is Enabled: "
         "use memoryRestart.heapSnapshots.sizeLimit and memoryRestart.worker",
-        check=lambda spec: not _wanted(spec) or all(variable.name not in ENV for variable in spec.env),
+        check=lambda spec: not wanted(spec) or all(variable.name not in ENV for variable in spec.env),
         field_path=".env",
     ),
 )

@@ -3,13 +3,13 @@
 from typing import Any, NamedTuple
 
 from hca_operator.api.metrics import FROM_PODS
-from hca_operator.metrics_api.question import KINDS, Kind
+from hca_operator.metrics_api.question import KINDS, LATENCY, Kind
 from hca_operator.names import CONCURRENCY_METRIC, LAG_METRIC, REQUESTS_METRIC, Manifest
 from hca_operator.promql import RefusedQuery, bounded
 
 _KIND_OF = {
     "RequestsPerSecond": REQUESTS_METRIC,
-    "Latency": "hca-latency",
+    "Latency": LATENCY,
     "Concurrency": CONCURRENCY_METRIC,
     "EventLoopLag": LAG_METRIC,
 }

@@ -16,7 +16,7 @@ from hca_operator.external_metrics import NO_QUERIES
 from hca_operator.metrics_api.demand import Demand, demand_of
 from hca_operator.metrics_api.own_queries import OwnQueries
 from hca_operator.metrics_api.prometheus import Failure, Prometheus
-from hca_operator.metrics_api.question import KINDS, Counts, Group, Kind, Place, question, told
+from hca_operator.metrics_api.question import KINDS, LATENCY, Counts, Group, Kind, Place, question, told
 from hca_operator.metrics_api.signals import Reading, Unknown, percentile_of
 from hca_operator.metrics_api.table_watch import TableWatch
 from hca_operator.metrics_api.targets import Pod, Table, api_of, own_key, serving_pod
@@ -161,18 +161,15 @@ class PrometheusReadings:
     async def _ask_again_and_again(self) -> None:
         await self._listed.wait()
         while True:
-            kinds = [kind for kind in KINDS if any(kind in demand.kinds for demand in self._all().values())]
-            for unasked in self._answers.keys() - set(kinds):
+            demands = {api: demand for api in self._demands for demand in self._demands.of(api)}
+            asked = {kind: {api: demand for api, demand in demands.items() if kind in demand.kinds} for kind in KINDS}
+            for unasked in self._answers.keys() - {kind for kind, by in asked.items() if by}:
                 del self._answers[unasked]
-            await asyncio.gather(*map(self._ask, kinds))
+            await asyncio.gather(*(self._ask(kind, by) for kind, by in asked.items() if by))
             self._asked_once = True
             await asyncio.sleep(INTERVAL * (0.9 + self._chance() / 5))
 
-    def _all(self) -> Mapping[Key, Demand]:
-        return {api: demand for api in self._demands for demand in self._demands.of(api)}
-
-    async def _ask(self, kind: Kind) -> None:
-        demands = {api: demand for api, demand in self._all().items() if kind in demand.kinds}
+    async def _ask(self, kind: Kind, demands: Mapping[Key, Demand]) -> None:
         asides = sorted({demand.aside for demand in demands.values()}, key=sorted)
         groups = [
             Group(aside, frozenset(api.namespace for api, demand in demands.items() if demand.aside == aside))
@@ -200,7 +197,7 @@ class PrometheusReadings:
 
 def _kind(metric: str) -> Kind:
     latency = re.fullmatch(f"{LATENCY_METRIC}[1-9][0-9]?", metric)
-    name = "hca-latency" if latency else metric
+    name = LATENCY if latency else metric
     for kind in KINDS:
         if kind.name == name and not (kind.buckets and not latency):
             return kind

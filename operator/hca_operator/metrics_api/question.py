@@ -26,6 +26,9 @@ _TARGET = "job, instance, service, endpoint"
 _MARK = "hca"
 """Label for what a series was asked for."""
 
+LATENCY = "hca-latency"
+"""All percentiles: they are read off the same buckets."""
+
 Counts = Mapping[float, float]
 """Values by the bounds of buckets; of what has none, at infinity."""
 Place = tuple[str, str]
@@ -51,7 +54,7 @@ _GROWTH = f"irate(%s[{RANGE}])"
 _LEVEL = f"(avg_over_time(%s[{MEAN}]) or last_over_time(%s[{RANGE}]))"
 KINDS = (
     Kind(REQUESTS_METRIC, (*(f"{name}_count" for name in HISTOGRAMS), REQUESTS), _GROWTH),
-    Kind("hca-latency", tuple(f"{name}_bucket" for name in HISTOGRAMS), _GROWTH, buckets=True),
+    Kind(LATENCY, tuple(f"{name}_bucket" for name in HISTOGRAMS), _GROWTH, buckets=True),
     Kind(CONCURRENCY_METRIC, IN_FLIGHT, _LEVEL, routed=False),
     Kind(LAG_METRIC, (LOOP_LAG,), _LEVEL, merge="max", routed=False),
 )
