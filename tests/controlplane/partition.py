@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import Self
 
 from tests.cluster.control_plane import HOST
@@ -54,11 +55,12 @@ class Partition:
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         try:
             while data := await source.read(65536):
-                if not self._open.is_set():
-                    await asyncio.to_thread(self._open.wait)
-                    await asyncio.sleep(0.05)  # the end of a connection that was given up meanwhile comes in here
-                    if source.at_eof() or source.exception() is not None:
-                        break
+                while not self._open.is_set():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(0.05):
+                            if not (more := await source.read(65536)):
+                                return
+                            data += more
                 target.write(data)
                 await target.drain()
         except (ConnectionError, asyncio.CancelledError):
