@@ -106,18 +106,16 @@ def _fought_over(cluster: Cluster) -> Iterator[str]:
     )
     items: list[Object] = json.loads(found)["items"]
     scaled = {_place(item) for item in items if item["kind"] == "HorizontalPodAutoscaler"}
-    acted = False
     for deployment in (item for item in items if item["kind"] == "Deployment" and _place(item) in scaled):
         entries = deployment["metadata"]["managedFields"]
         ours = {path for entry in entries if entry["manager"] == FIELD_MANAGER for path in _leaves(entry["fieldsV1"])}
         theirs = {
             path for entry in entries if entry.get("subresource") == "scale" for path in _leaves(entry["fieldsV1"])
         }
-        acted = acted or "f:spec.f:replicas" in theirs
-        for path in ours & (theirs | {"f:spec.f:replicas"}):
+        for path in ours & theirs:
             yield f"{path} of Deployment {'/'.join(_place(deployment))} is written by the operator and the autoscaler"
-    if not acted:
-        yield "no Deployment's count is the autoscaler's"
+        if _place(deployment) == (NAME, NAME) and "f:spec.f:replicas" not in theirs:
+            yield f"the count of {NAME} is not the autoscaler's, which has set it"
 
 
 def _place(item: Object) -> tuple[str, str]:
