@@ -20,13 +20,18 @@ from typing import Self
 import aiohttp
 
 TIMEOUT = 30.0
+SAID = 120
+"""Characters of an answer that blames the server which are kept: they tell whether the app or the ingress gave it."""
 ENOUGH = 1200.0
 """Seconds after which a client ends that nobody stopped."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """One request: when it was due (monotonic seconds), what came of it, and seconds until then."""
+    """One request: when it was due (monotonic seconds), what came of it, and seconds until then.
+
+    The outcome is a status alone, or a status of 500 and more with what was said, or how no answer came.
+    """
 
     due: float
     outcome: str
@@ -35,7 +40,7 @@ class Sent:
     @property
     def failed(self) -> bool:
         """No complete answer, or one that blames the server."""
-        return not self.outcome.isdigit() or int(self.outcome) >= 500
+        return not self.outcome.isdigit()
 
 
 @dataclass
@@ -117,8 +122,8 @@ async def send(base_url: str, host: str, rate: float, path: str) -> list[Sent]:
         async def request(path: str, due: float) -> None:
             try:
                 async with client.get(path) as response:
-                    await response.read()
-                outcome = str(response.status)
+                    said = (await response.read())[:SAID].decode(errors="replace")
+                outcome = f"{response.status} {said}" if response.status >= 500 else str(response.status)
             except (aiohttp.ClientError, TimeoutError) as error:
                 outcome = f"{type(error).__name__} {error}".strip()
             sent.append(Sent(due, outcome, time.monotonic() - due))
