@@ -22,7 +22,7 @@ env: ## Print what puts kubectl, helm and kind on the path: eval "$$(make env)"
 	@$(CLUSTER) env
 
 test: ## Run every test: unit, control plane, and end to end on the local cluster
-	@$(CLUSTER) up-for-tests
+	@$(CLUSTER) prepare
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit tests/controlplane tests/e2e
 
 check: environment ## Run the linters and the type checker
@@ -41,11 +41,11 @@ lock: ## Write the lock files anew from the pyproject files
 WITHOUT_CLUSTER := tests/bench/test_scale.py tests/bench/test_external_metrics.py
 bench: environment ## Measure scale, reaction times and lost requests
 	@$(BIN)/pytest $(WITHOUT_CLUSTER)
-	@$(CLUSTER) up-for-tests
+	@$(CLUSTER) prepare
 	@$(BIN)/pytest tests/bench $(WITHOUT_CLUSTER:%=--ignore=%)
 
 soak: ## Run the long load tests
-	@$(CLUSTER) up-for-tests
+	@$(CLUSTER) prepare
 	@$(BIN)/pytest tests/soak
 
 environment:

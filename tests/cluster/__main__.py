@@ -56,8 +56,8 @@ def lock() -> None:
 
 
 COMMANDS: dict[str, Callable[[], None]] = {
-    "up": lambda: up.bring_up(example=True, control_plane=False),
-    "up-for-tests": lambda: up.bring_up(example=False, control_plane=True),
+    "up": lambda: up.bring_up(example=True),
+    "prepare": up.prepare,
     "down": bring_down,
     "env": print_environment,
     "environment": create_environment,

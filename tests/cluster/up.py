@@ -13,16 +13,27 @@ ROOM_TO_BUILD = {cache.HOME: 12 * GIB, preflight.DOCKER_DATA: 15 * GIB}
 ROOM_TO_RUN = {cache.HOME: GIB, preflight.DOCKER_DATA: 2 * GIB}
 
 
-def bring_up(*, example: bool, control_plane: bool) -> None:
-    """Have the cluster with the operator in it and, as asked, the example and the programs of the control plane."""
+def bring_up(*, example: bool) -> None:
+    """Have the cluster with the operator in it and, as asked, the example."""
     with cache.exclusive(say), Steps() as steps:
         preflight.refuse_small_disk(ROOM_TO_RUN)
         run = _Run(steps)
-        run.start_cluster(control_plane=control_plane)
+        run.start_parts(*tools.DEVELOPER)
+        run.start_cluster()
         run.start_operator(example=example)
         steps.join()
         if example:
             say("\n" + workloads.show_example(Step("example", cache.LOGS / "example.log")))
+
+
+def prepare() -> None:
+    """Have everything that the tests need but the cluster, which takes half a core from those that need none."""
+    with cache.exclusive(say), Steps() as steps:
+        preflight.refuse_small_disk(ROOM_TO_RUN)
+        run = _Run(steps)
+        run.start_parts(*tools.DEVELOPER, *tools.CONTROL_PLANE)
+        run.start_images()
+        steps.join()
 
 
 def bring_up_control_plane(*more: Tool) -> None:
@@ -60,28 +71,34 @@ class _Run:
     def _build(self, tool: Tool, step: Step) -> None:
         go.build(step, self._go.result(), tool)
 
-    def start_cluster(self, *, control_plane: bool) -> None:
-        """Start what leads to nodes that run."""
+    def start_parts(self, *wanted: Tool) -> None:
+        """Start what nodes are made of: Docker, programs and the node image."""
         start = self._steps.start
         engine = start("packages of docker", _ensure_engine, after=[self._packages])
-        docker = start("docker", daemon.ensure, after=[engine])
-        ports = start("ports", kind.refuse_taken_ports, after=[docker])
-        programs = self.start_programs(*tools.DEVELOPER, *(tools.CONTROL_PLANE if control_plane else ()))
+        self._docker = start("docker", daemon.ensure, after=[engine])
+        self._ports = start("ports", kind.refuse_taken_ports, after=[self._docker])
+        self._programs = self.start_programs(*wanted)
         choosing = start(
-            "node image", lambda step: node_image.choose(step, self._go.result()), after=[docker, self._go]
+            "node image", lambda step: node_image.choose(step, self._go.result()), after=[self._docker, self._go]
         )
         self._choice = self._steps.result(choosing)
-        node = self._base = docker
+        self._node = self._base = self._docker
         if self._choice.own:
             builder = start("packages of image builder", partial(debian.ensure, needed=debian.IMAGE_BUILDER))
             self._base = start("debian base", partial(node_image.make_base, base=node_image.SLIM_BASE), after=[builder])
             if not self._choice.exists:
-                node = self._start_node_image(builder)
-        self._cluster = start(
-            "cluster", lambda step: kind.ensure(step, self._choice.image), after=[ports, node, *programs]
+                self._node = self._start_node_image(builder)
+
+    def start_cluster(self) -> None:
+        """Start what leads to nodes that run."""
+        self._cluster = self._steps.start(
+            "cluster",
+            lambda step: kind.ensure(step, self._choice.image),
+            after=[self._ports, self._node, *self._programs],
         )
         self._addons = [
-            start(addon.name, partial(self._add, addon), after=[self._cluster]) for addon in workloads.ADDONS
+            self._steps.start(addon.name, partial(self._add, addon), after=[self._cluster])
+            for addon in workloads.ADDONS
         ]
 
     def _start_node_image(self, builder: Future[None]) -> Future[None]:
@@ -99,13 +116,19 @@ class _Run:
     def _add(self, addon: workloads.Addon, step: Step) -> None:
         workloads.add(step, self._go.result(), addon)
 
+    def start_images(self) -> list[Future[kind.Image]]:
+        """Start the images of the project's own code: the operator's and the sample app's."""
+        return [
+            self._steps.start(
+                f"image {image.name}", partial(image.build, own_base=self._choice.own), after=[self._base]
+            )
+            for image in (workloads.OPERATOR_IMAGE, workloads.SAMPLE_IMAGE)
+        ]
+
     def start_operator(self, *, example: bool) -> None:
         """Start what brings the project's own code into the cluster."""
-        start, own = self._steps.start, self._choice.own
-        operator, sample = (
-            start(f"image {image.name}", partial(image.build, own_base=own), after=[self._base])
-            for image in (workloads.OPERATOR_IMAGE, workloads.SAMPLE_IMAGE)
-        )
+        start = self._steps.start
+        operator, sample = self.start_images()
         loaded = start(
             "images on nodes",
             lambda step: kind.load(step, [operator.result(), sample.result()]),

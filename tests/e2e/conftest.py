@@ -14,7 +14,7 @@ from tests.machine import machine
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The local cluster with the operator as the working tree has it; brought up where it is not."""
     with machine(tmp_path_factory, fcntl.LOCK_EX):
-        up.bring_up(example=False, control_plane=False)
+        up.bring_up(example=False)
         yield _cluster(tmp_path_factory)
 
 
