@@ -12,9 +12,11 @@ const diagnostics = require('node:diagnostics_channel');
 const net = require('node:net');
 
 const { writeHeap } = require('./heap');
+const { settingsFrom } = require('./settings');
 
 const BEAT_EVERY = 500;
-const LINGER = 3000;
+/** Where a worker is killed soon, it is half of the time until then: the rest is for requests that are under way. */
+const LINGER = Math.min(3000, settingsFrom(process.env).policy.killTimeout * 500);
 
 /** @type {Set<import('node:http').Server>} */
 const servers = new Set();

@@ -132,6 +132,19 @@ def be_asked(kind: str, folder: Path) -> None:
     assert server.process.returncode == 0
 
 
+def test_workers_with_little_time_to_go_linger_less_and_are_not_killed(tmp_path: Path) -> None:
+    at_the_same_time(go_soon, ["uvicorn", "node"], tmp_path)
+
+
+def go_soon(kind: str, folder: Path) -> None:
+    with serving(COMMANDS[kind], folder, HCA_WORKER_KILL_TIMEOUT="3") as server, SteadyClient(server) as client:
+        before = server.workers()
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: not before & server.workers() and len(server.workers()) == WORKERS)
+    assert "kill: it has not finished" not in server.log
+    assert client.failures == []
+
+
 def test_workers_go_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     at_the_same_time(lose_the_supervisor, ["uvicorn", "node"], tmp_path)
 
