@@ -28,19 +28,8 @@ class Image:
 
 def ensure(step: Step, image: str) -> None:
     """Have a cluster that answers, that is made from this image and this configuration and never restarted since."""
-    made_from = cache.key(image, CONFIG.read_text())
-    states = _states(step)
-    if states and set(states.values()) == {"running"}:
-        record = _record(step)
-        # Nodes that came back with Docker answer at first, then their static pods are replaced and addresses change.
-        if record.get("made-from") == made_from and record.get("started") == _started(step, states):
-            _write_kubeconfig(step)
-            if _answers(step):
-                step.note = "running"
-                return
-    if states:
-        say("          the cluster that is there is dead, was restarted or is of another make: it is made anew")
-        delete(step)
+    if discard_dead(step, image):
+        return
     refuse_taken_ports(step)
     step.run(
         *(tools.KIND.program(), "create", "cluster", "--name", NAME, "--config", CONFIG, "--image", image),
@@ -48,8 +37,29 @@ def ensure(step: Step, image: str) -> None:
     )
     _write_kubeconfig(step)
     step.run(tools.KIND.program(), "export", "kubeconfig", "--name", NAME)  # the developer's own, as kind itself does
-    _write_record(step, {"made-from": made_from, "started": _started(step, _states(step))})
+    _write_record(step, {"made-from": _made_from(image), "started": _started(step, _states(step))})
     step.note = "created"
+
+
+def discard_dead(step: Step, image: str) -> bool:
+    """Whether there is such a cluster already; one that is not so is removed."""
+    states = _states(step)
+    if states and set(states.values()) == {"running"}:
+        record = _record(step)
+        # Nodes that came back with Docker answer at first, then their static pods are replaced and addresses change.
+        if record.get("made-from") == _made_from(image) and record.get("started") == _started(step, states):
+            _write_kubeconfig(step)
+            if _answers(step):
+                step.note = "running"
+                return True
+    if states:
+        say("          the cluster that is there is dead, was restarted or is of another make: it is removed")
+        delete(step)
+    return False
+
+
+def _made_from(image: str) -> str:
+    return cache.key(image, CONFIG.read_text())
 
 
 def load(step: Step, images: Sequence[Image]) -> list[Image]:

@@ -33,6 +33,7 @@ def prepare() -> None:
         run = _Run(steps)
         run.start_parts(*tools.DEVELOPER, *tools.CONTROL_PLANE)
         run.start_images()
+        run.discard_dead_cluster()
         steps.join()
 
 
@@ -89,6 +90,11 @@ class _Run:
             if not self._choice.exists:
                 self._node = self._start_node_image(builder)
 
+    def discard_dead_cluster(self) -> None:
+        """Start what ends nodes that are of no use, and work all the same."""
+        after = [self._docker, *self._programs]
+        self._steps.start("old cluster", lambda step: _discard(step, self._choice.image), after=after)
+
     def start_cluster(self) -> None:
         """Start what leads to nodes that run."""
         self._cluster = self._steps.start(
@@ -141,6 +147,11 @@ class _Run:
                 lambda step: workloads.apply_example(step, restart=sample.result() in loaded.result()),
                 after=[installed, *self._addons],
             )
+
+
+def _discard(step: Step, image: str) -> None:
+    step.note = "none"
+    kind.discard_dead(step, image)
 
 
 def _ensure_engine(step: Step) -> None:
