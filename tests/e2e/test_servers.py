@@ -1,10 +1,12 @@
 """Apps that nobody wrote for this project, each under its own server, from images that know nothing of the operator."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.cache import REPOSITORY
 from tests.cluster.steps import Step
 from tests.cluster.workloads import OwnImage
 from tests.e2e.cluster import Cluster
@@ -12,6 +14,7 @@ from tests.e2e.journeys import pods, served
 from tests.e2e.processes import worker_processes
 
 IMAGES = Path(__file__).with_name("servers")
+HCA_NODE = "hca-node"
 API = """
 apiVersion: hca-operator.io/v1alpha1
 kind: HighConcurrencyApi
@@ -35,7 +38,8 @@ def image_of(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Call
 
     def build(server: str) -> str:
         folder = IMAGES / server
-        image = OwnImage(f"hca-test-{server}:1", folder / "Dockerfile", folder)
+        context = REPOSITORY / "workers" / "node" if server == HCA_NODE else folder
+        image = OwnImage(f"hca-test-{server}:1", folder / "Dockerfile", context)
         image.build(Step(f"image {server}", tmp_path_factory.mktemp(server) / "build.log"), own_base=True)
         cluster.load_image(image.name)
         return image.name
@@ -92,6 +96,33 @@ def test_a_server_of_one_process_gets_pods_of_its_own(
         assert worker_processes(cluster, pod) == []
         assert_confined(cluster, pod)
     assert cluster.get("hcapi", name)["status"]["workersPerPod"] == 1
+    cluster.until(lambda: served(name, "/").status_code == 200, "the ingress serves it")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("server", [HCA_NODE])
+def test_workers_of_node_write_their_heaps_down_on_request_and_others_take_their_place(
+    cluster: Cluster, image_of: Callable[[str], str], name: str, server: str
+) -> None:
+    plain = API.format(name=name, image=image_of(server), workers="{server: Node}", path="/", replicas=1)
+    plain = plain.replace("Period: 5s", "Period: 40s")  # it is written in the time that a worker has to go
+    cluster.apply(f"{plain}  memoryRestart: {{heapSnapshots: {{mode: Enabled, sizeLimit: 256Mi}}}}\n")
+    cluster.wait_ready(name)
+    (pod,) = pods(cluster, name)
+    cluster.until(lambda: len(worker_processes(cluster, pod)) == 2, "there are 2 workers")
+    before = worker_processes(cluster, pod)
+    cluster.kubectl("exec", pod, "--", "touch", "/heap-snapshots/request")
+
+    def written() -> list[str]:
+        names = cluster.kubectl("exec", pod, "--", "ls", "/heap-snapshots").split()
+        return [name for name in names if name.endswith(".heapsnapshot")]
+
+    cluster.until(lambda: len(written()) == 2, "each has written its heap")
+    newest = cluster.kubectl("exec", pod, "--", "cat", f"/heap-snapshots/{max(written())}")
+    assert json.loads(newest)["snapshot"]["node_count"] > 1000
+    after = worker_processes(cluster, pod)
+    assert (len(after), set(after) & set(before)) == (2, set())
+    assert cluster.get("pod", pod)["status"]["containerStatuses"][0]["restartCount"] == 0
     cluster.until(lambda: served(name, "/").status_code == 200, "the ingress serves it")
 
 
