@@ -105,14 +105,17 @@ def _fought_over(cluster: Cluster) -> Iterator[str]:
         "get", "deployments,hpa", "--all-namespaces", OURS, "--output=json", "--show-managed-fields"
     )
     items: list[Object] = json.loads(found)["items"]
-    scaled = {_place(item) for item in items if item["kind"] == "HorizontalPodAutoscaler"}
+    autoscalers = [item for item in items if item["kind"] == "HorizontalPodAutoscaler"]
+    scaled = {_place(item) for item in autoscalers}
+    # Until an autoscaler has acted, the operator sends the count that it made (docs/design/0002).
+    acted = {_place(item) for item in autoscalers if item.get("status", {}).get("lastScaleTime")}
     for deployment in (item for item in items if item["kind"] == "Deployment" and _place(item) in scaled):
         entries = deployment["metadata"]["managedFields"]
         ours = {path for entry in entries if entry["manager"] == FIELD_MANAGER for path in _leaves(entry["fieldsV1"])}
         theirs = {
             path for entry in entries if entry.get("subresource") == "scale" for path in _leaves(entry["fieldsV1"])
         }
-        for path in ours & theirs:
+        for path in ours & (theirs | ({"f:spec.f:replicas"} if _place(deployment) in acted else set())):
             yield f"{path} of Deployment {'/'.join(_place(deployment))} is written by the operator and the autoscaler"
         if _place(deployment) == (NAME, NAME) and "f:spec.f:replicas" not in theirs:
             yield f"the count of {NAME} is not the autoscaler's, which has set it"
