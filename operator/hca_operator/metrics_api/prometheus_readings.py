@@ -34,8 +34,12 @@ from hca_operator.watches import Source
 
 logger = logging.getLogger(__name__)
 
-INTERVAL = 10.0
-"""Seconds between two queries of a kind: a few for each look of an autoscaler."""
+INTERVAL = 2.0
+"""Seconds from one query of a kind to the next, while Prometheus answers fast: as often as pods are asked."""
+LONGEST_INTERVAL = 10.0
+"""Seconds to the next one while it answers slowly: still sooner than an autoscaler looks again."""
+SHARE = 0.1
+"""Of the time, at most, for which Prometheus is kept at work by each replica, as far as that allows."""
 KEPT = 30.0
 """Seconds for which an answer holds while Prometheus gives no other."""
 JOINING = 150.0
@@ -165,9 +169,11 @@ class PrometheusReadings:
             asked = {kind: {api: demand for api, demand in demands.items() if kind in demand.kinds} for kind in KINDS}
             for unasked in self._answers.keys() - {kind for kind, by in asked.items() if by}:
                 del self._answers[unasked]
+            begun = self._clock()
             await asyncio.gather(*(self._ask(kind, by) for kind, by in asked.items() if by))
             self._asked_once = True
-            await asyncio.sleep(INTERVAL * (0.9 + self._chance() / 5))
+            pause = min(max(INTERVAL, (self._clock() - begun) / SHARE), LONGEST_INTERVAL)
+            await asyncio.sleep(pause * (0.9 + self._chance() / 5))
 
     async def _ask(self, kind: Kind, demands: Mapping[Key, Demand]) -> None:
         asides = sorted({demand.aside for demand in demands.values()}, key=sorted)

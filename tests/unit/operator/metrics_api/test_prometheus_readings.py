@@ -14,7 +14,14 @@ from hca_operator.metrics_api.own_queries import INTERVAL as QUERY_INTERVAL
 from hca_operator.metrics_api.own_queries import KEPT as QUERY_KEPT
 from hca_operator.metrics_api.own_queries import OwnQueries
 from hca_operator.metrics_api.prometheus import Failure, Result
-from hca_operator.metrics_api.prometheus_readings import INTERVAL, JOINING, KEPT, PrometheusReadings
+from hca_operator.metrics_api.prometheus_readings import (
+    INTERVAL,
+    JOINING,
+    KEPT,
+    LONGEST_INTERVAL,
+    SHARE,
+    PrometheusReadings,
+)
 from hca_operator.metrics_api.signals import Unknown
 from hca_operator.names import KIND, Manifest
 from tests.unit.operator import virtual_time
@@ -50,6 +57,7 @@ class World:
         self.asked: list[tuple[float, str, str]] = []
         self.running = self.most = 0
         self.answers: dict[str, Result | Failure | asyncio.Event] = {}
+        self.takes = 0.0
         own = OwnQueries(self, clock=self.loop.time, chance=lambda: 0.5) if queries else None  # type: ignore[arg-type]
         self.readings = PrometheusReadings(
             self.server, "", self, own, clock=self.loop.time, chance=lambda: 0.5,  # type: ignore[arg-type]
@@ -60,6 +68,7 @@ class World:
         self.running += 1
         self.most = max(self.most, self.running)
         try:
+            await asyncio.sleep(self.takes)
             answer = self.answers.get(query, self.answers.get(kind, []))
             if isinstance(answer, asyncio.Event):
                 await asyncio.sleep(3)
@@ -99,12 +108,26 @@ def play(check: Play, *pods: Manifest, apis: Sequence[Manifest] = (), queries: b
 @pytest.mark.parametrize("objects", [1, 200])
 def test_as_many_queries_are_made_for_one_object_as_for_two_hundred(objects: int) -> None:
     async def check(world: World) -> None:
-        await asyncio.sleep(60.5)
-        assert Counter(kind for _, kind, _ in world.asked) == {"hca-requests-per-second": 7, "hca-latency": 7}
+        await asyncio.sleep(30 * INTERVAL + 0.5)
+        assert Counter(kind for _, kind, _ in world.asked) == {"hca-requests-per-second": 31, "hca-latency": 31}
 
     p50 = {"name": "p50", "type": "Latency", "latency": {"percentile": 50}}
     apis = [api(RATE, SLOW, p50, name=f"shop-{number}") for number in range(objects)]
     play(check, *(pod(f"pod-{number}", of=f"shop-{number}") for number in range(objects)), apis=apis)
+
+
+@pytest.mark.parametrize(
+    ("takes", "pause"), [(0.0, INTERVAL), (INTERVAL * SHARE / 2, INTERVAL), (0.5, 0.5 / SHARE), (2.0, LONGEST_INTERVAL)]
+)
+def test_a_prometheus_that_takes_long_is_asked_less_often(takes: float, pause: float) -> None:
+    async def check(world: World) -> None:
+        world.takes = takes
+        await asyncio.sleep(100)
+        times = [at for at, _, _ in world.asked]
+        assert len(times) > 5
+        assert all(later - sooner == pytest.approx(takes + pause) for sooner, later in pairwise(times))
+
+    play(check, pod("a"))
 
 
 def test_only_what_some_object_asks_for_is_asked_and_nothing_where_none_does() -> None:
