@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 import yaml
 
 from tests.e2e.cluster import Cluster, Object
-from tests.e2e.journeys import INGRESS, api, replicas, served
+from tests.e2e.journeys import INGRESS, answers, api, replicas
 from tests.e2e.load import OpenLoopLoad, Report
 
 FEWEST, MOST = 1, 3
@@ -30,7 +31,7 @@ BEHAVIOR = {
 }
 
 
-def manifest(cluster: Cluster, name: str, metric: Object, **more: Object) -> str:
+def manifest(cluster: Cluster, name: str, metric: Object, **more: object) -> str:
     found: Object = yaml.safe_load(api(name, cluster.sample_image))
     found["spec"]["resources"]["requests"] = {"cpu": "50m", "memory": "96Mi"}
     found["spec"]["monitoring"] = {"source": "Ingress" if name in COUNTED_BY_THE_INGRESS else "App"}
@@ -53,7 +54,7 @@ def apis(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Sequence[
         cluster.apply(manifest(cluster, name, LOADS[name][0]))
     for name in names:
         cluster.wait_ready(name)
-        cluster.until(lambda name=name: served(name).status_code == 200, f"the ingress serves {name}")  # type: ignore[misc]
+        cluster.until(partial(answers, name), f"the ingress serves {name}")
     yield names
     for name in names:
         cluster.kubectl("delete", "hcapi", name, "--wait=false")
@@ -97,7 +98,7 @@ def test_without_metrics_no_pod_goes_and_the_fallback_comes(cluster: Cluster, me
     cluster.apply(manifest(cluster, name, metric, fallback={"replicas": MOST, "after": "30s"}))
     try:
         cluster.wait_ready(name)
-        cluster.until(lambda: served(name).status_code == 200, "the ingress serves it")
+        cluster.until(lambda: answers(name), "the ingress serves it")
         load = OpenLoopLoad(INGRESS, f"{name}.localhost", rate=rate / 3, path=path)
         with load.running():
             cluster.until(lambda: replicas(cluster, name) == 2, "it has two pods", seconds=240)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.cluster import Cluster
-from tests.e2e.journeys import INGRESS, RATE, pods, served
+from tests.e2e.journeys import INGRESS, RATE, answers, pods
 from tests.e2e.load import OpenLoopLoad, Report
 
 WORKERS, PODS = 2, 2
@@ -48,7 +48,7 @@ def serve(cluster: Cluster, name: str, *, restart: bool) -> None:
     fields = {"workers": WORKERS, "pods": PODS, "restart": str(restart).lower()}
     cluster.apply(API.format(name=name, image=cluster.sample_image, **fields))
     cluster.wait_ready(name)
-    cluster.until(lambda: served(name).status_code == 200, "the ingress serves the API")
+    cluster.until(lambda: answers(name), "the ingress serves the API")
     cluster.until(lambda: all_agree(cluster, name, BEFORE), "all workers have the first settings")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster import Cluster
-from tests.e2e.journeys import INGRESS, RATE, api, drain, pods, scale_down, scale_up, served, update_image
+from tests.e2e.journeys import INGRESS, RATE, answers, api, drain, pods, scale_down, scale_up, served, update_image
 from tests.e2e.load import OpenLoopLoad, Report
 from tests.e2e.processes import worker_processes
 
@@ -42,7 +42,7 @@ def test_readme_first_api(cluster: Cluster) -> None:
     cluster.kubectl("apply", "-f", str(Path(__file__).parents[2] / "examples" / "myapi.yaml"))
     try:
         cluster.wait_ready("myapi")
-        cluster.until(lambda: served("myapi").status_code == 200, "the ingress serves myapi")
+        cluster.until(lambda: answers("myapi"), "the ingress serves myapi")
         assert served("myapi").json()["items"]
         table = cluster.kubectl("get", "hcapi", "myapi")
         assert table.splitlines()[0].split() == ["NAME", "READY", "REPLICAS", "WORKERS", "HOST", "RESTARTS", "AGE"]
@@ -57,7 +57,7 @@ def test_nothing_is_lost(cluster: Cluster, name: str, capsys: pytest.CaptureFixt
     newer = cluster.tag_image(cluster.sample_image, "newer")
     cluster.apply(api(name, cluster.sample_image))
     cluster.wait_ready(name)
-    cluster.until(lambda: served(name).status_code == 200, "the ingress serves the API")
+    cluster.until(lambda: answers(name), "the ingress serves the API")
 
     load = OpenLoopLoad(INGRESS, f"{name}.localhost", rate=RATE, path="/products")
     spans: dict[str, tuple[float, float]] = {}
@@ -92,7 +92,7 @@ def test_nothing_is_lost(cluster: Cluster, name: str, capsys: pytest.CaptureFixt
 def test_fault_36_a_drained_node_loses_no_request(cluster: Cluster, name: str) -> None:
     cluster.apply(api(name, cluster.sample_image))
     cluster.wait_ready(name)
-    cluster.until(lambda: served(name).status_code == 200, "the ingress serves the API")
+    cluster.until(lambda: answers(name), "the ingress serves the API")
     load = OpenLoopLoad(INGRESS, f"{name}.localhost", rate=RATE, path="/products")
     with load.running():
         load.go_on(AROUND_AN_EVENT / 2)
@@ -110,6 +110,6 @@ def kill_one_worker(cluster: Cluster, name: str) -> None:
         lambda: len(after := worker_processes(cluster, pod)) == len(before) and before[0] not in after,
         "a new worker takes the place of the killed one",
     )
-    cluster.until(lambda: served(name).status_code == 200, "the API serves")
+    cluster.until(lambda: answers(name), "the API serves")
     status = cluster.get("pod", pod)["status"]["containerStatuses"][0]
     assert status["restartCount"] == 0, "the pod was restarted instead"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cluster.workloads import CHART, NAMESPACE, RELEASE
 from tests.e2e.cluster import Cluster
-from tests.e2e.journeys import INGRESS, served
+from tests.e2e.journeys import INGRESS, answers
 from tests.e2e.load import OpenLoopLoad, Report
 from tests.e2e.previous import previous_operator
 
@@ -55,7 +55,7 @@ def name(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[str]:
 def serve(cluster: Cluster, name: str) -> None:
     cluster.apply(API.format(name=name, image=cluster.sample_image))
     cluster.wait_ready(name)
-    cluster.until(lambda: served(name).status_code == 200, "the ingress serves the API")
+    cluster.until(lambda: answers(name), "the ingress serves the API")
 
 
 @contextmanager
