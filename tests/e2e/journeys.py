@@ -1,6 +1,8 @@
 """What happens to an API in its life, as the tests and the soak do it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 
@@ -54,6 +56,18 @@ def answers(name: str) -> bool:
         return served(name).status_code == 200
     except httpx.TransportError:
         return False
+
+
+@contextmanager
+def living(cluster: Cluster, name: str, manifest: str) -> Iterator[None]:
+    """The API of a manifest, from when it serves until the end of the block."""
+    cluster.apply(manifest)
+    try:
+        cluster.wait_ready(name)
+        cluster.until(lambda: answers(name), "the ingress serves it")
+        yield
+    finally:
+        cluster.kubectl("delete", "hcapi", name, "--wait=false")
 
 
 ASK = (

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.e2e.cluster import Cluster, Object
-from tests.e2e.journeys import INGRESS, answers, api, replicas
+from tests.e2e.journeys import INGRESS, answers, api, living, replicas
 from tests.e2e.load import OpenLoopLoad, Report
 
 FEWEST, MOST = 1, 3
@@ -95,31 +95,18 @@ def scale_metrics_api(cluster: Cluster, count: int) -> None:
 def test_without_metrics_no_pod_goes_and_the_fallback_comes(cluster: Cluster, metrics_api: str) -> None:
     name = "fallen-back"
     metric, rate, path = LOADS["by-requests"]
-    cluster.apply(manifest(cluster, name, metric, fallback={"replicas": MOST, "after": "30s"}))
-    try:
-        cluster.wait_ready(name)
-        cluster.until(lambda: answers(name), "the ingress serves it")
-        load = OpenLoopLoad(INGRESS, f"{name}.localhost", rate=rate / 3, path=path)
-        with load.running():
-            cluster.until(lambda: replicas(cluster, name) == 2, "it has two pods", seconds=240)
-            scale_metrics_api(cluster, 0)
-            cluster.until(
-                lambda: scaling_active(cluster, name) == "False",
-                f"{metrics_api} is missed",
-                seconds=180,
-            )
-            assert replicas(cluster, name) >= 2
-            cluster.until(lambda: replicas(cluster, name) == MOST, "the fallback is there", seconds=180)
-            scale_metrics_api(cluster, 2)
-            cluster.until(
-                lambda: scaling_active(cluster, name) == "True",
-                "the metrics are back",
-                seconds=180,
-            )
-            cluster.until(lambda: replicas(cluster, name) == 2, "the load decides again", seconds=240)
-        assert Report(load.report.failures()) == Report()
-    finally:
-        cluster.kubectl("delete", "hcapi", name, "--wait=false")
+    made = manifest(cluster, name, metric, fallback={"replicas": MOST, "after": "30s"})
+    load = OpenLoopLoad(INGRESS, f"{name}.localhost", rate=rate / 3, path=path)
+    with living(cluster, name, made), load.running():
+        cluster.until(lambda: replicas(cluster, name) == 2, "it has two pods", seconds=240)
+        scale_metrics_api(cluster, 0)
+        cluster.until(lambda: scaling_active(cluster, name) == "False", f"{metrics_api} is missed", seconds=180)
+        assert replicas(cluster, name) >= 2
+        cluster.until(lambda: replicas(cluster, name) == MOST, "the fallback is there", seconds=180)
+        scale_metrics_api(cluster, 2)
+        cluster.until(lambda: scaling_active(cluster, name) == "True", "the metrics are back", seconds=180)
+        cluster.until(lambda: replicas(cluster, name) == 2, "the load decides again", seconds=240)
+    assert Report(load.report.failures()) == Report()
 
 
 def test_the_metrics_can_be_asked_for(cluster: Cluster) -> None:
