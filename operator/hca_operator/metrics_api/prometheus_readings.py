@@ -39,7 +39,7 @@ INTERVAL = 2.0
 LONGEST_INTERVAL = 10.0
 """Seconds to the next one while it answers slowly: still sooner than an autoscaler looks again."""
 SHARE = 0.1
-"""Of the time, at most, for which Prometheus is kept at work by each replica, as far as that allows."""
+"""Of the time, at most, for which each replica keeps Prometheus at work, as far as the longest interval allows."""
 KEPT = 30.0
 """Seconds for which an answer holds while Prometheus gives no other."""
 JOINING = 150.0
