@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from hca_workers import open_files
 from hca_workers.board import BOARD_VARIABLE, Board
 from hca_workers.recycling import Act, Verb
 from hca_workers.settings import Settings, settings_from
@@ -97,8 +98,9 @@ def _send(pid: int, number: signal.Signals) -> None:
 
 
 def when_ready(server: Any) -> None:  # noqa: ANN401
-    """Begin to look, before the first worker is started."""
+    """Have room for connections, and begin to look, before the first worker is started."""
     global _master  # noqa: PLW0603 - Gunicorn's hooks are functions of a module
+    open_files.raise_limit()
     _master = Master(server, _settings)
     threading.Thread(target=_master.watch, name="hca-workers", daemon=True).start()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 from uvicorn.config import STARTUP_FAILURE
 
+from hca_workers import open_files
 from hca_workers.settings import SettingsError, settings_from
 from hca_workers.supervisor import BrokenAppError, Supervisor
 from hca_workers.uvicorn_options import config_from
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    open_files.raise_limit()
     socket = config.bind_socket()
     # Workers are other programs, and have to find it.
     os.environ[SOCKET_VARIABLE] = str(socket.fileno())

@@ -64,6 +64,16 @@ def leak(kind: str, folder: Path) -> None:
     assert server.log.count("replace: it holds more memory than it may") == 1
 
 
+def test_workers_may_open_as_many_files_as_the_container_may(tmp_path: Path) -> None:
+    at_the_same_time(open_many, COMMANDS, tmp_path)
+
+
+def open_many(kind: str, folder: Path) -> None:
+    with serving(["prlimit", "--nofile=1024:4096", "--", *COMMANDS[kind]], folder) as server:
+        limits = {psutil.Process(worker).rlimit(psutil.RLIMIT_NOFILE) for worker in server.workers()}
+    assert limits == {(4096, 4096)}
+
+
 def test_workers_that_hang_or_are_stopped_are_replaced(tmp_path: Path) -> None:
     at_the_same_time(hang, ["uvicorn", "gunicorn-gthread", "gunicorn-uvicorn", "node"], tmp_path)
 
