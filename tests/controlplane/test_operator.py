@@ -179,6 +179,10 @@ def test_fault_17_children_that_the_object_drops_go_and_come_back(server: ApiSer
         ({"env": [{"name": "LEVEL", "value": "info"}]}, ("containers", 0, "env", -1, "name")),
         ({"envFrom": [{"secretRef": {"name": "shop"}}]}, ("containers", 0, "envFrom")),
         ({"podSecurity": {"fsGroup": 2000}}, ("securityContext", "fsGroup")),
+        (
+            {"podSecurity": {"sysctls": [{"name": "net.ipv4.tcp_fin_timeout", "value": "20"}]}},
+            ("securityContext", "sysctls"),
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

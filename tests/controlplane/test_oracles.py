@@ -74,7 +74,11 @@ FIELDS: dict[str, list[Any]] = {
         {"routes": [{"host": "a.example.com"}, {"host": "b.example.com", "path": "/b", "pathType": "Exact"}]},
     ],
     "availability": [None, {"maxUnavailable": 2, "spread": "Required"}, {"spread": "None"}],
-    "podSecurity": [None, {"runAsUser": 1000, "fsGroup": 2000}, {"profile": "Baseline"}],
+    "podSecurity": [
+        None,
+        {"runAsUser": 1000, "fsGroup": 2000},
+        {"profile": "Baseline", "sysctls": [{"name": "net.ipv4.tcp_fin_timeout", "value": "20"}]},
+    ],
     "podLabels": [None, {"team": "a"}, {"team": "b", "example.com/tier": "web"}],
     "podAnnotations": [None, {"note": "a"}],
     "nodeSelector": [None, {"disktype": "ssd"}],

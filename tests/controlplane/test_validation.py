@@ -54,6 +54,10 @@ def with_snapshots(mode: str = "Enabled", size: Any = "1Gi", **fields: Any) -> M
     return {"memoryRestart": {"heapSnapshots": {"mode": mode, "sizeLimit": size}}, **fields}
 
 
+def sysctl(name: str = "net.ipv4.tcp_fin_timeout", value: str = "20") -> Manifest:
+    return {"podSecurity": {"sysctls": [{"name": name, "value": value}]}}
+
+
 def query(name: str, **settings: Any) -> Manifest:
     asked = {"query": "sum(q)", "targetPerPod": "100", **settings}
     return {"name": name, "type": "Prometheus", "prometheus": asked}
@@ -145,6 +149,7 @@ ACCEPTED: dict[str, Manifest] = {
     "env of a label": env({"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['example.com/a']"}}}),
     "label key with a prefix": {"podLabels": {"a.example.com/b_c": "d"}},
     "routes by path": routes(HOST, HOST | {"path": "/v2", "pathType": "Exact"}, {"host": "*.example.com"}),
+    "sysctl": sysctl("net.ipv4.ip_local_port_range", "1024 65000"),
     "baseline as root": {"podSecurity": {"profile": "Baseline", "runAsUser": 0}},
     "toleration of everything": {"tolerations": [{"operator": "Exists"}]},
     "durations": {"health": {"startupTimeout": "1m30s"}, "availability": {"terminationGracePeriod": "1h"}},
@@ -364,6 +369,12 @@ REFUSED: Cases = {
     "root in restricted": (
         {"podSecurity": {"runAsUser": 0}},
         "runAsUser must not be 0 (root) in profile Restricted: choose another user, or profile: Baseline",
+    ),
+    "sysctl of the whole node": (sysctl("net.core.somaxconn"), "spec.podSecurity.sysctls[0].name: Unsupported value"),
+    "sysctl that is no number": (sysctl(value="fast"), "spec.podSecurity.sysctls[0].value"),
+    "sysctl twice": (
+        {"podSecurity": {"sysctls": sysctl()["podSecurity"]["sysctls"] * 2}},
+        "spec.podSecurity.sysctls[1]: Duplicate value",
     ),
     "label key with an empty part": ({"podLabels": {"a..b/c": "x"}}, LABEL_KEYS),
     "label key": ({"podLabels": {"a b": "x"}}, LABEL_KEYS),

@@ -256,6 +256,29 @@ class MemoryRestart(SpecModel):
     """What grew, to be looked at afterwards."""
 
 
+class Sysctl(SpecModel):
+    """A parameter of the kernel, of the pod's own network."""
+
+    name: Literal[
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.ip_local_reserved_ports",
+        "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.tcp_wmem",
+    ]
+    """One of those that Kubernetes lets every pod set, of its network."""
+    value: Annotated[str, StringConstraints(pattern=r"^[0-9]+([ ,-][0-9]+)*$", max_length=128)]
+    """Its value, as sysctl takes it: a number, or some of them."""
+
+
+Sysctls = Annotated[list[Sysctl], ListMap("name"), Field(max_length=10)]
+
+
 class PodSecurity(SpecModel):
     """Under which rights the pods run."""
 
@@ -267,6 +290,8 @@ class PodSecurity(SpecModel):
     """Group id that owns mounted volumes."""
     read_only_root_filesystem: bool = True
     """Whether the image's files are read-only; /tmp is always writable."""
+    sysctls: Sysctls = []  # noqa: RUF012 - frozen model
+    """Parameters of the kernel, unique by name. A value that the kernel refuses keeps the pods from starting."""
 
     rules = (
         Rule(

@@ -134,6 +134,8 @@ def _pod_security(spec: HighConcurrencyApiSpec) -> Manifest:
         context["runAsUser"] = security.run_as_user
     if security.fs_group is not None:
         context["fsGroup"] = security.fs_group
+    if security.sysctls:
+        context["sysctls"] = [each.model_dump(by_alias=True) for each in security.sysctls]
     return context
 
 
