@@ -12,16 +12,15 @@ import yaml
 
 from tests.e2e import prometheus
 from tests.e2e.cluster import Cluster, Object
-from tests.e2e.journeys import INGRESS, api, living, pods, replicas
+from tests.e2e.journeys import INGRESS, living, pods, replicas
 from tests.e2e.load import OpenLoopLoad, Report
-from tests.e2e.test_autoscaling import BEHAVIOR
+from tests.e2e.test_autoscaling import FEWEST, manifest, scaling_active
 
 SECONDS = 180
 TOLD_WITHIN = 60
 RATE, PATH = 40, "/products"
-FEWEST, MOST = 1, 3
-REQUESTS = {"name": "requests", "type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "15"}}
-CPU = {"name": "cpu", "type": "CPU", "cpu": {"targetUtilizationPercent": 60}}
+REQUESTS = {"type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "15"}}
+CPU = {"type": "CPU", "cpu": {"targetUtilizationPercent": 60}}
 PROGRAM = Path(__file__).with_name("broken_metrics.py")
 ENVOY_PORT = 8002
 
@@ -119,15 +118,11 @@ OUTAGES = {
 }
 
 
-def manifest(cluster: Cluster, name: str, outage: Outage) -> str:
-    found: Object = yaml.safe_load(api(name, cluster.sample_image))
-    spec = found["spec"]
-    spec["resources"]["requests"] = {"cpu": "50m", "memory": "96Mi"}
-    spec["monitoring"] = {"source": outage.source}
-    spec["autoscaling"] = {"minReplicas": FEWEST, "maxReplicas": MOST, "metrics": [outage.metric], "behavior": BEHAVIOR}
+def made(cluster: Cluster, name: str, outage: Outage) -> str:
+    found: Object = yaml.safe_load(manifest(cluster, name, outage.metric))
+    found["spec"]["monitoring"] = {"source": outage.source}
     if outage.own:
-        spec["command"] = ["python", "-c", PROGRAM.read_text()]
-        spec["workers"] = {"server": "Generic"}
+        found["spec"] |= {"command": ["python", "-c", PROGRAM.read_text()], "workers": {"server": "Generic"}}
     return yaml.safe_dump(found)
 
 
@@ -135,7 +130,7 @@ def manifest(cluster: Cluster, name: str, outage: Outage) -> str:
 def name(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[str]:
     """An API that lives through an outage; its name is what is taken away."""
     name, outage = f"without-{request.param}", OUTAGES[request.param]
-    with outage.around(cluster), living(cluster, name, manifest(cluster, name, outage)):
+    with outage.around(cluster), living(cluster, name, made(cluster, name, outage)):
         yield name
 
 
@@ -147,25 +142,21 @@ def test_fault_32_in_three_minutes_of_an_outage_no_pod_goes_and_no_request_is_lo
     )
     with load.running():
         cluster.until(lambda: replicas(cluster, name) > FEWEST, "it has more pods than the fewest", seconds=240)
-        cluster.until(lambda: told(cluster, name) == "True", "the autoscaler has its metrics")
+        cluster.until(lambda: scaling_active(cluster, name) == "True", "the autoscaler has its metrics")
         cluster.until(lambda: settled(cluster, name), "its pods are ready")
         before = replicas(cluster, name)
         with outage.breaking(cluster, name):
             began = time.monotonic()
             if outage.told:
-                cluster.until(lambda: told(cluster, name) == "False", "it is told", seconds=TOLD_WITHIN)
+                cluster.until(lambda: scaling_active(cluster, name) == "False", "it is told", seconds=TOLD_WITHIN)
                 cluster.until(lambda: warned(cluster, name), "an Event tells of it", seconds=TOLD_WITHIN)
             while time.monotonic() < began + SECONDS:
                 assert replicas(cluster, name) >= before
                 assert cluster.condition("hcapi", name, "Ready")["status"] == "True"
                 load.go_on(2 * RATE)
-        cluster.until(lambda: told(cluster, name) == "True", "the autoscaler has its metrics again", seconds=180)
+        cluster.until(lambda: scaling_active(cluster, name) == "True", "its metrics are back", seconds=180)
     assert Report(load.report.failures()) == Report()
     cluster.until(lambda: replicas(cluster, name) == FEWEST, "the load decides again", seconds=300)
-
-
-def told(cluster: Cluster, name: str) -> str:
-    return str(cluster.condition("hcapi", name, "ScalingActive")["status"])
 
 
 def settled(cluster: Cluster, name: str) -> bool:
