@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.cluster.steps import ClusterError, Step
 
 # Each command that is needed and the package that brings it.
-ENGINE = {"docker": "docker.io", "iptables": "iptables"}
+ENGINE = {"dockerd": "docker.io", "docker": "docker.io", "iptables": "iptables"}
 IMAGE_BUILDER = {"debootstrap": "debootstrap", "gcc": "gcc", "unshare": "util-linux"}
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
