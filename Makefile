@@ -1,6 +1,6 @@
 # Needs bash, make and Python 3.11 or newer. Whatever else it takes is made, or one sentence says what to install.
 PYTHON ?= python3
-CLUSTER := $(PYTHON) -m tests.cluster
+CLUSTER := $(PYTHON) -m dev
 BIN := .venv/bin
 SHELL := /bin/bash
 

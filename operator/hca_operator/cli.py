@@ -17,16 +17,16 @@ import yaml
 
 from hca_operator import __version__
 from hca_operator.api.crd import crd
+from hca_operator.api.fleet_policy import NO_POLICY, FleetPolicy, apply, parse_policy
+from hca_operator.api.promql import queries
 from hca_operator.api.reference import reference
 from hca_operator.api.spec import parse_object
-from hca_operator.desired import desired_children
-from hca_operator.errors import CannotStart, HcaError, SpecError
-from hca_operator.floors import shifts
-from hca_operator.names import API_VERSION, KIND, Manifest
-from hca_operator.policy import NO_POLICY, FleetPolicy, apply, parse_policy
-from hca_operator.promql import queries
-from hca_operator.schedule import schedule_of
-from hca_operator.sizing import size
+from hca_operator.core.errors import CannotStart, HcaError, SpecError
+from hca_operator.core.names import API_VERSION, KIND, Manifest
+from hca_operator.desired.children import desired_children
+from hca_operator.desired.sizing import size
+from hca_operator.restarts.requested import schedule_of
+from hca_operator.scaling.schedules import shifts
 
 logger = logging.getLogger(__name__)
 
@@ -114,8 +114,8 @@ def _render(file: str, policy: str | None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     # Imported here: render and crd are quicker without kopf and the Kubernetes client.
-    from hca_operator.app import Settings, run  # noqa: PLC0415
-    from hca_operator.leader import Candidate  # noqa: PLC0415
+    from hca_operator.controller.process import Settings, run  # noqa: PLC0415
+    from hca_operator.kube.leader_election import Candidate  # noqa: PLC0415
     from hca_operator.telemetry import log_json  # noqa: PLC0415
 
     log_json(options.log_level.upper())
@@ -143,8 +143,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _metrics(options: argparse.Namespace) -> int:
     # Imported here for the same reason.
-    from hca_operator.metrics_api.app import PrometheusSettings, Settings, run  # noqa: PLC0415
-    from hca_operator.metrics_api.ingress import IngressPods  # noqa: PLC0415
+    from hca_operator.metrics_server.ingress.reader import IngressPods  # noqa: PLC0415
+    from hca_operator.metrics_server.process import PrometheusSettings, Settings, run  # noqa: PLC0415
     from hca_operator.telemetry import log_json  # noqa: PLC0415
 
     log_json(options.log_level.upper())

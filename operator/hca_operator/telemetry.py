@@ -9,9 +9,9 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pythonjsonlogger.json import JsonFormatter
 
-from hca_operator.api.times import time_of
-from hca_operator.memory import Trend
-from hca_operator.names import KIND, Manifest
+from hca_operator.core.names import KIND, Manifest
+from hca_operator.core.timestamps import time_of
+from hca_operator.restarts.memory_trend import Trend
 
 Check = Callable[[], str | None]
 """What is wrong, None if nothing is."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster import tools
-from tests.cluster.control_plane import ControlPlane
+from dev import tools
+from dev.control_plane import ControlPlane
 
 NODE = """
 apiVersion: v1

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from hca_operator.names import API_LABEL
-from tests.cluster.control_plane import HOST
+from dev.control_plane import HOST
+from hca_operator.core.names import API_LABEL
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import api
 

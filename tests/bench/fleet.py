@@ -10,12 +10,12 @@ from pathlib import Path
 
 import psutil
 
+from dev import tools, up
+from dev.control_plane import ControlPlane
 from hca_operator.api.crd import crd
 from hca_operator.desired.metadata import MANAGED_SELECTOR
 from tests.bench.fake_node import fake_node
 from tests.bench.sightings import KINDS, PATIENCE, Sightings
-from tests.cluster import tools, up
-from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import KIND, ROUTES, api, install
 from tests.controlplane.operator_process import OperatorProcess

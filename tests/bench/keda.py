@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster import cache, tools, workloads
-from tests.cluster.steps import Step
+from dev import cache, tools, workloads
+from dev.steps import Step
 from tests.controlplane.api_server import eventually
 from tests.e2e.cluster import Cluster
 from tests.e2e.prometheus import build_images, go_command

@@ -8,9 +8,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from dev.control_plane import free_ports
 from tests.bench.record import record
 from tests.bench.servers import HERE, ROOT, answering
-from tests.cluster.control_plane import free_ports
 
 WORKERS = 4
 SHORT = 2000

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from hca_operator.metrics_api.rounds import INTERVAL
+from dev import tools, up
+from dev.control_plane import HOST, ControlPlane
+from hca_operator.metrics_server.pods.rounds import INTERVAL
 from tests.bench.fake_pods import FakePods, fake_pods
 from tests.bench.fleet import Meter
 from tests.bench.record import record
 from tests.bench.told_metrics import API, ToldMetrics
 from tests.bench.told_metrics import namespace as namespace_of
 from tests.bench.vegeta import Caller, ask
-from tests.cluster import tools, up
-from tests.cluster.control_plane import HOST, ControlPlane
 from tests.controlplane.api_server import ApiServer, eventually
 from tests.controlplane.conftest import administrator, control_plane, namespace, server
 from tests.controlplane.kubeconfig import client_context

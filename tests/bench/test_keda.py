@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from dev import versions
 from hca_operator.cli import render, to_yaml
 from tests.bench import keda
 from tests.bench.record import record
-from tests.cluster import versions
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.e2e import prometheus
 from tests.e2e.cluster import Cluster

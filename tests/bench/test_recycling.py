@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from dev.control_plane import free_ports
 from tests.bench.record import record
 from tests.bench.servers import HERE, ROOT, granian, pm2, started
-from tests.cluster.control_plane import free_ports
 from tests.e2e.load import OpenLoopLoad
 from tests.unit.sample_app.server import eventually
 

@@ -10,9 +10,9 @@ from statistics import median
 import httpx
 import pytest
 
+from dev.control_plane import free_ports
 from tests.bench.record import record
 from tests.bench.servers import ROOT, answering, granian, pm2
-from tests.cluster.control_plane import free_ports
 from tests.unit.sample_app.real_servers import program
 from tests.unit.sample_app.server import serving
 

@@ -7,15 +7,15 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hca_operator.kube import Kube
-from hca_operator.metrics_api.app import MetricsApi, Settings
-from hca_operator.metrics_api.exposition import PodSample
-from hca_operator.metrics_api.rounds import INTERVAL
-from hca_operator.metrics_api.signals import Signals
-from hca_operator.metrics_api.telemetry import MetricsTelemetry
-from hca_operator.ports import Key
+from dev.control_plane import free_ports
+from hca_operator.core.ports import Key
+from hca_operator.kube.client import Kube
+from hca_operator.metrics_server.pods.rounds import INTERVAL
+from hca_operator.metrics_server.process import MetricsApi, Settings
+from hca_operator.metrics_server.samples.exposition import PodSample
+from hca_operator.metrics_server.samples.signals import Signals
+from hca_operator.metrics_server.serving.telemetry import MetricsTelemetry
 from hca_operator.telemetry import log_json
-from tests.cluster.control_plane import free_ports
 from tests.controlplane.operator_process import OperatorProcess
 
 API = "shop"

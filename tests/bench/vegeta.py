@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import tools
+from dev import tools
 
 CONNECTIONS = 64
 """At most, and kept: a server that is late would otherwise be asked for ever more of them, and do nothing else."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dev import up
+from dev.control_plane import ControlPlane
 from hca_operator.api.crd import crd
-from tests.cluster import up
-from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer
 from tests.controlplane.fake_metrics import FakeMetrics
 from tests.controlplane.objects import install

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tests.cluster.control_plane import ControlPlane
+from dev.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest
 from tests.controlplane.objects import CHILDREN, children, status
 

@@ -6,8 +6,8 @@ serves them itself, so their APIService names no Service.
 
 from typing import Self
 
-from tests.cluster.control_plane import ControlPlane
-from tests.cluster.steps import ClusterError
+from dev.control_plane import ControlPlane
+from dev.steps import ClusterError
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 
 GROUP = "external.metrics.k8s.io"

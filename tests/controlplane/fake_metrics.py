@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Self
 
-from hca_operator.api.times import time_text
+from hca_operator.core.timestamps import time_text
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 
 GROUP = "metrics.k8s.io"

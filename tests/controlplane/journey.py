@@ -4,8 +4,8 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass
 
-from hca_operator.names import API_LABEL, REPLACED_LABEL
-from tests.cluster.control_plane import ControlPlane
+from dev.control_plane import ControlPlane
+from hca_operator.core.names import API_LABEL, REPLACED_LABEL
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.essence import births_and_deaths, counts_since, differences, essence
 from tests.controlplane.fake_kubelet import report_ready, roll_out

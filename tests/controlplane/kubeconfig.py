@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.cluster.control_plane import HOST
+from dev.control_plane import HOST
 
 
 def server_of(kubeconfig: Path) -> str:

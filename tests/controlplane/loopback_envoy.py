@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import httpx
 
-from tests.cluster import node_image
-from tests.cluster.control_plane import HOST, free_ports
-from tests.cluster.steps import Step
+from dev import node_image
+from dev.control_plane import HOST, free_ports
+from dev.steps import Step
 from tests.controlplane.api_server import eventually
 
 TYPES = "type.googleapis.com/envoy.extensions.filters"

@@ -15,7 +15,7 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
-from tests.cluster.control_plane import HOST, ControlPlane
+from dev.control_plane import HOST, ControlPlane
 from tests.controlplane.api_server import Manifest
 from tests.controlplane.kubeconfig import client_context, redirected
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hca_operator.errors import Transient
-from hca_operator.kube import Kube
-from hca_operator.metrics_api.app import MetricsApi, Settings
-from hca_operator.metrics_api.bursts import BurstLoads
-from hca_operator.metrics_api.signals import Reading
-from hca_operator.metrics_api.telemetry import MetricsTelemetry
+from dev.control_plane import free_ports
+from hca_operator.core.errors import Transient
+from hca_operator.kube.client import Kube
+from hca_operator.kube.watch import LONGEST_WAIT, ForeverWithJitter
+from hca_operator.metrics_server.process import MetricsApi, Settings
+from hca_operator.metrics_server.samples.signals import Reading
+from hca_operator.metrics_server.serving.bursts import BurstLoads
+from hca_operator.metrics_server.serving.telemetry import MetricsTelemetry
 from hca_operator.telemetry import log_json
-from hca_operator.watches import LONGEST_WAIT, ForeverWithJitter
-from tests.cluster.control_plane import free_ports
 from tests.controlplane.operator_process import OperatorProcess
 
 

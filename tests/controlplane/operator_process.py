@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import httpx
 
-from tests.cluster.cache import REPOSITORY
-from tests.cluster.control_plane import HOST, free_ports
+from dev.cache import REPOSITORY
+from dev.control_plane import HOST, free_ports
 from tests.controlplane.api_server import eventually
 
 

@@ -5,7 +5,7 @@ import threading
 from contextlib import suppress
 from typing import Self
 
-from tests.cluster.control_plane import HOST
+from dev.control_plane import HOST
 
 
 class Partition:

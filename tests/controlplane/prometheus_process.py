@@ -14,10 +14,10 @@ from typing import Self
 import httpx
 import yaml
 
-from tests.cluster import debian
-from tests.cluster.cache import REPOSITORY
-from tests.cluster.control_plane import HOST, free_ports
-from tests.cluster.steps import Steps
+from dev import debian
+from dev.cache import REPOSITORY
+from dev.control_plane import HOST, free_ports
+from dev.steps import Steps
 from tests.controlplane.api_server import eventually
 
 SHOWN = "<!-- a scrape configuration -->\n```yaml\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hca_operator.names import BURST_MANAGER, FIELD_MANAGER
-from tests.cluster.control_plane import ControlPlane
+from dev.control_plane import ControlPlane
+from hca_operator.core.names import BURST_MANAGER, FIELD_MANAGER
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.fake_kubelet import roll_out
 from tests.controlplane.objects import KIND, api, condition_of, scaling, status

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hca_operator.debounce import QUIET
-from tests.cluster.control_plane import ControlPlane
+from dev.control_plane import ControlPlane
+from hca_operator.restarts.debounce import QUIET
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.fake_kubelet import report, roll_out
 from tests.controlplane.objects import KIND, api, condition_of, status

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cache import REPOSITORY
-from tests.cluster.control_plane import ControlPlane
-from tests.cluster.steps import ClusterError
+from dev.cache import REPOSITORY
+from dev.control_plane import ControlPlane
+from dev.steps import ClusterError
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -71,7 +71,7 @@ def test_the_audit_log_names_each_write_and_no_content(control_plane: ControlPla
 def test_no_server_outlives_a_test_run_that_is_killed(tmp_path: Path) -> None:
     script = """
         import pathlib, sys, time
-        from tests.cluster.control_plane import ControlPlane
+        from dev.control_plane import ControlPlane
 
         with ControlPlane(pathlib.Path(sys.argv[1])) as started:
             print(started._watchdog.pid, flush=True)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from dev.control_plane import ControlPlane
 from hca_operator.api.spec import parse_object
-from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer
 from tests.controlplane.objects import DISABLED, KIND, api
 

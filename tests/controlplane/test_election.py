@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.control_plane import ControlPlane
+from dev.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, eventually
 from tests.controlplane.kubeconfig import redirected
 from tests.controlplane.objects import api

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.control_plane import ControlPlane
+from dev.control_plane import ControlPlane
 from tests.controlplane.api_server import JSON_PATCH, ApiServer, Manifest, eventually
 from tests.controlplane.fake_kubelet import report, report_ready, report_unschedulable, roll_out
 from tests.controlplane.objects import (

@@ -8,7 +8,7 @@ import pytest
 from tests.controlplane.api_server import ApiServer, Manifest
 from tests.controlplane.objects import KIND, env, limits, routes, scaling
 from tests.controlplane.verdicts import Cases, models_accept, refused_by_both
-from tests.unit.operator.test_parse import OPTIONAL, stored_with
+from tests.unit.operator.api.test_parse import OPTIONAL, stored_with
 
 CPU = "must be a CPU quantity from 1m to 256, such as 250m, 1500m or 2"
 MEMORY = "must be a memory quantity from 32Mi to 4Ti, such as 512Mi or 2Gi"

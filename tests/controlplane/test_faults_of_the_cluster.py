@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.control_plane import ControlPlane
+from dev.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.conftest import temporary_namespace
 from tests.controlplane.objects import CHILDREN, DISABLED, KIND, ROUTES, api, children, condition_of, conditions

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.cluster.control_plane import HOST, ControlPlane
-from tests.cluster.steps import ClusterError
+from dev.control_plane import HOST, ControlPlane
+from dev.steps import ClusterError
 from tests.controlplane.api_server import ApiServer, eventually
 from tests.controlplane.loopback_envoy import App, LoopbackEnvoy
 from tests.controlplane.objects import api

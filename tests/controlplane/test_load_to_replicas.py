@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.cluster.control_plane import HOST, ControlPlane, free_ports
-from tests.cluster.steps import ClusterError
+from dev.control_plane import HOST, ControlPlane, free_ports
+from dev.steps import ClusterError
 from tests.controlplane.api_server import ApiServer, eventually
 from tests.controlplane.fake_kubelet import report_ready
 from tests.controlplane.objects import api

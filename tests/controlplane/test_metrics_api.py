@@ -12,10 +12,10 @@ import pytest
 import yaml
 from cryptography import x509
 
-from tests.cluster import tools
-from tests.cluster.control_plane import HOST, ControlPlane
-from tests.cluster.steps import ClusterError
-from tests.cluster.workloads import CHART, RELEASE
+from dev import tools
+from dev.control_plane import HOST, ControlPlane
+from dev.steps import ClusterError
+from dev.workloads import CHART, RELEASE
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.kubeconfig import client_context
 from tests.controlplane.metrics_process import MetricsProcess, Written

@@ -12,7 +12,7 @@ from tests.controlplane.api_server import JSON_PATCH, ApiServer, Manifest, event
 from tests.controlplane.fake_kubelet import report, report_ready, roll_out
 from tests.controlplane.objects import CHILDREN, DISABLED, KIND, ROUTES, api, children, conditions, status
 from tests.controlplane.operator_process import OperatorProcess
-from tests.unit.operator.test_golden import HERE
+from tests.unit.operator.desired.test_golden import HERE
 
 pytestmark = pytest.mark.usefixtures("operator")
 

@@ -3,8 +3,8 @@
 import pytest
 
 from hca_operator.api.spec import parse_object
-from hca_operator.desired import desired_children
-from hca_operator.sizing import size
+from hca_operator.desired.children import desired_children
+from hca_operator.desired.sizing import size
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import (
     CHILDREN,

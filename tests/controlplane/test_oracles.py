@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.control_plane import ControlPlane
+from dev.control_plane import ControlPlane
 from tests.controlplane.api_server import JSON_PATCH, ApiServer, Manifest, eventually
 from tests.controlplane.essence import differences, essence
 from tests.controlplane.fake_kubelet import roll_out

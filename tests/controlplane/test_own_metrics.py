@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from dev.control_plane import ControlPlane
 from hca_operator.api.spec import parse_object
-from hca_operator.desired import desired_children
-from hca_operator.sizing import size
-from tests.cluster.control_plane import ControlPlane
+from hca_operator.desired.children import desired_children
+from hca_operator.desired.sizing import size
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.fake_external_metrics import FakeExternalMetrics
 from tests.controlplane.fake_kubelet import report_ready, roll_out

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.cluster.control_plane import ControlPlane
-from tests.cluster.steps import ClusterError
+from dev.control_plane import ControlPlane
+from dev.steps import ClusterError
 from tests.controlplane.api_server import ApiServer, eventually
 from tests.controlplane.objects import api
 from tests.controlplane.operator_process import OperatorProcess

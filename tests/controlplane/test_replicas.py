@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.cluster.control_plane import ControlPlane
+from dev.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import DISABLED, KIND, api, conditions, status
 

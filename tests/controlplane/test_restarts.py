@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hca_operator.api.times import time_text
-from hca_operator.names import RESTART_ANNOTATION, RESTARTED_ANNOTATION
-from tests.cluster.control_plane import ControlPlane
+from dev.control_plane import ControlPlane
+from hca_operator.core.names import RESTART_ANNOTATION, RESTARTED_ANNOTATION
+from hca_operator.core.timestamps import time_text
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.fake_kubelet import report_ready, roll_out
 from tests.controlplane.objects import KIND, api, condition_of, status

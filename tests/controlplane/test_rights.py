@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hca_operator.names import REPLACED_LABEL
-from tests.cluster import tools
-from tests.cluster.control_plane import ControlPlane
-from tests.cluster.workloads import CHART, RELEASE
+from dev import tools
+from dev.control_plane import ControlPlane
+from dev.workloads import CHART, RELEASE
+from hca_operator.core.names import REPLACED_LABEL
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.fake_kubelet import report
 from tests.controlplane.fake_metrics import FakeMetrics

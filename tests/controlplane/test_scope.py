@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dev.control_plane import ControlPlane
 from hca_operator.api.crd import crd
-from tests.cluster.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import CHILDREN, KIND, ROUTES, api, children, condition_of, conditions, install
 from tests.controlplane.operator_process import OperatorProcess

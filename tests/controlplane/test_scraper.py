@@ -9,15 +9,15 @@ from itertools import repeat
 from kubernetes.aio import client, config
 from prometheus_client import CollectorRegistry
 
-from hca_operator.kube import Kube
-from hca_operator.metrics_api.scrape_metrics import ScrapeMetrics
-from hca_operator.metrics_api.scraper import Scraper
-from hca_operator.metrics_api.signals import Signals, Unknown
-from hca_operator.names import API_LABEL
-from tests.cluster.control_plane import ControlPlane
+from dev.control_plane import ControlPlane
+from hca_operator.core.names import API_LABEL
+from hca_operator.kube.client import Kube
+from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
+from hca_operator.metrics_server.pods.scraper import Scraper
+from hca_operator.metrics_server.samples.signals import Signals, Unknown
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import api
-from tests.unit.operator.metrics_api.loopback_pods import pod_metrics
+from tests.unit.operator.metrics_server.loopback_pods import pod_metrics
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IN_FLIGHT = {"metrics": [{"name": "in-flight", "type": "Concurrency", "concurrency": {"targetPerWorker": 20}}]}

@@ -13,7 +13,7 @@ from itertools import count
 
 import pytest
 
-from tests.cluster.control_plane import ControlPlane
+from dev.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.essence import RESOURCES
 from tests.controlplane.faults import Delayed, Dropped, Expired, Killed, Overloaded, Past, Slow

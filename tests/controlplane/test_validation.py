@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.cache import REPOSITORY
 from hca_operator.api.servers import OPTIONS_ENV, RESERVED_ENV
 from hca_operator.api.spec import parse_object
-from hca_operator.desired import desired_children
-from hca_operator.errors import SpecError
-from hca_operator.sizing import size
-from tests.cluster.cache import REPOSITORY
+from hca_operator.core.errors import SpecError
+from hca_operator.desired.children import desired_children
+from hca_operator.desired.sizing import size
 from tests.controlplane.api_server import ApiServer, Manifest
 from tests.controlplane.objects import KIND, api, env, limits, routes, scaling
 from tests.controlplane.verdicts import Cases, models_accept, refused_by_both

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from hca_operator.api.crd import crd
 from hca_operator.api.spec import parse_object
-from hca_operator.desired import desired_children
-from hca_operator.errors import SpecError
-from hca_operator.sizing import size
+from hca_operator.core.errors import SpecError
+from hca_operator.desired.children import desired_children
+from hca_operator.desired.sizing import size
 from tests.controlplane.api_server import ApiServer
 from tests.controlplane.objects import KIND, api
 

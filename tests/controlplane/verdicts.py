@@ -1,7 +1,7 @@
 """The two judges of a spec, the API server and the models, which must agree."""
 
 from hca_operator.api.spec import parse_object
-from hca_operator.errors import SpecError
+from hca_operator.core.errors import SpecError
 from tests.controlplane.api_server import ApiServer, Manifest
 from tests.controlplane.objects import KIND, api
 

@@ -3,8 +3,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import cache, kind, tools, up, workloads
-from tests.cluster.steps import Step
+from dev import cache, kind, tools, up, workloads
+from dev.steps import Step
 from tests.e2e import invariants
 from tests.e2e.cluster import Cluster
 from tests.machine import machine

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hca_operator.names import FIELD_MANAGER, GROUP, MANAGED_BY, MANAGED_BY_LABEL
-from tests.cluster.workloads import NAMESPACE, RELEASE
+from dev.workloads import NAMESPACE, RELEASE
+from hca_operator.core.names import FIELD_MANAGER, GROUP, MANAGED_BY, MANAGED_BY_LABEL
 from tests.e2e.cluster import Cluster, Object
 
 NAME = "bystander"

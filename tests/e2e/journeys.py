@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from hca_operator.names import REPLACED_LABEL
+from hca_operator.core.names import REPLACED_LABEL
 from tests.e2e.cluster import Cluster
 from tests.e2e.load import OpenLoopLoad
 

@@ -6,9 +6,9 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster import workloads
-from tests.cluster.cache import REPOSITORY
-from tests.cluster.steps import Step
+from dev import workloads
+from dev.cache import REPOSITORY
+from dev.steps import Step
 from tests.e2e.cluster import Cluster
 
 FROZEN = "tests/unit/operator/frozen"

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster import cache, go, node_image, tools
-from tests.cluster.go import Tool
-from tests.cluster.steps import Step
-from tests.cluster.workloads import CHART, NAMESPACE, RELEASE
+from dev import cache, go, node_image, tools
+from dev.go import Tool
+from dev.steps import Step
+from dev.workloads import CHART, NAMESPACE, RELEASE
 from tests.e2e.cluster import Cluster
 
 IMAGE = f"own-prometheus:{tools.PROMETHEUS.version}"

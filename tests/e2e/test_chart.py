@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from hca_operator.policy import NO_POLICY, FleetPolicy, parse_policy
-from tests.cluster.cache import REPOSITORY
+from dev.cache import REPOSITORY
+from hca_operator.api.fleet_policy import NO_POLICY, FleetPolicy, parse_policy
 from tests.e2e.cluster import Cluster
 
 Object = dict[str, Any]

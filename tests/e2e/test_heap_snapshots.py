@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cache import REPOSITORY
+from dev.cache import REPOSITORY
 from tests.e2e.cluster import Cluster
 from tests.e2e.journeys import leak, pods
 

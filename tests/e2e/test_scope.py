@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from hca_operator.leader import CENSUS, RETRY_PERIOD
-from tests.cluster.workloads import CHART, NAMESPACE, RELEASE
+from dev.workloads import CHART, NAMESPACE, RELEASE
+from hca_operator.kube.leader_election import CENSUS, RETRY_PERIOD
 from tests.e2e.cluster import Cluster
 
 TEAM = "hca-team"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cache import REPOSITORY
-from tests.cluster.steps import Step
-from tests.cluster.workloads import OwnImage
+from dev.cache import REPOSITORY
+from dev.steps import Step
+from dev.workloads import OwnImage
 from tests.e2e.cluster import Cluster
 from tests.e2e.journeys import pods, served
 from tests.e2e.processes import worker_processes

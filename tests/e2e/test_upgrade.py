@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.workloads import CHART, NAMESPACE, RELEASE
+from dev.workloads import CHART, NAMESPACE, RELEASE
 from tests.e2e.cluster import Cluster
 from tests.e2e.journeys import INGRESS, answers
 from tests.e2e.load import OpenLoopLoad, Report

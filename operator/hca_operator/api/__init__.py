@@ -1,1 +1,1 @@
-"""The custom resource: its models, defaults, rules and CRD."""
+"""The custom resource: its models, the CRD made of them, rules between fields, the platform team's policy."""

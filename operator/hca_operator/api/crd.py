@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from hca_operator import names
 from hca_operator.api.schema import structural_schema
 from hca_operator.api.spec import NAME_RULE, HighConcurrencyApiSpec
 from hca_operator.api.status import HighConcurrencyApiStatus
+from hca_operator.core import names
 
 
 def _column(name: str, path: str, kind: str = "string", *, wide: bool = False, description: str = "") -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from hca_operator.api.heap_snapshots import HeapSnapshots
-from hca_operator.api.quantity import parse_quantity
 from hca_operator.api.schema import ListMap, Rule, SpecModel
 from hca_operator.api.servers import Placement, Server
 from hca_operator.api.types import (
@@ -21,6 +20,7 @@ from hca_operator.api.types import (
     SampleDuration,
     StartupDuration,
 )
+from hca_operator.core.quantities import parse_quantity
 
 RESERVED_ENV: dict[str, str] = {
     "GRANIAN_HOST": "the operator's own: the server must listen on every address of the pod",

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 
 from hca_operator.api.crd import crd
-from hca_operator.api.duration import DURATION_PATTERN
 from hca_operator.api.schema import JsonSchema
+from hca_operator.core.durations import DURATION_PATTERN
 
 INTRODUCTION = """\
 <!-- Generated from the models by `make crds`: change the models instead. -->

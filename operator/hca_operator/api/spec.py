@@ -22,7 +22,6 @@ from hca_operator.api.pod import (
     Tolerations,
     Workers,
 )
-from hca_operator.api.quantity import parse_quantity
 from hca_operator.api.restart import RestartSchedule
 from hca_operator.api.rollout import Rollout
 from hca_operator.api.scaling import MAX_REPLICAS, Autoscaling, Availability
@@ -31,8 +30,9 @@ from hca_operator.api.servers import SERVER_RULES
 from hca_operator.api.traffic import Service, Traffic
 from hca_operator.api.types import Annotations, DnsSubdomain, Labels, Port
 from hca_operator.api.volumes import VolumeMounts, Volumes
-from hca_operator.errors import SpecError
-from hca_operator.names import MAX_NAME_LENGTH
+from hca_operator.core.errors import SpecError
+from hca_operator.core.names import MAX_NAME_LENGTH
+from hca_operator.core.quantities import parse_quantity
 
 _NAME = "[a-z]([-a-z0-9]*[a-z0-9])?"
 NAME_RULE = Rule(

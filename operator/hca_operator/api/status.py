@@ -1,5 +1,6 @@
 """The status as tools read it, and the closed lists of condition types and reasons."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -84,6 +85,14 @@ STALLING: frozenset[Reason] = frozenset(
     }
 )
 """Reasons that a retry cannot cure: they set Stalled."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What keeps the latest generation from serving."""
+
+    reason: Reason
+    message: str
 
 
 class Condition(SpecModel):

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from hca_operator.api.duration import DURATION_PATTERN, parse_duration
-from hca_operator.api.quantity import parse_quantity
 from hca_operator.api.schema import IntOrString, Rule, without_nulls
-from hca_operator.names import GROUP
+from hca_operator.core.durations import DURATION_PATTERN, parse_duration
+from hca_operator.core.names import GROUP
+from hca_operator.core.quantities import parse_quantity
 
 
 def _quantity_check(accept: Callable[[Decimal], bool]) -> Callable[[str], bool]:

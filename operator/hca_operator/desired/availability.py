@@ -1,9 +1,9 @@
 """The PodDisruptionBudget."""
 
 from hca_operator.api.spec import ApiObject
+from hca_operator.core.names import Manifest
 from hca_operator.desired.metadata import api_selector, child_metadata
-from hca_operator.names import Manifest
-from hca_operator.sizing import Sizing
+from hca_operator.desired.sizing import Sizing
 
 
 def disruption_budget(api: ApiObject, _sizing: Sizing) -> Manifest:

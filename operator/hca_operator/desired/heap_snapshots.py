@@ -4,10 +4,10 @@ A volume of the pod's own: it outlives the container, which a leak may end, and 
 """
 
 from hca_operator.api.heap_snapshots import ENV, PATH, VOLUME, wanted
-from hca_operator.api.quantity import MEBIBYTE, memory_text, parse_quantity
 from hca_operator.api.spec import HighConcurrencyApiSpec
-from hca_operator.names import Manifest
-from hca_operator.sizing import Sizing
+from hca_operator.core.names import Manifest
+from hca_operator.core.quantities import MEBIBYTE, memory_text, parse_quantity
+from hca_operator.desired.sizing import Sizing
 
 AT_A_TIME = 6
 """The five that are kept, and the one that is being written: the kubelet evicts a pod whose volume is too full."""

@@ -1,8 +1,8 @@
 """The NetworkPolicy."""
 
 from hca_operator.api.spec import ApiObject
+from hca_operator.core.names import PORT_NAME, Manifest
 from hca_operator.desired.metadata import api_selector, child_metadata
-from hca_operator.names import PORT_NAME, Manifest
 
 
 def network_policy(api: ApiObject) -> Manifest:

@@ -1,7 +1,7 @@
 """Labels, selectors and owner of every child."""
 
 from hca_operator.api.spec import ApiObject
-from hca_operator.names import (
+from hca_operator.core.names import (
     API_LABEL,
     API_VERSION,
     KIND,

@@ -5,9 +5,9 @@ from typing import Any
 from hca_operator.api.metrics import FROM_PODS
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.traffic import Route
+from hca_operator.core.names import PORT_NAME, Manifest
 from hca_operator.desired.metadata import api_selector, child_metadata
-from hca_operator.names import PORT_NAME, Manifest
-from hca_operator.sizing import Sizing
+from hca_operator.desired.sizing import Sizing
 
 RETRIES = {"projectcontour.io/retry-on": "connect-failure", "projectcontour.io/num-retries": "2"}
 """A connection that was never made has carried nothing, so trying another pod is safe for every method.

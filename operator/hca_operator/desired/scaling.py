@@ -4,11 +4,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from hca_operator.api.metrics import EXTERNAL, Metric, seconds
-from hca_operator.api.quantity import decimal_text, parse_quantity
 from hca_operator.api.scaling import Autoscaling
 from hca_operator.api.spec import ApiObject
-from hca_operator.desired.metadata import api_selector, child_metadata
-from hca_operator.names import (
+from hca_operator.core.names import (
     CONCURRENCY_METRIC,
     LAG_METRIC,
     LATENCY_METRIC,
@@ -17,7 +15,9 @@ from hca_operator.names import (
     REQUESTS_METRIC,
     Manifest,
 )
-from hca_operator.sizing import Sizing
+from hca_operator.core.quantities import decimal_text, parse_quantity
+from hca_operator.desired.metadata import api_selector, child_metadata
+from hca_operator.desired.sizing import Sizing
 
 _HELD = {"None": (), "ScaleUp": ("scaleUp",), "ScaleDown": ("scaleDown",), "Both": ("scaleUp", "scaleDown")}
 _COMPOUNDING = {"Latency", "EventLoopLag"}

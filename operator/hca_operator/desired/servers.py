@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from hca_operator.api.servers import OPTIONS_ENV, Server
 from hca_operator.api.spec import HighConcurrencyApiSpec
+from hca_operator.core.names import Manifest
 from hca_operator.desired import heap_snapshots
-from hca_operator.names import Manifest
-from hca_operator.sizing import Sizing
+from hca_operator.desired.sizing import Sizing
 
 KEEP_ALIVE = 100
 """Seconds that a server keeps an idle connection: longer than nginx (60) and Traefik (90) do, since a connection that

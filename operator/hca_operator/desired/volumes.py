@@ -1,10 +1,10 @@
 """The pod's volumes and where its container finds them."""
 
-from hca_operator.api.quantity import memory_text, parse_quantity
 from hca_operator.api.spec import HighConcurrencyApiSpec
 from hca_operator.api.volumes import OWN_PATH, OWN_VOLUME, Volume
+from hca_operator.core.names import Manifest
+from hca_operator.core.quantities import memory_text, parse_quantity
 from hca_operator.desired import heap_snapshots
-from hca_operator.names import Manifest
 
 TMP_SIZE = "256Mi"
 """Room in /tmp, the one writable folder: uploads on their way and the metrics files of the workers."""

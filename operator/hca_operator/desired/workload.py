@@ -3,13 +3,13 @@
 from typing import Any
 
 from hca_operator.api.pod import Resources
-from hca_operator.api.quantity import decimal_text, memory_text, parse_quantity
 from hca_operator.api.spec import ApiObject, HighConcurrencyApiSpec
+from hca_operator.core.names import CONTAINER, MANAGED_BY, MANAGED_BY_LABEL, PORT_NAME, Manifest
+from hca_operator.core.quantities import decimal_text, memory_text, parse_quantity
 from hca_operator.desired.metadata import child_metadata, stable_selector
 from hca_operator.desired.servers import environment
+from hca_operator.desired.sizing import Sizing
 from hca_operator.desired.volumes import mounts, volumes
-from hca_operator.names import CONTAINER, MANAGED_BY, MANAGED_BY_LABEL, PORT_NAME, Manifest
-from hca_operator.sizing import Sizing
 
 
 def deployment(api: ApiObject, sizing: Sizing) -> Manifest:

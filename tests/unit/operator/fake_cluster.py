@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hca_operator.errors import Transient
-from hca_operator.names import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from hca_operator.core.errors import Transient
+from hca_operator.core.names import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, Manifest
 
 Slot = tuple[str, str, str]
 Path = tuple[str, ...]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from hca_operator.api.spec import ApiObject, HighConcurrencyApiSpec
-from hca_operator.names import API_VERSION, KIND, Manifest
+from hca_operator.core.names import API_VERSION, KIND, Manifest
 
 NAMESPACE, NAME, UID = "default", "shop", "8a6c1b9e-0000-4000-8000-000000000001"
 IMAGE = "registry.example.com/shop:1.4.2"

@@ -6,8 +6,8 @@ import yaml
 
 from hca_operator import telemetry
 from hca_operator.cli import main
-from hca_operator.metrics_api import app
-from hca_operator.metrics_api.ingress import IngressPods
+from hca_operator.metrics_server import process
+from hca_operator.metrics_server.ingress.reader import IngressPods
 from tests.unit.operator.objects import manifest
 
 REPOSITORY = Path(__file__).parents[3]
@@ -115,18 +115,18 @@ def test_a_wrong_policy_is_told_apart_from_a_wrong_object(tmp_path: Path, capsys
 
 
 def test_the_metrics_api_is_told_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[app.Settings] = []
+    told: list[process.Settings] = []
 
-    async def run(settings: app.Settings) -> None:
+    async def run(settings: process.Settings) -> None:
         told.append(settings)
 
-    monkeypatch.setattr(app, "run", run)
+    monkeypatch.setattr(process, "run", run)
     monkeypatch.setattr(telemetry, "log_json", lambda _level: None)
     assert main(["metrics", "--namespace=sys", "--name=hca-metrics"]) == 0
     envoys = ["--ingress-namespace=edge", "--ingress-selector=app=edge,tier=public", "--ingress-port=19001"]
     assert main(["metrics", "--namespace=sys", "--name=hca-metrics", *envoys]) == 0
     place = IngressPods("edge", "app=edge,tier=public", 19001, "/stats/prometheus")
     assert told == [
-        app.Settings("sys", "hca-metrics", port=8443, telemetry_port=8080),
-        app.Settings("sys", "hca-metrics", port=8443, telemetry_port=8080, ingress=place),
+        process.Settings("sys", "hca-metrics", port=8443, telemetry_port=8080),
+        process.Settings("sys", "hca-metrics", port=8443, telemetry_port=8080, ingress=place),
     ]

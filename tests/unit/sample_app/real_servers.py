@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster import cache, debian
-from tests.cluster.control_plane import WATCHDOG, free_ports
-from tests.cluster.steps import Step
+from dev import cache, debian
+from dev.control_plane import WATCHDOG, free_ports
+from dev.steps import Step
 from tests.unit.sample_app.server import eventually
 
 # Debian keeps the programs of each version of PostgreSQL off the path.

@@ -13,7 +13,7 @@ from typing import TypeVar
 import httpx
 import psutil
 
-from tests.cluster.control_plane import free_ports
+from dev.control_plane import free_ports
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[3]

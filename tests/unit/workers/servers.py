@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from tests.cluster.control_plane import free_ports
+from dev.control_plane import free_ports
 from tests.unit.sample_app import server as real_server
 
 HERE = Path(__file__).parent

@@ -1,0 +1,51 @@
+"""Where slowly made things are kept: outside the repository, under names that say what they are made of."""
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hca-operator"
+LOGS = HOME / "logs"
+KUBECONFIG = HOME / "kubeconfig"
+
+
+def key(*parts: object) -> str:
+    """Return a short name for what something is made of: equal parts, equal name."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
+
+
+def tree_key(root: Path) -> str:
+    """Return a short name for a folder's content, its executable bits included."""
+    files = sorted(path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return key(*(f"{p.relative_to(root)} {os.access(p, os.X_OK)} {key(p.read_bytes())}" for p in files))
+
+
+def publish(target: Path, make: Callable[[Path], None]) -> Path:
+    """Make a folder that is either complete or absent, however often and wherever a run is interrupted."""
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".making-", dir=target.parent) as work:
+        made = Path(work) / "made"
+        made.mkdir()
+        make(made)
+        made.rename(target)
+    return target
+
+
+@contextmanager
+def exclusive(waiting: Callable[[str], None]) -> Iterator[None]:
+    """Let one run at a time change the cluster; a second one waits for the first."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    with (HOME / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting("another run is changing the cluster: waiting for it to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,1 @@
+"""The process of the operator: composition, work queue, kopf events, pollers and metrics."""

@@ -1,0 +1,62 @@
+"""The times that a cron expression names, in its time zone: pure.
+
+cronsim reads the expression as Debian's cron does, also where clocks are put forward (a time that does not exist comes
+a moment later) or back (one that exists twice comes once). The time zones are those of the tzdata package, so that they
+are as new as the operator and not as its base image.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from hca_operator.core.errors import SpecError
+
+MINUTE = timedelta(minutes=1)
+
+
+class Schedule:
+    """A cron expression in a time zone."""
+
+    def __init__(self, cron: str, zone: ZoneInfo) -> None:
+        """Raises CronSimError for a day that none of its months has."""
+        self._cron = cron
+        self._zone = zone
+        CronSim(cron, datetime(2000, 1, 1, tzinfo=zone))
+
+    def after(self, moment: datetime) -> Iterator[datetime]:
+        """The times after a moment, without an end as a rule."""
+        for tick in CronSim(self._cron, moment.astimezone(self._zone)):
+            # Of an hour that comes twice, cron takes the first: in the second it would name times that are past.
+            if tick > moment:
+                yield tick.astimezone(UTC)
+
+    def before(self, moment: datetime) -> datetime:
+        """The last time that is not after a moment."""
+        after = moment.astimezone(self._zone).replace(second=0, microsecond=0) + MINUTE
+        return next(CronSim(self._cron, after, reverse=True)).astimezone(UTC)
+
+    def last(self, after: datetime, until: datetime) -> datetime | None:
+        """The last time after one moment and not after another, None where there is none."""
+        return max(takewhile(lambda tick: tick <= until, self.after(after)), default=None)
+
+
+def read_schedule(cron: str, time_zone: str, field: str) -> Schedule:
+    """The schedule that a field of the object, such as spec.restartSchedule, describes.
+
+    Raises SpecError where the API server could not know that there is no such time or time zone.
+    """
+    try:
+        return Schedule(cron, ZoneInfo(time_zone))
+    except CronSimError:
+        raise SpecError(
+            f"{field}.cron: {cron!r} names a day that none of its months has: "
+            "use a day that comes, such as '0 3 1 * *' for the first of each month"
+        ) from None
+    except (KeyError, ValueError, OSError):
+        raise SpecError(
+            f"{field}.timeZone: {time_zone!r} is no known time zone: "
+            "use a name of the IANA database, such as Europe/Berlin or UTC"
+        ) from None

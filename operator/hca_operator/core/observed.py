@@ -1,0 +1,105 @@
+"""Facts read off live objects: pure parsing, tolerant of what is missing."""
+
+from typing import Any
+
+from hca_operator.core.names import API_LABEL, FIELD_MANAGER, GROUP, KIND, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+
+
+def controller_of(manifest: Manifest) -> Manifest | None:
+    """The owner reference of the controller, None without one."""
+    references = manifest["metadata"].get("ownerReferences", [])
+    return next((reference for reference in references if reference.get("controller")), None)
+
+
+def owner_of(child: Manifest) -> str | None:
+    """Name of the object that a child belongs to, by its owner or, where that was removed by hand, by its label."""
+    controller = controller_of(child)
+    if controller is not None:
+        ours = controller["kind"] == KIND and controller["apiVersion"].startswith(f"{GROUP}/")
+        return str(controller["name"]) if ours else None
+    label = child["metadata"].get("labels", {}).get(API_LABEL)
+    return None if label is None else str(label)
+
+
+def edited(obj: Manifest) -> bool:
+    """Whether an object has changed since the operator last told what it saw of it."""
+    return bool(obj.get("status", {}).get("observedGeneration") != obj["metadata"].get("generation"))
+
+
+def is_new(obj: Manifest) -> bool:
+    """Whether the operator has told nothing of an object yet: children that it has were made a moment ago."""
+    return not obj.get("status")
+
+
+def is_ours(manifest: Manifest, owner_uid: str) -> bool:
+    """Whether a live object is a child of the object with that uid.
+
+    One that lost its owner reference by hand is still ours where our field manager has written it.
+    """
+    controller = controller_of(manifest)
+    if controller is not None:
+        return bool(controller["uid"] == owner_uid)
+    labelled = manifest["metadata"].get("labels", {}).get(MANAGED_BY_LABEL) == MANAGED_BY
+    return labelled and any(entry.get("manager") == FIELD_MANAGER for entry in _managed_fields(manifest))
+
+
+def belongs_to_predecessor(manifest: Manifest, name: str) -> bool:
+    """Whether a live object is the child of a deleted object of the same name, about to be garbage collected."""
+    controller = controller_of(manifest)
+    return controller is not None and controller["kind"] == KIND and controller["name"] == name
+
+
+def owns_replicas(deployment: Manifest | None) -> bool:
+    """Whether the operator owns `spec.replicas`: nobody has changed it since."""
+    return deployment is not None and any(
+        entry.get("manager") == FIELD_MANAGER
+        and entry.get("operation") == "Apply"
+        and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
+        for entry in _managed_fields(deployment)
+    )
+
+
+def replicas_of(deployment: Manifest) -> int:
+    """Pods that the Deployment should have."""
+    return int(deployment["spec"].get("replicas", 1))
+
+
+def available_replicas(deployment: Manifest | None) -> int:
+    """Pods of a Deployment that serve."""
+    return int((deployment or {}).get("status", {}).get("availableReplicas", 0))
+
+
+def looked_at(deployment: Manifest) -> bool:
+    """Whether the Deployment's controller has seen its latest generation, which scaling moves too."""
+    return bool(deployment.get("status", {}).get("observedGeneration", 0) >= deployment["metadata"]["generation"])
+
+
+def rolled_out(deployment: Manifest | None) -> bool:
+    """Whether every pod is of the current template.
+
+    Read off the Progressing condition: it stays NewReplicaSetAvailable while an autoscaler adds or removes pods, which
+    is no rollout. The counts are asked as well, because a template that changes during such a scaling is reported as
+    observed, with the condition of the rollout before, until the controller comes to roll it out.
+    """
+    if deployment is None or not looked_at(deployment):
+        return False
+    status = deployment.get("status", {})
+    if status.get("updatedReplicas", 0) != status.get("replicas", 0):
+        return False
+    return bool(condition(deployment, "Progressing").get("reason") == "NewReplicaSetAvailable")
+
+
+def all_ready(deployment: Manifest) -> bool:
+    """Whether every pod that there should be is of the current template and serves."""
+    ready = deployment.get("status", {}).get("readyReplicas", 0)
+    return rolled_out(deployment) and bool(ready == replicas_of(deployment))
+
+
+def condition(manifest: Manifest | None, kind: str) -> Manifest:
+    """A condition of a live object; empty where it has none of that type."""
+    conditions: list[Manifest] = (manifest or {}).get("status", {}).get("conditions") or []
+    return next((entry for entry in conditions if entry["type"] == kind), {})
+
+
+def _managed_fields(manifest: Manifest) -> list[dict[str, Any]]:
+    return manifest["metadata"].get("managedFields") or []

@@ -1,0 +1,1 @@
+"""Which objects and pods there are to be measured."""

@@ -1,0 +1,1 @@
+"""One pass over one object: resolve, observe, plan, act, report."""

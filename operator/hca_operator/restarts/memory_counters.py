@@ -1,0 +1,84 @@
+"""What memory has cost an object so far, as status keeps it: pure.
+
+Counted from what is there, against what was counted before: a kill by the time at which it happened, a replaced pod by
+its uid. So nothing is counted twice, whoever looks and however often, and nothing has to be remembered.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from hca_operator.core.names import Manifest
+from hca_operator.core.timestamps import time_of, time_text
+
+OOM_KILLED = "OOMKilled"
+REPLACED = "PodReplaced"
+_COUNTERS = {"oomKills": OOM_KILLED, "pods": REPLACED}
+COUNT_EACH = timedelta(seconds=30)
+"""Time at least between two counts: a container that is killed again and again must not be a write each time."""
+RECENT = timedelta(hours=1)
+"""For how long after a kill the memory is not called healthy."""
+
+
+def count_kills(before: Manifest | None, pods: Iterable[Manifest], now: datetime) -> Manifest | None:
+    """The count after a look at pods; what it was where nothing is new, or where it was changed a moment ago."""
+    last = time_of(before, "oomKilledAt")
+    if last is not None and now - last < COUNT_EACH:
+        return before
+    kills = sorted((at, pod) for at, pod in _kills(pods) if last is None or at > last)
+    if not kills:
+        return before
+    at, pod = kills[-1]
+    return {
+        **_one_more(before, "oomKills", len(kills)),
+        "oomKilledAt": time_text(at),
+        "lastTime": time_text(at),
+        "lastReason": OOM_KILLED,
+        "lastPod": pod,
+    }
+
+
+def count_replaced(before: Manifest | None, pod: Manifest, now: datetime) -> Manifest | None:
+    """The count once a pod was seen to be replaced; what it was where that was known."""
+    metadata = pod["metadata"]
+    if (before or {}).get("replacedUID") == metadata["uid"]:
+        return before
+    return {
+        **_one_more(before, "pods"),
+        "replacedAt": time_text(now),
+        "replacedUID": metadata["uid"],
+        "lastTime": time_text(now),
+        "lastReason": REPLACED,
+        "lastPod": metadata["name"],
+    }
+
+
+def killed_lately(counted: Manifest | None, now: datetime) -> bool:
+    """Whether the kernel has ended a container of late."""
+    last = time_of(counted, "oomKilledAt")
+    return last is not None and now - last < RECENT
+
+
+def newly_counted(before: Manifest | None, after: Manifest | None) -> dict[str, int]:
+    """How many restarts of which reason one count has more than another."""
+    more = {reason: _number(after, name) - _number(before, name) for name, reason in _COUNTERS.items()}
+    return {reason: number for reason, number in more.items() if number > 0}
+
+
+def _kills(pods: Iterable[Manifest]) -> Iterable[tuple[datetime, str]]:
+    """The last kill of each container, with the name of its pod."""
+    for pod in pods:
+        for container in pod.get("status", {}).get("containerStatuses") or []:
+            for state in ("state", "lastState"):
+                ended = container.get(state, {}).get("terminated") or {}
+                if ended.get("reason") == OOM_KILLED and (at := time_of(ended, "finishedAt")):
+                    yield at, pod["metadata"]["name"]
+
+
+def _one_more(counted: Manifest | None, name: str, more: int = 1) -> Manifest:
+    after = {**(counted or {}), name: _number(counted, name) + more}
+    return {**after, "total": sum(_number(after, counter) for counter in _COUNTERS)}
+
+
+def _number(counted: Manifest | None, name: str) -> int:
+    value = (counted or {}).get(name)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,207 @@
+"""Which pods need to be replaced before the kernel ends them, from samples of their memory: pure.
+
+The formulas and the reasons for them: docs/design/0009-memory-ladder.md.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from hca_operator.api.spec import HighConcurrencyApiSpec
+from hca_operator.core.names import API_LABEL, CONTAINER, REPLACED_LABEL, Manifest
+from hca_operator.core.quantities import parse_quantity
+from hca_operator.core.timestamps import parse_time
+from hca_operator.desired.sizing import Sizing
+
+CYCLE = 15.0
+"""Seconds between two readings: metrics-server has a new sample no more often."""
+KEPT = 20
+"""Samples of each pod that are remembered: five minutes."""
+PATIENCE = 4
+"""Readings in a row that may fail until memory counts as unknown: a minute, so that a restart of metrics-server is not
+a change in the status of every object."""
+
+AHEAD, NOT_AHEAD = 3600.0, 7200.0
+"""Seconds to the limit below which a pod counts as growing, and above which no longer: no estimate is quite still."""
+
+Name = tuple[str, str]
+"""Namespace and name of an object."""
+
+
+@dataclass(frozen=True)
+class MemoryPolicy:
+    """When pods of an object are replaced. Memory in bytes."""
+
+    limit: int
+    threshold: int
+    samples: int
+    lead: float
+    """Seconds that a replacement may take: from the decision until a new pod serves."""
+
+
+def memory_policy(spec: HighConcurrencyApiSpec, sizing: Sizing) -> MemoryPolicy | None:
+    """What holds for the pods of an object, None where they are not replaced on memory."""
+    wanted = spec.memory_restart
+    if wanted.mode == "Disabled":
+        return None
+    limit = int(parse_quantity(sizing.resources.limits.memory))  # of one pod, which may be a share of the object's
+    return MemoryPolicy(
+        limit=limit,
+        threshold=limit * wanted.pod.threshold_percent // 100,
+        samples=wanted.samples,
+        lead=sizing.startup_timeout + CYCLE,
+    )
+
+
+class Sample(NamedTuple):
+    """What a pod used at a time."""
+
+    at: float
+    """Seconds since the epoch."""
+    used: int
+
+
+History = tuple[Sample, ...]
+"""Samples of one pod, the oldest first."""
+
+
+def growth(history: History) -> float:
+    """Bytes each second by which a pod grows: the slope of the line through its samples (least squares)."""
+    if len(history) < 2:
+        return 0.0
+    mean_at = sum(sample.at for sample in history) / len(history)
+    mean_used = sum(sample.used for sample in history) / len(history)
+    spread = sum((sample.at - mean_at) ** 2 for sample in history)
+    return sum((sample.at - mean_at) * (sample.used - mean_used) for sample in history) / spread
+
+
+def over_threshold(history: History, policy: MemoryPolicy) -> bool:
+    """Whether each of the last samples is at the threshold: a spike is forgiven."""
+    last = history[-policy.samples :]
+    return len(last) == policy.samples and all(sample.used >= policy.threshold for sample in last)
+
+
+def soon_at_limit(history: History, policy: MemoryPolicy) -> bool:
+    """Whether a pod that grew with each of its last samples is at its limit before a replacement could serve.
+
+    Below half of the threshold it is not asked: that is how a pod grows when it starts.
+    """
+    last = history[-policy.samples - 1 :]
+    if len(last) <= policy.samples or last[-1].used < policy.threshold / 2:
+        return False
+    grows = all(earlier.used < later.used for earlier, later in pairwise(last))
+    return grows and policy.limit - last[-1].used < growth(last) * policy.lead
+
+
+def seconds_to_limit(history: History, policy: MemoryPolicy) -> float | None:
+    """Seconds until a pod is at its limit if it goes on growing as it has; None for one that does not grow."""
+    rate = growth(history)
+    return max(0, policy.limit - history[-1].used) / rate if rate > 0 else None
+
+
+class Trend(NamedTuple):
+    """How the memory of an object's pods changes."""
+
+    growth: float
+    """Bytes each second, of the pod that grows fastest."""
+    seconds_to_limit: float | None
+    """Until the first of the pods is at its limit; None where none grows, or none is judged."""
+
+
+class MemoryBook:
+    """What is known of the memory of all pods, reading by reading."""
+
+    def __init__(self) -> None:
+        self.available: bool | None = None
+        """Whether memory can be read; None until that is known."""
+        self._policies: dict[Name, MemoryPolicy] = {}
+        self._histories: dict[Name, dict[str, History]] = {}
+        self._growing: set[Name] = set()
+        self._failed = 0
+
+    def watch(self, name: Name, policy: MemoryPolicy | None) -> None:
+        """Judge the pods of an object by a policy, None for not at all."""
+        if policy is None:
+            self._policies.pop(name, None)
+        else:
+            self._policies[name] = policy
+
+    def due(self, name: Name) -> str | None:
+        """The pod of an object that is to be replaced first, None where none needs to be."""
+        policy = self._policies.get(name)
+        if policy is None:
+            return None
+        found = {
+            pod: history[-1].used
+            for pod, history in self._histories.get(name, {}).items()
+            if over_threshold(history, policy) or soon_at_limit(history, policy)
+        }
+        return max(found, key=lambda pod: (found[pod], pod), default=None)
+
+    def grows(self, name: Name) -> bool:
+        """Whether a pod of an object will be at its limit within an hour or so, as it grows now."""
+        return name in self._growing
+
+    def trends(self) -> Mapping[Name, Trend]:
+        """By object, how the memory of its pods changes."""
+        return {
+            name: Trend(max(map(growth, pods.values())), self._ahead(name, pods.values()))
+            for name, pods in self._histories.items()
+            if pods
+        }
+
+    def take(self, readings: Iterable[Manifest]) -> set[Name]:
+        """Take in a reading of all pods; the objects for which that changes something or leaves something to do."""
+        before, growing = self._due(), self._growing
+        histories: dict[Name, dict[str, History]] = {}
+        for reading in readings:
+            labels = reading["metadata"].get("labels") or {}
+            if (api := labels.get(API_LABEL)) and REPLACED_LABEL not in labels and (sample := _sample(reading)):
+                name, pod = (reading["metadata"]["namespace"], api), reading["metadata"]["name"]
+                histories.setdefault(name, {})[pod] = _grown(self._histories.get(name, {}).get(pod, ()), sample)
+        self._histories = histories
+        self._failed, self.available = 0, True
+        self._growing = {name for name in self._policies if self._limit_ahead(name)}
+        return before | self._due() | (growing ^ self._growing)
+
+    def fail(self, *, absent: bool) -> None:
+        """A reading that failed; `absent`: for there is no metrics API."""
+        self._failed += 1
+        if absent or self._failed >= PATIENCE:
+            self.available, self._histories, self._growing = False, {}, set()
+
+    def _ahead(self, name: Name, histories: Iterable[History]) -> float | None:
+        policy = self._policies.get(name)
+        if policy is None:
+            return None
+        found = (seconds_to_limit(history, policy) for history in histories)
+        return min((seconds for seconds in found if seconds is not None), default=None)
+
+    def _limit_ahead(self, name: Name) -> bool:
+        """Whether a pod that has long started, and not just in this moment, grows towards its limit."""
+        half = self._policies[name].threshold / 2
+        pods = self._histories.get(name, {}).values()
+        ahead = self._ahead(name, [pod for pod in pods if len(pod) == KEPT and pod[-1].used >= half])
+        return ahead is not None and ahead < (NOT_AHEAD if name in self._growing else AHEAD)
+
+    def _due(self) -> set[Name]:
+        return {name for name in self._policies if self.due(name)}
+
+
+def _sample(reading: Manifest) -> Sample | None:
+    """What the API's container used, None where the reading does not say."""
+    usage = {container["name"]: container.get("usage", {}) for container in reading.get("containers") or []}
+    try:
+        return Sample(parse_time(reading["timestamp"]).timestamp(), int(parse_quantity(usage[CONTAINER]["memory"])))
+    except (KeyError, ValueError):
+        return None
+
+
+def _grown(history: History, sample: Sample) -> History:
+    """A history with one more sample; metrics-server repeats one until it has a newer."""
+    if history and sample.at <= history[-1].at:
+        return history
+    if history and sample.at - history[-1].at > PATIENCE * CYCLE:
+        return (sample,)  # nobody has looked for so long that these are not in a row
+    return (*history, sample)[-KEPT:]

@@ -1,0 +1,125 @@
+"""Which metrics of an object work in this install: pure.
+
+All but the use of CPU and memory reaches the autoscaler through the external metrics API, of which a cluster has but
+one.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hca_operator.api.metrics import EXTERNAL, TOTALS, Metric, Utilization
+from hca_operator.api.spec import ApiObject
+from hca_operator.api.status import Unsupported
+from hca_operator.core.names import Manifest
+
+REGISTRATION = "v1beta1.external.metrics.k8s.io"
+"""The APIService that says who serves it."""
+OFF = (
+    "the external metrics API of this install is off: ask the platform team to set the operator's chart value "
+    "externalMetrics.enabled to true"
+)
+ONE_NAMESPACE = (
+    "an operator for one namespace cannot serve the external metrics API: ask the platform team to install it with "
+    "the chart value scope: Cluster"
+)
+NO_INGRESS = (
+    "monitoring.source is Ingress, but this install reads no ingress: ask the platform team to set the operator's "
+    "chart value externalMetrics.ingress, or set monitoring.source: App"
+)
+NO_QUERIES = (
+    "this install asks no queries of objects: ask the platform team to set the operator's chart values prometheus.url "
+    "and prometheus.customQueries"
+)
+LAST_RESORT = Metric(name="cpu", type="CPU", cpu=Utilization())
+"""What decides where nothing of what the object asks for can."""
+
+
+class Service(NamedTuple):
+    """A Service that serves an API."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class ExternalMetrics:
+    """Whether the autoscaler can get what is read from the pods, or from the ingress."""
+
+    def __init__(self, missing: str | None = None, *, reads_ingress: bool = False, queries: bool = False) -> None:
+        """`queries`: whether this install asks those that objects bring along."""
+        self.missing = missing
+        """Why it cannot, with what to do about it; None where it can."""
+        self._reads_ingress = reads_ingress
+        self._queries = queries
+
+    def carried_out(self, api: ApiObject) -> ApiObject:
+        """The object with those metrics alone that work here."""
+        left_out, scaling = self._left_out(api), api.spec.autoscaling
+        if not left_out:
+            return api
+        kept = [metric for metric in scaling.metrics if metric not in left_out] or [LAST_RESORT]
+        autoscaling = scaling.model_copy(update={"metrics": kept})
+        return api.model_copy(update={"spec": api.spec.model_copy(update={"autoscaling": autoscaling})})
+
+    def unsupported(self, api: ApiObject) -> Sequence[Unsupported]:
+        """The others, each with what to do about it."""
+        left_out = self._left_out(api)
+        others = len(left_out) < len(api.spec.autoscaling.metrics)
+        instead = "the other metrics decide" if others else "CPU at 70 % decides"
+        return [
+            Unsupported(
+                field=f"spec.autoscaling.metrics[{metric.name}]",
+                reason=f"{metric.type} is left out and {instead}: {self._lack(api, metric)}",
+            )
+            for metric in left_out
+        ]
+
+    def unsupported_burst(self, api: ApiObject) -> Sequence[Unsupported]:
+        """Bursts, where no metric works here that tells how many pods the load needs."""
+        scaling = api.spec.autoscaling
+        if scaling.burst.mode == "Disabled" or scaling.mode == "Disabled":
+            return ()
+        lacking = [self._lack(api, metric) for metric in scaling.metrics if metric.type in TOTALS]
+        if not all(lacking):
+            return ()
+        return [Unsupported(field="spec.autoscaling.burst", reason=f"no jump of the load is met: {lacking[0]}")]
+
+    def _left_out(self, api: ApiObject) -> list[Metric]:
+        scaling = api.spec.autoscaling
+        if scaling.mode == "Disabled":
+            return []
+        return [metric for metric in scaling.metrics if self._lack(api, metric)]
+
+    def _lack(self, api: ApiObject, metric: Metric) -> str | None:
+        """Why a metric of an object does not work here, None where it does."""
+        if metric.type not in EXTERNAL:
+            return None
+        if self.missing:
+            return self.missing
+        if metric.prometheus:
+            return None if self._queries else NO_QUERIES
+        return NO_INGRESS if api.spec.monitoring.source == "Ingress" and not self._reads_ingress else None
+
+
+def server_of(registration: Manifest) -> Service | None:
+    """The Service to which an APIService leads, None where the API server itself answers."""
+    service = registration["spec"].get("service")
+    return None if service is None else Service(service["namespace"], service["name"])
+
+
+def taken_by_another(registration: Manifest | None, ours: Service) -> str | None:
+    """Why the API is not ours to serve, None where it is, whether or not it works just now: an outage passes."""
+    if registration is None:
+        return None
+    owner = server_of(registration)
+    if owner is None:
+        return f"the API server itself serves the external metrics API: {_remove('that server')}"
+    if owner == ours:
+        return None
+    return f"Service {owner} serves the external metrics API, and a cluster can have but one: {_remove('it')}"
+
+
+def _remove(server: str) -> str:
+    return f"ask the platform team to remove {server} (kubectl get apiservice {REGISTRATION}), or scale on CPU"

@@ -1,0 +1,28 @@
+"""Tolerances of an object that the cluster does not keep: pure.
+
+Kubernetes stores the field from 1.35 on; before, a feature gate has to be set, and an API server without it drops the
+field without a word. A gate may be set either way on any version, so what counts is what was stored.
+"""
+
+from collections.abc import Sequence
+
+from hca_operator.api.spec import ApiObject
+from hca_operator.api.status import Unsupported
+from hca_operator.core.names import Manifest
+
+
+def dropped_tolerances(api: ApiObject, autoscaler: Manifest | None) -> Sequence[Unsupported]:
+    """Those that the autoscaler, as it was stored after the latest write, has not; each with what to do about it."""
+    behavior = api.spec.autoscaling.behavior
+    if autoscaler is None:
+        return ()
+    stored = autoscaler["spec"].get("behavior", {})
+    return [
+        Unsupported(
+            field=f"spec.autoscaling.behavior.{direction}.tolerance",
+            reason="this cluster's API server does not store it, so that of the cluster holds (10 % as a rule): ask "
+            "the platform team for Kubernetes 1.35 or newer, or for the feature gate HPAConfigurableTolerance",
+        )
+        for direction, rules in (("scaleUp", behavior.scale_up), ("scaleDown", behavior.scale_down))
+        if rules is not None and rules.tolerance is not None and "tolerance" not in stored.get(direction, {})
+    ]

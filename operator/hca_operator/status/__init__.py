@@ -1,0 +1,1 @@
+"""What is told of an object: conditions, diagnosis and events. Pure."""

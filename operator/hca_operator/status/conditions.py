@@ -1,0 +1,323 @@
+"""The next status from what is observed: pure; nothing changes unless something changed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from hca_operator.api.spec import ApiObject
+from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Problem, Reason, Unsupported
+from hca_operator.core.names import REVISION_ANNOTATION, Manifest
+from hca_operator.core.observed import available_replicas, condition, looked_at, replicas_of, rolled_out
+from hca_operator.core.timestamps import time_text
+from hca_operator.desired.metadata import selector_text, stable_selector
+from hca_operator.desired.network import public_metrics, url
+from hca_operator.desired.sizing import Sizing
+from hca_operator.restarts.memory_counters import killed_lately
+from hca_operator.restarts.requested import Restarts
+from hca_operator.scaling.burst import NO_BURST, Burst
+from hca_operator.scaling.fallback import NO_FALLBACK, Fallback
+from hca_operator.scaling.schedules import NO_FLOOR, Floor
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a reconcile saw and what came of it."""
+
+    generation: int
+    previous: Manifest
+    """The status as it is stored."""
+    api: ApiObject | None
+    """None where the spec is not valid."""
+    sizing: Sizing | None
+    deployment: Manifest | None
+    rolls: bool
+    """Whether this reconcile has given the pods another template."""
+    autoscaler: Manifest | None
+    blocked: Problem | None
+    """Why the latest generation could not be written to the children."""
+    pod_problem: Problem | None
+    """Why pods that it asks for do not serve."""
+    restarts: Restarts | None
+    """None where the object could not be read."""
+    floor: Floor = NO_FLOOR
+    fallback: Fallback = NO_FALLBACK
+    burst: Burst = NO_BURST
+    memory_restarts: Manifest | None = None
+    """What memory has cost so far, None for nothing."""
+    memory_problem: Problem | None = None
+    """Why the memory of the pods is not healthy."""
+    detached: int = 0
+    """Pods that are being replaced and serve meanwhile."""
+    memory_known: bool | None = None
+    """Whether the memory of the pods can be read; None until that is known."""
+    memory_grows: bool = False
+    """Whether a pod grows towards its limit."""
+    unsupported: Sequence[Unsupported] = ()
+    """What the install does not carry out."""
+    configuration_waits: bool = False
+    """Whether a changed configuration is carried out only after a while."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One condition without its times."""
+
+    status: str
+    reason: Reason
+    message: str = ""
+
+
+def next_status(seen: Observation, now: datetime) -> Manifest:
+    """The status to store: every condition, with transition times that move only when a status flips."""
+    verdicts = {
+        ConditionType.AVAILABLE: _available(seen),
+        ConditionType.READY: _ready(seen),
+        ConditionType.RECONCILING: _reconciling(seen),
+        ConditionType.STALLED: _stalled(seen),
+        ConditionType.SCALING_ACTIVE: _scaling_active(seen),
+        ConditionType.TRAFFIC_READY: _traffic_ready(seen),
+        ConditionType.MEMORY_HEALTHY: _memory_healthy(seen, now),
+        ConditionType.ROLLOUT_HEALTHY: _rollout_healthy(seen),
+    }
+    status: Manifest = {
+        "observedGeneration": seen.generation,
+        "conditions": [_condition(seen, kind, verdict, now) for kind, verdict in verdicts.items()],
+    }
+    if seen.deployment is not None:
+        live = seen.deployment.get("status", {})
+        status["replicas"] = live.get("replicas", 0)
+        status["readyReplicas"] = live.get("readyReplicas", 0)
+        status["desiredReplicas"] = replicas_of(seen.deployment)
+        if revision := seen.deployment["metadata"].get("annotations", {}).get(REVISION_ANNOTATION):
+            status["revision"] = revision
+    if seen.api is not None:
+        status["selector"] = selector_text(stable_selector(seen.api.name))
+        status["url"] = url(seen.api)
+    if seen.sizing is not None:
+        status["workersPerPod"] = seen.sizing.workers
+    # What the schedule has come to is kept while the object cannot be read.
+    counted = seen.previous.get("restartSchedule") if seen.restarts is None else seen.restarts.counted
+    if counted is not None:
+        status["restartSchedule"] = counted
+    if seen.memory_restarts is not None:
+        status["memoryRestarts"] = seen.memory_restarts
+    if seen.burst.pods and seen.burst.until:
+        status["burst"] = {"replicas": seen.burst.pods, "until": time_text(seen.burst.until)}
+    if seen.unsupported:
+        status["unsupported"] = [entry.model_dump() for entry in seen.unsupported]
+    return status
+
+
+def _condition(seen: Observation, kind: ConditionType, verdict: Verdict, now: datetime) -> Manifest:
+    before = condition({"status": seen.previous}, kind)
+    changed_at = before.get("lastTransitionTime", "") if before.get("status") == verdict.status else ""
+    return {
+        "type": str(kind),
+        "status": verdict.status,
+        "observedGeneration": seen.generation,
+        "lastTransitionTime": changed_at if _is_time(changed_at) else now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "reason": str(verdict.reason),
+        "message": verdict.message[:MAX_MESSAGE],
+    }
+
+
+def _is_time(text: str) -> bool:
+    """Whether a stored time can be read: others may write the status too, and the API server takes more forms."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _paused(seen: Observation) -> bool:
+    return seen.api is not None and seen.api.spec.reconciliation == "Paused"
+
+
+def _problem(seen: Observation) -> Problem | None:
+    return seen.blocked or seen.pod_problem
+
+
+def _serves(seen: Observation) -> bool:
+    """Whether a pod serves, be it one that its ReplicaSet no longer counts."""
+    return available_replicas(seen.deployment) + seen.detached > 0
+
+
+def _available(seen: Observation) -> Verdict:
+    if _serves(seen):
+        return Verdict("True", Reason.PODS_AVAILABLE, "pods serve requests")
+    if seen.deployment is not None and replicas_of(seen.deployment) == 0:
+        return Verdict("False", Reason.SCALED_TO_ZERO, "spec.replicas is 0")
+    problem = _problem(seen)
+    if problem is not None:
+        return Verdict("False", problem.reason, problem.message)
+    return Verdict("False", Reason.NO_PODS_AVAILABLE, "no pod is ready yet")
+
+
+def _ready(seen: Observation) -> Verdict:
+    if seen.blocked is not None:
+        return Verdict("False", seen.blocked.reason, seen.blocked.message)
+    if _paused(seen):
+        return Verdict("Unknown", Reason.PAUSED, "spec.reconciliation is Paused: changes are not applied")
+    scaled_to_zero = seen.deployment is not None and replicas_of(seen.deployment) == 0
+    serving = scaled_to_zero or _serves(seen)
+    if seen.pod_problem is not None:
+        return Verdict("False", seen.pod_problem.reason, seen.pod_problem.message)
+    if _only_scaled(seen) or (rolled_out(seen.deployment) and serving):
+        return Verdict("True", Reason.ROLLED_OUT, _rolled_out_message(seen))
+    if rolled_out(seen.deployment):
+        return Verdict("False", Reason.NO_PODS_AVAILABLE, "no pod is ready")
+    return Verdict("False", Reason.ROLLING_OUT, "the latest generation is being rolled out")
+
+
+def _only_scaled(seen: Observation) -> bool:
+    """Whether what was rolled out still is, although the Deployment's controller has not seen its last change.
+
+    Somebody else made that change, the autoscaler as a rule: a count is no rollout. If it was a template, then it is
+    repaired, and its rollout is told once the controller has seen it.
+    """
+    before = condition({"status": seen.previous}, ConditionType.READY)
+    return (
+        seen.deployment is not None
+        and not seen.rolls
+        and not looked_at(seen.deployment)
+        and before.get("status") == "True"
+        and before.get("observedGeneration") == seen.generation
+    )
+
+
+def _rolled_out_message(seen: Observation) -> str:
+    message = "all pods are of the latest generation"
+    if seen.sizing is not None and seen.sizing.cpu_rounded_down:
+        message += (
+            f"; CPURoundedDown: {seen.sizing.cpu_rounded_down} CPU gives {seen.sizing.workers} worker(s), "
+            "a whole number of CPUs leaves nothing idle"
+        )
+    if seen.configuration_waits:
+        message += (
+            "; ConfigurationWaits: changed data of a ConfigMap or Secret is rolled out within minutes, "
+            "since other rollouts for such changes are just over or on their way"
+        )
+    return message
+
+
+def _reconciling(seen: Observation) -> Verdict:
+    ready = _ready(seen)
+    if ready.status != "False":
+        return Verdict("False", ready.reason, "")
+    if _stalled(seen).status == "True":
+        return Verdict("False", ready.reason, "")
+    return Verdict("True", ready.reason, ready.message)
+
+
+def _stalled(seen: Observation) -> Verdict:
+    problem = _problem(seen)
+    if problem is not None and problem.reason in STALLING and _ready(seen).status == "False":
+        return Verdict("True", problem.reason, problem.message)
+    return Verdict("False", Reason.NO_PROBLEM, "")
+
+
+def _scaling_active(seen: Observation) -> Verdict:
+    if seen.api is not None and seen.api.spec.autoscaling.mode == "Disabled":
+        return Verdict("False", Reason.AUTOSCALING_DISABLED, "spec.replicas decides the number of pods")
+    active = condition(seen.autoscaler, "ScalingActive")
+    if active.get("status") not in {"True", "False"}:
+        return Verdict("Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not looked yet")
+    reason, message = Reason.SCALING, "the autoscaler has its metrics"
+    if seen.burst.pods:
+        reason = Reason.BURST_IN_FORCE
+    if active["status"] == "False":
+        reason, message = _autoscaler_trouble(active.get("reason", ""))
+    if seen.fallback.pods:
+        reason = Reason.FALLBACK_IN_FORCE
+    return Verdict(active["status"], reason, "; ".join([message, *_scaling_orders(seen)]))
+
+
+def _autoscaler_trouble(reason: str) -> tuple[Reason, str]:
+    """What the autoscaler's own reason comes to."""
+    match reason:
+        case "ScalingDisabled":
+            return Reason.SCALED_TO_ZERO, "there are no pods"
+        case "FailedGetExternalMetric":
+            return Reason.API_METRICS_UNAVAILABLE, (
+                "the autoscaler cannot get the API's own metrics, so it takes no pods away: "
+                "kubectl describe hpa says what is missing"
+            )
+        case _:
+            return Reason.AUTOSCALER_FAILING, f"the autoscaler cannot decide ({reason}): kubectl describe hpa says why"
+
+
+def _scaling_orders(seen: Observation) -> Iterator[str]:
+    """What decides the count beside the metrics."""
+    if seen.api is not None and seen.api.spec.autoscaling.hold != "None":
+        yield f"autoscaling.hold is {seen.api.spec.autoscaling.hold}"
+    if seen.floor.pods:
+        yield f"schedule {seen.floor.schedule} asks for at least {seen.floor.pods} pods"
+    if seen.fallback.pods:
+        yield f"autoscaling.fallback asks for at least {seen.fallback.pods} pods until the metrics are there to stay"
+    if seen.burst.pods and seen.burst.until:
+        yield f"a jump of the load asks for at least {seen.burst.pods} pods until {time_text(seen.burst.until)}"
+
+
+def _traffic_ready(seen: Observation) -> Verdict:
+    if seen.api is None or seen.blocked is not None:
+        reason = seen.blocked.reason if seen.blocked else Reason.INVALID_SPEC
+        return Verdict("Unknown", reason, "the latest generation is not applied")
+    if not seen.api.spec.traffic.routes:
+        return Verdict("True", Reason.NOT_REQUESTED, "spec.traffic.routes is empty: reached through the Service")
+    message = "the Ingress has every route"
+    if route := public_metrics(seen.api):
+        leading = f"{route.host}{route.path} leads to {seen.api.spec.monitoring.path}"
+        message += (
+            f"; MetricsPublic: {leading} as well, so anybody can read the metrics: offer them at a port of their own "
+            "(spec.monitoring.port), or refuse the path in front"
+        )
+    return Verdict("True", Reason.ROUTES_APPLIED, message)
+
+
+def _rollout_healthy(seen: Observation) -> Verdict:
+    if seen.restarts is None:
+        reason = seen.blocked.reason if seen.blocked else Reason.INVALID_SPEC
+        return Verdict("Unknown", reason, "the latest generation is not applied")
+    if seen.restarts.mistake is not None:
+        return Verdict("False", Reason.RESTART_TIME_INVALID, seen.restarts.mistake)
+    if seen.restarts.waits:
+        return Verdict("True", Reason.RESTART_PENDING, "a restart is due and waits until the current rollout is over")
+    if seen.restarts.next is not None:
+        return Verdict("True", Reason.RESTART_PENDING, f"the next restart is due at {time_text(seen.restarts.next)}")
+    return Verdict("True", Reason.NO_RESTART_DUE, "no restart is asked for")
+
+
+def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
+    if killed_lately(seen.memory_restarts, now):
+        return Verdict(
+            "False",
+            Reason.OUT_OF_MEMORY,
+            "within the last hour the kernel ended a container at its memory limit: raise "
+            "spec.resources.limits.memory, or use fewer workers (spec.workers.count)",
+        )
+    if seen.memory_problem is not None:
+        return Verdict("False", seen.memory_problem.reason, seen.memory_problem.message)
+    if seen.api is not None and seen.api.spec.memory_restart.mode == "Disabled":
+        return Verdict("Unknown", Reason.MEMORY_RESTART_DISABLED, "spec.memoryRestart.mode is Disabled")
+    if not _memory_known(seen):
+        return Verdict(
+            "Unknown",
+            Reason.METRICS_UNAVAILABLE,
+            "the memory of the pods cannot be read, so no pod is replaced for it: is metrics-server there?",
+        )
+    if seen.memory_grows:
+        return Verdict(
+            "True",
+            Reason.MEMORY_GROWING,
+            "a pod that goes on growing as it does is at its memory limit in an hour or two; it is replaced before",
+        )
+    return Verdict("True", Reason.MEMORY_WITHIN_LIMITS, "no pod is near its memory limit")
+
+
+def _memory_known(seen: Observation) -> bool:
+    """Whether the memory can be read; until that is known, what was known before an operator started holds."""
+    if seen.memory_known is not None:
+        return seen.memory_known
+    before = condition({"status": seen.previous}, ConditionType.MEMORY_HEALTHY)
+    return before.get("reason") not in {None, Reason.METRICS_UNAVAILABLE}

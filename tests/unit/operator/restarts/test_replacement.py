@@ -1,0 +1,269 @@
+"""The replacement of a pod, step by step, against an API server in memory; time and pods move as a test says."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from hca_operator.core.errors import Forbidden, HcaError, Transient
+from hca_operator.core.names import HASH_LABEL, KIND, REPLACED_LABEL, Manifest
+from hca_operator.core.observed import condition
+from hca_operator.restarts.memory_trend import KEPT
+from tests.unit.operator.objects import NAME, NAMESPACE, UID
+from tests.unit.operator.restarts.test_memory import KEY, reading
+from tests.unit.operator.restarts.test_restarts import API, DEPLOYMENT, World, running
+
+LABELS = {"hca-operator.io/api": NAME, "hca-operator.io/track": "stable"}
+
+
+def pod(number: int, *, ready: bool = True) -> Manifest:
+    """A pod as its ReplicaSet made it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"shop-{number}",
+            "namespace": NAMESPACE,
+            "uid": f"uid-of-{number}",
+            "labels": {**LABELS, HASH_LABEL: "abc"},
+            "ownerReferences": [{"kind": "ReplicaSet", "name": "shop-abc", "uid": "rs", "controller": True}],
+        },
+        "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
+    }
+
+
+async def with_pods(count: int = 2, **fields: Any) -> World:
+    """An API that serves, whose first pod is over its threshold."""
+    world = await running(**fields)
+    for number in range(count):
+        world.cluster.put(pod(number))
+    await world.look()
+    grow(world)
+    return world
+
+
+def grow(world: World, number: int = 0) -> None:
+    for sample in range(3):
+        world.memory.take([reading(f"shop-{number}", 500, sample)])
+
+
+def the_pod(world: World, number: int = 0) -> Manifest:
+    return world.cluster.objects["Pod", NAMESPACE, f"shop-{number}"]
+
+
+def going(world: World) -> bool:
+    return "deletionTimestamp" in the_pod(world)["metadata"]
+
+
+def remove(world: World) -> None:
+    world.cluster.remove(("Pod", NAMESPACE, "shop-0"), "uid-of-0")
+
+
+def healthy(world: World) -> tuple[str, str]:
+    found = condition(world.cluster.objects[API], "MemoryHealthy")
+    return found["status"], found["reason"]
+
+
+def counted(world: World) -> Manifest:
+    found: Manifest = world.cluster.objects[API]["status"].get("memoryRestarts", {})
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_pod_is_detached_and_evicted_only_when_as_many_serve_without_it(count: int) -> None:
+    world = await with_pods(count, replicas=count, autoscaling={"mode": "Disabled"})
+    world.cluster.edit(DEPLOYMENT, "status", "readyReplicas", value=count)
+    world.cluster.edit(DEPLOYMENT, "status", "availableReplicas", value=count)
+    assert await world.step() is not None
+    metadata = the_pod(world)["metadata"]
+    assert metadata["labels"] == {**LABELS, REPLACED_LABEL: "memory"}, "it serves on"
+    (owner,) = metadata["ownerReferences"]
+    assert (owner["kind"], owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (KIND, UID, False, False)
+    assert healthy(world) == ("False", "ReplacingPod")
+    world.cluster.edit(DEPLOYMENT, "status", "availableReplicas", value=count - 1)
+    world.cluster.put(pod(8, ready=False))
+    await world.step()
+    assert not going(world)
+    for kind in ("Available", "Ready"):
+        assert condition(world.cluster.objects[API], kind)["status"] == "True", kind
+    world.cluster.edit(DEPLOYMENT, "status", "availableReplicas", value=count)
+    world.cluster.put(pod(8))
+    await world.step()
+    assert going(world)
+    remove(world)
+    world.memory.take([])
+    assert await world.step() is None
+    assert healthy(world) == ("True", "MemoryWithinLimits")
+    assert (counted(world)["pods"], counted(world)["lastReason"], counted(world)["lastPod"]) == (
+        1,
+        "PodReplaced",
+        "shop-0",
+    )
+    assert [call for call in world.cluster.calls if call.split()[0] in {"amend", "evict"}] == [
+        "amend Pod shop-0", "evict Pod shop-0",
+    ]  # fmt: skip
+
+
+async def test_a_disruption_budget_puts_the_eviction_off() -> None:
+    world = await with_pods()
+    await world.step()
+    world.cluster.put(pod(8))
+    world.cluster.budget_is_spent = True
+    for _ in range(3):
+        assert await world.step() is not None
+    assert not going(world)
+    world.cluster.budget_is_spent = False
+    await world.step()
+    assert going(world)
+
+
+async def test_the_next_pod_waits_until_the_interval_has_passed() -> None:
+    world = await with_pods()
+    await world.step()
+    world.cluster.put(pod(8))
+    await world.step()
+    remove(world)
+    grow(world, 1)
+    await world.step()
+    assert healthy(world) == ("False", "MemoryPressure")
+    world.now += timedelta(minutes=9)
+    await world.step()
+    assert REPLACED_LABEL not in the_pod(world, 1)["metadata"]["labels"]
+    world.now += timedelta(minutes=1)
+    await world.step()
+    assert REPLACED_LABEL in the_pod(world, 1)["metadata"]["labels"]
+    assert counted(world)["pods"] == 2
+
+
+async def test_one_pod_of_an_api_is_replaced_at_a_time() -> None:
+    world = await with_pods(memoryRestart={"minInterval": "1m"})
+    await world.step()
+    world.now += timedelta(minutes=5)
+    grow(world, 1)
+    await world.step()
+    assert REPLACED_LABEL not in the_pod(world, 1)["metadata"]["labels"]
+
+
+async def test_no_pod_is_replaced_during_a_rollout() -> None:
+    world = await with_pods()
+    world.roll()
+    await world.step()
+    assert HASH_LABEL in the_pod(world)["metadata"]["labels"]
+    world.cluster.edit(DEPLOYMENT, "status", "updatedReplicas", value=2)
+    await world.step()
+    assert HASH_LABEL not in the_pod(world)["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("change", ["not ready", "going", "of no ReplicaSet"])
+async def test_a_pod_that_does_not_serve_its_replica_set_is_left_alone(change: str) -> None:
+    world = await with_pods()
+    slot = ("Pod", NAMESPACE, "shop-0")
+    if change == "not ready":
+        world.cluster.edit(slot, "status", "conditions", value=[{"type": "Ready", "status": "False"}])
+    elif change == "going":
+        world.cluster.edit(slot, "metadata", "deletionTimestamp", value="2026-01-01T00:00:00Z")
+    else:
+        world.cluster.edit(slot, "metadata", "ownerReferences", value=[])
+    await world.step()
+    assert HASH_LABEL in the_pod(world)["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("fields", [{"memoryRestart": {"mode": "Disabled"}}, {"reconciliation": "Paused"}], ids=str)
+async def test_nothing_is_replaced_where_that_is_not_wanted(fields: dict[str, Any]) -> None:
+    world = await running()
+    world.cluster.put({**world.cluster.objects[API], "spec": {**world.cluster.objects[API]["spec"], **fields}})
+    world.cluster.put(pod(0))
+    grow(world)
+    await world.step()
+    assert HASH_LABEL in the_pod(world)["metadata"]["labels"]
+
+
+FAILURES = (Transient("connection reset"), Forbidden('cannot patch resource "pods"'))
+
+
+@pytest.mark.parametrize("lose_answer", [False, True])
+@pytest.mark.parametrize("error", FAILURES, ids=["lost", "forbidden"])
+@pytest.mark.parametrize("at", range(8))
+async def test_whatever_fails_it_ends_as_if_nothing_had(at: int, error: HcaError, *, lose_answer: bool) -> None:
+    world = await with_pods()
+    before = len(world.cluster.calls)
+    world.cluster.fail_at, world.cluster.error, world.cluster.lose_answer = before + at, error, lose_answer
+    for _ in range(20):
+        try:
+            await world.step()
+        except HcaError:
+            world.restart_operator()
+            # What was found detached at the start, in one list for all objects.
+            world.replacer.go_on(p for p in pods_of(world) if REPLACED_LABEL in p["metadata"]["labels"])
+            world.memory.watch(KEY, None)
+            await world.step()
+            grow(world)
+        if HASH_LABEL not in the_pod(world)["metadata"]["labels"]:
+            world.cluster.put(pod(8))
+        if going(world):
+            break
+    assert going(world)
+    world.cluster.fail_at = None
+    remove(world)
+    world.memory.take([])
+    await world.step()
+    assert {p["metadata"]["name"] for p in pods_of(world)} == {"shop-1", "shop-8"}
+    assert counted(world)["pods"] == 1
+    assert healthy(world)[1] in {"MemoryWithinLimits", "MetricsUnavailable"}
+
+
+def pods_of(world: World) -> list[Manifest]:
+    return [found for (kind, _, _), found in world.cluster.objects.items() if kind == "Pod"]
+
+
+async def test_a_new_operator_finishes_what_it_finds() -> None:
+    world = await with_pods()
+    await world.step()
+    world.cluster.put(pod(8))
+    world.restart_operator()
+    await world.step()
+    assert not going(world), "nobody has looked for it yet"
+    assert world.replacer.go_on([the_pod(world)]) == {KEY}
+    await world.step()
+    assert going(world)
+    assert counted(world)["pods"] == 1
+
+
+async def test_a_right_that_is_missing_is_said_and_holds_up_nothing_else() -> None:
+    world = await with_pods()
+    undisturbed = len(world.cluster.calls)
+    await world.step()
+    amended = world.cluster.calls.index("amend Pod shop-0") - undisturbed
+    world = await with_pods()
+    world.cluster.fail_at = len(world.cluster.calls) + amended
+    world.cluster.error = Forbidden('cannot patch resource "pods"')
+    await world.step()
+    assert healthy(world) == ("False", "Forbidden")
+    assert condition(world.cluster.objects[API], "Ready")["status"] == "True"
+
+
+async def test_what_cannot_be_read_is_unknown_and_nothing_is_done() -> None:
+    world = await with_pods()
+    world.memory.fail(absent=True)
+    await world.step()
+    assert healthy(world) == ("Unknown", "MetricsUnavailable")
+    assert HASH_LABEL in the_pod(world)["metadata"]["labels"]
+    world.restart_operator()
+    assert (await world.look()).writes == ()
+    assert healthy(world) == ("Unknown", "MetricsUnavailable"), "until that is known"
+    world.memory.take([])
+    await world.look()
+    assert healthy(world) == ("True", "MemoryWithinLimits")
+
+
+async def test_a_pod_that_grows_towards_its_limit_is_told_of_before_it_is_near() -> None:
+    world = await with_pods(1, replicas=1, autoscaling={"mode": "Disabled"})
+    world.memory.take([])
+    for number in range(KEPT):
+        world.memory.take([reading("shop-0", 300 + number, number)])
+    await world.look()
+    assert healthy(world) == ("True", "MemoryGrowing")
+    before = len(world.cluster.writes)
+    world.memory.take([reading("shop-0", 320.5, KEPT)])
+    await world.look()
+    assert len(world.cluster.writes) == before, "the estimate changes all the time, and is a metric"

@@ -1,0 +1,68 @@
+"""From what pods count to the floor, in whatever phase they are asked, read and looked at."""
+
+import math
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hca_operator.controller.load_poller import CYCLE
+from hca_operator.core.names import REQUESTS_METRIC
+from hca_operator.metrics_server.pods.rounds import INTERVAL
+from hca_operator.metrics_server.samples.exposition import PodSample
+from hca_operator.metrics_server.samples.signals import WINDOW, Signals, Unknown
+from hca_operator.metrics_server.serving.bursts import LATELY
+from hca_operator.scaling.burst import BurstBook, BurstPolicy, Load
+from tests.unit.operator.reconcile.test_reconcile import KEY
+
+STEP, END = 30.0, 60.0
+POLICY = BurstPolicy({REQUESTS_METRIC: 50.0}, threshold=2.0, most=100, window=timedelta(seconds=60))
+START = datetime(2026, 1, 5, tzinfo=UTC)
+phases = st.floats(0, 1, exclude_max=True)
+
+
+class Pods:
+    """Pods that share a load, which is another one from the step on, and are asked for it now and then."""
+
+    def __init__(self, shares: list[float], before: float, after: float) -> None:
+        """`shares`: of the interval, at which each pod is asked."""
+        self.now = 0.0
+        self._signals = Signals(lambda: self.now)
+        self._signals.follow(KEY, [str(pod) for pod in range(len(shares))])
+        self._due = sorted(
+            ((share + turn) * INTERVAL, pod) for pod, share in enumerate(shares) for turn in range(int(END / INTERVAL))
+        )
+        self._before, self._after, self._count = before, after, len(shares)
+
+    def lately(self, now: float, window: float) -> float | None:
+        """Requests in a second, None where that is not known."""
+        while self._due and self._due[0][0] <= now:
+            self.now, pod = self._due.pop(0)
+            served = self._before * min(self.now, STEP) + self._after * max(0.0, self.now - STEP)
+            self._signals.add(KEY, str(pod), PodSample(requests=math.floor(served / self._count)))
+        self.now = now
+        try:
+            return self._signals.read(*KEY, REQUESTS_METRIC, START, window=window).value
+        except Unknown:
+            return None
+
+
+@given(shares=st.lists(phases, min_size=1, max_size=5), phase=phases, height=st.integers(4, 15))
+def test_a_step_is_met_at_its_full_height_before_the_autoscalers_mean_has_all_of_it(
+    shares: list[float], phase: float, height: int
+) -> None:
+    pods = Pods(shares, before=20.0 * len(shares), after=50.0 * height * len(shares) - 25)
+    book = BurstBook()
+    book.follow(KEY, POLICY, {"spec": {"replicas": len(shares)}, "status": {"readyReplicas": len(shares)}})
+    raised = None
+    for turn in range(int(END / CYCLE)):
+        second = (phase + turn) * CYCLE
+        lately = pods.lately(second, LATELY)
+        loads = {} if lately is None else {REQUESTS_METRIC: Load(lately, LATELY)}
+        if KEY in book.take({KEY: loads}, START + timedelta(seconds=second)):
+            raised = second
+            break
+    assert raised is not None, "it was not seen"
+    assert STEP < raised < STEP + WINDOW + INTERVAL
+    floor = book.floor(KEY, POLICY, {}, START + timedelta(seconds=raised))
+    assert floor.pods == height * len(shares), "no less and no more"
