@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dev.control_plane import free_ports
 from hca_operator.core.ports import Key
-from hca_operator.kube.client import Kube
+from hca_operator.kube.client import KubeClient
 from hca_operator.metrics_server.pods.rounds import INTERVAL
 from hca_operator.metrics_server.process import MetricsApi, Settings
 from hca_operator.metrics_server.samples.exposition import PodSample
@@ -59,7 +59,7 @@ async def _main(namespace: str, name: str, objects: str, port: str, telemetry_po
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     telemetry = MetricsTelemetry()
-    kube = await Kube.connect(telemetry.requests.observe)
+    kube = await KubeClient.connect(telemetry.requests.observe)
     signals = Signals(loop.time)
     settings = Settings(namespace, name, int(port), int(telemetry_port))
     try:

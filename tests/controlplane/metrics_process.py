@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dev.control_plane import free_ports
 from hca_operator.core.errors import Transient
-from hca_operator.kube.client import Kube
+from hca_operator.kube.client import KubeClient
 from hca_operator.kube.watch import LONGEST_WAIT, ForeverWithJitter
 from hca_operator.metrics_server.process import MetricsApi, Settings
 from hca_operator.metrics_server.samples.signals import Reading
@@ -63,7 +63,7 @@ async def _main(path: str, namespace: str, name: str, port: str, telemetry_port:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     written, telemetry = Written(Path(path)), MetricsTelemetry()
-    kube = await Kube.connect(telemetry.requests.observe)
+    kube = await KubeClient.connect(telemetry.requests.observe)
     settings = Settings(namespace, name, int(port), int(telemetry_port))
     try:
         loads = BurstLoads(kube, written.read)

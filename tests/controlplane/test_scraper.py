@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from dev.control_plane import ControlPlane
 from hca_operator.core.names import API_LABEL
-from hca_operator.kube.client import Kube
+from hca_operator.kube.client import KubeClient
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_server.pods.scraper import Scraper
 from hca_operator.metrics_server.samples.signals import Signals, Unknown
@@ -30,7 +30,7 @@ async def scraping(control_plane: ControlPlane, namespace: str) -> AsyncIterator
     clock = asyncio.get_running_loop().time
     signals = Signals(clock)
     async with client.ApiClient(configuration) as connected:
-        kube = Kube(connected, lambda *_: None)
+        kube = KubeClient(connected, lambda *_: None)
         scraper = Scraper(kube, namespace, signals, ScrapeMetrics(CollectorRegistry()), clock=clock, chance=lambda: 0.0)
         running = asyncio.create_task(scraper.run(repeat(0.1)))
         try:

@@ -24,7 +24,7 @@ class Source(Protocol):
         """An object, None where it does not exist."""
 
 
-class OwnerReader:
+class CapabilityPoller:
     """Keeps what is known of the external metrics API up to date, in an install that serves it."""
 
     def __init__(self, source: Source, external: ExternalMetrics, ours: Service) -> None:

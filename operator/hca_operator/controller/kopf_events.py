@@ -15,14 +15,14 @@ from hca_operator.controller.work_queue import WorkQueue
 from hca_operator.core.names import GROUP, PLURAL, VERSION, Manifest
 from hca_operator.core.observed import edited
 from hca_operator.core.ports import Key
-from hca_operator.kube.object_cache import Objects
+from hca_operator.kube.object_cache import ObjectCache
 from hca_operator.kube.watch import LONGEST_WAIT, ForeverWithJitter
 
 
 def register(
     registry: kopf.OperatorRegistry,
     queue: WorkQueue[Key],
-    objects: Objects,
+    objects: ObjectCache,
     *,
     stopping: Callable[[], Awaitable[None]],
 ) -> None:
@@ -36,9 +36,9 @@ def register(
         manifest: Manifest = dict(event["object"])
         key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
         if event["type"] == "DELETED":
-            objects.lost(manifest)
+            objects.remove(manifest)
             queue.add(key)
-        elif objects.saw(manifest):  # as a rule it is as the operator has just left it
+        elif objects.update(manifest):  # as a rule it is as the operator has just left it
             if edited(manifest):
                 queue.add(key, urgent=True)
             else:

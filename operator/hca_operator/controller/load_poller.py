@@ -9,7 +9,7 @@ from hca_operator.core.errors import HcaError
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Key, Measured
 from hca_operator.core.quantities import parse_quantity
-from hca_operator.scaling.burst import BurstBook, Load, Name
+from hca_operator.scaling.burst import BurstTracker, Load, Name
 
 logger = logging.getLogger(__name__)
 
@@ -19,10 +19,10 @@ PATIENCE = 2.0
 """Seconds after which an answer tells of the past."""
 
 
-class LoadReader:
+class LoadPoller:
     """Reads the load while this process is the leader and an object follows bursts; asks nobody otherwise."""
 
-    def __init__(self, source: Measured, bursts: BurstBook, now: Callable[[], datetime]) -> None:
+    def __init__(self, source: Measured, bursts: BurstTracker, now: Callable[[], datetime]) -> None:
         self._source = source
         self._bursts = bursts
         self._now = now

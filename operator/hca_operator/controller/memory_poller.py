@@ -7,18 +7,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from hca_operator.core.errors import HcaError
 from hca_operator.core.ports import Key, Measured
 from hca_operator.desired.metadata import MANAGED_SELECTOR
-from hca_operator.restarts.memory_trend import CYCLE, MemoryBook, Trend
+from hca_operator.restarts.memory_trend import CYCLE, MemoryTracker, Trend
 
 logger = logging.getLogger(__name__)
 
 
-class MemoryReader:
+class MemoryPoller:
     """Reads the memory of the pods of one namespace, or ("") of all, while this process is the leader."""
 
     def __init__(
         self,
         source: Measured,
-        memory: MemoryBook,
+        memory: MemoryTracker,
         namespace: str,
         *,
         told: Callable[[Mapping[tuple[str, str], Trend]], None],

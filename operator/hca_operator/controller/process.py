@@ -12,10 +12,10 @@ from functools import partial
 import kopf
 
 from hca_operator.api.fleet_policy import NO_POLICY, FleetPolicy
-from hca_operator.controller.capability_poller import OwnerReader
+from hca_operator.controller.capability_poller import CapabilityPoller
 from hca_operator.controller.kopf_events import operator_settings, register, watching
-from hca_operator.controller.load_poller import LoadReader
-from hca_operator.controller.memory_poller import MemoryReader
+from hca_operator.controller.load_poller import LoadPoller
+from hca_operator.controller.memory_poller import MemoryPoller
 from hca_operator.controller.work_queue import WorkQueue
 from hca_operator.core.errors import Absent, HcaError, Transient
 from hca_operator.core.names import KIND, Manifest
@@ -24,20 +24,20 @@ from hca_operator.core.ports import Key
 from hca_operator.desired.children import CHILD_KINDS
 from hca_operator.desired.references import CONFIG_MAP, SECRET
 from hca_operator.kube.cache import Store
-from hca_operator.kube.child_cache import ChildWatch, Remembered
-from hca_operator.kube.client import Kube
+from hca_operator.kube.child_cache import CachedClient, ChildWatch
+from hca_operator.kube.client import KubeClient
 from hca_operator.kube.config_digests import ConfigWatch
 from hca_operator.kube.leader_election import Candidate, Leader
-from hca_operator.kube.object_cache import Objects
+from hca_operator.kube.object_cache import ObjectCache
 from hca_operator.kube.version import refuse_older
 from hca_operator.kube.watch import LONGEST_WAIT, ForeverWithJitter, Watch
 from hca_operator.reconcile.reconciler import Reconciler
 from hca_operator.restarts.config_changes import Configuration
 from hca_operator.restarts.debounce import Debounce
-from hca_operator.restarts.memory_trend import MemoryBook
+from hca_operator.restarts.memory_trend import MemoryTracker
 from hca_operator.restarts.pod_replacement import DETACHED
 from hca_operator.restarts.rollout_gate import RolloutGate
-from hca_operator.scaling.burst import BurstBook
+from hca_operator.scaling.burst import BurstTracker
 from hca_operator.scaling.capabilities import OFF, ONE_NAMESPACE, ExternalMetrics, Service
 from hca_operator.status.events import News, event
 from hca_operator.telemetry import Telemetry, serve
@@ -93,7 +93,7 @@ def _jitter() -> float:
 class Operator:
     """The running operator: watches, queue, workers and probes."""
 
-    def __init__(self, kube: Kube, telemetry: Telemetry, settings: Settings) -> None:
+    def __init__(self, kube: KubeClient, telemetry: Telemetry, settings: Settings) -> None:
         self._kube = kube
         self._telemetry = telemetry
         self._settings = settings
@@ -105,18 +105,18 @@ class Operator:
         self._stop = asyncio.Event()
         self._undefined = False
         self._trouble: HcaError | None = None
-        memory = MemoryBook()
-        self._reader = MemoryReader(kube, memory, self._scope, told=telemetry.observe_trends)
-        bursts = BurstBook()
-        self._loads = LoadReader(kube, bursts, _now)
+        memory = MemoryTracker()
+        self._reader = MemoryPoller(kube, memory, self._scope, told=telemetry.observe_trends)
+        bursts = BurstTracker()
+        self._loads = LoadPoller(kube, bursts, _now)
         external = ExternalMetrics(
             _without_external_metrics(settings),
             reads_ingress=settings.reads_ingress,
             queries=settings.custom_queries,
         )
         served = settings.external_metrics if external.missing is None else None
-        self._owner = OwnerReader(kube, external, Service(candidate.namespace, served)) if served else None
-        store, self._objects = Store(), Objects()
+        self._owner = CapabilityPoller(kube, external, Service(candidate.namespace, served)) if served else None
+        store, self._objects = Store(), ObjectCache()
         self._children = [
             ChildWatch(kube, store, kind, self._scope, changed=self._queue.add_soon) for kind in CHILD_KINDS
         ]
@@ -126,7 +126,7 @@ class Operator:
         }
         self._watches: dict[str, Watch] = {**dict(zip(CHILD_KINDS, self._children, strict=True)), **self._configs}
         self._reconciler = Reconciler(
-            Remembered(kube.fenced(self._leader.remaining), store, self._objects),
+            CachedClient(kube.fenced(self._leader.remaining), store, self._objects),
             settings.policy,
             configuration=Configuration(self._configs, Debounce(asyncio.get_running_loop().time, random.random)),
             external=external,
@@ -239,7 +239,7 @@ class Operator:
         self._telemetry.reconciles.labels("written" if outcome.writes else "unchanged").inc()
         self._telemetry.observe_conditions(key, outcome.status)
         self._telemetry.observe_memory_restarts(key, outcome.status, outcome.memory_restarts)
-        return outcome.look_again
+        return outcome.requeue_after
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -258,7 +258,7 @@ class Operator:
 
     def _begin(self) -> None:
         """Become the leader."""
-        self._objects.doubt()
+        self._objects.mark_unsynced()
         self._look_at_all.set()
 
     async def _resync(self) -> None:
@@ -276,11 +276,11 @@ class Operator:
                     await self._look_at_what_is_watched()
                 async for page, _version in self._kube.pages(KIND, self._scope):
                     for manifest in page:
-                        self._objects.saw(manifest)
+                        self._objects.update(manifest)
                         key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
                         self._queue.add(key, urgent=edited(manifest))
                 if not self._look_at_all.is_set():  # otherwise the lead may have been won after the list had begun
-                    self._objects.trust()
+                    self._objects.mark_synced()
             except HcaError as error:
                 logger.warning("the look at every object failed and is done again: %s", error)
                 await asyncio.sleep(RESYNC_RETRY * _jitter())
@@ -387,7 +387,7 @@ async def run(settings: Settings) -> None:
     Raises CannotStart where Kubernetes is too old.
     """
     telemetry = Telemetry()
-    kube = await Kube.connect(telemetry.requests.observe)
+    kube = await KubeClient.connect(telemetry.requests.observe)
     try:
         refuse_older(await kubernetes_version(kube))
         await Operator(kube, telemetry, settings).run()
@@ -395,7 +395,7 @@ async def run(settings: Settings) -> None:
         await kube.close()
 
 
-async def kubernetes_version(kube: Kube) -> Manifest:
+async def kubernetes_version(kube: KubeClient) -> Manifest:
     """The version of Kubernetes, as soon as the API server answers."""
     while True:
         try:

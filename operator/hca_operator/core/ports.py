@@ -35,10 +35,10 @@ class Server(Protocol):
     async def apply(self, manifest: Manifest, *, subresource: str = ...) -> Manifest:
         """Server-side apply by force."""
 
-    async def make(self, manifest: Manifest) -> Manifest:
+    async def apply_new(self, manifest: Manifest) -> Manifest:
         """Server-side apply of what is not there; Transient where something of its name is, which stays as it is."""
 
-    async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
+    async def patch(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
         """JSON Patch of exactly this state of an object; Transient where it has changed since."""
 
     async def scale(self, deployment: Manifest, pods: int) -> None:

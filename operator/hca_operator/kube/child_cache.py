@@ -14,7 +14,7 @@ from hca_operator.core.ports import Key, Server
 from hca_operator.desired.children import CHILD_KINDS
 from hca_operator.desired.metadata import MANAGED_SELECTOR
 from hca_operator.kube.cache import Slot, Store, slot_of, version_of
-from hca_operator.kube.object_cache import Objects
+from hca_operator.kube.object_cache import ObjectCache
 from hca_operator.kube.watch import Source, Watch
 
 
@@ -44,10 +44,10 @@ class ChildWatch(Watch):
             self._changed(Key(manifest["metadata"]["namespace"], owner))
 
 
-class Remembered:
+class CachedClient:
     """The API server and what is remembered of it: every answer that it gives is."""
 
-    def __init__(self, cluster: Server, store: Store, objects: Objects) -> None:
+    def __init__(self, cluster: Server, store: Store, objects: ObjectCache) -> None:
         self._cluster = cluster
         self._store = store
         self._objects = objects
@@ -75,15 +75,15 @@ class Remembered:
         with self._doubted(manifest):
             return self._keep(await self._cluster.apply(manifest, subresource=subresource))
 
-    async def make(self, manifest: Manifest) -> Manifest:
+    async def apply_new(self, manifest: Manifest) -> Manifest:
         """Server-side apply of what is not there."""
         with self._doubted(manifest):
-            return self._keep(await self._cluster.make(manifest))
+            return self._keep(await self._cluster.apply_new(manifest))
 
-    async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
+    async def patch(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
         """JSON Patch of exactly this state of an object."""
         with self._doubted(manifest):
-            return self._keep(await self._cluster.amend(manifest, operations))
+            return self._keep(await self._cluster.patch(manifest, operations))
 
     async def scale(self, deployment: Manifest, pods: int) -> None:
         """Another count for a Deployment, whose watch tells of it."""
@@ -108,7 +108,7 @@ class Remembered:
         # Only what the watches tell of, for they also tell when it is gone.
         labels = manifest["metadata"].get("labels", {})
         if manifest["kind"] == KIND:
-            self._objects.saw(manifest)
+            self._objects.update(manifest)
         elif manifest["kind"] in CHILD_KINDS and labels.get(MANAGED_BY_LABEL) == MANAGED_BY:
             self._store.put(manifest)
         return manifest

@@ -76,7 +76,7 @@ Observer = Callable[[str, str, int, float], None]
 """Told of each request: verb, kind, HTTP status (0: none came), seconds."""
 
 
-class Kube:
+class KubeClient:
     """A connection to the API server with the credentials of the pod or of the kubeconfig."""
 
     def __init__(self, api: client.ApiClient, observe: Observer, may_write: Callable[[], float] | None = None) -> None:
@@ -206,7 +206,7 @@ class Kube:
         assert applied is not None, "only a missing object is None, and apply creates it"  # noqa: S101
         return applied
 
-    async def make(self, manifest: Manifest) -> Manifest:
+    async def apply_new(self, manifest: Manifest) -> Manifest:
         """Server-side apply of what is not there; Transient where something of its name is, which stays as it is.
 
         Unlike one that is created, the object belongs to server-side apply from the start.
@@ -227,7 +227,7 @@ class Kube:
         assert written is not None, "a write that fails raises"  # noqa: S101
         return written
 
-    async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
+    async def patch(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
         """JSON Patch of exactly this state of an object; Transient where it has changed since."""
         metadata = manifest["metadata"]
         known = {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]}

@@ -8,7 +8,7 @@ from hca_operator.core.names import KIND, Manifest
 from hca_operator.kube.cache import Slot, Store, slot_of, version_of
 
 
-class Objects:
+class ObjectCache:
     """The objects as they were last seen.
 
     A replica that waits may be told late of what the leader has carried out already. So from the moment it begins to
@@ -17,17 +17,17 @@ class Objects:
 
     def __init__(self) -> None:
         self._store = Store()
-        self._listed = False
+        self._synced = False
 
     def known(self, namespace: str, name: str) -> Manifest | None:
         """An object as it was last seen, None where that is not to be relied on."""
-        return self._store.get(Slot(KIND, namespace, name)) if self._listed else None
+        return self._store.get(Slot(KIND, namespace, name)) if self._synced else None
 
-    def saw(self, manifest: Manifest) -> bool:
+    def update(self, manifest: Manifest) -> bool:
         """Take in a state; False where it is not newer than what is known."""
         return self._store.put(manifest)
 
-    def lost(self, manifest: Manifest) -> None:
+    def remove(self, manifest: Manifest) -> None:
         """An object was gone at this state; one that was made anew under its name is kept."""
         self._store.remove(slot_of(manifest), before=version_of(manifest))
 
@@ -35,10 +35,10 @@ class Objects:
         """What was known of an object is wrong, or may be: it is to be asked for."""
         self._store.forget(Slot(KIND, namespace, name))
 
-    def doubt(self) -> None:
+    def mark_unsynced(self) -> None:
         """Another may have seen more than this process."""
-        self._listed = False
+        self._synced = False
 
-    def trust(self) -> None:
+    def mark_synced(self) -> None:
         """Every object has been seen since."""
-        self._listed = True
+        self._synced = True

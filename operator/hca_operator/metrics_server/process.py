@@ -15,7 +15,7 @@ from aiohttp import web
 
 from hca_operator.core.errors import HcaError, Transient
 from hca_operator.core.names import Manifest
-from hca_operator.kube.client import Kube
+from hca_operator.kube.client import KubeClient
 from hca_operator.kube.watch import LONGEST_WAIT, ForeverWithJitter
 from hca_operator.metrics_server.ingress.reader import IngressPods, IngressReader
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
@@ -86,7 +86,7 @@ class MetricsApi:
 
     def __init__(  # noqa: PLR0913 - what a test puts others in for
         self,
-        kube: Kube,
+        kube: KubeClient,
         telemetry: MetricsTelemetry,
         settings: Settings,
         readings: Readings,
@@ -200,7 +200,7 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    kube = await Kube.connect(telemetry.requests.observe)
+    kube = await KubeClient.connect(telemetry.requests.observe)
     try:
         waits = ForeverWithJitter(LONGEST_WAIT)
         scrapes = ScrapeMetrics(telemetry.registry)
@@ -227,13 +227,13 @@ async def run(settings: Settings) -> None:
         await kube.close()
 
 
-def _from_pods(kube: Kube, scrapes: ScrapeMetrics) -> tuple[Signals, Scraper]:
+def _from_pods(kube: KubeClient, scrapes: ScrapeMetrics) -> tuple[Signals, Scraper]:
     clock = asyncio.get_running_loop().time
     signals = Signals(clock)
     return signals, Scraper(kube, "", signals, scrapes, clock=clock, chance=random.random)
 
 
-def _from_prometheus(kube: Kube, telemetry: MetricsTelemetry, settings: PrometheusSettings) -> PrometheusReadings:
+def _from_prometheus(kube: KubeClient, telemetry: MetricsTelemetry, settings: PrometheusSettings) -> PrometheusReadings:
     clock = asyncio.get_running_loop().time
     prometheus = Prometheus(settings.url, settings.secret, PrometheusTelemetry(telemetry.registry), clock)
     queries = OwnQueries(prometheus, clock=clock, chance=random.random) if settings.custom_queries else None

@@ -33,11 +33,11 @@ from hca_operator.reconcile.writer import SOON, Pass, Writer, exactly, problem_o
 from hca_operator.restarts.config_changes import Configuration
 from hca_operator.restarts.debounce import LONGEST_QUIET
 from hca_operator.restarts.memory_counters import count_kills, newly_counted
-from hca_operator.restarts.memory_trend import MemoryBook, memory_policy
+from hca_operator.restarts.memory_trend import MemoryTracker, memory_policy
 from hca_operator.restarts.pod_replacement import Replacement, Replacer
 from hca_operator.restarts.requested import plan_restarts, schedule_of
 from hca_operator.restarts.rollout_gate import RolloutGate
-from hca_operator.scaling.burst import BurstBook, BurstPolicy, burst_policy
+from hca_operator.scaling.burst import BurstPolicy, BurstTracker, burst_policy
 from hca_operator.scaling.capabilities import ExternalMetrics
 from hca_operator.scaling.fallback import fallback_at
 from hca_operator.scaling.schedules import Shift, floor_at, shifts, with_floor
@@ -56,7 +56,7 @@ FASTEST_LOOK, SLOWEST_LOOK = 1.0, 30.0
 class Outcome:
     """What came of one reconcile."""
 
-    look_again: float | None = None
+    requeue_after: float | None = None
     """Seconds until the next look, None where an event will tell."""
     writes: tuple[str, ...] = ()
     """What was written."""
@@ -77,8 +77,8 @@ class Reconciler:
         configuration: Configuration,
         external: ExternalMetrics,
         gate: RolloutGate,
-        memory: MemoryBook,
-        bursts: BurstBook,
+        memory: MemoryTracker,
+        bursts: BurstTracker,
         identity: str,
         now: Callable[[], datetime],
     ) -> None:
@@ -210,7 +210,7 @@ class Reconciler:
         live = {slot: child for slot, child in done.live.items() if is_ours(child, uid)}
         deployment = live.get(("Deployment", key.name))
         missing = api is not None and available_replicas(deployment) < fewest_pods(api)
-        if rolled_out(deployment) and not missing and done.look_again is None:
+        if rolled_out(deployment) and not missing and done.requeue_after is None:
             self._gate.leave(key)
         previous = manifest.get("status", {})
         pods = await self._pods_to_look_at(api, deployment)
@@ -299,8 +299,8 @@ class Reconciler:
         )
         if replacement.wrote:
             done.writes.append(replacement.wrote)
-        if replacement.look_again is not None:
-            done.waits.append(replacement.look_again)
+        if replacement.requeue_after is not None:
+            done.waits.append(replacement.requeue_after)
         return replacement
 
     async def _pods_to_look_at(self, api: ApiObject | None, deployment: Manifest | None) -> list[Manifest]:
@@ -320,7 +320,7 @@ class Reconciler:
     def _wish(self, done: Pass, *, missing: bool) -> float | None:
         """Seconds until something is due that no event will tell of."""
         waits = [*done.waits, SOON] if missing or (done.restarts and done.restarts.waits) else [*done.waits]
-        waits += [wait for wait in (done.look_again, done.configuration_waits) if wait is not None]
+        waits += [wait for wait in (done.requeue_after, done.configuration_waits) if wait is not None]
         moments = [done.restarts.next if done.restarts else None, done.floor.next, done.fallback.next, done.burst.until]
         waits += [max(0.0, (moment - self._now()).total_seconds()) for moment in moments if moment]
         return min(waits, default=None)

@@ -47,7 +47,7 @@ class Pass:
     burst: Burst = NO_BURST
     """What a jump of the load asks for."""
     blocked: Problem | None = None
-    look_again: float | None = None
+    requeue_after: float | None = None
     """Seconds until what was put off can be tried, None where nothing was."""
     configuration_waits: float | None = None
     """Seconds until a changed configuration is carried out, None where none has changed."""
@@ -167,13 +167,13 @@ class Writer:
                 )
             # A Service finds our pods by other labels, so it must not be switched before they all serve.
             if slot[0] == "Service" and not rolled_out(done.live.get(("Deployment", api.name))):
-                done.look_again = SOON
+                done.requeue_after = SOON
                 return False
-            live = await self._cluster.amend(live, adoption.take_over(live, desired))
+            live = await self._cluster.patch(live, adoption.take_over(live, desired))
             done.writes.append(f"adopt {slot[0]}")
             done.rolls = done.rolls or slot[0] == "Deployment"
         if claim := adoption.claim(live):
-            live = await self._cluster.amend(live, claim)
+            live = await self._cluster.patch(live, claim)
         done.live[slot] = live
         return True
 
@@ -188,7 +188,7 @@ class Writer:
         plain, restarts = adoption.keeping_selector(live, desired), done.restarts or Restarts()
         desired = _with_template_digest(restarted(plain, restarts.due))
         if live is not None and self._put_off(api, desired, live, edited=edited or restarts.asked):
-            done.look_again = TURN
+            done.requeue_after = TURN
             # What waits may be a restart alone, which holds up nothing else.
             desired = _with_template_digest(restarted(plain, restarts.carried))
             if _template_digest(live) != _template_digest(desired):
@@ -236,7 +236,7 @@ class Writer:
         if memory.get(slot) == (wanted, before):
             return
         if live is None:
-            applied = await self._cluster.make(desired)
+            applied = await self._cluster.apply_new(desired)
         else:
             # With its uid, so that an object that was deleted a moment ago is not made anew from half of what it takes.
             seen = exactly(live, "resourceVersion") if only_as_seen else exactly(live)

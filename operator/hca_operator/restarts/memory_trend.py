@@ -109,7 +109,7 @@ class Trend(NamedTuple):
     """Until the first of the pods is at its limit; None where none grows, or none is judged."""
 
 
-class MemoryBook:
+class MemoryTracker:
     """What is known of the memory of all pods, reading by reading."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from hca_operator.core.ports import Cluster, Key
 from hca_operator.core.timestamps import time_of
 from hca_operator.desired.metadata import api_selector, owner_reference, selector_text
 from hca_operator.restarts.memory_counters import count_replaced
-from hca_operator.restarts.memory_trend import MemoryBook
+from hca_operator.restarts.memory_trend import MemoryTracker
 
 STEP = 3.0
 """Seconds between two looks at a replacement that is under way: pods are not watched."""
@@ -36,7 +36,7 @@ class Replacement:
     counted: Manifest | None
     problem: Problem | None = None
     """Why memory is not healthy."""
-    look_again: float | None = None
+    requeue_after: float | None = None
     wrote: str | None = None
     serving: int = 0
     """Detached pods that serve."""
@@ -45,7 +45,7 @@ class Replacement:
 class Replacer:
     """Replaces pods that memory calls for, one of an object at a time."""
 
-    def __init__(self, cluster: Cluster, memory: MemoryBook) -> None:
+    def __init__(self, cluster: Cluster, memory: MemoryTracker) -> None:
         self._cluster = cluster
         self._memory = memory
         self._begun: set[Key] = set()
@@ -92,7 +92,7 @@ class Replacer:
                 ),
             )
         self._begun.add(Key(api.namespace, api.name))
-        detached = await self._cluster.amend(pod, _detach(api, pod))
+        detached = await self._cluster.patch(pod, _detach(api, pod))
         return Replacement(count_replaced(counted, detached, now), _REPLACING, STEP, "detach Pod", serving=1)
 
     async def _finish(

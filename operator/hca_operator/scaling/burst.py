@@ -119,7 +119,7 @@ class _Followed:
         return math.ceil(round(share, 6)) if proven else 0
 
 
-class BurstBook:
+class BurstTracker:
     """What is known of the load of all objects that follow bursts, reading by reading."""
 
     def __init__(self) -> None:

@@ -50,7 +50,7 @@ class FakeCluster:
         labels = {} if found is None else found["metadata"].get("labels", {})
         return copy.deepcopy(found) if labels.get(MANAGED_BY_LABEL) == MANAGED_BY else None
 
-    async def make(self, manifest: Manifest) -> Manifest:
+    async def apply_new(self, manifest: Manifest) -> Manifest:
         slot = slot_of(manifest)
         self._call(f"make {slot[0]} {slot[2]}", lambda: self._make(slot, manifest))
         return copy.deepcopy(self.objects[slot])
@@ -62,7 +62,7 @@ class FakeCluster:
         self._call(what, lambda: self._apply(manifest))
         return copy.deepcopy(self.objects[slot])
 
-    async def amend(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
+    async def patch(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
         slot = slot_of(manifest)
         self._call(f"amend {slot[0]} {slot[2]}", lambda: self._amend(slot, operations))
         return copy.deepcopy(self.objects[slot])

@@ -27,7 +27,7 @@ class Server(Protocol):
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply by force."""
 
-    async def make(self, manifest: Manifest) -> Manifest:
+    async def apply_new(self, manifest: Manifest) -> Manifest:
         """Server-side apply of what is not there."""
 
 
@@ -105,7 +105,7 @@ async def register(server: Server, service: Service, owner: str, bundle: bytes) 
     if verdict.apply is not None:
         # Whoever was faster keeps it.
         known = "resourceVersion" in verdict.apply["metadata"]
-        await (server.apply if known else server.make)(verdict.apply)
+        await (server.apply if known else server.apply_new)(verdict.apply)
         logger.info("APIService %s leads to Service %s/%s", REGISTRATION, service.namespace, service.name)
     return verdict
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from hca_operator.controller.load_poller import CYCLE, PATIENCE, LoadReader
+from hca_operator.controller.load_poller import CYCLE, PATIENCE, LoadPoller
 from hca_operator.core.errors import Transient
 from hca_operator.core.names import REQUESTS_METRIC, Manifest
-from hca_operator.scaling.burst import BurstBook, BurstPolicy
+from hca_operator.scaling.burst import BurstPolicy, BurstTracker
 from tests.unit.operator import virtual_time
 from tests.unit.operator.reconcile.test_reconcile import KEY
 
@@ -44,13 +44,13 @@ class Source:
         return answer  # type: ignore[no-any-return] # what the test says
 
 
-def following() -> BurstBook:
-    book = BurstBook()
+def following() -> BurstTracker:
+    book = BurstTracker()
     book.follow(KEY, POLICY, {"spec": {"replicas": 1}, "status": {"readyReplicas": 1}})
     return book
 
 
-def looked_at(source: Source, book: BurstBook, *, seconds: float, lead_after: float = 0.0) -> list[float]:
+def looked_at(source: Source, book: BurstTracker, *, seconds: float, lead_after: float = 0.0) -> list[float]:
     """When the object was to be looked at, in seconds from the start."""
     found: list[float] = []
 
@@ -60,7 +60,7 @@ def looked_at(source: Source, book: BurstBook, *, seconds: float, lead_after: fl
         async def leading() -> None:
             await asyncio.sleep(max(0.0, lead_after - clock()))
 
-        reader = LoadReader(source, book, lambda: START + timedelta(seconds=clock()))
+        reader = LoadPoller(source, book, lambda: START + timedelta(seconds=clock()))
         async with asyncio.timeout(seconds):
             await reader.run(leading=leading, changed=lambda key: found.append(clock()) if key == KEY else None)
 
@@ -77,7 +77,7 @@ def test_a_load_that_is_too_great_in_two_readings_has_the_object_looked_at() -> 
 
 def test_where_no_object_follows_bursts_nobody_is_asked() -> None:
     source = Source([signal()])
-    assert looked_at(source, BurstBook(), seconds=10) == []
+    assert looked_at(source, BurstTracker(), seconds=10) == []
     assert source.asked == []
 
 

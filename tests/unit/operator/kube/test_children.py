@@ -12,8 +12,8 @@ from hca_operator.core.names import API_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Man
 from hca_operator.core.ports import Key
 from hca_operator.desired.metadata import MANAGED_SELECTOR
 from hca_operator.kube.cache import Slot, Store
-from hca_operator.kube.child_cache import ChildWatch, Remembered
-from hca_operator.kube.object_cache import Objects
+from hca_operator.kube.child_cache import CachedClient, ChildWatch
+from hca_operator.kube.object_cache import ObjectCache
 from tests.unit.operator.fake_cluster import FakeCluster
 
 SHOP = Slot("Service", "default", "shop")
@@ -127,7 +127,7 @@ async def test_what_was_asked_for_is_known_as_long_as_a_watch_tells_of_it() -> N
     cluster, store = FakeCluster(), Store()
     cluster.put(service(0))
     cluster.put(service(0, "theirs", **{MANAGED_BY_LABEL: "helm"}))
-    remembered = Remembered(cluster, store, Objects())
+    remembered = CachedClient(cluster, store, ObjectCache())
     for name in ("shop", "theirs", "absent"):
         await remembered.get("Service", "default", name)
     known = {name for name in ("shop", "theirs", "absent") if remembered.known("Service", "default", name)}
@@ -139,21 +139,21 @@ async def test_what_was_asked_for_is_known_as_long_as_a_watch_tells_of_it() -> N
 
 async def test_what_is_made_is_known_at_once_and_what_has_its_name_already_is_not() -> None:
     cluster, store = FakeCluster(), Store()
-    remembered = Remembered(cluster, store, Objects())
+    remembered = CachedClient(cluster, store, ObjectCache())
     wanted = unmade()
-    made = await remembered.make(wanted)
+    made = await remembered.apply_new(wanted)
     assert store.get(SHOP) == made
     theirs = {"kind": "Service", "metadata": {"name": "theirs", "namespace": "default", "uid": "theirs"}}
     cluster.put(theirs)
     with pytest.raises(Transient):
-        await remembered.make(service(0, "theirs"))
+        await remembered.apply_new(service(0, "theirs"))
     assert store.get(Slot("Service", "default", "theirs")) is None
     assert "labels" not in cluster.objects["Service", "default", "theirs"]["metadata"]
 
 
 async def test_the_answer_to_a_write_is_known_at_once_and_a_failure_makes_known_things_doubtful() -> None:
     cluster, store = FakeCluster(), Store()
-    remembered = Remembered(cluster, store, Objects())
+    remembered = CachedClient(cluster, store, ObjectCache())
     wanted = unmade()
     applied = await remembered.apply(wanted)
     assert store.get(SHOP) == applied
@@ -168,7 +168,7 @@ async def test_the_answer_to_a_write_is_known_at_once_and_a_failure_makes_known_
 
 async def test_a_count_that_was_refused_makes_what_was_known_doubtful() -> None:
     cluster, store = FakeCluster(), Store()
-    remembered = Remembered(cluster, store, Objects())
+    remembered = CachedClient(cluster, store, ObjectCache())
     seen = await remembered.apply({**unmade(), "kind": "Deployment", "spec": {"replicas": 1}})
     await remembered.scale(seen, 3)
     assert cluster.objects["Deployment", "default", "shop"]["spec"]["replicas"] == 3

@@ -12,7 +12,7 @@ import yaml
 from hca_operator.controller.process import kubernetes_version
 from hca_operator.core.errors import CannotStart, Transient
 from hca_operator.core.names import Manifest
-from hca_operator.kube.client import Kube
+from hca_operator.kube.client import KubeClient
 from hca_operator.kube.version import OLDEST_KUBERNETES, refuse_older
 from tests.unit.operator import virtual_time
 from tests.unit.operator.loopback_server import api_server
@@ -49,7 +49,7 @@ def test_chart_and_readme_name_the_oldest_version() -> None:
     assert f"Kubernetes {OLDEST} or newer" in (REPOSITORY / "README.md").read_text()
 
 
-class SlowServer(Kube):
+class SlowServer(KubeClient):
     """An API server that cannot be reached for a while."""
 
     def __init__(self, *, failures: int) -> None:

@@ -11,7 +11,7 @@ from hca_operator.controller.kopf_events import operator_settings
 from hca_operator.core.errors import Conflict, Forbidden, HcaError, Rejected, Transient
 from hca_operator.core.names import API_LABEL, API_VERSION, KIND, Manifest
 from hca_operator.core.observed import owner_of
-from hca_operator.kube.client import Kube, failure, yaml_body
+from hca_operator.kube.client import KubeClient, failure, yaml_body
 from hca_operator.kube.watch import ForeverWithJitter
 from tests.unit.operator.loopback_server import api_server
 
@@ -75,7 +75,7 @@ async def test_what_may_be_large_or_secret_is_read_by_name_alone(
 ) -> None:
     with api_server(one_of_everything) as (address, asked):
         async with client.ApiClient(client.Configuration(host=address)) as api:
-            kube = Kube(api, lambda *_: None)
+            kube = KubeClient(api, lambda *_: None)
             await kube.list(kind, "default")
             async for _ in kube.watch(kind, "default", 7):
                 pass

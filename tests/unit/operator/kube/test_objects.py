@@ -7,8 +7,8 @@ import pytest
 from hca_operator.core.errors import Conflict, Transient
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.kube.cache import Slot, Store
-from hca_operator.kube.child_cache import Remembered
-from hca_operator.kube.object_cache import Objects
+from hca_operator.kube.child_cache import CachedClient
+from hca_operator.kube.object_cache import ObjectCache
 from hca_operator.reconcile.reconciler import Outcome, Reconciler
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
@@ -30,24 +30,24 @@ def at(version: int) -> Manifest:
 
 
 def test_nothing_is_relied_on_before_everything_was_listed() -> None:
-    objects = Objects()
-    assert objects.saw(at(5))
+    objects = ObjectCache()
+    assert objects.update(at(5))
     assert objects.known(NAMESPACE, NAME) is None
-    objects.trust()
+    objects.mark_synced()
     assert objects.known(NAMESPACE, NAME) == at(5)
-    objects.doubt()
+    objects.mark_unsynced()
     assert objects.known(NAMESPACE, NAME) is None
 
 
 def test_an_object_never_goes_back_to_what_it_was() -> None:
-    objects = Objects()
-    objects.trust()
-    assert objects.saw(at(5))
-    assert not objects.saw(at(4))
-    assert not objects.saw(at(5))
-    objects.lost(at(4))
+    objects = ObjectCache()
+    objects.mark_synced()
+    assert objects.update(at(5))
+    assert not objects.update(at(4))
+    assert not objects.update(at(5))
+    objects.remove(at(4))
     assert objects.known(NAMESPACE, NAME) == at(5), "it was made anew meanwhile"
-    objects.lost(at(6))
+    objects.remove(at(6))
     assert objects.known(NAMESPACE, NAME) is None
 
 
@@ -56,17 +56,17 @@ class Looking:
     """An operator, what it remembers, and what there is."""
 
     cluster: FakeCluster
-    objects: Objects = field(default_factory=Objects)
+    objects: ObjectCache = field(default_factory=ObjectCache)
     children: Store = field(default_factory=Store)
 
     def __post_init__(self) -> None:
-        self.objects.trust()
-        remembered = Remembered(self.cluster, self.children, self.objects)
+        self.objects.mark_synced()
+        remembered = CachedClient(self.cluster, self.children, self.objects)
         self.reconciler: Reconciler = reconciler(remembered)
 
     def see(self) -> None:
         """Be told of the object as it is."""
-        self.objects.saw(self.cluster.objects[API])
+        self.objects.update(self.cluster.objects[API])
 
     async def look(self) -> list[str]:
         """Look once; what the API server was asked."""
@@ -95,9 +95,9 @@ async def test_an_object_at_rest_costs_no_request() -> None:
 
 async def test_a_new_leader_asks_until_it_has_seen_everything() -> None:
     looking = await rested()
-    looking.objects.doubt()
+    looking.objects.mark_unsynced()
     assert await looking.look() == [f"get {KIND} {NAME}"]
-    looking.objects.trust()
+    looking.objects.mark_synced()
     assert await looking.look() == []
 
 

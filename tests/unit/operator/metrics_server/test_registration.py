@@ -99,7 +99,7 @@ class Cluster:
         self.applied.append(manifest)
         return manifest
 
-    async def make(self, manifest: Manifest) -> Manifest:
+    async def apply_new(self, manifest: Manifest) -> Manifest:
         self.made.append(manifest)
         return manifest
 

@@ -17,9 +17,9 @@ from hca_operator.core.ports import Cluster, Key
 from hca_operator.reconcile.reconciler import Outcome, Reconciler
 from hca_operator.restarts.config_changes import Configuration
 from hca_operator.restarts.debounce import Debounce
-from hca_operator.restarts.memory_trend import MemoryBook
+from hca_operator.restarts.memory_trend import MemoryTracker
 from hca_operator.restarts.rollout_gate import RolloutGate
-from hca_operator.scaling.burst import BurstBook
+from hca_operator.scaling.burst import BurstTracker
 from hca_operator.scaling.capabilities import ExternalMetrics
 from tests.unit.operator.fake_cluster import FakeCluster, Slot
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
@@ -55,8 +55,8 @@ def reconciler(
     *,
     now: datetime | Callable[[], datetime] = NOW,
     gate: RolloutGate | None = None,
-    memory: MemoryBook | None = None,
-    bursts: BurstBook | None = None,
+    memory: MemoryTracker | None = None,
+    bursts: BurstTracker | None = None,
     configuration: Configuration | None = None,
     external: ExternalMetrics | None = None,
 ) -> Reconciler:
@@ -67,8 +67,8 @@ def reconciler(
         configuration=configuration or Configuration({}, Debounce(lambda: 0.0, lambda: 0.0)),
         external=external or ExternalMetrics(),
         gate=gate or RolloutGate(3),
-        memory=memory or MemoryBook(),
-        bursts=bursts if bursts is not None else BurstBook(),
+        memory=memory or MemoryTracker(),
+        bursts=bursts if bursts is not None else BurstTracker(),
         identity="operator-1",
         now=now if callable(now) else lambda: now,
     )
@@ -478,7 +478,7 @@ async def test_pods_that_are_not_ready_are_looked_at_ever_more_slowly() -> None:
     waits = []
     for minutes in (0, 1, 2, 60):
         looking = reconciler(cluster, now=NOW + timedelta(minutes=minutes))
-        waits.append((await looking.reconcile(KEY)).look_again)
+        waits.append((await looking.reconcile(KEY)).requeue_after)
     assert waits == [1.0, 6.0, 12.0, 30.0]
 
 
@@ -487,7 +487,7 @@ async def test_a_status_of_others_that_is_no_time_is_no_crash() -> None:
     await settle(cluster)
     for entry in cluster.objects[API]["status"]["conditions"]:
         entry["lastTransitionTime"] = "2026-01-02t03:04:05z"
-    assert (await settle(cluster)).look_again is not None
+    assert (await settle(cluster)).requeue_after is not None
 
 
 NODES = "defaults: {nodeSelector: {disk: ssd}}"
@@ -504,7 +504,7 @@ async def test_a_rollout_that_nobody_asked_for_waits_for_its_turn() -> None:
     await settle(cluster)
     full = RolloutGate(0)
     waiting = reconciler(cluster, parse_policy(NODES, "policy"), gate=full)
-    assert (await waiting.reconcile(KEY)).look_again is not None
+    assert (await waiting.reconcile(KEY)).requeue_after is not None
     assert _nodes_of(cluster) is None
     await settle(cluster, reconciler(cluster, parse_policy(NODES, "policy"), gate=RolloutGate(1)))
     assert _nodes_of(cluster) == {"disk": "ssd"}

@@ -89,7 +89,7 @@ class Operator:
             "availableReplicas": 2, "conditions": [{"type": "Progressing", "reason": "NewReplicaSetAvailable"}],
         }  # fmt: skip
         await self.settle()
-        return (await self._reconciler.reconcile(KEY)).look_again
+        return (await self._reconciler.reconcile(KEY)).requeue_after
 
     async def after(self, seconds: float) -> None:
         self.now += seconds

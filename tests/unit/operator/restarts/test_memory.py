@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hca_operator.controller.memory_poller import MemoryReader
+from hca_operator.controller.memory_poller import MemoryPoller
 from hca_operator.core.errors import Transient
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Key
@@ -16,7 +16,7 @@ from hca_operator.desired.sizing import size
 from hca_operator.restarts.memory_trend import (
     KEPT,
     PATIENCE,
-    MemoryBook,
+    MemoryTracker,
     Sample,
     growth,
     memory_policy,
@@ -119,8 +119,8 @@ def reading(pod: str, mebibytes: float, number: int, **labels: str) -> Manifest:
     }
 
 
-def book(*samples: float, pod: str = "shop-1") -> MemoryBook:
-    memory = MemoryBook()
+def book(*samples: float, pod: str = "shop-1") -> MemoryTracker:
+    memory = MemoryTracker()
     memory.watch(KEY, POLICY)
     for number, used in enumerate(samples):
         memory.take([reading(pod, used, number)])
@@ -128,7 +128,7 @@ def book(*samples: float, pod: str = "shop-1") -> MemoryBook:
 
 
 def test_the_largest_of_the_pods_that_are_due_goes_first() -> None:
-    memory = MemoryBook()
+    memory = MemoryTracker()
     memory.watch(KEY, POLICY)
     for number in range(3):
         changed = memory.take([reading(f"shop-{pod}", 465 + pod, number) for pod in (1, 3, 2)])
@@ -166,7 +166,7 @@ def test_an_object_that_nobody_judges_has_no_pod_that_is_due() -> None:
 
 
 def test_the_trend_of_an_object_is_that_of_its_fastest_pod_and_of_the_one_that_is_full_first() -> None:
-    memory = MemoryBook()
+    memory = MemoryTracker()
     memory.watch(KEY, POLICY)
     for number in range(3):
         memory.take([reading("shop-1", 100 + 30 * number, number), reading("shop-2", 500 + number, number)])
@@ -175,7 +175,7 @@ def test_the_trend_of_an_object_is_that_of_its_fastest_pod_and_of_the_one_that_i
     assert memory.trends()[KEY].seconds_to_limit is None, "nobody knows the limit"
 
 
-def growing(memory: MemoryBook, start: float, each: float, first: int = 0) -> list[bool]:
+def growing(memory: MemoryTracker, start: float, each: float, first: int = 0) -> list[bool]:
     """Whether a pod counts as growing, after each of as many readings as are remembered; told when that changes."""
     found = []
     for number in range(first, first + KEPT):
@@ -231,8 +231,8 @@ class Source:
 
 async def read(source: Source) -> list[bool | None]:
     """Whether memory counts as known after each reading."""
-    memory = MemoryBook()
-    reader = MemoryReader(source, memory, "", told=lambda _trends: None)
+    memory = MemoryTracker()
+    reader = MemoryPoller(source, memory, "", told=lambda _trends: None)
     found = []
     for _ in range(len(source.answers)):
         await reader.read()
@@ -249,12 +249,12 @@ async def test_a_metrics_api_that_is_absent_is_unknown_at_once_and_one_that_fail
 
 def test_all_pods_are_read_with_one_request_every_fifteen_seconds() -> None:
     source = Source(*[[reading("shop-1", 500, number), reading("shop-2", 100, number)] for number in range(4)])
-    memory = MemoryBook()
+    memory = MemoryTracker()
     memory.watch(KEY, POLICY)
     changed: list[Key] = []
 
     async def forever() -> None:
-        reader = MemoryReader(source, memory, "", told=lambda _trends: None)
+        reader = MemoryPoller(source, memory, "", told=lambda _trends: None)
 
         async def leading() -> None:
             if not source.answers:

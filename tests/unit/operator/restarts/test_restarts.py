@@ -10,7 +10,7 @@ from hca_operator.core.observed import condition
 from hca_operator.core.ports import Key
 from hca_operator.core.timestamps import time_text
 from hca_operator.reconcile.reconciler import Outcome
-from hca_operator.restarts.memory_trend import MemoryBook
+from hca_operator.restarts.memory_trend import MemoryTracker
 from hca_operator.restarts.pod_replacement import Replacer
 from hca_operator.restarts.requested import LONGEST_DELAY
 from hca_operator.restarts.rollout_gate import RolloutGate
@@ -40,7 +40,7 @@ class World:
         self.memory.take([])
 
     def restart_operator(self) -> None:
-        self.memory = MemoryBook()
+        self.memory = MemoryTracker()
         self._reconciler = reconciler(self.cluster, gate=self.gate, memory=self.memory, now=lambda: self.now)
 
     async def look(self, now: datetime | None = None) -> Outcome:
@@ -52,7 +52,7 @@ class World:
 
     async def step(self) -> float | None:
         """Reconcile once; seconds until the next look."""
-        return (await self._reconciler.reconcile(KEY)).look_again
+        return (await self._reconciler.reconcile(KEY)).requeue_after
 
     @property
     def replacer(self) -> Replacer:
@@ -116,7 +116,7 @@ async def test_a_restart_in_the_future_waits_until_then() -> None:
     world.ask(time_text(THREE))
     outcome = await world.look()
     assert world.restarted_at is None
-    assert outcome.look_again == (THREE - START).total_seconds()
+    assert outcome.requeue_after == (THREE - START).total_seconds()
     assert (world.healthy["reason"], world.healthy["message"]) == (
         "RestartPending", "the next restart is due at 2026-01-02T03:00:00Z",
     )  # fmt: skip
@@ -155,7 +155,7 @@ async def test_a_restart_waits_until_the_rollout_before_it_is_over() -> None:
     world.ask(time_text(START))
     outcome = await world.look()
     assert world.restarted_at is None
-    assert outcome.look_again is not None
+    assert outcome.requeue_after is not None
     assert world.healthy["message"] == "a restart is due and waits until the current rollout is over"
     await world.serve()
     assert world.restarted_at == time_text(START)
@@ -188,15 +188,15 @@ async def test_the_clock_restarts_once_and_then_the_day_after() -> None:
     world = await running(**NIGHTLY)
     outcome = await world.look()
     assert world.restarted_at is None
-    assert outcome.look_again is not None
-    due = START + timedelta(seconds=outcome.look_again)
+    assert outcome.requeue_after is not None
+    due = START + timedelta(seconds=outcome.requeue_after)
     assert THREE <= due < THREE + SPREAD
     await world.look(due - timedelta(seconds=1))
     assert world.restarted_at is None
     await world.look(due)
     assert world.restarted_at == time_text(THREE)
     outcome = await world.serve()
-    assert outcome.look_again == DAY.total_seconds()
+    assert outcome.requeue_after == DAY.total_seconds()
     await world.look(due + DAY - timedelta(seconds=1))
     assert world.restarted_at == time_text(THREE)
     await world.look(due + DAY)
@@ -261,9 +261,9 @@ async def test_delays_are_the_objects_own_and_spread() -> None:
     delays = set()
     for number in range(40):
         world = await running(uid=f"uid-{number}", **NIGHTLY)
-        first = (await world.look()).look_again
+        first = (await world.look()).requeue_after
         world.restart_operator()
-        assert (await world.look()).look_again == first
+        assert (await world.look()).requeue_after == first
         assert first is not None
         delays.add(first)
     await_three = (THREE - START).total_seconds()

@@ -16,7 +16,7 @@ from hca_operator.core.names import CONCURRENCY_METRIC, REQUESTS_METRIC, Manifes
 from hca_operator.core.observed import condition
 from hca_operator.core.timestamps import time_text
 from hca_operator.desired.sizing import size
-from hca_operator.scaling.burst import FORGOTTEN, NO_BURST, Burst, BurstBook, BurstPolicy, Load, Name, burst_policy
+from hca_operator.scaling.burst import FORGOTTEN, NO_BURST, Burst, BurstPolicy, BurstTracker, Load, Name, burst_policy
 from hca_operator.scaling.capabilities import OFF, ExternalMetrics
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import api_object, manifest
@@ -65,7 +65,7 @@ class World:
         self.restart()
 
     def restart(self) -> None:
-        self._bursts = BurstBook()
+        self._bursts = BurstTracker()
         self._operator = reconciler(self.cluster, bursts=self._bursts, now=self._now)
 
     async def play(self, load: LoadAt, *, until: int) -> list[Moment]:
@@ -117,7 +117,7 @@ class World:
             self._serve()
         elif self._count > before:
             self._raised_at = self._second
-        self._due = math.inf if outcome.look_again is None else self._second + outcome.look_again
+        self._due = math.inf if outcome.requeue_after is None else self._second + outcome.requeue_after
 
     @property
     def _count(self) -> int:
@@ -365,7 +365,7 @@ async def test_where_this_install_has_no_load_to_follow_status_says_so() -> None
     cluster = FakeCluster()
     scaling = {"metrics": [RATE, {"name": "cpu", "type": "CPU", "cpu": {}}], "burst": {"mode": "Enabled"}}
     cluster.put(manifest(autoscaling=scaling))
-    bursts = BurstBook()
+    bursts = BurstTracker()
     await reconciler(cluster, bursts=bursts, external=ExternalMetrics(OFF)).reconcile(KEY)
     entry = cluster.objects[API]["status"]["unsupported"][-1]
     assert entry["field"] == "spec.autoscaling.burst"
@@ -415,11 +415,11 @@ def of_deployment(pods: int, ready: int | None = None) -> Manifest:
     ],
 )
 def test_a_floor_that_the_status_tells_of_holds_if_it_can_be_one_of_ours(told: Manifest, expected: int) -> None:
-    assert BurstBook().floor(KEY, POLICY, {"burst": told}, START).pods == expected
+    assert BurstTracker().floor(KEY, POLICY, {"burst": told}, START).pods == expected
 
 
 def test_two_readings_that_are_far_apart_are_two_things() -> None:
-    book = BurstBook()
+    book = BurstTracker()
     book.follow(KEY, POLICY, of_deployment(1))
     high: Loads = {KEY: {REQUESTS_METRIC: Load(400, 2)}}
     late = START + FORGOTTEN + timedelta(seconds=1)
@@ -428,7 +428,7 @@ def test_two_readings_that_are_far_apart_are_two_things() -> None:
 
 
 def test_a_momentary_value_takes_two_readings_as_well() -> None:
-    book = BurstBook()
+    book = BurstTracker()
     book.follow(KEY, POLICY, of_deployment(1))
     high: Loads = {KEY: {REQUESTS_METRIC: Load(400, 0)}}
     assert book.take(high, START) == set()
@@ -436,7 +436,7 @@ def test_a_momentary_value_takes_two_readings_as_well() -> None:
 
 
 def test_without_a_pod_no_load_is_a_jump() -> None:
-    book = BurstBook()
+    book = BurstTracker()
     book.follow(KEY, POLICY, of_deployment(0))
     for second in range(10):
         assert not book.take({KEY: {REQUESTS_METRIC: Load(400, 1)}}, START + timedelta(seconds=second))
@@ -449,7 +449,7 @@ readings = st.lists(st.one_of(st.none(), st.floats(0, 2000)), min_size=1, max_si
 def test_the_floor_is_never_more_than_a_load_that_was_seen_needs_and_never_more_than_there_may_be(
     readings: list[float | None], pods: int, window: int
 ) -> None:
-    book, floor = BurstBook(), NO_BURST
+    book, floor = BurstTracker(), NO_BURST
     book.follow(KEY, POLICY, of_deployment(pods))
     for second, load in enumerate(readings):
         now = START + timedelta(seconds=second)
@@ -470,7 +470,7 @@ def test_the_floor_is_never_more_than_a_load_that_was_seen_needs_and_never_more_
 
 @given(load=st.floats(0, 5000), pods=st.integers(1, 20), ready=st.integers(0, 20), window=st.integers(0, 6))
 def test_a_load_that_stays_raises_the_count_once_at_most(load: float, pods: int, ready: int, window: int) -> None:
-    book = BurstBook()
+    book = BurstTracker()
     book.follow(KEY, POLICY, of_deployment(pods, ready))
     raises = 0
     for second in range(30):

@@ -12,7 +12,7 @@ from hca_operator.metrics_server.pods.rounds import INTERVAL
 from hca_operator.metrics_server.samples.exposition import PodSample
 from hca_operator.metrics_server.samples.signals import WINDOW, Signals, Unknown
 from hca_operator.metrics_server.serving.bursts import LATELY
-from hca_operator.scaling.burst import BurstBook, BurstPolicy, Load
+from hca_operator.scaling.burst import BurstPolicy, BurstTracker, Load
 from tests.unit.operator.reconcile.test_reconcile import KEY
 
 STEP, END = 30.0, 60.0
@@ -52,7 +52,7 @@ def test_a_step_is_met_at_its_full_height_before_the_autoscalers_mean_has_all_of
     shares: list[float], phase: float, height: int
 ) -> None:
     pods = Pods(shares, before=20.0 * len(shares), after=50.0 * height * len(shares) - 25)
-    book = BurstBook()
+    book = BurstTracker()
     book.follow(KEY, POLICY, {"spec": {"replicas": len(shares)}, "status": {"readyReplicas": len(shares)}})
     raised = None
     for turn in range(int(END / CYCLE)):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hca_operator.controller.capability_poller import CYCLE, RETRY, OwnerReader
+from hca_operator.controller.capability_poller import CYCLE, RETRY, CapabilityPoller
 from hca_operator.core.errors import Forbidden, HcaError, Transient
 from hca_operator.core.names import METRIC_LABEL, Manifest
 from hca_operator.core.observed import condition
@@ -178,7 +178,7 @@ def told(*answers: Any) -> list[tuple[float, bool]]:
 
     async def main() -> None:
         loop, external = asyncio.get_running_loop(), ExternalMetrics()
-        reader = OwnerReader(Answers(*answers), external, OURS)
+        reader = CapabilityPoller(Answers(*answers), external, OURS)
         reading = reader.run(all_changed=lambda: found.append((loop.time(), external.missing is None)))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reading, 10 * CYCLE)

@@ -72,7 +72,7 @@ class World:
     async def _settle(self) -> float:
         while (outcome := await self._operator.reconcile(KEY)).writes:
             self._serve()
-        return float("inf") if outcome.look_again is None else outcome.look_again
+        return float("inf") if outcome.requeue_after is None else outcome.requeue_after
 
     def _serve(self) -> None:
         count = self.cluster.objects[DEPLOYMENT]["spec"]["replicas"]

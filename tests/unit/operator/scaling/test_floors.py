@@ -107,8 +107,8 @@ async def test_the_autoscaler_gets_the_floor_while_it_lasts_and_its_own_least_af
     world = World(minReplicas=2, schedules=[MORNING])
     outcome = await world.look("06:00:00")
     assert world.least == 2
-    assert outcome.look_again is not None
-    assert outcome.look_again <= timedelta(minutes=45).total_seconds()
+    assert outcome.requeue_after is not None
+    assert outcome.requeue_after <= timedelta(minutes=45).total_seconds()
     await world.look("06:45:00")
     assert world.least == 6
     world.cluster.edit(AUTOSCALER, "status", value={"conditions": [{"type": "ScalingActive", "status": "True"}]})

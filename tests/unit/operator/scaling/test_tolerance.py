@@ -17,8 +17,8 @@ FIELDS = [f"spec.autoscaling.behavior.{direction}.tolerance" for direction in BE
 class OlderCluster(FakeCluster):
     """Stores autoscalers without what it does not know."""
 
-    async def make(self, manifest: Manifest) -> Manifest:
-        return await super().make(_without_tolerance(manifest))
+    async def apply_new(self, manifest: Manifest) -> Manifest:
+        return await super().apply_new(_without_tolerance(manifest))
 
     async def apply(self, manifest: Manifest, *, subresource: str = "") -> Manifest:
         return await super().apply(_without_tolerance(manifest), subresource=subresource)
