@@ -23,7 +23,7 @@ env: ## Print what puts kubectl, helm and kind on the path: eval "$$(make env)"
 
 test: ## Run every test: unit, control plane, and end to end on the local cluster
 	@$(CLUSTER) prepare
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit tests/controlplane tests/e2e
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit tests/integration tests/controlplane tests/e2e
 
 check: environment ## Run the linters and the type checker
 	@$(BIN)/ruff check

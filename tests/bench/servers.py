@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.unit.sample_app.real_servers import program
-from tests.unit.sample_app.server import eventually
+from tests.eventually import eventually
+from tests.integration.programs import program
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -11,7 +11,7 @@ from dev.control_plane import free_ports
 from tests.bench.record import record
 from tests.bench.servers import HERE, ROOT, granian, pm2, started
 from tests.e2e.load import OpenLoopLoad
-from tests.unit.sample_app.server import eventually
+from tests.eventually import eventually
 
 WORKERS = 2
 SECONDS = 45

@@ -13,8 +13,8 @@ import pytest
 from dev.control_plane import free_ports
 from tests.bench.record import record
 from tests.bench.servers import ROOT, answering, granian, pm2
-from tests.unit.sample_app.real_servers import program
-from tests.unit.sample_app.server import serving
+from tests.integration.programs import program
+from tests.integration.sample_app.server import serving
 
 PRODUCTS = ROOT / "sample-app" / "shop" / "products.json"
 KOA = "koa@3.0.1"

@@ -1,13 +1,11 @@
 import asyncio
 import os
 import signal
-from pathlib import Path
 
 import psutil
 
 from shop.cpu import CpuPool
 from tests.unit.sample_app.conftest import Connect
-from tests.unit.sample_app.server import eventually, serving
 
 
 async def test_the_work_is_done_in_as_many_other_processes_as_asked(connect: Connect) -> None:
@@ -47,12 +45,3 @@ async def test_without_work_there_are_no_processes() -> None:
     before = psutil.Process().children()
     with CpuPool(4).closed_at_end():
         assert psutil.Process().children() == before
-
-
-def test_processes_end_with_a_killed_worker(tmp_path: Path) -> None:
-    with serving(tmp_path, workers=1, SHOP_CPU_PROCESSES="1") as server:
-        answer = server.http.get("/cpu?milliseconds=1").json()
-        os.kill(answer["worker"], signal.SIGKILL)
-
-        eventually(lambda: not psutil.pid_exists(answer["process"]))
-        eventually(server.answering_workers)

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from shop.error_budget import ErrorBudget, Recycling
@@ -13,7 +12,6 @@ from shop.heartbeats import Heartbeats
 from shop.metrics import Metrics
 from shop.worker_slots import WorkerSlot
 from tests.unit.sample_app.conftest import Connect
-from tests.unit.sample_app.server import eventually, serving
 
 HOLD = "import fcntl, sys; file = open(sys.argv[1], 'ab'); fcntl.lockf(file, fcntl.LOCK_EX); print(1); input()"
 
@@ -104,23 +102,3 @@ async def test_it_waits_for_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for lock in (slot._lock, recycling._turn):  # what a process does by ending
         assert lock is not None
         lock.close()
-
-
-def test_a_worker_that_ends_itself_is_replaced_without_a_lost_request(tmp_path: Path) -> None:
-    with serving(tmp_path, workers=2) as server:
-        ending = min(server.workers())
-        os.kill(ending, signal.SIGTERM)
-        statuses = set()
-
-        def replaced() -> bool:
-            try:
-                statuses.add(server.http.get("/products").status_code)
-            except (httpx.RemoteProtocolError, httpx.ReadError):
-                # A connection that is made in the worker's last moment is closed unread, with a reset where the request
-                # was there already, and the client may try again (RFC 9110, 9.2.2).
-                statuses.add(server.http.get("/products").status_code)
-            return ending not in server.workers() and len(server.workers()) == 2
-
-        assert eventually(replaced)
-        assert statuses == {200}
-        eventually(lambda: server.answering_workers() == server.workers())

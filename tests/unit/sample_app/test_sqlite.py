@@ -10,7 +10,6 @@ import pytest
 from shop.database import DatabaseUnavailableError
 from shop.sqlite import Sqlite
 from tests.unit.sample_app.conftest import Connect
-from tests.unit.sample_app.server import serving
 
 
 @asynccontextmanager
@@ -112,12 +111,3 @@ async def test_an_order_that_is_not_there(connect: Connect) -> None:
 
     assert response.status_code == 404
     assert response.json()["detail"] == "There is no order 'none'."
-
-
-def test_the_workers_of_one_server_see_each_others_orders(tmp_path: Path) -> None:
-    with serving(tmp_path, workers=2) as server, httpx.Client(base_url=server.http.base_url) as client:
-        cart = client.post("/carts").headers["location"]
-        client.put(f"{cart}/items/kettle-1l", json={"quantity": 2})
-        order = client.post(f"{cart}/order").headers["location"]
-
-        assert {server.http.get(order).status_code for _ in range(10)} == {200}

@@ -1,8 +1,6 @@
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -12,16 +10,6 @@ from shop.postgres import Postgres
 from shop.schema import prepare
 from shop.sqlite import Sqlite
 from shop.views import Views
-from tests.unit.sample_app.real_servers import RealServer, postgres
-from tests.unit.sample_app.server import eventually, serving
-
-pytestmark = pytest.mark.timeout(func_only=True)  # the first run may install the server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RealServer]:
-    with postgres() as started:
-        yield started
 
 
 @pytest.fixture(autouse=True)
@@ -82,27 +70,3 @@ async def test_views_are_kept_while_the_database_is_away_and_memory_does_not_gro
 
     assert found == [("kettle-1l", 2)]
     assert len(views._counted) == 0
-
-
-async def test_workers_that_write_the_same_rows_do_not_deadlock(server: RealServer) -> None:
-    products = [f"product-{number}" for number in range(200)]
-    async with opened(Postgres(server.url, connections=8)) as database:
-        workers = [Views(database) for _ in range(8)]
-        for _ in range(10):
-            for number, views in enumerate(workers):
-                for product in products if number % 2 else reversed(products):
-                    views.note(product)
-            await asyncio.gather(*(views._write() for views in workers))
-
-        assert {number for _, number in await workers[0].most_viewed(1000)} == {80}
-
-
-def test_each_worker_writes_what_it_saw(tmp_path: Path) -> None:
-    with serving(tmp_path, workers=2) as running:
-        for _ in range(20):
-            running.http.get("/products/kettle-1l")
-        running.http.get("/products/moon")
-
-        assert eventually(
-            lambda: running.http.get("/popular").json() == {"items": [{"product": "kettle-1l", "views": 20}]}
-        )

@@ -14,7 +14,7 @@ from hca_workers import snapshots
 from hca_workers.room import room
 from hca_workers.settings import MEBIBYTE, settings_from
 from hca_workers.snapshots import KEPT, REQUEST, Writer, offer_snapshots, write_snapshot
-from tests.unit.sample_app.server import eventually
+from tests.eventually import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 BLOCKS = 200_000

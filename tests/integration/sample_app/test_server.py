@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.unit.sample_app.server import Server, eventually, serving
+from tests.eventually import eventually
+from tests.integration.sample_app.server import Server, serving
 
 PRODUCTS = 'http_requests_total{method="GET",route="/products"'
 

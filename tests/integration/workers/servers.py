@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from dev.control_plane import free_ports
-from tests.unit.sample_app import server as real_server
+from tests import eventually as polling
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -36,7 +36,7 @@ LIMITS = {
 }
 
 
-eventually = partial(real_server.eventually, seconds=120)
+eventually = partial(polling.eventually, seconds=120)
 """A machine that has other things to do starts a worker in many times the second that it takes alone."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from tests.unit.sample_app.real_servers import program
+from tests.integration.programs import program
 from tests.unit.workers.world import POLICY, STORIES, Event, World
 
 HERE = Path(__file__).parent

@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,22 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dev import cache, debian
 from dev.control_plane import WATCHDOG, free_ports
-from dev.steps import Step
-from tests.unit.sample_app.server import eventually
-
-# Debian keeps the programs of each version of PostgreSQL off the path.
-PATHS = os.pathsep.join([os.environ["PATH"], *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))])
-
-
-def program(name: str, package: str) -> str:
-    """Path of a program, which comes with a package; installed where it is missing."""
-    if shutil.which(name, path=PATHS) is None:
-        with cache.exclusive(print):
-            debian.ensure(Step("packages", cache.LOGS / "packages-of-sample-app-tests.log"), {name: package})
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(found[-1]) if found else shutil.which(name) or name
+from tests.eventually import eventually
+from tests.integration.programs import program
 
 
 class RealServer:

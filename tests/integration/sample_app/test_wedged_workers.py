@@ -11,7 +11,8 @@ import pytest
 from shop.heartbeats import Heartbeats
 from shop.siblings import Siblings
 from shop.worker_slots import WorkerSlot
-from tests.unit.sample_app.server import Server, eventually, serving
+from tests.eventually import eventually
+from tests.integration.sample_app.server import Server, serving
 
 
 @pytest.fixture

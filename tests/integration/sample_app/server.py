@@ -4,28 +4,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 import psutil
 
 from dev.control_plane import free_ports
+from tests.eventually import eventually
 
-T = TypeVar("T")
 ROOT = Path(__file__).parents[3]
-
-
-def eventually(condition: Callable[[], T], *, seconds: float = 30) -> T:
-    """The first true value of the condition; polled, since nothing in another process can be awaited."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, f"not so within {seconds} s"
-        time.sleep(0.05)
-    return value
 
 
 class Server:

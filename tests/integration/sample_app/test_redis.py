@@ -9,8 +9,8 @@ from shop.catalogue import Catalogue
 from shop.local_store import LocalStore
 from shop.metrics import Metrics
 from shop.redis_store import RedisStore
+from tests.integration.sample_app.real_servers import RealServer, redis
 from tests.unit.sample_app.conftest import Connect
-from tests.unit.sample_app.real_servers import RealServer, redis
 
 pytestmark = pytest.mark.timeout(func_only=True)  # the first run may install the server
 

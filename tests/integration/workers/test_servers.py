@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from hca_workers.settings import MEBIBYTE
-from tests.unit.sample_app.real_servers import program
-from tests.unit.workers.servers import HERE, ROOT, WORKERS, SteadyClient, eventually, serving
+from tests.integration.programs import program
+from tests.integration.workers.servers import HERE, ROOT, WORKERS, SteadyClient, eventually, serving
 
 UVICORN = [sys.executable, "-m", "hca_workers.uvicorn_server", "leaking:asgi", "--port", "{port}", "--no-access-log"]
 GUNICORN = [

@@ -13,9 +13,10 @@ from shop import products
 from shop.catalogue import Catalogue, Product
 from shop.orders import Orders
 from shop.settings import Settings
+from tests.eventually import eventually
+from tests.integration.sample_app.real_servers import RealServer, postgres
+from tests.integration.sample_app.server import serving
 from tests.unit.sample_app.conftest import Connect
-from tests.unit.sample_app.real_servers import RealServer, postgres
-from tests.unit.sample_app.server import eventually, serving
 
 pytestmark = pytest.mark.timeout(func_only=True)  # the first run may install the server
 

@@ -2,7 +2,8 @@ import tracemalloc
 from pathlib import Path
 
 from hca_workers.settings import MEBIBYTE
-from tests.unit.sample_app.server import eventually, serving
+from tests.eventually import eventually
+from tests.integration.sample_app.server import serving
 
 
 def test_a_worker_of_granian_writes_its_heap_on_request_and_when_it_leaks(tmp_path: Path) -> None:
