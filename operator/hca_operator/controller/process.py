@@ -182,7 +182,7 @@ class Operator:
     async def _watch_objects(self) -> None:
         """Have kopf watch the objects until it is told to stop. Where it breaks, the process ends, for a fresh one."""
         registry = kopf.OperatorRegistry()
-        register(registry, self._queue, self._objects, stopping=self._leader.resign)
+        register(registry, self._queue, self._objects, stopping=self._drop_work)
         try:
             await kopf.operator(
                 registry=registry,
@@ -206,6 +206,13 @@ class Operator:
         except HcaError as cause:
             return cause
         return Transient(f"watching the objects broke off: {error}")
+
+    async def _drop_work(self) -> None:
+        """Stop writing, and end what kopf would otherwise wait 5 s for: tasks that were born after its own start."""
+        for task in self._tasks:
+            task.cancel()
+        await self._leader.resign()
+        self._stop.set()  # kopf leaves its own task behind that waits for this
 
     def _end(self, trouble: HcaError) -> None:
         self._trouble = trouble
