@@ -114,9 +114,18 @@ class ApiServer:
         return [json.loads(line)["object"] for line in told.text.splitlines()]
 
 
-def eventually(look: Callable[[], T], *, within: float = 60.0, pause: float = 0.05) -> T:
-    """The first result that is true; AssertionError with the last failure when the time is over."""
-    deadline = time.monotonic() + within
+SHORTEST_PAUSE = 0.02
+"""Seconds between the first two looks of `eventually`."""
+
+
+def eventually(look: Callable[[], T], *, within: float = 60.0, pause: float = 0.3) -> T:
+    """The first result that is true; AssertionError with the last failure when the time is over.
+
+    The pause between two looks grows with the time that has passed, up to `pause` seconds: many tests wait beside each
+    other, and what they ask for is the work of the machine that they wait for.
+    """
+    started = time.monotonic()
+    deadline = started + within
     while True:
         try:
             result = look()
@@ -127,7 +136,7 @@ def eventually(look: Callable[[], T], *, within: float = 60.0, pause: float = 0.
             trouble = error
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within:g} s: {trouble!r}") from trouble
-        time.sleep(pause)
+        time.sleep(min(max(SHORTEST_PAUSE, (time.monotonic() - started) / 8), pause))
 
 
 def _content(response: httpx.Response) -> Manifest:

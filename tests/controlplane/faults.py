@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from tests.controlplane.meddler import Answer, Ask, Asked, Event, Fault
@@ -17,34 +17,36 @@ def failure(status: int, reason: str, **headers: str) -> Answer:
 
 
 class Killed(Fault):
-    """The operator dies when its k-th write is done, before it learns so.
+    """The operator dies when its k-th write in a namespace is done, before it learns so: once for each namespace.
 
     Whether it learns of the answer makes no difference to what is stored: no later write of the same life gets through.
     """
 
-    def __init__(self, after: int, kill: Callable[[], None]) -> None:
-        self.writes = 0
-        self._after = after
+    def __init__(self, after: Mapping[str, int], kill: Callable[[], None]) -> None:
+        """`after` is k by namespace."""
+        self._left = dict(after)
         self._kill = kill
+        self._lives = 1
         self._one_at_a_time = asyncio.Lock()
 
     async def answer(self, asked: Asked, ask: Ask) -> Answer:
         if not asked.writes:
             return await ask(asked)
-        life = self.over
+        life = self._lives
         async with self._one_at_a_time:
-            if life != self.over:
+            if life != self._lives:
                 return failure(503, "of a former life")
             answer = await ask(asked)
-            self.writes += 1
-            if self.writes == self._after:
+            self._left[asked.namespace] = self._left.get(asked.namespace, 0) - 1
+            if self._left[asked.namespace] == 0:
+                self._lives += 1
                 self._kill()
             return answer
 
     @property
     def over(self) -> bool:
-        """Whether the write has been done."""
-        return self.writes >= self._after
+        """Whether it has died in every namespace."""
+        return all(left <= 0 for left in self._left.values())
 
 
 class Dropped(Fault):

@@ -21,7 +21,8 @@ from tests.controlplane.kubeconfig import client_context, redirected
 
 LONGEST_EVENT = 2**22
 PLACE = re.compile(
-    r"/apis?/(?:[^/]+/)?v[^/]+/(?:namespaces/[^/]+/)?(?P<resource>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<subresource>.+))?"
+    r"/apis?/(?:[^/]+/)?v[^/]+/(?:namespaces/(?P<namespace>[^/]+)/)?"
+    r"(?P<resource>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<subresource>.+))?"
 )
 
 
@@ -39,6 +40,11 @@ class Asked:
     def resource(self) -> str:
         """What kind of object it is about, in the plural; "" where it is about none."""
         return self._place("resource")
+
+    @property
+    def namespace(self) -> str:
+        """Where the object is, "" where it is in none or in any."""
+        return self._place("namespace")
 
     @property
     def name(self) -> str:

@@ -1,7 +1,9 @@
 """What memory does to pods, told by a kubelet that does not exist and carried out by the real controllers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from dev.control_plane import ControlPlane
 from hca_operator.core.names import API_LABEL, HASH_LABEL, REPLACED_LABEL
 from hca_operator.core.timestamps import time_text
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
+from tests.controlplane.conftest import temporary_namespace
 from tests.controlplane.fake_kubelet import report, report_ready, roll_out
 from tests.controlplane.fake_metrics import FakeMetrics
 from tests.controlplane.faults import Killed
@@ -21,6 +24,8 @@ from tests.controlplane.operator_process import OperatorProcess
 QUICK = {"memoryRestart": {"samples": 1, "minInterval": "1h"}}
 MANY_WRITES = 20
 """More than a replacement takes."""
+LIVES_BESIDE_EACH_OTHER = 8
+"""Replacements in each of which the operator dies after another write: all of them go on after each of its deaths."""
 
 
 @pytest.fixture(scope="module")
@@ -63,21 +68,20 @@ def test_a_kill_by_the_kernel_is_told_although_the_container_was_back_at_once(
     assert 'hca_memory_restarts_total{reason="OOMKilled"} 1.0' in operator.metrics()
 
 
-def selected(server: ApiServer, namespace: str, more: str = "", name: str = "shop") -> list[Manifest]:
-    """The pods of an API that carry another label as well."""
-    selector = f"{API_LABEL}={name}" + (f",{more}" if more else "")
+def selected(server: ApiServer, namespace: str, more: str = "") -> list[Manifest]:
+    """The pods of the API that carry another label as well."""
+    selector = f"{API_LABEL}=shop" + (f",{more}" if more else "")
     return list(server.find("Pod", namespace, labelSelector=selector))
 
 
-def healthy(server: ApiServer, namespace: str, name: str = "shop") -> None:
-    """Wait until no pod of an API is near its limit."""
-    reason = "MemoryWithinLimits"
-    eventually(lambda: condition_of(server, namespace, "MemoryHealthy", reason, name=name))
+def healthy(server: ApiServer, namespace: str) -> None:
+    """Wait until no pod of the API is near its limit."""
+    eventually(lambda: condition_of(server, namespace, "MemoryHealthy", "MemoryWithinLimits"))
 
 
-def near_limit(server: ApiServer, metrics: FakeMetrics, namespace: str, name: str = "shop") -> Manifest:
-    """Have the first pod of an API be near its limit, and the others not."""
-    first, *others = selected(server, namespace, name=name)
+def near_limit(server: ApiServer, metrics: FakeMetrics, namespace: str) -> Manifest:
+    """Have the first pod of the API be near its limit, and the others not."""
+    first, *others = selected(server, namespace)
     for other in others:
         metrics.fill(other, 100)
     metrics.fill(first)
@@ -162,34 +166,44 @@ def test_a_pod_that_was_detached_goes_with_its_object_while_the_operator_is_away
 
 @pytest.mark.timeout(600)
 def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
-    meddler: Meddler, server: ApiServer, namespace: str, metrics: FakeMetrics, operator: OperatorProcess
+    meddler: Meddler, server: ApiServer, metrics: FakeMetrics, operator: OperatorProcess
 ) -> None:
     def die_and_rise() -> None:
         operator.kill()
         operator.start(wait=False)
 
-    for after in count(1):
-        assert after < MANY_WRITES
-        name = f"killed-{after}"
-        server.create(api(namespace, name, **QUICK))
-        roll_out(server, namespace, name)
-        healthy(server, namespace, name)
-        killing = Killed(after, die_and_rise)
-        since = server.version("Pod", namespace)
-        with meddler.meddling(killing):
-            pod = near_limit(server, metrics, namespace, name)
-
-            def replaced(name: str = name, pod: Manifest = pod) -> bool:
-                report_ready(server, namespace, f"{API_LABEL}={name}")
-                uids = {found["metadata"]["uid"] for found in selected(server, namespace, name=name)}
-                return len(uids) == 2 and pod["metadata"]["uid"] not in uids
-
-            eventually(replaced)
-            metrics.forget(pod)
-            healthy(server, namespace, name)
-        assert status(server, namespace, name)["memoryRestarts"]["pods"] == 1
-        names = {seen["metadata"]["name"] for seen in server.changes_since(since, "Pod", namespace)}
-        assert len([found for found in names if found.startswith(f"{name}-")]) == 2, "one pod went and one came"
-        server.delete(KIND, namespace, name)
+    for first in count(1, LIVES_BESIDE_EACH_OTHER):
+        assert first < MANY_WRITES
+        with ExitStack() as namespaces:
+            lives = range(first, first + LIVES_BESIDE_EACH_OTHER)
+            killed_after = {namespaces.enter_context(temporary_namespace(server)): after for after in lives}
+            for namespace in killed_after:
+                server.create(api(namespace, **QUICK))
+            for namespace in killed_after:
+                roll_out(server, namespace, "shop")
+                healthy(server, namespace)
+            killing = Killed(killed_after, die_and_rise)
+            since = {namespace: server.version("Pod", namespace) for namespace in killed_after}
+            with meddler.meddling(killing):
+                pods = {namespace: near_limit(server, metrics, namespace) for namespace in killed_after}
+                eventually(partial(replaced, server, pods.values()), within=240)
+                for namespace, pod in pods.items():
+                    metrics.forget(pod)
+                    healthy(server, namespace)
+            for namespace in killed_after:
+                assert status(server, namespace)["memoryRestarts"]["pods"] == 1
+                names = {seen["metadata"]["name"] for seen in server.changes_since(since[namespace], "Pod", namespace)}
+                assert len(names) == 2, "one pod went and one came"
         if not killing.over:
             break  # there were not that many writes: each of them has had its turn
+
+
+def replaced(server: ApiServer, pods: Iterable[Manifest]) -> bool:
+    """Whether each of these has gone, while all successors get ready; each API has another pod."""
+    left = 0
+    for pod in pods:
+        namespace = pod["metadata"]["namespace"]
+        report_ready(server, namespace, API_LABEL)
+        uids = {found["metadata"]["uid"] for found in selected(server, namespace)}
+        left += len(uids) != 2 or pod["metadata"]["uid"] in uids
+    return not left

@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 
@@ -15,6 +16,7 @@ import pytest
 
 from dev.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
+from tests.controlplane.conftest import temporary_namespace
 from tests.controlplane.essence import RESOURCES
 from tests.controlplane.faults import Delayed, Dropped, Expired, Killed, Overloaded, Past, Slow
 from tests.controlplane.journey import EDITS, PODS, Journey
@@ -26,6 +28,8 @@ OBJECTS = "highconcurrencyapis"
 EVERYTHING = {OBJECTS, *RESOURCES}
 MANY_WRITES = 50
 """More than a journey takes: without an end to them, something is written again and again."""
+LIVES_BESIDE_EACH_OTHER = 8
+"""Journeys on each of which the operator dies after another write: all of them go on after each of its deaths."""
 
 Start = Callable[[str], Journey]
 
@@ -79,30 +83,40 @@ def undisturbed(start: Start, operator: OperatorProcess) -> Undisturbed:
 
 
 def test_killed_after_any_of_its_writes_it_ends_as_if_nothing_had_happened(
-    meddler: Meddler, operator: OperatorProcess, start: Start, undisturbed: Undisturbed
-) -> None:
+    meddler: Meddler, operator: OperatorProcess, control_plane: ControlPlane, server: ApiServer,
+    undisturbed: Undisturbed,
+) -> None:  # fmt: skip
     def die_and_rise() -> None:
         operator.kill()
         operator.start(wait=False)
 
-    with ThreadPoolExecutor() as beside:
-        counts = []
-        for after in count(1):
-            assert after < MANY_WRITES
-            journey = start(f"killed-{after}")
-            killed = Killed(after, die_and_rise)
+    for first in count(1, LIVES_BESIDE_EACH_OTHER):
+        assert first < MANY_WRITES
+        with ExitStack() as namespaces:
+            journeys = {
+                after: Journey(
+                    control_plane, server, namespaces.enter_context(temporary_namespace(server)), f"killed-{after}",
+                    within=180,
+                )
+                for after in range(first, first + LIVES_BESIDE_EACH_OTHER)
+            }  # fmt: skip
+            killed = Killed({journey.namespace: after for after, journey in journeys.items()}, die_and_rise)
             with meddler.meddling(killed):
-                journey.begin()
-                journey.settle_as(undisturbed.stages[0])
-                for number, edit in enumerate(EDITS[:2], start=1):
-                    journey.edit(edit)
-                    journey.settle_as(undisturbed.stages[number])
-                eventually(lambda j=journey: j.tallied(undisturbed.tallies[2]))  # type: ignore[misc]
-                journey.end()
-            counts.append(beside.submit(journey.counts))
-            if not killed.over:
-                break  # there were not that many writes: each of them has had its turn
-        assert all(counted.result() == {PODS} for counted in counts)
+                for number, edit in enumerate(({}, *EDITS[:2])):
+                    for journey in journeys.values():
+                        if edit:
+                            journey.edit(edit)
+                        else:
+                            journey.begin()
+                    for journey in journeys.values():
+                        journey.settle_as(undisturbed.stages[number])
+                for journey in journeys.values():
+                    eventually(lambda j=journey: j.tallied(undisturbed.tallies[2]))  # type: ignore[misc]
+                    journey.end()
+            with ThreadPoolExecutor() as beside:
+                assert all(counts == {PODS} for counts in beside.map(Journey.counts, journeys.values()))
+        if not killed.over:
+            break  # there were not that many writes: each of them has had its turn
 
 
 def test_what_happened_unseen_is_made_good_when_the_watches_start_anew(
