@@ -5,12 +5,12 @@ BIN := .venv/bin
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help up down env test check crds lock bench soak environment
+.PHONY: help up down env test unit controlplane e2e check chart crds lock bench soak environment
 
 help: ## Show this text
 	@echo "Needs bash, make and Python 3.11 or newer, and either Docker or root on Debian."
 	@echo
-	@awk -F ': .*## ' '/^[a-z-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / {gsub(/\$$\$$/, "$$"); printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: ## Start the local cluster with the operator and examples/myapi.yaml; again to bring changes in
 	@$(CLUSTER) up
@@ -25,11 +25,33 @@ test: ## Run every test: unit, control plane, and end to end on the local cluste
 	@$(CLUSTER) prepare
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit tests/integration tests/controlplane tests/e2e
 
+unit: environment ## Run the unit tests
+	@$(BIN)/pytest -n 2 --dist loadfile tests/unit
+
+controlplane: environment ## Run the control-plane tests: a real API server without nodes
+	@$(BIN)/pytest -n 2 --dist loadfile tests/controlplane
+
+e2e: ## Run the end-to-end tests on the local cluster; KUBERNETES=1.33 tries the oldest
+	@$(CLUSTER) prepare
+	@$(BIN)/pytest tests/e2e
+
 check: environment ## Run the linters and the type checker
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@PYTHONPATH=operator $(BIN)/lint-imports
+
+WHOLE_CHART := --values examples/fleet/values.yaml --set alerts.enabled=true,rbac.watchSecrets=true \
+	--set externalMetrics.ingress.namespace=projectcontour,externalMetrics.ingress.selector.app=envoy \
+	--set externalMetrics.ingress.port=8002,externalMetrics.ingress.path=/stats/prometheus \
+	--set prometheus.url=http://prometheus.monitoring:9090,prometheus.customQueries=true
+chart: ## Lint the chart, check values against their schema, and render it
+	@command -v helm >/dev/null || eval "$$($(CLUSTER) env)"; set -e; \
+	for values in "" "$(WHOLE_CHART)" "--set scope=Namespace,crds.enabled=false"; do \
+		helm lint --quiet --strict charts $$values --kube-version 1.33.0; \
+		helm template hca-operator charts $$values --kube-version 1.33.0 > /dev/null; \
+		echo "renders with $${values:-its defaults}"; \
+	done
 
 crds: environment ## Write the CRD (crds/, charts/) and its reference (docs/) anew from the models
 	@PYTHONPATH=operator $(BIN)/python -m hca_operator crd | tee crds/hca-operator.io_highconcurrencyapis.yaml > charts/files/crd.yaml
