@@ -1,5 +1,6 @@
 """The image that kind's nodes run: kind's own where a registry has it for us, else one built from Go modules."""
 
+import os
 import re
 import shutil
 import tempfile
@@ -88,8 +89,18 @@ def stock_image(defaults: str) -> str:
     return found.group(1)
 
 
+def image_of(minor: str) -> str:
+    """Return kind's node image of a Kubernetes minor, such as "1.33"."""
+    if minor not in versions.NODE_IMAGES:
+        known = ", ".join(versions.NODE_IMAGES)
+        raise ClusterError(f"KUBERNETES={minor} is not one of {known}: add its node image to dev/versions.py")
+    return versions.NODE_IMAGES[minor]
+
+
 def choose(step: Step, go_command: Path) -> Choice:
-    """Ask Docker for kind's stock image; decide for one of our own where it cannot be had."""
+    """Choose kind's stock image, or that of KUBERNETES=MINOR; one of our own where no registry answers."""
+    if minor := os.environ.get("KUBERNETES"):
+        return _pull(step, image_of(minor))
     folder = "pkg/apis/config/defaults"
     source = go.fetch(step, go_command, tools.KIND.module, tools.KIND.version, folder)
     stock, own = stock_image((source / folder / "image.go").read_text()), own_image()
@@ -98,11 +109,16 @@ def choose(step: Step, go_command: Path) -> Choice:
             step.note = f"{image}, there already"
             return Choice(image, own=image == own, exists=True)
     if registry_has(step, stock):
-        step.run("docker", "pull", stock)
-        step.note = stock
-        return Choice(stock, own=False, exists=True)
+        return _pull(step, stock)
     step.note = f"{own}, to be built, for no registry gives us {stock.partition('@')[0]}"
     return Choice(own, own=True, exists=False)
+
+
+def _pull(step: Step, image: str) -> Choice:
+    if not exists(step, image):
+        step.run("docker", "pull", image)
+    step.note = image
+    return Choice(image, own=False, exists=True)
 
 
 def exists(step: Step, image: str) -> bool:

