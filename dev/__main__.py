@@ -6,11 +6,12 @@ if sys.version_info < (3, 11):  # noqa: UP036 - this runs before anything could 
     sys.exit("Python 3.11 or newer is needed: name one with `make PYTHON=...`")
 
 import argparse
+import os
 import signal
 from collections.abc import Callable
 from functools import partial
 
-from dev import cache, daemon, debian, kind, python, tools, up
+from dev import cache, daemon, debian, host, kind, python, tools, up
 from dev.steps import ClusterError, Step, Steps, say
 
 
@@ -69,6 +70,7 @@ def main() -> int:
     """Run one command; a failure is one sentence and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m dev", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
+    os.environ["PATH"] += f":{host.ADMINISTRATORS_FOLDERS}"
     # Ended from outside is ended like Ctrl-C: with the commands that run at that moment.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

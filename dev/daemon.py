@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from dev import cache, runtime
+from dev import cache, debian, host, plan, runtime
 from dev.steps import ClusterError, Step
 
 PID_FILE = cache.HOME / "dockerd.pid"
@@ -40,24 +40,43 @@ def is_running(status: str, program: str) -> bool:
 
 
 def ensure(step: Step) -> None:
-    """Have a daemon that answers."""
-    if answers(step):
-        step.note = "running"
-        return
-    if elsewhere := os.environ.get("DOCKER_HOST"):
-        raise ClusterError(f"Docker does not answer at {elsewhere}: start it there, or unset DOCKER_HOST")
-    if os.geteuid() != 0:
-        raise ClusterError("Docker does not answer and only root can start it: start Docker, then try again")
-    if not (dockerd := shutil.which("dockerd", path=f"{os.environ['PATH']}:/usr/sbin")):
-        raise ClusterError(
-            "Docker does not answer and its daemon (dockerd) is not installed here: start or install Docker"
-        )
+    """Have an engine that answers: install what is missing of it, and start it."""
+    decided = plan.engine(host.observe(plan.ENGINE), host.observe_engine(step))
+    installed = ""
+    if decided.packages:
+        debian.install(step, decided.packages)
+        installed = f"{step.note}, "
+        # Where systemd runs, the package has started it.
+        decided = plan.engine(host.observe(plan.ENGINE), host.observe_engine(step))
+    if decided.start is plan.Start.SERVICE:
+        _start_service(step)
+    elif decided.start is plan.Start.DAEMON:
+        _start_daemon(step)
+    step.note = (
+        installed
+        + {
+            plan.Start.NOT_NEEDED: "running",
+            plan.Start.SERVICE: "started by systemd",
+            plan.Start.DAEMON: f"started, its log is {LOG}",
+        }[decided.start]
+    )
+
+
+def _start_service(step: Step) -> None:
+    started = step.succeeds("systemctl", "start", "docker", timeout=STARTS_WITHIN)
+    if not started or not answers(step):
+        raise ClusterError("systemd could not start Docker: see `journalctl --unit docker`")
+
+
+def _start_daemon(step: Step) -> None:
+    if not (dockerd := shutil.which("dockerd")):
+        raise ClusterError("Docker's package brought no dockerd: install Docker, then try again")
     _refuse_second_daemon()
     for path, program in OTHER_PID_FILES.items():
         if not running(path, program):
             path.unlink(missing_ok=True)
-    _start(dockerd, step)
-    step.note = f"started, its log is {LOG}"
+    _start(dockerd)
+    plan.engine(host.observe(plan.ENGINE), host.observe_engine(step))  # says so if the client cannot talk to it
 
 
 def _refuse_second_daemon() -> None:
@@ -66,7 +85,7 @@ def _refuse_second_daemon() -> None:
             raise ClusterError(f"a Docker daemon runs (process {pid}) but does not answer: end it, then try again")
 
 
-def _start(dockerd: str, step: Step) -> None:
+def _start(dockerd: str) -> None:
     PID_FILE.unlink(missing_ok=True)
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with LOG.open("wb") as log:
@@ -79,7 +98,7 @@ def _start(dockerd: str, step: Step) -> None:
             start_new_session=True,
         )
     deadline = time.monotonic() + STARTS_WITHIN
-    while not answers(step):
+    while host.ping(host.DOCKER_SOCKET) is not host.Socket.ANSWERS:
         if process.poll() is not None or time.monotonic() > deadline:
             process.terminate()
             why = reason(LOG.read_text(errors="replace"))

@@ -1,41 +1,40 @@
-"""What a bare Debian machine lacks: its packages, and Debian base images where no registry has them for us."""
+"""Debian's packages, and Debian base images where no registry has them for us."""
 
-import importlib.util
-import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
-from dev.steps import ClusterError, Step
+from dev import host, plan
+from dev.host import CA_BUNDLE
+from dev.steps import Step
 
-# Each command that is needed and the package that brings it.
-ENGINE = {"dockerd": "docker.io", "docker": "docker.io", "iptables": "iptables"}
-IMAGE_BUILDER = {"debootstrap": "debootstrap", "gcc": "gcc", "unshare": "util-linux"}
-CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-
-
-def missing_packages(needed: dict[str, str], which: Callable[[str], str | None] = shutil.which) -> list[str]:
-    """Return the packages for the commands that are not there."""
-    return sorted({package for command, package in needed.items() if not which(command)})
+UPDATES_WITHIN = 300.0
+# A machine that has just started may be installing its updates: wait for apt's lock.
+APT_GET = ("apt-get", "-o", "DPkg::Lock::Timeout=300")
 
 
-def ensure(step: Step, needed: dict[str, str]) -> None:
-    """Install the packages of the commands that are missing, where that is ours to do."""
-    packages = missing_packages(needed)
-    if importlib.util.find_spec("ensurepip") is None:
-        packages.append("python3-venv")
-    if not packages:
+def ensure(step: Step, needed: plan.Needed) -> None:
+    """Have these programs, certificates and Python's venv: install what is missing."""
+    install(step, plan.packages(host.observe(needed), needed))
+
+
+def install(step: Step, wanted: Iterable[str]) -> None:
+    """Install packages; of "a | b" the first that this release has."""
+    choices = [package.split(" | ") for package in wanted]
+    if not choices:
         step.note = "none missing"
         return
-    step.note = ", ".join(packages)
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise ClusterError(f"{step.note} must be installed: do it, or run this as root on Debian")
+    # One source of packages that fails is no reason to stop: what is wanted may come from another.
+    step.succeeds(*APT_GET, "update", timeout=UPDATES_WITHIN)
+    packages = sorted({next((name for name in names if _has(step, name)), names[-1]) for names in choices})
     # Without systemd a package's init script would start its service in a way that is not ours.
     quiet = {"DEBIAN_FRONTEND": "noninteractive"} | ({} if Path("/run/systemd/system").exists() else {"RUNLEVEL": "1"})
-    step.run("apt-get", "update", env=quiet)
-    if "docker.io" in packages and step.succeeds("apt-cache", "show", "docker-cli", timeout=30):
-        packages.append("docker-cli")  # a package of its own from trixie on
-    step.run("apt-get", "install", "--yes", "--no-install-recommends", *packages, env=quiet)
+    step.run(*APT_GET, "install", "--yes", "--no-install-recommends", *packages, env=quiet)
+    step.note = f"installed {', '.join(packages)}"
+
+
+def _has(step: Step, package: str) -> bool:
+    return step.succeeds("apt-cache", "show", package, timeout=30)
 
 
 def mirror(sources: Iterable[str]) -> str | None:

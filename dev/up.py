@@ -3,7 +3,7 @@
 from concurrent.futures import Future
 from functools import partial
 
-from dev import cache, daemon, debian, go, kind, node_image, preflight, python, tools, workloads
+from dev import cache, daemon, debian, go, kind, node_image, plan, preflight, python, tools, workloads
 from dev.go import Tool
 from dev.preflight import GIB
 from dev.steps import Step, Steps, say
@@ -75,8 +75,7 @@ class _Run:
     def start_parts(self, *wanted: Tool) -> None:
         """Start what nodes are made of: Docker, programs and the node image."""
         start = self._steps.start
-        engine = start("packages of docker", _ensure_engine, after=[self._packages])
-        self._docker = start("docker", daemon.ensure, after=[engine])
+        self._docker = start("docker", daemon.ensure, after=[self._packages])
         self._ports = start("ports", kind.refuse_taken_ports, after=[self._docker])
         self._programs = self.start_programs(*wanted)
         choosing = start(
@@ -85,7 +84,7 @@ class _Run:
         self._choice = self._steps.result(choosing)
         self._node = self._base = self._docker
         if self._choice.own:
-            builder = start("packages of image builder", partial(debian.ensure, needed=debian.IMAGE_BUILDER))
+            builder = start("packages of image builder", partial(debian.ensure, needed=plan.IMAGE_BUILDER))
             self._base = start("debian base", partial(node_image.make_base, base=node_image.SLIM_BASE), after=[builder])
             if not self._choice.exists:
                 self._node = self._start_node_image(builder)
@@ -152,8 +151,3 @@ class _Run:
 def _discard(step: Step, image: str) -> None:
     step.note = "none"
     kind.discard_dead(step, image)
-
-
-def _ensure_engine(step: Step) -> None:
-    """Have Docker's packages, unless a daemon answers: then how it came here is not our business."""
-    debian.ensure(step, {} if daemon.answers(step) else debian.ENGINE)

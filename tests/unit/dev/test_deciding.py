@@ -11,11 +11,6 @@ from dev.steps import ClusterError, command_line
 GIB = preflight.GIB
 
 
-def test_only_packages_of_missing_commands_are_installed() -> None:
-    there = {"docker": "/usr/bin/docker"}
-    assert debian.missing_packages({"docker": "docker.io", "iptables": "iptables"}, there.get) == ["iptables"]
-
-
 @pytest.mark.parametrize(
     "sources",
     [

@@ -1,0 +1,132 @@
+"""Facts about this machine that the set-up decides by. Nothing is changed here."""
+
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from dev.steps import ClusterError, Step
+
+CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+DOCKER_SOCKET = Path("/var/run/docker.sock")
+DEFAULT_ADDRESSES = {f"unix://{DOCKER_SOCKET}", "unix:///run/docker.sock"}
+# Debian keeps dockerd, iptables and debootstrap here, and leaves these folders off the path of ordinary users.
+ADMINISTRATORS_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+@dataclass(frozen=True)
+class Host:
+    """What this machine has of what the set-up needs."""
+
+    programs: frozenset[str]  # those on the path, of the ones that were asked for
+    root: bool
+    apt: bool
+    docker_service: bool = False  # systemd runs and has a unit for Docker
+    ca_bundle: bool = True
+    venv: bool = True  # this Python can make an environment with pip in it
+    venv_package: str | None = None  # what would let it; None for a Python that is not Debian's
+
+
+class Socket(Enum):
+    """How the default socket of a Docker engine reacts."""
+
+    ANSWERS = "answers"
+    FORBIDDEN = "forbidden"  # there is one, and this user may not use it
+    SILENT = "silent"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The engine that the Docker client is pointed at instead of this machine's own."""
+
+    address: str  # a URL, or empty where it is not known
+    chosen_by: str  # as a person would say it
+    undo: str  # what leads back to this machine's own engine
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The Docker engine, as the Docker client here sees it."""
+
+    client: str | None  # its path
+    answers: bool  # to that client
+    socket: Socket = Socket.SILENT
+    endpoint: Endpoint | None = None  # None: this machine's own
+
+
+def observe(programs: Iterable[str]) -> Host:
+    """Find out what this machine has, these programs among it."""
+    systemd = Path("/run/systemd/system").exists()
+    units = [Path(folder, "docker.service") for folder in ("/etc/systemd/system", "/lib/systemd/system")]
+    return Host(
+        programs=frozenset(program for program in programs if shutil.which(program)),
+        root=os.geteuid() == 0,
+        apt=bool(shutil.which("apt-get")),
+        docker_service=systemd and any(unit.exists() for unit in units),
+        ca_bundle=CA_BUNDLE.exists(),
+        venv=importlib.util.find_spec("ensurepip") is not None,
+        venv_package=venv_package(os.path.realpath(sys.executable)),
+    )
+
+
+def venv_package(interpreter: str) -> str | None:
+    """Return the Debian package that lets an interpreter make environments; None if it is not Debian's interpreter."""
+    return f"{Path(interpreter).name}-venv" if interpreter.startswith("/usr/bin/python3.") else None
+
+
+def observe_engine(step: Step) -> Engine:
+    """Find out which Docker engine the client leads to and whether it answers."""
+    client = shutil.which("docker")
+    return Engine(
+        client=client,
+        answers=client is not None and step.succeeds("docker", "version", timeout=15),
+        socket=ping(DOCKER_SOCKET),
+        endpoint=_endpoint(step, client),
+    )
+
+
+def ping(path: Path) -> Socket:
+    """Ask the engine behind a socket whether it serves, without a client."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        try:
+            connection.connect(str(path))
+            connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return Socket.ANSWERS if connection.recv(16).startswith(b"HTTP/1") else Socket.SILENT
+        except PermissionError:
+            return Socket.FORBIDDEN
+        except OSError:
+            return Socket.SILENT
+
+
+def _endpoint(step: Step, client: str | None) -> Endpoint | None:
+    config = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+    found = endpoint(os.environ, config.read_text() if config.is_file() else "{}")
+    if found is None or found.address or client is None:
+        return found
+    try:
+        address = step.read("docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+    except ClusterError:
+        address = ""  # a context whose definition is gone
+    return Endpoint(address, found.chosen_by, found.undo)
+
+
+def endpoint(environment: Mapping[str, str], config: str) -> Endpoint | None:
+    """Return what leads the client away from this machine's own engine, in the client's own order."""
+    if address := environment.get("DOCKER_HOST"):
+        return None if address in DEFAULT_ADDRESSES else Endpoint(address, "DOCKER_HOST", "unset DOCKER_HOST")
+    if name := environment.get("DOCKER_CONTEXT"):
+        undo = "unset DOCKER_CONTEXT"
+    else:
+        try:
+            name = json.loads(config).get("currentContext")
+        except ValueError:
+            name = None  # the client itself says what is wrong with the file
+        undo = "run `docker context use default`"
+    return Endpoint("", f"the Docker context `{name}`", undo) if name and name != "default" else None
