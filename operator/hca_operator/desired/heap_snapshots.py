@@ -3,7 +3,7 @@
 A volume of the pod's own: it outlives the container, which a leak may end, and needs nothing of the cluster.
 """
 
-from hca_operator.api.heap_snapshots import ENV, PATH, VOLUME, wanted
+from hca_operator.api.heap_snapshots import ENV, PATH, VOLUME
 from hca_operator.api.spec import HighConcurrencyApiSpec
 from hca_operator.core.names import Manifest
 from hca_operator.core.quantities import MEBIBYTE, memory_text, parse_quantity
@@ -15,7 +15,7 @@ AT_A_TIME = 6
 
 def variables(spec: HighConcurrencyApiSpec, sizing: Sizing) -> dict[str, str | int]:
     """Variables by which the worker processes know; none where no snapshots are wanted."""
-    if not wanted(spec):
+    if not spec.memory_restart.heap_snapshots.enabled:
         return {}
     directory, most, at = ENV
     room = parse_quantity(spec.memory_restart.heap_snapshots.size_limit) / MEBIBYTE
@@ -25,7 +25,7 @@ def variables(spec: HighConcurrencyApiSpec, sizing: Sizing) -> dict[str, str | i
 
 def volumes(spec: HighConcurrencyApiSpec) -> list[Manifest]:
     """The volume of the snapshots, where they are wanted."""
-    if not wanted(spec):
+    if not spec.memory_restart.heap_snapshots.enabled:
         return []
     limit = memory_text(parse_quantity(spec.memory_restart.heap_snapshots.size_limit))
     return [{"name": VOLUME, "emptyDir": {"sizeLimit": limit}}]
@@ -33,6 +33,6 @@ def volumes(spec: HighConcurrencyApiSpec) -> list[Manifest]:
 
 def mounts(spec: HighConcurrencyApiSpec) -> list[Manifest]:
     """Where the container finds that volume."""
-    if not wanted(spec):
+    if not spec.memory_restart.heap_snapshots.enabled:
         return []
     return [{"name": VOLUME, "mountPath": PATH}]
