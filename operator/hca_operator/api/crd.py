@@ -32,8 +32,8 @@ def crd() -> names.Manifest:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": {**structural_schema(HighConcurrencyApiSpec), "description": "What the API needs."},
-            "status": {**structural_schema(HighConcurrencyApiStatus), "description": "What the operator observes."},
+            "spec": {**structural_schema(HighConcurrencyApiSpec), "description": "Desired state of the API."},
+            "status": {**structural_schema(HighConcurrencyApiStatus), "description": "Observed state of the API."},
         },
         "x-kubernetes-validations": [NAME_RULE.as_validation()],
     }
@@ -52,7 +52,7 @@ def crd() -> names.Manifest:
         },
         "additionalPrinterColumns": [
             _column("Ready", _ready("status"), description="Whether the latest generation is fully rolled out."),
-            _column("Replicas", ".status.readyReplicas", "integer", description="Pods that serve."),
+            _column("Replicas", ".status.readyReplicas", "integer", description="Pods that are ready."),
             _column("Workers", ".status.workersPerPod", "integer", description="Worker processes in each pod."),
             _column("Host", ".spec.traffic.routes[0].host", description="Host of the first route."),
             _column(

@@ -29,28 +29,28 @@ class TrafficDefaults(SpecModel):
     """For objects that leave open how requests come in."""
 
     ingress: IngressOptions = IngressOptions()
-    """Which ingress controller serves the routes."""
+    """Ingress controller that serves the routes."""
 
 
 class Defaults(SpecModel):
     """Fields of an object's spec, for objects that leave them open; of a map, the object's own keys win."""
 
     traffic: TrafficDefaults = TrafficDefaults()
-    """How requests come in from outside the cluster."""
+    """Routes from outside the cluster."""
     image_pull_policy: PullPolicy | None = None
     """When the image is pulled."""
     image_pull_secrets: PullSecrets = []  # noqa: RUF012 - frozen model
     """Secrets for the image registry, which must be there in the namespace of each object."""
     node_selector: Labels = {}  # noqa: RUF012 - frozen model
-    """Labels that a node must have."""
+    """Labels that a node must have to run the pods."""
     tolerations: Tolerations = []  # noqa: RUF012 - frozen model
-    """Taints that the pods put up with."""
+    """Taints of nodes that the pods tolerate."""
     priority_class_name: DnsSubdomain | None = None
-    """Priority class of the pods."""
+    """PriorityClass of the pods."""
     pod_labels: Labels = {}  # noqa: RUF012 - frozen model
-    """Further labels of the pods."""
+    """Additional labels of the pods."""
     pod_annotations: Annotations = {}  # noqa: RUF012 - frozen model
-    """Further annotations of the pods."""
+    """Additional annotations of the pods."""
 
 
 class FleetLimits(SpecModel):

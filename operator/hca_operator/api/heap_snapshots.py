@@ -1,4 +1,4 @@
-"""The part of the object that has workers write down what their heaps consist of."""
+"""`spec.memoryRestart.heapSnapshots`: workers write snapshots of their heaps."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from hca_operator.api.types import quantity_rule
 VOLUME = "heap-snapshots"
 PATH = "/heap-snapshots"
 ENV = ("HCA_SNAPSHOT_DIR", "HCA_SNAPSHOT_MAX_SIZE", "HCA_WORKER_MAX_RSS")
-"""Variables that the operator sets where snapshots are wanted."""
+"""Variables that the operator sets if snapshots are enabled."""
 
 SnapshotsSize = Annotated[
     str,
@@ -18,14 +18,14 @@ SnapshotsSize = Annotated[
 
 
 class HeapSnapshots(SpecModel):
-    """What the heaps of the workers consist of, written down at the threshold of a worker and on request."""
+    """Heap snapshots of workers, at their threshold and on request."""
 
     mode: Literal["Enabled", "Disabled"] = "Disabled"
-    """Whether workers write heap snapshots: when they reach their threshold, and when somebody touches \
-/heap-snapshots/request. The last five of a pod are kept for as long as the pod lives. The image must be able to \
-(docs/memory.md). Tracing costs memory and time, so switch it on to look for a leak."""
+    """Enabled: workers write heap snapshots when they reach their threshold and when the file \
+/heap-snapshots/request is touched. The last five of a pod are kept until the pod ends. The image must support it \
+(docs/memory.md). Tracing costs memory and time: enable it only to look for a leak."""
     size_limit: SnapshotsSize = "1Gi"
-    """Room on the node's disk for the snapshots of a pod. One that takes more than a sixth of it is not written."""
+    """Disk space for the snapshots of a pod. A snapshot larger than a sixth of it is not written."""
 
     @property
     def enabled(self) -> bool:

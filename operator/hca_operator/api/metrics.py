@@ -68,47 +68,47 @@ class Utilization(SpecModel):
     """A share of what the pods request."""
 
     target_utilization_percent: Percent = 70
-    """Mean use over all pods, in percent of what they request, at which the count is right."""
+    """Target utilization: average over all pods, in percent of their request."""
 
 
 class RequestRate(SpecModel):
     """Requests that come in."""
 
     target_per_pod: Rate
-    """Requests in a second that one pod is to serve, such as 50."""
+    """Target number of requests per second and pod, such as 50."""
 
 
 class Latency(SpecModel):
     """Time that requests take."""
 
     percentile: Annotated[int, Field(ge=1, le=99)] = 95
-    """How many of a hundred requests are to be at least as fast as target."""
+    """Percentile of the response times that is compared with target, such as 95."""
     target: TargetTime
-    """Time at which the count is right, such as 250ms."""
+    """Target response time, such as 250ms."""
 
 
 class Concurrency(SpecModel):
     """Requests in flight."""
 
     target_per_worker: Annotated[int, Field(ge=1, le=10000)]
-    """Requests that one worker process is to have in flight, such as 20."""
+    """Target number of requests in flight per worker process, such as 20."""
 
 
 class EventLoopLag(SpecModel):
     """How late the event loops come to their work."""
 
     target: TargetTime
-    """Lag of the worst worker of a pod, as a mean over all pods, at which the count is right, such as 50ms."""
+    """Target lag, such as 50ms. Of each pod the worker with the highest lag counts; pods are averaged."""
 
 
 class PrometheusQuery(SpecModel):
     """What a query of your own comes to."""
 
     query: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-    """PromQL that comes to one number of the whole API, such as sum(queue_length). Every selector is bound to the \
-object's own namespace."""
+    """PromQL query with one number for the whole API as its result, such as sum(queue_length). Every selector is \
+restricted to the namespace of this object."""
     target_per_pod: Amount
-    """How much of it one pod is to take, such as 100."""
+    """Target amount per pod, such as 100."""
 
 
 MEMBERS = {
@@ -135,23 +135,24 @@ class Metric(SpecModel):
     name: DnsLabel
     """Name of the metric, unique in the list."""
     type: Literal["CPU", "Memory", "RequestsPerSecond", "Latency", "Concurrency", "EventLoopLag", "Prometheus"]
-    """What is measured. Memory hardly ever falls in a running process, so it rarely scales down. \
-RequestsPerSecond, Latency, Concurrency and EventLoopLag are read where spec.monitoring says. Prometheus is a query \
-of your own, where the platform team allows it."""
+    """What is measured. CPU: use of requests.cpu. Memory: use of requests.memory; it rarely falls in a running process, so \
+it rarely scales down. RequestsPerSecond: arriving requests. Latency: response time. Concurrency: requests in flight. \
+EventLoopLag: delay of the event loop. spec.monitoring is the source of these four. Prometheus: your own query, if the \
+platform team allows it."""
     cpu: Utilization | None = None
-    """Settings of type CPU."""
+    """Target of type CPU."""
     memory: Utilization | None = None
-    """Settings of type Memory."""
+    """Target of type Memory."""
     requests_per_second: RequestRate | None = None
-    """Settings of type RequestsPerSecond."""
+    """Target of type RequestsPerSecond."""
     latency: Latency | None = None
-    """Settings of type Latency."""
+    """Target of type Latency."""
     concurrency: Concurrency | None = None
-    """Settings of type Concurrency."""
+    """Target of type Concurrency."""
     event_loop_lag: EventLoopLag | None = None
-    """Settings of type EventLoopLag."""
+    """Target of type EventLoopLag."""
     prometheus: PrometheusQuery | None = None
-    """Settings of type Prometheus."""
+    """Target of type Prometheus."""
 
     rules = (
         Rule(

@@ -1,4 +1,4 @@
-"""The part of the object that says where the API's own metrics are."""
+"""`spec.monitoring`: the source of the metrics of an API."""
 
 from typing import Literal
 
@@ -7,12 +7,12 @@ from hca_operator.api.types import Port, UrlPath
 
 
 class Monitoring(SpecModel):
-    """Where the autoscaler's numbers come from."""
+    """Source of the metrics of an API."""
 
     source: Literal["App", "Ingress"] = "App"
-    """Who counts the requests. App: the pods themselves, at path and port. Ingress: the ingress controller that \
-serves traffic.routes, so that the app needs no metrics of its own."""
+    """App: the pods report their own metrics, at path and port. Ingress: the ingress controller that serves \
+traffic.routes counts the requests, so the app needs no metrics."""
     path: UrlPath = "/metrics"
-    """Path of the pods' metrics in Prometheus' text format, which must be those of all workers of the pod."""
+    """Path of the metrics in the Prometheus text format. The answer must cover all workers of the pod."""
     port: Port | None = None
-    """Port of the pods' metrics. Absent: spec.port."""
+    """Port of the metrics. Default: spec.port."""

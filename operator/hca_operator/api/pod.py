@@ -48,7 +48,7 @@ class LocalObject(SpecModel):
     """A reference to an object in the same namespace."""
 
     name: DnsSubdomain
-    """Name of the object, in the namespace of this one."""
+    """Name of the object, in the same namespace."""
 
 
 class KeySelector(SpecModel):
@@ -59,7 +59,7 @@ class KeySelector(SpecModel):
     key: KeyName
     """Key whose value is used."""
     optional: bool | None = None
-    """Whether the pod may start without it."""
+    """Whether pods may start if the object or the key does not exist."""
 
 
 class FieldSelector(SpecModel):
@@ -106,7 +106,7 @@ class EnvVar(SpecModel):
     value: Annotated[str, StringConstraints(max_length=32768)] | None = None
     """Its value."""
     value_from: EnvSource | None = None
-    """Where its value comes from instead."""
+    """Source of the value, instead of value."""
 
     rules = (
         Rule(
@@ -128,7 +128,7 @@ class EnvFromSource(SpecModel):
     """All keys of a ConfigMap or Secret as environment variables."""
 
     prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=128)] | None = None
-    """Put before each key."""
+    """Prefix of each variable name."""
     config_map_ref: LocalObject | None = None
     """The ConfigMap."""
     secret_ref: LocalObject | None = None
@@ -147,18 +147,18 @@ class Requests(SpecModel):
     """What the scheduler reserves for a pod."""
 
     cpu: Cpu | None = None
-    """Cores that are always there. Absent: the limit."""
+    """CPU that the scheduler reserves for a pod. Default: the limit."""
     memory: Memory | None = None
-    """Memory that is always there. Absent: the limit."""
+    """Memory that the scheduler reserves for a pod. Default: the limit."""
 
 
 class Limits(SpecModel):
     """What a pod may use at most."""
 
     cpu: Cpu | None = None
-    """Cores at most; decides how many workers a pod has. Absent: no limit, and the request decides."""
+    """Maximum CPU of a pod. It sets the number of workers. Default: no limit; requests.cpu then sets the number."""
     memory: Memory = "512Mi"
-    """Memory at most, shared by all workers of the pod; the budget of each worker comes from it."""
+    """Maximum memory of a pod. All its workers share it; each gets an equal part as its budget."""
 
 
 def _request_at_most_limit(name: str) -> Rule:
@@ -176,12 +176,12 @@ def _request_at_most_limit(name: str) -> Rule:
 
 
 class Resources(SpecModel):
-    """CPU and memory of one pod."""
+    """CPU and memory of each pod."""
 
     requests: Requests = Requests()
-    """What the scheduler reserves."""
+    """Resources that the scheduler reserves for each pod."""
     limits: Limits = Limits()
-    """What the pod may use at most."""
+    """Maximum resources of each pod."""
 
     rules = (
         _request_at_most_limit("cpu"),
@@ -193,67 +193,70 @@ class Workers(SpecModel):
     """The worker processes of one pod."""
 
     count: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Worker processes in each pod (placement Shared), or shares of resources (OnePerPod). Absent: one for each whole \
-CPU of resources.limits.cpu (else requests.cpu), at least one; status.workersPerPod shows the result."""
+    """Number of workers per pod (placement Shared) or number of equal parts of resources (OnePerPod). Default: one \
+per whole CPU of resources.limits.cpu, or of requests.cpu without a limit, and at least one. status.workersPerPod \
+shows the result."""
     server: Server = "Granian"
-    """The application server, which decides how count, memory and time-outs reach the process (docs/servers.md)."""
+    """Application server of the image. It determines how the number of workers, memory limits and timeouts are passed \
+to the process (docs/servers.md). Generic: any other server."""
     placement: Placement = "Shared"
-    """Shared: every pod has all workers. OnePerPod: every pod has one, and one of as many equal shares of resources; \
-replicas, minReplicas and maxReplicas count pods all the same."""
+    """Shared: each pod runs all workers. OnePerPod: each pod runs one worker with one part of resources. replicas, \
+minReplicas and maxReplicas always count pods."""
 
 
 class Health(SpecModel):
     """How Kubernetes learns whether a pod can serve."""
 
     readiness_path: HttpPath = "/health"
-    """Answers 2xx or 3xx while the pod can serve; otherwise it gets no requests."""
+    """Path of the readiness probe. While it answers anything but 2xx or 3xx, the pod gets no requests."""
     liveness_path: HttpPath | None = None
-    """Answers 2xx or 3xx while the pod is alive; otherwise it is restarted. Absent: the port must accept connections, \
-so that a database that is down does not restart every pod."""
+    """Path of the liveness probe. When it answers anything but 2xx or 3xx, the container is restarted. Default: a TCP \
+check of the port, so that a database outage does not restart every pod."""
     startup_timeout: StartupDuration = "60s"
-    """How long a pod may take to start before it is restarted."""
+    """Time that a container may take to start before it is restarted, such as 60s or 5m."""
     period_seconds: Annotated[int, Field(ge=1, le=300)] = 5
-    """Seconds between two checks."""
+    """Seconds between two probes."""
     timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 3
-    """Seconds after which an unanswered check has failed."""
+    """Seconds after which a probe without an answer fails."""
     failure_threshold: Annotated[int, Field(ge=1, le=100)] = 3
-    """Failed checks in a row until a pod is taken out of service (readiness) or restarted (liveness)."""
+    """Consecutive failures after which a pod gets no more requests (readiness) or is restarted (liveness)."""
 
 
 class WorkerMemory(SpecModel):
-    """When a single worker is replaced."""
+    """Threshold of a single worker."""
 
     threshold_percent: Annotated[int, Field(ge=10, le=100)] = 80
-    """Percentage of the worker's budget, which is limits.memory less the supervisor's share, divided by the workers."""
+    """Percentage of a worker's budget at which it is replaced. The budget is limits.memory minus the share of the \
+supervisor process, divided by the number of workers."""
     max_rss: Memory | None = Field(default=None, alias="maxRSS")
-    """Resident memory of a worker at which it is replaced, instead of a percentage."""
+    """Resident memory at which a worker is replaced. It takes precedence over thresholdPercent."""
 
 
 class PodMemory(SpecModel):
     """When a whole pod is replaced."""
 
     threshold_percent: Annotated[int, Field(ge=10, le=100)] = 90
-    """Percentage of limits.memory at which a pod is replaced by a new one that serves before the old one goes. A pod \
-that grows so fast that it would be at the limit before a new one serves is replaced earlier."""
+    """Percentage of limits.memory at which a pod is replaced. Its successor is ready before it terminates. A pod that \
+grows so fast that it would reach its limit before a successor is ready is replaced earlier."""
 
 
 class MemoryRestart(SpecModel):
     """Restart on memory: a worker, then a pod, that grows too large is replaced before the kernel kills it."""
 
     mode: Literal["Enabled", "Disabled"] = "Enabled"
-    """Whether workers and pods are replaced on memory."""
+    """Enabled: workers and pods that grow too large are replaced. Disabled: only the kernel ends them, at the limit."""
     worker: WorkerMemory = WorkerMemory()
-    """When a single worker is replaced."""
+    """Threshold of a single worker."""
     pod: PodMemory = PodMemory()
-    """When a whole pod is replaced, which is for what the replacement of workers does not cure."""
+    """Threshold of a whole pod, for growth that replacing workers does not cure."""
     sample_interval: SampleDuration = "10s"
-    """Time between two samples of a worker's memory. That of pods is read each 15 seconds."""
+    """Time between two samples of a worker's memory. The memory of pods is sampled every 15 seconds."""
     samples: Annotated[int, Field(ge=1, le=100)] = 3
-    """Samples in a row over the threshold until the worker or the pod is replaced, so that a spike is forgiven."""
+    """Consecutive samples above the threshold after which a worker or pod is replaced. A short spike is ignored."""
     min_interval: IntervalDuration = "10m"
-    """Time at least between two replacements of pods."""
+    """Minimum time between two replacements of pods."""
     heap_snapshots: HeapSnapshots = HeapSnapshots()
-    """What grew, to be looked at afterwards."""
+    """Heap snapshots of workers, to find out what grew."""
 
 
 class Sysctl(SpecModel):
@@ -271,9 +274,9 @@ class Sysctl(SpecModel):
         "net.ipv4.tcp_syncookies",
         "net.ipv4.tcp_wmem",
     ]
-    """One of those that Kubernetes lets every pod set, of its network."""
+    """Name of the kernel parameter. Only network parameters that Kubernetes considers safe are allowed."""
     value: Annotated[str, StringConstraints(pattern=r"^[0-9]+([ ,-][0-9]+)*$", max_length=128)]
-    """Its value, as sysctl takes it: a number, or some of them."""
+    """Value of the parameter: one number or several, as sysctl accepts it."""
 
 
 Sysctls = Annotated[list[Sysctl], ListMap("name"), Field(max_length=10)]
@@ -283,15 +286,15 @@ class PodSecurity(SpecModel):
     """Under which rights the pods run."""
 
     profile: Literal["Restricted", "Baseline"] = "Restricted"
-    """The Pod Security Standard that the pods keep. Restricted refuses images that run as root."""
+    """Pod Security Standard of the pods. Restricted: images that run as root are refused. Baseline: they may run."""
     run_as_user: Annotated[int, Field(ge=0, le=2147483647)] | None = None
-    """User id of the processes. Absent: the image's."""
+    """User ID of the processes. Default: the one of the image."""
     fs_group: Annotated[int, Field(ge=0, le=2147483647)] | None = None
-    """Group id that owns mounted volumes."""
+    """Group ID that owns the mounted volumes."""
     read_only_root_filesystem: bool = True
-    """Whether the image's files are read-only; /tmp is always writable."""
+    """Whether the root filesystem of the container is read-only. /tmp is always writable."""
     sysctls: Sysctls = []  # noqa: RUF012 - frozen model
-    """Parameters of the kernel, unique by name. A value that the kernel refuses keeps the pods from starting."""
+    """Kernel parameters (sysctls) of the pods. Pods do not start if the kernel refuses a value."""
 
     rules = (
         Rule(
@@ -307,15 +310,15 @@ class Toleration(SpecModel):
     """A taint that the pods put up with."""
 
     key: LabelKey | None = None
-    """Key of the taint. Absent with operator Exists: every taint."""
+    """Key of the taint. Without a key, operator Exists tolerates every taint."""
     operator: Literal["Exists", "Equal"] = "Equal"
-    """How the value is compared."""
+    """Equal: key and value must match. Exists: the key must match, with any value."""
     value: LabelValue | None = None
-    """Value of the taint, with operator Equal."""
+    """Value of the taint, for operator Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect of the taint. Absent: every effect."""
+    """Effect of the taint. Default: all effects."""
     toleration_seconds: Annotated[int, Field(ge=0, le=2147483647)] | None = None
-    """Seconds to stay on a node with a NoExecute taint. Absent: for ever."""
+    """Seconds that a pod stays on a node with a NoExecute taint. Default: no limit."""
 
     rules = (
         Rule(

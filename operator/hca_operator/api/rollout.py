@@ -1,4 +1,4 @@
-"""How a change reaches the pods."""
+"""How changes are rolled out to the pods."""
 
 from hca_operator.api.schema import SpecModel
 
@@ -7,6 +7,5 @@ class Rollout(SpecModel):
     """What starts a rolling update."""
 
     restart_on_config_change: bool = True
-    """Whether the pods are replaced, one after the other, when the data of a ConfigMap that they use \
-changes, or of a Secret where the install may read them. false: for an app that reads its mounted files again by itself.
-"""
+    """true: a rolling update starts when the data of a ConfigMap that the pods use changes, or of a Secret if the \
+operator may read Secrets. false: for apps that read their mounted files again by themselves."""

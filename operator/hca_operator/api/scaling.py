@@ -16,34 +16,34 @@ class ScalingPolicy(SpecModel):
     """A limit on the change within a period (autoscaling/v2)."""
 
     type: Literal["Pods", "Percent"]
-    """Unit of value."""
+    """Pods: value is a number of pods. Percent: value is a percentage of the current number."""
     value: Annotated[int, Field(ge=1, le=100000)]
-    """How much the count may change within the period."""
+    """Maximum change within the period."""
     period_seconds: Annotated[int, Field(ge=1, le=1800)]
-    """Length of the period."""
+    """Length of the period, in seconds."""
 
 
 class ScalingRules(SpecModel):
     """How fast the count may change in one direction (autoscaling/v2)."""
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
-    """How far back recommendations are looked at; the most careful of them wins."""
+    """Seconds of past recommendations that are considered. Scaling up uses the lowest, scaling down the highest."""
     select_policy: Literal["Max", "Min", "Disabled"] | None = None
-    """Which policy decides; Disabled forbids this direction."""
+    """Max: the policy that allows the largest change. Min: the smallest. Disabled: no scaling in this direction."""
     policies: Annotated[list[ScalingPolicy], Field(min_length=1, max_length=8)] | None = None
-    """The limits."""
+    """Limits on the speed of change."""
     tolerance: Tolerance | None = None
-    """How far the load may be off in this direction before the count changes, such as "0.05" for 5 %. Absent: that of \
-the cluster, 10 % as a rule."""
+    """Deviation from the target that does not change the number of pods in this direction, such as "0.05" for 5 %. \
+Default: the one of the cluster, usually 10 %."""
 
 
 class Behavior(SpecModel):
     """How fast the count may change (autoscaling/v2)."""
 
     scale_up: ScalingRules | None = None
-    """Rules for more pods."""
+    """Rules for adding pods."""
     scale_down: ScalingRules | None = None
-    """Rules for fewer pods."""
+    """Rules for removing pods."""
 
 
 class FloorSchedule(SpecModel):
@@ -52,59 +52,60 @@ class FloorSchedule(SpecModel):
     name: DnsLabel
     """Name of the schedule, unique in the list."""
     cron: Cron
-    """When it begins: minute, hour, day of the month, month and day of the week, such as 45 7 * * 1-5."""
+    """Start of the schedule as minute, hour, day of month, month and day of week, such as 45 7 * * 1-5."""
     time_zone: TimeZone = "UTC"
-    """Name of the time zone in which cron is read, such as Europe/Berlin."""
+    """IANA time zone of cron, such as Europe/Berlin."""
     duration: ScheduleDuration
-    """How long it lasts. Where two overlap, the greater minReplicas holds."""
+    """How long the schedule stays active. If several are active, the highest minReplicas applies."""
     min_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
-    """Pods at least while it lasts, where that is more than autoscaling.minReplicas."""
+    """Minimum number of pods while active. Lower values than autoscaling.minReplicas have no effect."""
 
 
 class Fallback(SpecModel):
     """Pods at least while the autoscaler is blind."""
 
     replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
-    """Pods at least while it lasts, where that is more than autoscaling.minReplicas."""
+    """Minimum number of pods while active. Lower values than autoscaling.minReplicas have no effect."""
     after: OutageDuration = "60s"
-    """How long the autoscaler must have been without its metrics for it to begin, and with them again for it to end."""
+    """Time without metrics after which the fallback starts, and time with metrics after which it ends."""
 
 
 class Burst(SpecModel):
     """More pods at once when the load jumps."""
 
     mode: Literal["Disabled", "Enabled"] = "Disabled"
-    """Enabled: a jump of RequestsPerSecond or Concurrency raises the count without waiting for the autoscaler. \
-hold: ScaleUp forbids it."""
+    """Enabled: a jump of RequestsPerSecond or Concurrency adds pods at once, without waiting for the autoscaler. \
+Disabled: only the autoscaler adds pods. hold: ScaleUp prevents bursts."""
     threshold_percent: Annotated[int, Field(ge=110, le=1000)] = 200
-    """What is a jump: a load that needs this share, in percent, of the pods that there should be now."""
+    """A load that needs at least this percentage of the current number of pods is a jump."""
     window: BurstDuration = "60s"
-    """How long the autoscaler may not go below what the jump needed; from then on it decides alone."""
+    """Time after a jump during which the autoscaler cannot remove the pods that it added."""
 
 
 class Autoscaling(SpecModel):
     """Lets the number of pods follow the load."""
 
     mode: Literal["Horizontal", "Disabled"] = "Horizontal"
-    """Horizontal: a HorizontalPodAutoscaler decides the count. Disabled: spec.replicas does."""
+    """Horizontal: a HorizontalPodAutoscaler sets the number of pods. Disabled: spec.replicas sets it."""
     min_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = 2
-    """Pods at least."""
+    """Minimum number of pods."""
     max_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = 10
-    """Pods at most."""
+    """Maximum number of pods."""
     metrics: Annotated[list[Metric], ListMap("name"), Field(min_length=1, max_length=8)] = [  # noqa: RUF012 - frozen model
         Metric(name="cpu", type="CPU", cpu=Utilization(target_utilization_percent=70))
     ]
-    """What decides the count; the metric that asks for the most pods wins."""
+    """Metrics that set the number of pods. The metric that needs the most pods wins."""
     behavior: Behavior = Behavior()
-    """How fast the count may change. Absent parts: Kubernetes' own defaults."""
+    """Speed of scaling, as in autoscaling/v2. Default: the one of Kubernetes."""
     schedules: Annotated[list[FloorSchedule], ListMap("name"), Field(max_length=8)] = []  # noqa: RUF012 - frozen model
-    """Hours at which there are more pods at least, ready before the load comes."""
+    """Scheduled minimums, so that pods are ready before the load arrives."""
     fallback: Fallback | None = None
-    """More pods while the autoscaler cannot get its metrics. Absent: the count stays as it was."""
+    """Minimum number of pods while the autoscaler has no metrics. Default: the number stays as it is."""
     burst: Burst = Burst()
-    """More pods at once when the load jumps, instead of at the autoscaler's next looks."""
+    """Adds pods at once when the load jumps."""
     hold: Literal["None", "ScaleUp", "ScaleDown", "Both"] = "None"
-    """Directions in which the count stays for now, as in an incident or a sale; minReplicas and maxReplicas hold on."""
+    """Stops scaling for now, for example during an incident. None: scaling works. ScaleUp: no pods are added. \
+ScaleDown: no pods are removed. Both: the number stays. minReplicas and maxReplicas still apply."""
 
     rules = (
         Rule(
@@ -141,8 +142,9 @@ class Availability(SpecModel):
     """What may be missing at a time, and how pods end."""
 
     max_unavailable: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = 1
-    """Pods that a node drain may take away at a time."""
+    """Maximum number of pods that a node drain may evict at the same time."""
     spread: Literal["Preferred", "Required", "None"] = "Preferred"
-    """Whether pods are spread over nodes and zones where possible, by all means, or not at all."""
+    """How pods spread over nodes and zones. Preferred: if possible. Required: a pod that cannot be spread stays \
+pending. None: pods are not spread."""
     termination_grace_period: GraceDuration = "60s"
-    """Time that a pod has to leave the balancer and finish its requests before it is killed."""
+    """Time that a terminating pod has to leave the load balancer and finish its requests before it is killed."""

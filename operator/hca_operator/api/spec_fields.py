@@ -30,66 +30,67 @@ from hca_operator.api.volumes import VolumeMounts, Volumes
 
 
 class SpecFields(SpecModel):
-    """What the user may write, field by field."""
+    """Every field of the spec."""
 
     image: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", min_length=1, max_length=512)]
     """Image of the API, such as registry.example.com/shop:1.4.2. The only required field."""
     image_pull_policy: PullPolicy | None = None
-    """When the image is pulled. Absent: the default of the operator's install, else Always for the tag latest and \
-IfNotPresent for every other."""
+    """When the kubelet pulls the image. Always: each time a container starts. IfNotPresent: only if the node does not \
+have it. Never: the node must have it. Default: the platform team's; without one, Always for the tag latest and \
+IfNotPresent for all others."""
     image_pull_secrets: PullSecrets = []  # noqa: RUF012 - frozen model
     """Secrets for the image registry, in the same namespace."""
     command: Arguments | None = None
-    """Command of the container. Absent: the image's."""
+    """Command (entrypoint) of the container. Default: the one of the image."""
     args: Arguments | None = None
-    """Arguments of the command. Absent: the image's."""
+    """Arguments of the command. Default: those of the image."""
     env: EnvList = []  # noqa: RUF012 - frozen model
-    """Environment variables, unique by name."""
+    """Environment variables of the container. Each name may occur once."""
     env_from: EnvFromList = []  # noqa: RUF012 - frozen model
     """ConfigMaps and Secrets whose keys become environment variables."""
     service_account_name: DnsSubdomain | None = None
-    """Service account of the pods, in the same namespace. Absent: default, with no token mounted."""
+    """ServiceAccount of the pods, in the same namespace. Default: the one named default, without its token."""
     port: Port = 8000
     """Port on which the API listens."""
     replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] = 2
-    """Number of pods while autoscaling.mode is Disabled."""
+    """Number of pods when autoscaling.mode is Disabled. Ignored when it is Horizontal."""
     resources: Resources = Resources(requests=Requests(cpu="250m"), limits=Limits(cpu="1", memory="512Mi"))
-    """CPU and memory of one pod."""
+    """CPU and memory of each pod."""
     workers: Workers = Workers()
-    """The worker processes of one pod: one for each CPU unless said otherwise."""
+    """Worker processes in each pod. Default: one per CPU of limits.cpu."""
     health: Health = Health()
-    """Probes."""
+    """Startup, readiness and liveness probes."""
     memory_restart: MemoryRestart = MemoryRestart()
-    """Replacement of workers and pods that grow too large."""
+    """Replaces workers and pods before they run out of memory."""
     restart_schedule: RestartSchedule | None = None
-    """Rolling restarts by the clock, without a lost request. Absent: none."""
+    """Rolling restarts on a schedule, without lost requests. Default: none."""
     autoscaling: Autoscaling = Autoscaling()
-    """How the number of pods follows the load."""
+    """Scales the number of pods with the load."""
     monitoring: Monitoring = Monitoring()
-    """Where the API's own metrics are, for autoscaling on them."""
+    """Source of the metrics that autoscaling uses besides CPU and memory."""
     service: Service = Service()
     """The Service in front of the pods."""
     traffic: Traffic = Traffic()
-    """How requests come in from outside the cluster."""
+    """Routes from outside the cluster."""
     rollout: Rollout = Rollout()
-    """How a change reaches the pods."""
+    """How changes are rolled out to the pods."""
     availability: Availability = Availability()
-    """Disruptions and the end of pods."""
+    """Behavior during node drains and when pods terminate."""
     pod_security: PodSecurity = PodSecurity()
-    """Rights of the pods."""
+    """Security settings of the pods."""
     pod_labels: Labels = {}  # noqa: RUF012 - frozen model
-    """Further labels of the pods."""
+    """Additional labels of the pods."""
     pod_annotations: Annotations = {}  # noqa: RUF012 - frozen model
-    """Further annotations of the pods."""
+    """Additional annotations of the pods."""
     node_selector: Labels = {}  # noqa: RUF012 - frozen model
-    """Labels that a node must have."""
+    """Labels that a node must have to run the pods."""
     tolerations: Tolerations = []  # noqa: RUF012 - frozen model
-    """Taints that the pods put up with."""
+    """Taints of nodes that the pods tolerate."""
     priority_class_name: DnsSubdomain | None = None
-    """Priority class of the pods."""
+    """PriorityClass of the pods."""
     volumes: Volumes = []  # noqa: RUF012 - frozen model
-    """Files from outside of the image, unique by name."""
+    """Volumes that the container can mount. Each name may occur once."""
     volume_mounts: VolumeMounts = []  # noqa: RUF012 - frozen model
-    """Where the container finds them, unique by mountPath."""
+    """Where volumes are mounted in the container. Each mountPath may occur once."""
     reconciliation: Literal["Active", "Paused"] = "Active"
-    """Paused: the operator writes none of the child objects, but still reports their state."""
+    """Active: the operator creates and updates the child objects. Paused: it only reports status."""

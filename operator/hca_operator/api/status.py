@@ -1,4 +1,4 @@
-"""The status as tools read it, and the closed lists of condition types and reasons."""
+"""Models of the status, and every condition type and reason."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ MAX_MESSAGE = 2048
 
 
 class ConditionType(StrEnum):
-    """What the status says something about."""
+    """Every type of condition."""
 
     AVAILABLE = "Available"
     READY = "Ready"
@@ -27,7 +27,7 @@ class ConditionType(StrEnum):
 
 
 class Reason(StrEnum):
-    """Every reason that a condition may have; docs/conditions.md says what to do about each."""
+    """Every reason of a condition. docs/conditions.md says what to do about each."""
 
     # Good and passing states
     PODS_AVAILABLE = "PodsAvailable"
@@ -84,122 +84,122 @@ STALLING: frozenset[Reason] = frozenset(
         Reason.PROGRESS_DEADLINE_EXCEEDED,
     }
 )
-"""Reasons that a retry cannot cure: they set Stalled."""
+"""Reasons that no retry cures. They set the condition Stalled."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What keeps the latest generation from serving."""
+    """What keeps the latest generation from being ready."""
 
     reason: Reason
     message: str
 
 
 class Condition(SpecModel):
-    """One observation (metav1.Condition)."""
+    """A condition, as metav1.Condition."""
 
     model_config = ConfigDict(strict=False)
 
     type: Annotated[str, StringConstraints(max_length=316)]
-    """What is observed."""
+    """Type of the condition, such as Ready."""
     status: Literal["True", "False", "Unknown"]
-    """Whether it holds."""
+    """Whether the condition holds: True, False or Unknown."""
     observed_generation: Annotated[int, Field(ge=0)]
-    """The generation of the object that was looked at."""
+    """metadata.generation that the condition describes."""
     last_transition_time: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})]
-    """When status last changed."""
+    """Time of the last change of status."""
     reason: Annotated[str, StringConstraints(max_length=1024)]
-    """Why, in one word."""
+    """Reason of the status, as one word for programs."""
     message: Annotated[str, StringConstraints(max_length=MAX_MESSAGE)] = ""
-    """Why, for people, with what to do about it."""
+    """Explanation for people, and what to do about it."""
 
 
 class CountedSchedule(SpecModel):
-    """How far the schedule of restarts has come."""
+    """Progress of spec.restartSchedule."""
 
     model_config = ConfigDict(strict=False)
 
     cron: Annotated[str, StringConstraints(max_length=100)]
-    """The schedule that is counted."""
+    """Cron expression that the times belong to."""
     time_zone: Annotated[str, StringConstraints(max_length=64)]
-    """Its time zone."""
+    """Time zone of cron."""
     since: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})]
-    """From when on it counts: when the operator first saw it."""
+    """Time at which the operator first saw the schedule. Earlier times do not count."""
     due: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
-    """The last restart that was met. It is carried out once no other rollout is under way."""
+    """Time of the last scheduled restart. It starts when no other rollout is in progress."""
 
 
 class MemoryRestarts(SpecModel):
-    """What memory has cost so far."""
+    """Pods and containers that ended because of their memory."""
 
     model_config = ConfigDict(strict=False)
 
     total: Annotated[int, Field(ge=0)] | None = None
-    """Pods replaced and containers killed, together."""
+    """Sum of pods and oomKills."""
     pods: Annotated[int, Field(ge=0)] | None = None
-    """Pods that the operator replaced before the kernel would have ended them."""
+    """Pods that the operator replaced before they reached their limit."""
     replaced_at: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
-    """When it last did."""
+    """Time of the last replacement."""
     replaced_uid: Annotated[str, StringConstraints(max_length=64)] | None = Field(default=None, alias="replacedUID")
-    """Uid of the pod that was replaced last, by which it is counted once."""
+    """UID of the pod that was replaced last. It ensures that a pod counts once."""
     oom_kills: Annotated[int, Field(ge=0)] | None = None
-    """Containers that the kernel ended at their memory limit; several times within half a minute count as one."""
+    """Containers that the kernel killed at their memory limit. Kills within 30 seconds count as one."""
     oom_killed_at: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
-    """When it last did."""
+    """Time of the last kill."""
     last_time: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
-    """When memory last ended a pod's container or the pod."""
+    """Time of the last kill or replacement."""
     last_reason: Literal["OOMKilled", "PodReplaced"] | None = None
-    """How it did: OOMKilled, by the kernel at the limit; PodReplaced, by the operator before that."""
+    """OOMKilled: the kernel killed a container at its limit. PodReplaced: the operator replaced a pod before that."""
     last_pod: DnsSubdomain | None = None
-    """Name of that pod."""
+    """Name of the pod that was killed or replaced last."""
 
 
 class BurstStatus(SpecModel):
-    """A jump of the load that is being met."""
+    """The current burst."""
 
     model_config = ConfigDict(strict=False)
 
     replicas: Annotated[int, Field(ge=1)]
-    """Pods that it needs, which the autoscaler may not go below."""
+    """Minimum number of pods during the burst."""
     until: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})]
-    """When that ends."""
+    """End of the burst."""
 
 
 class Unsupported(SpecModel):
-    """A field that this install does not carry out in full."""
+    """A field that does not take full effect in this cluster."""
 
     field: Annotated[str, StringConstraints(max_length=256)]
     """Path of the field."""
     reason: Annotated[str, StringConstraints(max_length=MAX_MESSAGE)]
-    """What is not done, and what to do about it."""
+    """What does not work, and what to do about it."""
 
 
 class HighConcurrencyApiStatus(SpecModel):
-    """What the operator observes."""
+    """Status of the object."""
 
     observed_generation: int | None = None
-    """The generation that this status speaks of."""
+    """metadata.generation that this status describes."""
     conditions: Annotated[list[Condition], ListMap("type"), Field(max_length=16)] = []  # noqa: RUF012 - frozen model
-    """What holds and what does not."""
+    """Conditions of the API, such as Ready and Available."""
     replicas: int | None = None
     """Pods that exist."""
     ready_replicas: int | None = None
-    """Pods that serve."""
+    """Pods that are ready."""
     desired_replicas: int | None = None
-    """Pods that there should be."""
+    """Number of pods that the autoscaler or spec.replicas asks for."""
     workers_per_pod: int | None = None
     """Worker processes in each pod."""
     selector: Annotated[str, StringConstraints(max_length=512)] | None = None
     """Label selector of the pods, for the scale subresource."""
     url: Annotated[str, StringConstraints(max_length=2048)] | None = None
-    """Where the API answers."""
+    """URL of the API."""
     revision: Annotated[str, StringConstraints(max_length=64)] | None = None
-    """The Deployment's revision."""
+    """Revision of the Deployment."""
     memory_restarts: MemoryRestarts | None = None
-    """What memory has cost so far. Absent: nothing."""
+    """Pods and containers that ended because of their memory. Absent: none did."""
     restart_schedule: CountedSchedule | None = None
-    """How far the schedule of restarts has come."""
+    """Progress of spec.restartSchedule."""
     burst: BurstStatus | None = None
-    """The jump of the load that is being met. Absent: none."""
+    """The current burst. Absent: there is none."""
     unsupported: Annotated[list[Unsupported], ListMap("field"), Field(max_length=16)] = []  # noqa: RUF012 - frozen model
-    """Fields that this install does not carry out in full."""
+    """Fields that do not take full effect in this cluster."""

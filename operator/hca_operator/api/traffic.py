@@ -12,16 +12,16 @@ class Service(SpecModel):
     """The Service in front of the pods."""
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
-    """How the Service can be reached."""
+    """Type of the Service."""
     port: Port = 80
     """Port of the Service."""
 
 
 class Tls(SpecModel):
-    """HTTPS for a host."""
+    """TLS settings of a host."""
 
     secret_name: DnsSubdomain
-    """Secret of type kubernetes.io/tls with the certificate, in the same namespace."""
+    """Secret of type kubernetes.io/tls with the certificate and key, in the same namespace."""
 
 
 class Route(SpecModel):
@@ -35,27 +35,27 @@ class Route(SpecModel):
     ]
     """Host name, such as shop.example.com or *.example.com."""
     path: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9/_.~%@!&()+,=-]*$", max_length=512)] = "/"
-    """Path, or the start of it."""
+    """Path or path prefix of the requests."""
     path_type: Literal["Prefix", "Exact"] = "Prefix"
-    """Whether path is the start of the request's path, or all of it."""
+    """Prefix: path and everything below it. Exact: path alone."""
     tls: Tls | None = None
-    """HTTPS for the host."""
+    """TLS settings of the host. Default: HTTP only."""
 
 
 class IngressOptions(SpecModel):
-    """Which ingress controller serves the routes."""
+    """Ingress controller that serves the routes."""
 
     class_name: DnsSubdomain | None = None
-    """Name of the IngressClass. Absent: the default of the operator's install, else the cluster's."""
+    """Name of the IngressClass. Default: the platform team's; without one, the default class of the cluster."""
 
 
 class Traffic(SpecModel):
-    """How requests come in from outside the cluster."""
+    """Routes from outside the cluster."""
 
     ingress: IngressOptions = IngressOptions()
-    """Which ingress controller serves the routes."""
+    """Ingress controller that serves the routes."""
     routes: Annotated[list[Route], Field(max_length=32)] = []  # noqa: RUF012 - frozen model
-    """Hosts and paths. None: the API is reached through its Service only."""
+    """Hosts and paths. Without routes, the API is reachable only through its Service."""
 
     rules = (
         Rule(

@@ -25,11 +25,11 @@ class KeyFile(SpecModel):
     """One key as a file."""
 
     key: KeyName
-    """Key whose value is the content."""
+    """Key whose value is the content of the file."""
     path: RelativePath
     """Path of the file within the volume."""
     mode: FileMode | None = None
-    """Permissions of the file, as a decimal number (292 is 0444). Absent: defaultMode."""
+    """Permissions of the file as a decimal number; 292 is 0444. Default: defaultMode."""
 
 
 KeyFiles = Annotated[list[KeyFile], ListMap("path"), Field(max_length=64)]
@@ -39,9 +39,9 @@ class Files(SpecModel):
     """Keys as files."""
 
     items: KeyFiles = []  # noqa: RUF012 - frozen model
-    """Which keys. None: every key, as a file of its name."""
+    """Keys to mount. Default: every key, as a file with the name of the key."""
     optional: bool | None = None
-    """Whether the pod may start without it."""
+    """Whether pods may start if the object or the key does not exist."""
 
 
 class NamedFiles(Files, LocalObject):
@@ -52,16 +52,16 @@ class ConfigMapVolume(NamedFiles):
     """A ConfigMap as a volume."""
 
     default_mode: FileMode | None = None
-    """Permissions of the files, as a decimal number. Absent: 420, which is 0644."""
+    """Permissions of the files as a decimal number. Default: 420, which is 0644."""
 
 
 class SecretVolume(Files):
     """A Secret as a volume."""
 
     secret_name: DnsSubdomain
-    """Name of the Secret, in the namespace of this object."""
+    """Name of the Secret, in the same namespace."""
     default_mode: FileMode | None = None
-    """Permissions of the files, as a decimal number. Absent: 420, which is 0644."""
+    """Permissions of the files as a decimal number. Default: 420, which is 0644."""
 
 
 class Projection(SpecModel):
@@ -85,25 +85,25 @@ class ProjectedVolume(SpecModel):
     """Several ConfigMaps and Secrets in one directory."""
 
     sources: Annotated[list[Projection], Field(min_length=1, max_length=16)]
-    """What the directory is put together from."""
+    """Sources of the files."""
     default_mode: FileMode | None = None
-    """Permissions of the files, as a decimal number. Absent: 420, which is 0644."""
+    """Permissions of the files as a decimal number. Default: 420, which is 0644."""
 
 
 class EmptyDir(SpecModel):
-    """A directory that begins empty and ends with the pod."""
+    """An empty directory that is deleted with the pod."""
 
     size_limit: VolumeSize = "256Mi"
-    """How much it may hold before the pod is evicted: without a bound it could fill the node."""
+    """Maximum size. A pod that exceeds it is evicted."""
 
 
 class Claim(SpecModel):
-    """Storage that outlives the pods."""
+    """A PersistentVolumeClaim, whose data outlives the pods."""
 
     claim_name: DnsSubdomain
-    """Name of the PersistentVolumeClaim. All pods share it, so pods on several nodes need one of ReadWriteMany."""
+    """Name of the PersistentVolumeClaim. All pods share it: pods on several nodes need access mode ReadWriteMany."""
     read_only: bool = False
-    """Whether the pods may only read it."""
+    """Whether the volume is read-only."""
 
 
 class Volume(SpecModel):
@@ -118,9 +118,9 @@ class Volume(SpecModel):
     projected: ProjectedVolume | None = None
     """Several ConfigMaps and Secrets in one directory."""
     empty_dir: EmptyDir | None = None
-    """A directory that begins empty and ends with the pod."""
+    """An empty directory that is deleted with the pod."""
     persistent_volume_claim: Claim | None = None
-    """Storage that outlives the pods."""
+    """A PersistentVolumeClaim, whose data outlives the pods."""
 
     rules = (
         Rule(
@@ -146,11 +146,11 @@ class VolumeMount(SpecModel):
     name: DnsLabel
     """Name of the volume."""
     mount_path: MountPath
-    """Absolute path in the container, without a slash at its end."""
+    """Absolute path in the container, without a slash at the end."""
     sub_path: RelativePath | None = None
-    """A file or folder of the volume instead of all of it. Kubernetes never updates it in running pods."""
+    """File or directory of the volume that is mounted, instead of all of it. Running pods never see updates of it."""
     read_only: bool = False
-    """Whether the container may only read it; ConfigMaps and Secrets always are."""
+    """Whether the mount is read-only. Mounts of ConfigMaps and Secrets always are."""
 
     rules = (
         Rule(
