@@ -135,10 +135,10 @@ class Metric(SpecModel):
     name: DnsLabel
     """Name of the metric, unique in the list."""
     type: Literal["CPU", "Memory", "RequestsPerSecond", "Latency", "Concurrency", "EventLoopLag", "Prometheus"]
-    """What is measured. CPU: use of requests.cpu. Memory: use of requests.memory; it rarely falls in a running process, so \
-it rarely scales down. RequestsPerSecond: arriving requests. Latency: response time. Concurrency: requests in flight. \
-EventLoopLag: delay of the event loop. spec.monitoring is the source of these four. Prometheus: your own query, if the \
-platform team allows it."""
+    """What is measured. CPU: use of requests.cpu. Memory: use of requests.memory; it rarely falls in a running \
+process, so it rarely scales down. RequestsPerSecond: arriving requests. Latency: response time. Concurrency: requests \
+in flight. EventLoopLag: delay of the event loop. spec.monitoring is the source of these four. Prometheus: your own \
+query, if the platform team allows it."""
     cpu: Utilization | None = None
     """Target of type CPU."""
     memory: Utilization | None = None
