@@ -23,7 +23,7 @@ class HeapSnapshots(SpecModel):
     mode: Literal["Enabled", "Disabled"] = "Disabled"
     """Enabled: workers write heap snapshots when they reach their threshold and when the file \
 /heap-snapshots/request is touched. The last five of a pod are kept until the pod ends. The image must support it \
-(docs/memory.md). Tracing costs memory and time: enable it only to look for a leak."""
+(docs/memory.md). Tracing costs memory and time: enable it only to look for a leak. Disabled: no snapshots."""
     size_limit: SnapshotsSize = "1Gi"
     """Disk space for the snapshots of a pod. A snapshot larger than a sixth of it is not written."""
 

@@ -197,8 +197,8 @@ class Workers(SpecModel):
 per whole CPU of resources.limits.cpu, or of requests.cpu without a limit, and at least one. status.workersPerPod \
 shows the result."""
     server: Server = "Granian"
-    """Application server of the image. It determines how the number of workers, memory limits and timeouts are passed \
-to the process (docs/servers.md). Generic: any other server."""
+    """Application server that the image starts: Granian, Gunicorn, Uvicorn, Node (a Node.js program) or Generic (any \
+other). It determines how the number of workers, memory limits and timeouts reach the process (docs/servers.md)."""
     placement: Placement = "Shared"
     """Shared: each pod runs all workers. OnePerPod: each pod runs one worker with one part of resources. replicas, \
 minReplicas and maxReplicas always count pods."""
@@ -316,7 +316,8 @@ class Toleration(SpecModel):
     value: LabelValue | None = None
     """Value of the taint, for operator Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect of the taint. Default: all effects."""
+    """Effect of the taint. NoSchedule: keeps new pods away. PreferNoSchedule: keeps them away if possible. NoExecute: \
+evicts running pods too. Default: all effects."""
     toleration_seconds: Annotated[int, Field(ge=0, le=2147483647)] | None = None
     """Seconds that a pod stays on a node with a NoExecute taint. Default: no limit."""
 

@@ -12,7 +12,8 @@ class Service(SpecModel):
     """The Service in front of the pods."""
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
-    """Type of the Service."""
+    """ClusterIP: reachable within the cluster only. NodePort: on a port of every node too. LoadBalancer: by a load \
+balancer of the cloud too."""
     port: Port = 80
     """Port of the Service."""
 
