@@ -21,7 +21,8 @@ SHOWN: dict[str, str] = {
     "Environment variables of the container. Each name may occur once. |",
     "default of an object": '| [`resources`](#specresources) | object | `{"requests": {"cpu": "250m"}, '
     '"limits": {"cpu": "1", "memory": "512Mi"}}` | CPU and memory of each pod. |',
-    "default that its own section shows": "| [`health`](#spechealth) | object | | Startup, readiness and liveness probes. |",
+    "default that its own section shows": "| [`health`](#spechealth) | object | | "
+    "Startup, readiness and liveness probes. |",
 }
 
 
