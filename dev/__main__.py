@@ -59,6 +59,7 @@ def lock() -> None:
 COMMANDS: dict[str, Callable[[], None]] = {
     "up": lambda: up.bring_up(example=True),
     "prepare": up.prepare,
+    "machine": up.prepare_machine,
     "down": bring_down,
     "env": print_environment,
     "environment": create_environment,

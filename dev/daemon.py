@@ -39,15 +39,19 @@ def is_running(status: str, program: str) -> bool:
     return fields["Name"] == program and not fields["State"].startswith("Z")
 
 
+def decide(step: Step) -> plan.EnginePlan:
+    """Return what leads to an engine that answers, or say why nothing does."""
+    return plan.engine(host.observe(plan.ENGINE), host.observe_engine(step))
+
+
 def ensure(step: Step) -> None:
     """Have an engine that answers: install what is missing of it, and start it."""
-    decided = plan.engine(host.observe(plan.ENGINE), host.observe_engine(step))
+    decided = decide(step)
     installed = ""
     if decided.packages:
         debian.install(step, decided.packages)
         installed = f"{step.note}, "
-        # Where systemd runs, the package has started it.
-        decided = plan.engine(host.observe(plan.ENGINE), host.observe_engine(step))
+        decided = decide(step)  # where systemd runs, the package has started it
     if decided.start is plan.Start.SERVICE:
         _start_service(step)
     elif decided.start is plan.Start.DAEMON:
@@ -76,7 +80,7 @@ def _start_daemon(step: Step) -> None:
         if not running(path, program):
             path.unlink(missing_ok=True)
     _start(dockerd)
-    plan.engine(host.observe(plan.ENGINE), host.observe_engine(step))  # says so if the client cannot talk to it
+    decide(step)  # says so if the client cannot talk to it
 
 
 def _refuse_second_daemon() -> None:

@@ -1,6 +1,7 @@
 """Debian's packages, and Debian base images where no registry has them for us."""
 
 import shutil
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dev.steps import Step
 UPDATES_WITHIN = 300.0
 # A machine that has just started may be installing its updates: wait for apt's lock.
 APT_GET = ("apt-get", "-o", "DPkg::Lock::Timeout=300")
+_updated = threading.Event()
 
 
 def ensure(step: Step, needed: plan.Needed) -> None:
@@ -24,13 +26,20 @@ def install(step: Step, wanted: Iterable[str]) -> None:
     if not choices:
         step.note = "none missing"
         return
-    # One source of packages that fails is no reason to stop: what is wanted may come from another.
-    step.succeeds(*APT_GET, "update", timeout=UPDATES_WITHIN)
+    _update(step)
     packages = sorted({next((name for name in names if _has(step, name)), names[-1]) for names in choices})
     # Without systemd a package's init script would start its service in a way that is not ours.
     quiet = {"DEBIAN_FRONTEND": "noninteractive"} | ({} if Path("/run/systemd/system").exists() else {"RUNLEVEL": "1"})
     step.run(*APT_GET, "install", "--yes", "--no-install-recommends", *packages, env=quiet)
     step.note = f"installed {', '.join(packages)}"
+
+
+def _update(step: Step) -> None:
+    """Have lists of packages as they are now, once in a run."""
+    if not _updated.is_set():
+        # One source of packages that fails is no reason to stop: what is wanted may come from another.
+        step.succeeds(*APT_GET, "update", timeout=UPDATES_WITHIN)
+        _updated.set()
 
 
 def _has(step: Step, package: str) -> bool:

@@ -45,7 +45,7 @@ def packages(host: Host, needed: Needed) -> tuple[str, ...]:
         raise ClusterError(f"{', '.join(missing)} must be installed: do it, then try again")
     wanted = tuple(dict.fromkeys(missing.values()))
     if wanted and not host.root:
-        names = " ".join(package.rpartition(" ")[2] for package in wanted)
+        names = " ".join(dict.fromkeys(package.rpartition(" ")[2] for package in wanted))
         raise ClusterError(
             f"{', '.join(missing)} must be installed: run `apt-get install {names}` as root, then try again"
         )
@@ -72,12 +72,15 @@ def engine(host: Host, seen: Engine) -> EnginePlan:
                 "put the engine's own client first on PATH, then try again"
             )
         return EnginePlan(Start.NOT_NEEDED, packages(host, CLIENT))
-    start = Start.SERVICE if host.docker_service else Start.DAEMON
-    if not host.root:
-        _refuse_to_start(host, start)
     if "dockerd" not in host.programs and not host.apt:
         raise ClusterError("no Docker engine answers or is installed here: install Docker, start it, then try again")
-    return EnginePlan(start, packages(host, ENGINE))
+    start, by_hand = (
+        (Start.SERVICE, "run `systemctl start docker`") if host.docker_service else (Start.DAEMON, "start `dockerd`")
+    )
+    wanted = packages(host, ENGINE)
+    if not host.root:
+        raise ClusterError(f"Docker is installed but does not run: {by_hand} as root, then try again")
+    return EnginePlan(start, wanted)
 
 
 def _refuse_elsewhere(endpoint: Endpoint, seen: Engine) -> None:
@@ -98,12 +101,3 @@ def is_local(address: str) -> bool:
     """Tell whether an engine's address is on this machine."""
     url = urlsplit(address)
     return url.scheme in {"unix", "npipe", "fd"} or url.hostname in {"localhost", "127.0.0.1", "::1"}
-
-
-def _refuse_to_start(host: Host, start: Start) -> None:
-    if start is Start.SERVICE:
-        raise ClusterError("Docker is installed but does not run: run `systemctl start docker` as root, then try again")
-    if "dockerd" in host.programs:
-        raise ClusterError("Docker is installed but does not run: start `dockerd` as root, then try again")
-    install = "run `apt-get install docker.io` as root" if host.apt else "install Docker and start it"
-    raise ClusterError(f"no Docker engine answers or is installed here: {install}, then try again")

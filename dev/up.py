@@ -1,12 +1,14 @@
 """Brings the local cluster up, changing only what is not as it should be."""
 
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 
 from dev import cache, daemon, debian, go, kind, node_image, plan, preflight, python, tools, workloads
 from dev.go import Tool
 from dev.preflight import GIB
-from dev.steps import Step, Steps, say
+from dev.steps import ClusterError, Step, Steps, say
 
 # Measured, and a third on top; half of Docker's part is the three nodes' copies of the preloaded images.
 ROOM_TO_BUILD = {cache.HOME: 12 * GIB, preflight.DOCKER_DATA: 15 * GIB}
@@ -15,26 +17,27 @@ ROOM_TO_RUN = {cache.HOME: GIB, preflight.DOCKER_DATA: 2 * GIB}
 
 def bring_up(*, example: bool) -> None:
     """Have the cluster with the operator in it and, as asked, the example."""
-    with cache.exclusive(say), Steps() as steps:
-        preflight.refuse_small_disk(ROOM_TO_RUN)
-        run = _Run(steps)
+    with engine_run() as run:
         run.start_parts(*tools.DEVELOPER)
         run.start_cluster()
         run.start_operator(example=example)
-        steps.join()
+        run.steps.join()
         if example:
             say("\n" + workloads.show_example(Step("example", cache.LOGS / "example.log")))
 
 
 def prepare() -> None:
     """Have everything that the tests need but the cluster, which takes half a core from those that need none."""
-    with cache.exclusive(say), Steps() as steps:
-        preflight.refuse_small_disk(ROOM_TO_RUN)
-        run = _Run(steps)
+    with engine_run() as run:
         run.start_parts(*tools.DEVELOPER, *tools.CONTROL_PLANE)
         run.start_images()
         run.discard_dead_cluster()
-        steps.join()
+
+
+def prepare_machine() -> None:
+    """Have what the machine itself brings to all the rest: packages, Docker, the Python environment and Go."""
+    with engine_run():
+        pass
 
 
 def bring_up_control_plane(*more: Tool) -> None:
@@ -43,15 +46,40 @@ def bring_up_control_plane(*more: Tool) -> None:
     if all(tool.folder.exists() for tool in wanted):
         return
     with cache.exclusive(say), Steps() as steps:
-        _Run(steps).start_programs(*wanted)
+        Run(steps).start_programs(*wanted)
         steps.join()
 
 
-class _Run:
+@contextmanager
+def engine_run() -> Iterator["Run"]:
+    """Do work that needs Docker, starting with what the machine itself brings; return when every step is done.
+
+    What can be refused is refused before anything is made. An engine that ends in the middle is named as the cause.
+    """
+    with cache.exclusive(say), Steps() as steps:
+        preflight.refuse_small_disk(ROOM_TO_RUN)
+        check = Step("docker", cache.LOGS / "check-of-docker.log")
+        daemon.decide(check)
+        run = Run(steps)
+        run.start_docker()
+        try:
+            yield run
+            steps.join()
+        except ClusterError as failure:
+            if run.docker.done() and not run.docker.exception() and not daemon.answers(check):
+                first = str(failure).partition("\n")[0]
+                raise ClusterError(
+                    "Docker ended in the middle of the work: run the same command again, "
+                    f"which starts Docker and removes what is half made ({first})"
+                ) from failure
+            raise
+
+
+class Run:
     """One run: its steps, and which of them wait for which."""
 
     def __init__(self, steps: Steps) -> None:
-        self._steps = steps
+        self.steps = steps
         self._lanes: dict[bool, Future[None]] = {}
         self._packages = steps.start("packages", partial(debian.ensure, needed={}))
         self._python = steps.start("python environment", python.create_environment, after=[self._packages])
@@ -65,24 +93,27 @@ class _Run:
             if not tool.folder.exists():
                 lane = tool.module == tools.KUBECTL.module
                 before = self._lanes.get(lane, self._go)
-                self._lanes[lane] = self._steps.start(tool.name, partial(self._build, tool), after=[before])
+                self._lanes[lane] = self.steps.start(tool.name, partial(self._build, tool), after=[before])
                 started.append(self._lanes[lane])
         return started
 
     def _build(self, tool: Tool, step: Step) -> None:
         go.build(step, self._go.result(), tool)
 
+    def start_docker(self) -> None:
+        """Start what leads to a Docker engine that answers."""
+        self.docker = self.steps.start("docker", daemon.ensure, after=[self._packages])
+
     def start_parts(self, *wanted: Tool) -> None:
         """Start what nodes are made of: Docker, programs and the node image."""
-        start = self._steps.start
-        self._docker = start("docker", daemon.ensure, after=[self._packages])
-        self._ports = start("ports", kind.refuse_taken_ports, after=[self._docker])
+        start = self.steps.start
+        self._ports = start("ports", kind.refuse_taken_ports, after=[self.docker])
         self._programs = self.start_programs(*wanted)
         choosing = start(
-            "node image", lambda step: node_image.choose(step, self._go.result()), after=[self._docker, self._go]
+            "node image", lambda step: node_image.choose(step, self._go.result()), after=[self.docker, self._go]
         )
-        self._choice = self._steps.result(choosing)
-        self._node = self._base = self._docker
+        self._choice = self.steps.result(choosing)
+        self._node = self._base = self.docker
         if self._choice.own:
             builder = start("packages of image builder", partial(debian.ensure, needed=plan.IMAGE_BUILDER))
             self._base = start("debian base", partial(node_image.make_base, base=node_image.SLIM_BASE), after=[builder])
@@ -91,24 +122,23 @@ class _Run:
 
     def discard_dead_cluster(self) -> None:
         """Start what ends nodes that are of no use, and work all the same."""
-        after = [self._docker, *self._programs]
-        self._steps.start("old cluster", lambda step: _discard(step, self._choice.image), after=after)
+        after = [self.docker, *self._programs]
+        self.steps.start("old cluster", lambda step: _discard(step, self._choice.image), after=after)
 
     def start_cluster(self) -> None:
         """Start what leads to nodes that run."""
-        self._cluster = self._steps.start(
+        self._cluster = self.steps.start(
             "cluster",
             lambda step: kind.ensure(step, self._choice.image),
             after=[self._ports, self._node, *self._programs],
         )
         self._addons = [
-            self._steps.start(addon.name, partial(self._add, addon), after=[self._cluster])
-            for addon in workloads.ADDONS
+            self.steps.start(addon.name, partial(self._add, addon), after=[self._cluster]) for addon in workloads.ADDONS
         ]
 
     def _start_node_image(self, builder: Future[None]) -> Future[None]:
         preflight.refuse_small_disk(ROOM_TO_BUILD)
-        start = self._steps.start
+        start = self.steps.start
         base = start("node base", partial(node_image.make_base, base=node_image.NODE_BASE), after=[builder])
         envoy = start("envoy", node_image.fetch_envoy, after=[self._python])
         programs = self.start_programs(*tools.CONTROL_PLANE, *tools.NODE_IMAGE)
@@ -124,15 +154,13 @@ class _Run:
     def start_images(self) -> list[Future[kind.Image]]:
         """Start the images of the project's own code: the operator's and the sample app's."""
         return [
-            self._steps.start(
-                f"image {image.name}", partial(image.build, own_base=self._choice.own), after=[self._base]
-            )
+            self.steps.start(f"image {image.name}", partial(image.build, own_base=self._choice.own), after=[self._base])
             for image in (workloads.OPERATOR_IMAGE, workloads.SAMPLE_IMAGE)
         ]
 
     def start_operator(self, *, example: bool) -> None:
         """Start what brings the project's own code into the cluster."""
-        start = self._steps.start
+        start = self.steps.start
         operator, sample = self.start_images()
         loaded = start(
             "images on nodes",

