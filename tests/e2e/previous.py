@@ -11,7 +11,7 @@ from dev.cache import REPOSITORY
 from dev.steps import Step
 from tests.e2e.cluster import Cluster
 
-FROZEN = "tests/unit/operator/frozen"
+FROZEN = "tests/unit/operator/desired/frozen"
 """Changes in the commit that changes everybody's pods on purpose."""
 
 
@@ -42,7 +42,7 @@ def previous_operator(cluster: Cluster, folder: Path) -> Previous:
     name = f"{workloads.OPERATOR_IMAGE.name.partition(':')[0]}:previous"
     image = workloads.OwnImage(name, source / "operator" / "Dockerfile", source)
     image.build(Step("previous image", folder / "image.log"), own_base=True)
-    cluster.load_image(image.name)
+    cluster.load_images([image.name])
     same_pods = _git("diff", "--quiet", commit, "--", FROZEN) is not None
     return Previous(source / "charts", ("--set=image.tag=previous",), same_pods)
 
