@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
-from dev import cache, daemon, debian, host, kind, python, tools, up
+from dev import cache, daemon, debian, host, kind, programs, python, tools, up
 from dev.steps import ClusterError, Step, Steps, say
 
 
@@ -49,6 +49,13 @@ def create_environment() -> None:
         steps.result(steps.start("python environment", python.create_environment))
 
 
+def prepare_integration() -> None:
+    """Have the Python environment and the servers that the integration tests start."""
+    create_environment()
+    with Steps() as steps:
+        steps.result(steps.start("servers", programs.ensure))
+
+
 def lock() -> None:
     """Write the lock files anew."""
     create_environment()
@@ -63,6 +70,7 @@ COMMANDS: dict[str, Callable[[], None]] = {
     "down": bring_down,
     "env": print_environment,
     "environment": create_environment,
+    "integration": prepare_integration,
     "lock": lock,
 }
 

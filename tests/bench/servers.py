@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 
+from dev.programs import program
 from tests.eventually import eventually
-from tests.integration.programs import program
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -62,7 +62,7 @@ def granian(app: str, port: int, workers: int, *options: str) -> list[str]:
 
 def pm2(folder: Path, script: str, workers: int, *packages: str, **options: str) -> list[str]:
     """The command that runs a script of this folder with PM2, which is installed into the other with what it needs."""
-    npm = program("npm", "npm")
+    npm = program("npm")
     subprocess.run(
         [npm, "install", "--silent", "--prefix", folder, PM2, *packages], check=True, stdout=subprocess.DEVNULL
     )

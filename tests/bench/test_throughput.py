@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from dev.control_plane import free_ports
+from dev.programs import program
 from tests.bench.record import record
 from tests.bench.servers import ROOT, answering, granian, pm2
-from tests.integration.programs import program
 from tests.integration.sample_app.server import serving
 
 PRODUCTS = ROOT / "sample-app" / "shop" / "products.json"
@@ -33,7 +33,7 @@ Server = Callable[[Path], AbstractContextManager[str]]
 
 def requests_per_second(url: str) -> float:
     """What a client that always has so many requests under way gets answered, each with a 200."""
-    wrk = program("wrk", "wrk")
+    wrk = program("wrk")
     command = [wrk, "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{SECONDS}s", url]
     report = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
     assert "Non-2xx" not in report, report

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration.programs import program
+from dev.programs import program
 
 REPOSITORY = Path(__file__).parents[3]
 FILE = REPOSITORY / "charts" / "files" / "rules.yaml"
@@ -38,9 +38,7 @@ def firing(folder: Path, series: dict[str, str], *expected: str) -> None:
 
 
 def promtool(*arguments: str | Path) -> None:
-    done = subprocess.run(
-        [program("promtool", "prometheus"), *arguments], capture_output=True, text=True, check=False, timeout=60
-    )
+    done = subprocess.run([program("promtool"), *arguments], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

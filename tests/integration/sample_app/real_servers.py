@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dev.control_plane import WATCHDOG, free_ports
+from dev.programs import program
 from tests.eventually import eventually
-from tests.integration.programs import program
 
 
 class RealServer:
@@ -77,7 +77,7 @@ def _folder() -> Iterator[tuple[Path, int, int]]:
 
 @contextmanager
 def postgres(*, max_connections: int = 20) -> Iterator[RealServer]:
-    initdb, server = program("initdb", "postgresql"), program("postgres", "postgresql")
+    initdb, server = program("initdb"), program("postgres")
     with _folder() as (folder, user, group):
         data = folder / "data"
         subprocess.run(
@@ -99,7 +99,7 @@ def postgres(*, max_connections: int = 20) -> Iterator[RealServer]:
 
 @contextmanager
 def redis() -> Iterator[RealServer]:
-    server = program("redis-server", "redis-server")
+    server = program("redis-server")
     with _folder() as (folder, user, group):
         (port,) = free_ports(1)
         command = [server, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]

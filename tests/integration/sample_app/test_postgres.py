@@ -18,8 +18,6 @@ from tests.integration.sample_app.real_servers import RealServer, postgres
 from tests.integration.sample_app.server import serving
 from tests.unit.sample_app.conftest import Connect
 
-pytestmark = pytest.mark.timeout(func_only=True)  # the first run may install the server
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RealServer]:

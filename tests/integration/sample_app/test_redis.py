@@ -12,8 +12,6 @@ from shop.redis_store import RedisStore
 from tests.integration.sample_app.real_servers import RealServer, redis
 from tests.unit.sample_app.conftest import Connect
 
-pytestmark = pytest.mark.timeout(func_only=True)  # the first run may install the server
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RealServer]:

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,15 +69,24 @@ def test_requests_that_died_with_their_worker_are_not_in_flight_for_ever(server:
 
 
 def test_sigterm_lets_a_request_finish_and_takes_no_new_one(server: Server) -> None:
+    no_longer_serving = threading.Event()
+
+    def body() -> Iterator[bytes]:
+        yield b"before"
+        no_longer_serving.wait(60)
+        yield b"after"
+
     with ThreadPoolExecutor(1) as thread:
-        slow = thread.submit(server.http.get, "/slow?seconds=2")
+        upload = thread.submit(server.http.post, "/uploads", content=body())
         eventually(lambda: server.metric("http_requests_in_flight") == 1)
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: not server.answering_workers())
-        assert not slow.done()
-        response = slow.result(timeout=20)
+        assert not upload.done()
+        no_longer_serving.set()
+        response = upload.result(timeout=20)
 
-    assert response.status_code == 200
+    assert response.status_code == 201
+    assert response.json()["bytes"] == len(b"beforeafter")
     assert response.headers["connection"] == "close"
     assert server.process.wait(20) == 0
 

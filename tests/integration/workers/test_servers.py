@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dev.programs import program
 from hca_workers.settings import MEBIBYTE
-from tests.integration.programs import program
 from tests.integration.workers.servers import HERE, ROOT, WORKERS, SteadyClient, eventually, serving
 
 UVICORN = [sys.executable, "-m", "hca_workers.uvicorn_server", "leaking:asgi", "--port", "{port}", "--no-access-log"]
@@ -32,7 +32,7 @@ COMMANDS = {
 
 @pytest.fixture(autouse=True, scope="module")
 def _node() -> None:
-    program("node", "nodejs")
+    program("node")
 
 
 def at_the_same_time(scenario: Callable[[str, Path], None], kinds: Iterable[str], folder: Path) -> None:

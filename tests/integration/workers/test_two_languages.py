@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from tests.integration.programs import program
+from dev.programs import program
 from tests.unit.workers.world import POLICY, STORIES, Event, World
 
 HERE = Path(__file__).parent
@@ -30,7 +30,7 @@ Judge = Callable[[dict[str, Any]], Any]
 @pytest.fixture(scope="module")
 def node() -> Iterator[Judge]:
     with subprocess.Popen(
-        [program("node", "nodejs"), str(HERE / "decide.js")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [program("node"), str(HERE / "decide.js")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -5,6 +5,7 @@ import shop
 
 APP = Path(shop.__file__).parent
 README = (APP.parent / "README.md").read_text()
+TESTS = Path(__file__).parents[2]
 TABLE = README.split("| technique |")[1].split("\n\n")[0]
 
 
@@ -17,7 +18,9 @@ def test_every_module_and_test_of_the_map_exists_and_every_module_is_in_it() -> 
     glue = {"__init__", "__main__", "cart_routes", "dependencies", "operations", "schema", "sqlite"}
     assert modules | glue == {path.stem for path in APP.glob("*.py")}
     assert not modules & glue
-    assert {name for name in tests if not (Path(__file__).parent / f"{name}.py").exists()} == set()
+    assert tests <= {
+        path.stem for tier in ("unit", "integration") for path in (TESTS / tier / "sample_app").glob("*.py")
+    }
 
 
 def test_every_variable_that_is_read_is_documented() -> None:
