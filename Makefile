@@ -5,7 +5,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help up down env test unit controlplane e2e check chart crds lock bench soak environment
+.PHONY: help up down env test unit integration controlplane e2e check chart crds lock bench soak environment
 
 help: ## Show this text
 	@echo "Needs bash, make and Python 3.11 or newer, and either Docker or root on Debian."
@@ -21,19 +21,28 @@ down: ## Remove the local cluster; what took long to build stays cached
 env: ## Print what puts kubectl, helm and kind on the path: eval "$$(make env)"
 	@$(CLUSTER) env
 
-test: ## Run every test: unit, control plane, and end to end on the local cluster
+# One process a file. Those of other tiers mostly wait, so more of them run than there are processors.
+PYTEST := $(BIN)/pytest --tier-times --dist loadfile --no-loadscope-reorder
+PROCESSES := 4
+
+test: ## Run every test: unit, integration, control plane, and end to end on the local cluster
+	@$(CLUSTER) integration
 	@$(CLUSTER) prepare
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit tests/integration tests/controlplane tests/e2e
+	@$(PYTEST) -n $(PROCESSES) tests/integration tests/controlplane tests/unit tests/e2e
 
-unit: environment ## Run the unit tests
-	@$(BIN)/pytest -n 2 --dist loadfile tests/unit
+unit: environment ## Run the unit tests: no network, no root, nothing installed; under a minute
+	@$(PYTEST) -n logical tests/unit
 
-controlplane: environment ## Run the control-plane tests: a real API server without nodes
-	@$(BIN)/pytest -n 2 --dist loadfile tests/controlplane
+integration: ## Run the tests with real servers: PostgreSQL, Redis, Prometheus' rules, workers; 3 minutes
+	@$(CLUSTER) integration
+	@$(PYTEST) -n $(PROCESSES) tests/integration
 
-e2e: ## Run the end-to-end tests on the local cluster; KUBERNETES=1.33 tries the oldest
+controlplane: environment ## Run the control-plane tests: a real API server without nodes; 7 minutes
+	@$(PYTEST) -n $(PROCESSES) tests/controlplane
+
+e2e: ## Run the end-to-end tests on the local cluster; 15 minutes. KUBERNETES=1.33 tries the oldest
 	@$(CLUSTER) prepare
-	@$(BIN)/pytest tests/e2e
+	@$(PYTEST) tests/e2e
 
 check: environment ## Run the linters and the type checker
 	@$(BIN)/ruff check
