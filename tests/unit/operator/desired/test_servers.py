@@ -42,7 +42,7 @@ def test_port_workers_memory_and_times_reach_every_server_by_the_same_names(serv
         "PORT": "9000",
         "WEB_CONCURRENCY": "2",
         "HCA_WORKERS": "2",
-        "HCA_WORKER_KILL_TIMEOUT": "13",
+        "HCA_WORKER_KILL_TIMEOUT": "8",
         "HCA_WORKER_BOOT_TIMEOUT": "90",
         "HCA_KEEP_ALIVE": "100",
         "HCA_WORKER_MAX_RSS": "204",
@@ -61,7 +61,7 @@ def test_gunicorn_gets_its_settings_as_options_before_those_of_the_user() -> Non
     assert shlex.split(told["GUNICORN_CMD_ARGS"]) == [
         "--bind=0.0.0.0:9000",
         "--workers=2",
-        "--graceful-timeout=28",
+        "--graceful-timeout=18",
         "--keep-alive=100",
         "--worker-tmp-dir=/dev/shm",
         "--threads",
@@ -77,7 +77,7 @@ def test_uvicorn_gets_its_settings_by_variables_of_its_own() -> None:
         "UVICORN_PORT": "9000",
         "UVICORN_WORKERS": "2",
         "UVICORN_TIMEOUT_KEEP_ALIVE": "100",
-        "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": "28",
+        "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": "18",
         "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": "90",
     }
 

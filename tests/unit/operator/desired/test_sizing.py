@@ -71,7 +71,7 @@ def test_a_worker_is_replaced_at_its_share_of_the_memory(fields: dict[str, Any],
 
 
 @pytest.mark.parametrize(
-    ("grace", "pre_stop", "kill"), [("5s", 2, 1), ("15s", 7, 6), ("60s", 30, 28), ("1h", 30, 3568)]
+    ("grace", "pre_stop", "kill"), [("5s", 3, 1), ("15s", 10, 3), ("60s", 40, 18), ("1h", 40, 3558)]
 )
 def test_pods_leave_the_balancer_then_finish_then_are_killed(grace: str, pre_stop: int, kill: int) -> None:
     sizing = size(spec(availability={"terminationGracePeriod": grace}))
