@@ -32,7 +32,7 @@ def keda(cluster: Cluster) -> Iterator[None]:
     step = Step("keda", cache.LOGS / "keda.log")
     manifest = workloads.render(step, go_command(step), KEDA)
     for image in (OPERATOR_IMAGE, ADAPTER_IMAGE):
-        cluster.load_image(image)
+        cluster.load_images([image])
     try:
         # Two servers cannot hold it at once; ours is back as soon as it is free, so it may take more than one try.
         eventually(lambda: _take_over(cluster, manifest), within=60, pause=1)

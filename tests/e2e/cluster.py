@@ -3,7 +3,7 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ class Cluster:
     helm_program: Path
     kubeconfig: Path
     sample_image: str
-    load_image: Callable[[str], None] = field(repr=False)
-    """Puts an image of the local Docker daemon on every node."""
+    load_images: Callable[[Sequence[str]], None] = field(repr=False)
+    """Puts images of the local Docker daemon, by their names, on every node."""
     install_operator: Callable[[], None] = field(repr=False)
     """Installs or upgrades the release that every test finds, as the working tree has it."""
 
@@ -88,14 +88,14 @@ class Cluster:
         """The same image under another tag, on every node: a new version to roll out."""
         tagged = f"{image.rsplit(':', 1)[0]}:{tag}"
         self.run("docker", "tag", image, tagged)
-        self.load_image(tagged)
+        self.load_images([tagged])
         return tagged
 
     def derived_image(self, image: str, tag: str, instruction: str) -> str:
         """An image with one more Dockerfile instruction, on every node."""
         derived = f"{image.rsplit(':', 1)[0]}:{tag}"
         self.run("docker", "build", "--tag", derived, "-", stdin=f"FROM {image}\n{instruction}\n")
-        self.load_image(derived)
+        self.load_images([derived])
         return derived
 
     def managed_fields(self, kind: str, name: str) -> list[Object]:

@@ -1,5 +1,5 @@
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -24,9 +24,9 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     def image(step: Step, name: str) -> kind.Image:
         return kind.Image(name, step.read("docker", "image", "inspect", "--format", "{{.Id}}", name))
 
-    def load_image(name: str) -> None:
+    def load_images(names: Sequence[str]) -> None:
         step = Step("load", log)
-        kind.load(step, [image(step, name)])
+        kind.load(step, [image(step, name) for name in names])
 
     def install_operator() -> None:
         step = Step("operator", log)
@@ -37,7 +37,7 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
         helm_program=tools.HELM.program(),
         kubeconfig=cache.KUBECONFIG,
         sample_image=workloads.SAMPLE_IMAGE.name,
-        load_image=load_image,
+        load_images=load_images,
         install_operator=install_operator,
     )
 

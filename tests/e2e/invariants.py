@@ -25,6 +25,7 @@ spec:
   image: {image}
   resources: {{requests: {{cpu: 50m, memory: 96Mi}}, limits: {{cpu: "1", memory: 256Mi}}}}
   autoscaling: {{minReplicas: 1, maxReplicas: 2}}
+  availability: {{terminationGracePeriod: 5s}}
 """
 OPERATOR = ("--selector=app.kubernetes.io/name=hca-operator", f"--namespace={NAMESPACE}")
 OURS = f"--selector={MANAGED_BY_LABEL}={MANAGED_BY}"

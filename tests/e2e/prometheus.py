@@ -92,7 +92,7 @@ def go_command(step: Step) -> Path:
 def prometheus(cluster: Cluster, *, interval: int) -> Iterator[None]:
     """A Prometheus that asks the pods of all APIs each so many seconds."""
     build_images(tools.PROMETHEUS, {IMAGE: tools.PROMETHEUS.name})
-    cluster.load_image(IMAGE)
+    cluster.load_images([IMAGE])
     manifest = MANIFEST.format(name=NAME, image=IMAGE, interval=interval)
     try:
         cluster.apply(manifest)

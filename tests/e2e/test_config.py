@@ -30,6 +30,7 @@ spec:
   volumeMounts: [{{name: settings, mountPath: /etc/shop}}]
   rollout: {{restartOnConfigChange: {restart}}}
   autoscaling: {{mode: Disabled}}
+  availability: {{terminationGracePeriod: 15s}}
   replicas: {pods}
   traffic: {{ingress: {{className: contour}}, routes: [{{host: {name}.localhost}}]}}
 """
@@ -79,9 +80,15 @@ def change_under_load(cluster: Cluster, name: str) -> Report:
     with load.running():
         load.go_on(RATE * 5)
         configure(cluster, name, AFTER)
+        have_the_files_written(cluster, name)
         cluster.until(lambda: settled(cluster, name), "all workers have the other settings", seconds=240)
         load.go_on(RATE * 5)
     return load.report
+
+
+def have_the_files_written(cluster: Cluster, name: str) -> None:
+    """Have each kubelet look at its pods now: it does so each minute, or when an annotation changes."""
+    cluster.kubectl("annotate", "pods", f"--selector=hca-operator.io/api={name}", f"example.com/settings={name}")
 
 
 def settled(cluster: Cluster, name: str) -> bool:

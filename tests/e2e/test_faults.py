@@ -16,17 +16,26 @@ spec:
   image: {image}
   resources: {{requests: {{cpu: 50m, memory: 96Mi}}, limits: {{cpu: "1", memory: 256Mi}}}}
   autoscaling: {{minReplicas: 1, maxReplicas: 2}}
+  availability: {{terminationGracePeriod: 5s}}
 """
 
 
-@pytest.fixture
-def api(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[str]:
-    """A small API that serves; deleted after the test."""
-    name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
+@pytest.fixture(scope="module")
+def small_api(cluster: Cluster) -> Iterator[str]:
+    """A small API, for one test after the other."""
+    name = "small"
     cluster.apply(API.format(name=name, image=cluster.sample_image))
-    cluster.wait_ready(name)
     yield name
     cluster.kubectl("delete", "hcapi", name, "--ignore-not-found", "--wait=false")
+
+
+@pytest.fixture
+def api(cluster: Cluster, small_api: str) -> str:
+    """The small API as it was made, whatever an earlier test left, and serving."""
+    cluster.apply(API.format(name=small_api, image=cluster.sample_image))  # where a test has deleted it
+    cluster.kubectl("replace", "-f", "-", stdin=API.format(name=small_api, image=cluster.sample_image))
+    cluster.wait_ready(small_api)
+    return small_api
 
 
 def ready_reason(cluster: Cluster, name: str) -> str:

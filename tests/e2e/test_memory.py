@@ -12,6 +12,7 @@ NAME = "leaking"
 FULL = 270 * 1024**2
 """Bytes: over the threshold of the pod, 60 percent of 384 MiB, and below that of its worker, which is 336 MiB."""
 POD_RUNG_ALONE = {
+    "availability": {"terminationGracePeriod": "15s"},
     "env": [{"name": "SHOP_LEAK_ENABLED", "value": "true"}],
     "memoryRestart": {"worker": {"thresholdPercent": 100}, "pod": {"thresholdPercent": 60}, "samples": 2},
 }

@@ -20,6 +20,7 @@ spec:
   image: {image}
   resources: {{requests: {{cpu: 50m, memory: 96Mi}}, limits: {{cpu: "1", memory: 256Mi}}}}
   autoscaling: {{minReplicas: 1, maxReplicas: 1}}
+  availability: {{terminationGracePeriod: 5s}}
 """
 
 

@@ -1,7 +1,8 @@
 """Apps that nobody wrote for this project, each under its own server, from images that know nothing of the operator."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ from tests.e2e.cluster import Cluster
 from tests.e2e.journeys import pods, served
 from tests.e2e.processes import worker_processes
 
+pytestmark = [
+    pytest.mark.usefixtures("servers"),
+    pytest.mark.timeout(900),  # an image that is not there yet takes minutes
+]
 IMAGES = Path(__file__).with_name("servers")
 HCA_NODE = "hca-node"
 API = """
@@ -25,66 +30,78 @@ spec:
   resources: {{requests: {{cpu: 50m, memory: 128Mi}}, limits: {{cpu: "2", memory: 384Mi}}}}
   health: {{readinessPath: {path}}}
   autoscaling: {{minReplicas: {replicas}, maxReplicas: 2}}
-  availability: {{terminationGracePeriod: 5s}}
+  availability: {{terminationGracePeriod: {grace}}}
   traffic:
     ingress: {{className: contour}}
     routes: [{{host: {name}.localhost}}]
 """
 
 
-@pytest.fixture(scope="module")
-def image_of(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Builds the image for a server and puts it on every node; both cost nothing where it is there already."""
+@dataclass(frozen=True)
+class Server:
+    """An API, by its image and by what its object says of it."""
 
-    def build(server: str) -> str:
+    image: str
+    """A folder of Dockerfiles."""
+    path: str
+    workers: str
+    replicas: int = 1
+    more: str = ""
+    grace: str = "5s"
+
+
+SERVERS = {
+    "gunicorn": Server("gunicorn", "/get", "{server: Gunicorn}"),
+    "uvicorn": Server("uvicorn", "/-/versions.json", "{server: Uvicorn}"),
+    "node": Server("node", "/", "{server: Node}"),
+    "generic": Server("generic", "/", "{server: Generic}"),
+    "one-per-pod": Server(
+        "node", "/", "{server: Node, placement: OnePerPod}", replicas=2, more="  command: [http-server]\n"
+    ),
+    "hca-node": Server(
+        "hca-node",
+        "/",
+        "{server: Node}",
+        more="  memoryRestart: {heapSnapshots: {mode: Enabled, sizeLimit: 256Mi}}\n",
+        grace="120s",  # a heap is written in the time that a worker has to go
+    ),
+}
+"""By the API's name."""
+
+
+@pytest.fixture(scope="module")
+def servers(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """All of them, which start beside each other; an image that is there already costs nothing."""
+    images = {}
+    for server in {each.image for each in SERVERS.values()}:
         folder = IMAGES / server
         context = REPOSITORY / "workers" / "node" if server == HCA_NODE else folder
         image = OwnImage(f"hca-test-{server}:1", folder / "Dockerfile", context)
         image.build(Step(f"image {server}", tmp_path_factory.mktemp(server) / "build.log"), own_base=True)
-        cluster.load_image(image.name)
-        return image.name
-
-    return build
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[str]:
-    """Name of an API that is deleted after the test."""
-    name = f"{request.node.callspec.id}-server" if hasattr(request.node, "callspec") else "one-per-pod"
-    yield name
-    cluster.kubectl("delete", "hcapi", name, "--ignore-not-found", "--wait=false")
+        images[server] = image.name
+    cluster.load_images(list(images.values()))
+    for name, each in SERVERS.items():
+        fields = {"image": images[each.image], "workers": each.workers, "path": each.path}
+        cluster.apply(API.format(name=name, replicas=each.replicas, grace=each.grace, **fields) + each.more)
+    yield
+    cluster.kubectl("delete", "hcapi", *SERVERS, "--wait=false")
 
 
-@pytest.mark.timeout(900)  # an image that is not there yet takes minutes
-@pytest.mark.parametrize(
-    ("server", "path", "workers"),
-    [
-        pytest.param("Gunicorn", "/get", 2, id="gunicorn"),
-        pytest.param("Uvicorn", "/-/versions.json", 2, id="uvicorn"),
-        pytest.param("Node", "/", 2, id="node"),
-        pytest.param("Generic", "/", 0, id="generic"),  # a program without workers is its only process
-    ],
-)
+# A program without workers is its only process.
+@pytest.mark.parametrize(("name", "workers"), [("gunicorn", 2), ("uvicorn", 2), ("node", 2), ("generic", 0)])
 def test_an_image_that_knows_only_its_server_gets_workers_port_and_traffic(
-    cluster: Cluster, image_of: Callable[[str], str], name: str, *, server: str, path: str, workers: int
+    cluster: Cluster, name: str, workers: int
 ) -> None:
-    wanted = f"{{server: {server}}}"
-    cluster.apply(API.format(name=name, image=image_of(server.lower()), workers=wanted, path=path, replicas=1))
     cluster.wait_ready(name)
     (pod,) = pods(cluster, name)
     cluster.until(lambda: len(worker_processes(cluster, pod)) == workers, f"there are {workers} workers")
     assert cluster.get("hcapi", name)["status"]["workersPerPod"] == 2
-    cluster.until(lambda: served(name, path).status_code == 200, "the ingress serves it")
+    cluster.until(lambda: served(name, SERVERS[name].path).status_code == 200, "the ingress serves it")
     assert_confined(cluster, pod)
 
 
-@pytest.mark.timeout(900)
-def test_a_server_of_one_process_gets_pods_of_its_own(
-    cluster: Cluster, image_of: Callable[[str], str], name: str
-) -> None:
-    wanted = "{server: Node, placement: OnePerPod}"
-    plain = API.format(name=name, image=image_of("node"), workers=wanted, path="/", replicas=2)
-    cluster.apply(f"{plain}  command: [http-server]\n")
+def test_a_server_of_one_process_gets_pods_of_its_own(cluster: Cluster) -> None:
+    name = "one-per-pod"
     cluster.wait_ready(name)
     assert len(pods(cluster, name)) == 2
     for pod in pods(cluster, name):
@@ -99,14 +116,8 @@ def test_a_server_of_one_process_gets_pods_of_its_own(
     cluster.until(lambda: served(name, "/").status_code == 200, "the ingress serves it")
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("server", [HCA_NODE])
-def test_workers_of_node_write_their_heaps_down_on_request_and_others_take_their_place(
-    cluster: Cluster, image_of: Callable[[str], str], name: str, server: str
-) -> None:
-    plain = API.format(name=name, image=image_of(server), workers="{server: Node}", path="/", replicas=1)
-    plain = plain.replace("Period: 5s", "Period: 40s")  # it is written in the time that a worker has to go
-    cluster.apply(f"{plain}  memoryRestart: {{heapSnapshots: {{mode: Enabled, sizeLimit: 256Mi}}}}\n")
+def test_workers_of_node_write_their_heaps_down_on_request_and_others_take_their_place(cluster: Cluster) -> None:
+    name = HCA_NODE
     cluster.wait_ready(name)
     (pod,) = pods(cluster, name)
     cluster.until(lambda: len(worker_processes(cluster, pod)) == 2, "there are 2 workers")
