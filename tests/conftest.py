@@ -9,6 +9,14 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 CLUSTER = "tests/e2e/"
 SLOWEST = 10
+# Their tests share nothing that is costly to set up, and some take long: each may run in another process.
+APART = {
+    f"tests/controlplane/test_{name}.py"
+    for name in (
+        *("bursts", "config", "control_plane", "election", "faults_of_the_cluster", "memory", "metrics_api"),
+        *("operator_life", "own_metrics", "policy", "restarts", "rights", "scope"),
+    )
+}
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
@@ -23,7 +31,10 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist's, whose
     """One process runs the tests of a file, which share what they set up, and one all that use the local cluster."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return CLUSTER if nodeid.startswith(CLUSTER) else nodeid.partition("::")[0]
+        if nodeid.startswith(CLUSTER):
+            return CLUSTER
+        file = nodeid.partition("::")[0]
+        return nodeid if file in APART else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:

@@ -119,6 +119,7 @@ def shop(control_plane: ControlPlane, server: ApiServer, install: Install, tmp_p
     assert set().union(*map(needed, seen)) >= BURSTS
 
 
+@pytest.mark.long
 def test_a_jump_raises_the_count_once_and_the_autoscaler_has_it_back(shop: Shop) -> None:
     shop.begin()
     assert shop.owners_of_the_count() == {(FIELD_MANAGER, "Apply")}, "nobody has changed the count of a new object"
@@ -144,6 +145,7 @@ def test_a_jump_raises_the_count_once_and_the_autoscaler_has_it_back(shop: Shop)
     assert told.count("BurstInForce") == 1
 
 
+@pytest.mark.long
 def test_a_killed_operator_ends_it_on_time_when_it_is_back_and_without_the_metrics_api_no_pod_goes(shop: Shop) -> None:
     shop.begin()
     shop.load(210)

@@ -106,6 +106,7 @@ def test_fault_34_a_leader_that_stops_hands_over_at_once(server: ApiServer, name
     change(server, namespace, 8002)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_fault_34_a_leader_that_is_cut_off_never_writes_beside_the_next(
     control_plane: ControlPlane, server: ApiServer, namespace: str, pair: Pair

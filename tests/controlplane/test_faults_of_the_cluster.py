@@ -92,6 +92,7 @@ def audited(control_plane: ControlPlane, start: int) -> list[Manifest]:
         return [json.loads(line) for line in log]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_fault_37_hundreds_of_objects_with_broken_ones_among_them_survive_a_restart_without_a_write(
     server: ApiServer, namespace: str, operator: OperatorProcess

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from dev.control_plane import HOST, ControlPlane
 from dev.steps import ClusterError
 from tests.controlplane.api_server import ApiServer, eventually
@@ -18,6 +20,7 @@ METRICS = [
 ]
 
 
+@pytest.mark.long
 def test_requests_that_an_envoy_counts_become_pods_and_an_envoy_that_is_lost_takes_none_away(
     control_plane: ControlPlane, server: ApiServer, install: Install, tmp_path: Path
 ) -> None:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
 from dev.control_plane import HOST, ControlPlane, free_ports
 from dev.steps import ClusterError
 from tests.controlplane.api_server import ApiServer, eventually
@@ -65,6 +67,7 @@ def serve(server: ApiServer, namespace: str) -> bool:
     return bool(pods)
 
 
+@pytest.mark.long
 def test_the_load_of_the_pods_becomes_their_count(
     control_plane: ControlPlane, server: ApiServer, install: Install, tmp_path: Path
 ) -> None:

@@ -164,6 +164,7 @@ def test_a_pod_that_was_detached_goes_with_its_object_while_the_operator_is_away
     eventually(lambda: not server.find("Pod", namespace))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
     meddler: Meddler, server: ApiServer, metrics: FakeMetrics, operator: OperatorProcess

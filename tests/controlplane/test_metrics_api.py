@@ -207,6 +207,7 @@ def test_who_may_not_list_the_metric_gets_nothing(control_plane: ControlPlane, r
         control_plane.kubectl("delete", "clusterrolebinding", "ann")
 
 
+@pytest.mark.long
 def test_another_servers_apiservice_is_left_alone_and_taken_when_it_goes(server: ApiServer, install: Install) -> None:
     spec = {
         "group": "external.metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100,
@@ -230,6 +231,7 @@ def test_another_servers_apiservice_is_left_alone_and_taken_when_it_goes(server:
     assert "hca_external_metrics_registered 1.0" in install.process.metrics()
 
 
+@pytest.mark.long
 def test_the_certificate_is_renewed_while_requests_go_on(
     control_plane: ControlPlane, server: ApiServer, install: Install
 ) -> None:

@@ -68,6 +68,7 @@ def _at_rest(server: ApiServer, namespace: str) -> bool:
     return _ours(server, namespace) == before
 
 
+@pytest.mark.long
 def test_nothing_is_written_while_nothing_changes(
     control_plane: ControlPlane, server: ApiServer, namespace: str, operator: OperatorProcess
 ) -> None:

@@ -85,6 +85,7 @@ def _active(found: Manifest) -> Manifest | None:
     return next((entry for entry in found["status"].get("conditions", []) if entry["type"] == "ScalingActive"), None)
 
 
+@pytest.mark.long
 def test_while_another_server_has_the_api_cpu_decides_and_when_it_goes_the_metrics_are_back(
     control_plane: ControlPlane, server: ApiServer, namespace: str, operator: OperatorProcess
 ) -> None:
@@ -103,6 +104,7 @@ def test_while_another_server_has_the_api_cpu_decides_and_when_it_goes_the_metri
     eventually(lambda: "unsupported" not in status(server, namespace))
 
 
+@pytest.mark.long
 def test_fault_32_without_metrics_there_are_as_many_pods_as_the_fallback_says_until_they_are_back(
     server: ApiServer, namespace: str, operator: OperatorProcess
 ) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from dev.control_plane import ControlPlane
 from dev.steps import ClusterError
 from tests.controlplane.api_server import ApiServer, eventually
@@ -19,6 +21,7 @@ METRICS = [
 ]
 
 
+@pytest.mark.long
 def test_what_prometheus_has_scraped_becomes_the_count_and_an_outage_takes_no_pods(
     control_plane: ControlPlane, server: ApiServer, install: Install, tmp_path: Path
 ) -> None:

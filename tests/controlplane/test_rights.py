@@ -117,6 +117,7 @@ def needed(request: Manifest) -> set[Right]:
     return {(reference.get("apiGroup", ""), resource, verb) for verb in verbs}
 
 
+@pytest.mark.long
 def test_the_rights_of_the_chart_are_those_that_are_used(
     control_plane: ControlPlane, server: ApiServer, namespace: str, account: Account, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def undisturbed(start: Start, operator: OperatorProcess) -> Undisturbed:
     return Undisturbed(stages, tallies)
 
 
+@pytest.mark.long
 def test_killed_after_any_of_its_writes_it_ends_as_if_nothing_had_happened(
     meddler: Meddler, operator: OperatorProcess, control_plane: ControlPlane, server: ApiServer,
     undisturbed: Undisturbed,
@@ -273,6 +274,7 @@ def test_the_children_of_an_object_whose_end_is_not_known_yet_are_not_made_again
     assert set(ended.tally().values()) == {1}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(200)
 def test_watches_that_fall_silent_without_an_end_are_given_up(
     meddler: Meddler, server: ApiServer, shared_namespace: str, start: Start, undisturbed: Undisturbed
