@@ -17,21 +17,21 @@ import yaml
 
 from hca_operator import __version__
 from hca_operator.api.crd import crd
-from hca_operator.api.fleet_policy import NO_POLICY, FleetPolicy, apply, parse_policy
-from hca_operator.api.promql import queries
+from hca_operator.api.fleet_policy import NO_POLICY, FleetPolicy, parse_policy
 from hca_operator.api.reference import reference
-from hca_operator.api.spec import parse_object
 from hca_operator.core.errors import CannotStart, HcaError, SpecError
 from hca_operator.core.names import API_VERSION, KIND, Manifest
-from hca_operator.desired.children import desired_children
-from hca_operator.desired.sizing import size
-from hca_operator.restarts.requested import schedule_of
-from hca_operator.scaling.schedules import shifts
+from hca_operator.reconcile.resolve import Capabilities, Refused, resolve
+from hca_operator.scaling.capabilities import ExternalMetrics
 
 logger = logging.getLogger(__name__)
 
 UNSTORED_UID = "00000000-0000-0000-0000-000000000000"
 """Stands for the uid that the API server gives when the object is stored."""
+
+
+EVERYTHING = Capabilities(ExternalMetrics(reads_ingress=True, queries=True))
+"""Of an install that carries out every metric."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -58,12 +58,10 @@ def render(text: str, policy: FleetPolicy = NO_POLICY) -> list[Manifest]:
         if manifest.get("apiVersion") != API_VERSION:
             raise SpecError(f"apiVersion: must be {API_VERSION}, not {manifest.get('apiVersion')}")
         metadata = {"name": "", "namespace": "default"} | (manifest.get("metadata") or {}) | {"uid": UNSTORED_UID}
-        api = apply(policy, parse_object({**manifest, "metadata": metadata}, unknown_fields="forbid"))
-        schedule_of(api.spec)  # like the next, it refuses times that never come
-        shifts(api.spec)
-        queries(api.spec, api.namespace)
-        wanted = desired_children(api, size(api.spec), isolated=policy.network_policy.enabled)
-        children += [child.manifest for child in wanted if child.manifest is not None]
+        resolved = resolve({**manifest, "metadata": metadata}, policy, EVERYTHING, unknown_fields="forbid")
+        if isinstance(resolved, Refused):
+            raise SpecError(resolved.problem.message)
+        children += [child.manifest for child in resolved.children if child.manifest is not None]
     if not children:
         raise SpecError(f"no object of kind {KIND} found")
     return children
@@ -82,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "reference":
         print(reference(), end="")
         return 0
-    return _render(options.file, options.policy)
+    return _render(options)
 
 
 def read_policy(file: str | None) -> FleetPolicy:
@@ -96,10 +94,11 @@ def read_policy(file: str | None) -> FleetPolicy:
     return parse_policy(text, file)
 
 
-def _render(file: str, policy: str | None) -> int:
+def _render(options: argparse.Namespace) -> int:
+    file = options.file
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        print(to_yaml(*render(text, read_policy(policy))), end="")
+        print(to_yaml(*render(text, read_policy(options.policy))), end="")
     except CannotStart as error:
         print(error, file=sys.stderr)
         return 1

@@ -32,8 +32,8 @@ from hca_operator.kube.object_cache import ObjectCache
 from hca_operator.kube.version import refuse_older
 from hca_operator.kube.watch import LONGEST_WAIT, ForeverWithJitter, Watch
 from hca_operator.reconcile.reconciler import Reconciler
-from hca_operator.restarts.config_changes import Configuration
-from hca_operator.restarts.debounce import Debounce
+from hca_operator.reconcile.trackers import Trackers
+from hca_operator.restarts.debounce import DebounceTracker
 from hca_operator.restarts.memory_trend import MemoryTracker
 from hca_operator.restarts.pod_replacement import DETACHED
 from hca_operator.restarts.rollout_gate import RolloutGate
@@ -125,14 +125,18 @@ class Operator:
             for kind in (CONFIG_MAP, *((SECRET,) if settings.watch_secrets else ()))
         }
         self._watches: dict[str, Watch] = {**dict(zip(CHILD_KINDS, self._children, strict=True)), **self._configs}
+        self._trackers = Trackers(
+            gate=RolloutGate(settings.unasked_rollouts, on_free=self._queue.add),
+            memory=memory,
+            bursts=bursts,
+            config_changes=DebounceTracker(random.random),
+        )
         self._reconciler = Reconciler(
             CachedClient(kube.fenced(self._leader.remaining), store, self._objects),
             settings.policy,
-            configuration=Configuration(self._configs, Debounce(asyncio.get_running_loop().time, random.random)),
             external=external,
-            gate=RolloutGate(settings.unasked_rollouts, free=self._queue.add),
-            memory=memory,
-            bursts=bursts,
+            configs=self._configs,
+            trackers=self._trackers,
             identity=candidate.identity,
             now=_now,
         )
@@ -296,9 +300,8 @@ class Operator:
     async def _look_for_detached(self) -> None:
         """Go on with replacements that somebody was ended in."""
         try:
-            for key in self._reconciler.replacer.go_on(
-                await self._kube.list("Pod", self._scope, labelSelector=DETACHED)
-            ):
+            detached = await self._kube.list("Pod", self._scope, labelSelector=DETACHED)
+            for key in self._trackers.replacements.found(detached):
                 self._queue.add(key)
         except HcaError as error:
             logger.warning("the look for pods that are being replaced failed: %s", error)

@@ -1,7 +1,7 @@
-"""Taking over objects that ran the API before: `metadata.annotations["hca-operator.io/adopt"]` names them by uid.
+"""Adoption of objects that ran the API before: `metadata.annotations["hca-operator.io/adopt"]` names them by uid.
 
-The way in for teams that run today (docs/design/0007): the Deployment keeps its selector, which cannot change, and
-rolls from its old pods to ours; the Service follows when the last old pod is gone. Pure: JSON Patch operations.
+For teams whose API already runs (docs/design/0007): the Deployment keeps its selector, which is immutable, and rolls
+from its old pods to ours; the Service follows when the last old pod is gone. Pure: JSON Patch operations.
 """
 
 from hca_operator.api.spec import ApiObject
@@ -10,24 +10,26 @@ from hca_operator.core.names import ADOPT_ANNOTATION, FIELD_MANAGER, Manifest
 from hca_operator.core.observed import controller_of
 
 
-def asked_for(api: ApiObject, live: Manifest) -> bool:
-    """Whether the object asks for this very object to be taken over.
-
-    Raises NotOwned where another controller would go on writing it.
-    """
+def is_requested(api: ApiObject, live: Manifest) -> bool:
+    """Whether the annotation names this very object."""
     wanted = {uid.strip() for uid in api.annotations.get(ADOPT_ANNOTATION, "").split(",")}
-    if live["metadata"]["uid"] not in wanted:
-        return False
+    return live["metadata"]["uid"] in wanted
+
+
+def refuse_controlled(live: Manifest) -> None:
+    """Raise NotOwned if another controller would go on writing the object."""
     if controller := controller_of(live):
         raise NotOwned(
             f"{live['kind']} {live['metadata']['name']} cannot be adopted while {controller['kind']} "
             f"{controller['name']} controls it: delete that one, leaving this one (--cascade=orphan)"
         )
-    return True
 
 
 def take_over(live: Manifest, desired: Manifest) -> list[Manifest]:
-    """What makes the live object ours: labels and annotations of others stay, the spec becomes the desired one."""
+    """JSON Patch that makes a live object the desired child. Other labels and annotations stay.
+
+    Raises NotOwned for a Service with another port, which its clients would lose.
+    """
     metadata = live["metadata"]
     wanted = desired["metadata"]
     others = metadata.get("ownerReferences", [])
@@ -58,9 +60,9 @@ def _spec(live: Manifest, desired: Manifest) -> Manifest:
 
 
 def keeping_selector(live: Manifest | None, deployment: Manifest) -> Manifest:
-    """The desired Deployment with the selector that the live one was made with: nobody can change it.
+    """The desired Deployment with the selector of the live one, which is immutable.
 
-    Pods carry what it asks for beside our own labels, so that a Service of old finds them too.
+    Its pods get the labels that this selector matches beside our own, so that earlier Services select them, too.
     """
     if live is None or live["spec"]["selector"] == deployment["spec"]["selector"]:
         return deployment
@@ -76,10 +78,10 @@ def keeping_selector(live: Manifest | None, deployment: Manifest) -> Manifest:
 
 
 def claim(live: Manifest) -> list[Manifest] | None:
-    """What makes server-side apply the owner of what `take_over` wrote, None where nothing is left to do.
+    """JSON Patch that makes server-side apply the owner of the fields that `take_over` wrote, None if it is already.
 
-    An update owns what it wrote beside any apply, so a field that later leaves the object would stay; and what the
-    former owners keep could never be removed either.
+    The patch of `take_over` owns them as an update, beside any apply, so a field that is later dropped would stay; and
+    a field that a former field manager still owns could never be removed.
     """
     entries = live["metadata"].get("managedFields") or []
     if not any(entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Update" for entry in entries):

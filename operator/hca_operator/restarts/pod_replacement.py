@@ -1,128 +1,146 @@
-"""One pod is replaced before the kernel ends it, and serves until its successor does (docs/design/0009).
+"""One pod is replaced before the kernel ends it, and serves until its successor does (docs/design/0009). Pure.
 
-The steps are told apart by what is there, so whoever comes next goes on with what somebody else has begun:
+Each pass finds the next step from the pods as they are, so any process goes on with what another has begun:
 
-1. The pod is detached: it loses the label by which its ReplicaSet knows it, which makes another one at once, and keeps
-   those by which the Services do.
-2. When as many pods serve as should, without it, the detached pod is evicted. A disruption budget may put that off.
+1. The pod is detached: it loses the label by which its ReplicaSet counts it, which makes the ReplicaSet create another
+   one at once, and keeps the labels by which the Services select it.
+2. When as many pods serve as should, without it, the detached pod is evicted. A disruption budget may delay that.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Problem, Reason
 from hca_operator.core.durations import parse_duration
-from hca_operator.core.errors import Forbidden, HcaError, Rejected, Transient
 from hca_operator.core.names import API_LABEL, HASH_LABEL, MEMORY, REPLACED_LABEL, Manifest
 from hca_operator.core.observed import condition, controller_of, replicas_of
-from hca_operator.core.ports import Cluster, Key
+from hca_operator.core.ports import Key
 from hca_operator.core.timestamps import time_of
-from hca_operator.desired.metadata import api_selector, owner_reference, selector_text
+from hca_operator.desired.metadata import owner_reference, selector_text
 from hca_operator.restarts.memory_counters import count_replaced
-from hca_operator.restarts.memory_trend import MemoryTracker
 
-STEP = 3.0
-"""Seconds between two looks at a replacement that is under way: pods are not watched."""
+STEP_SECONDS = 3.0
+"""From one step of a replacement to the next: pods are not watched."""
 DETACHED = f"{API_LABEL},{selector_text({REPLACED_LABEL: MEMORY})}"
-"""Finds the pods that are being replaced, of all objects."""
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """How far the replacement of a pod has come."""
-
-    counted: Manifest | None
-    problem: Problem | None = None
-    """Why memory is not healthy."""
-    requeue_after: float | None = None
-    wrote: str | None = None
-    serving: int = 0
-    """Detached pods that serve."""
-
-
-class Replacer:
-    """Replaces pods that memory calls for, one of an object at a time."""
-
-    def __init__(self, cluster: Cluster, memory: MemoryTracker) -> None:
-        self._cluster = cluster
-        self._memory = memory
-        self._begun: set[Key] = set()
-        """Objects that may have a detached pod: theirs are looked at, the others' are not."""
-
-    def go_on(self, pods: Iterable[Manifest]) -> set[Key]:
-        """The objects of pods that were found detached, whoever has done that."""
-        found = {Key(pod["metadata"]["namespace"], pod["metadata"]["labels"][API_LABEL]) for pod in pods}
-        self._begun |= found
-        return found
-
-    async def advance(
-        self, api: ApiObject, deployment: Manifest, counted: Manifest | None, now: datetime, *, settled: bool
-    ) -> Replacement:
-        """Take the next step. `settled`: nothing else is going on with the pods."""
-        key = Key(api.namespace, api.name)
-        wanted = self._memory.due(key) if settled else None
-        if key not in self._begun and wanted is None:
-            return Replacement(counted)
-        pods = await self._cluster.list("Pod", api.namespace, labelSelector=selector_text(api_selector(api.name)))
-        try:
-            if detached := [pod for pod in pods if REPLACED_LABEL in pod["metadata"]["labels"]]:
-                return await self._finish(detached, pods, deployment, counted, now)
-            self._begun.discard(key)
-            return await self._begin(api, wanted, pods, counted, now)
-        except (Forbidden, Rejected) as error:
-            return Replacement(counted, Problem(_reason(error), f"a pod near its limit cannot be replaced: {error}"))
-
-    async def _begin(
-        self, api: ApiObject, wanted: str | None, pods: list[Manifest], counted: Manifest | None, now: datetime
-    ) -> Replacement:
-        pod = next((pod for pod in pods if pod["metadata"]["name"] == wanted and _replaceable(pod)), None)
-        if pod is None:
-            return Replacement(counted)
-        last = time_of(counted, "replacedAt")
-        interval = parse_duration(api.spec.memory_restart.min_interval)
-        if last is not None and (now - last).total_seconds() < interval:
-            return Replacement(
-                counted,
-                Problem(
-                    Reason.MEMORY_PRESSURE,
-                    "a pod is near its memory limit, and is replaced when spec.memoryRestart.minInterval "
-                    f"({api.spec.memory_restart.min_interval}) has passed since the last replacement",
-                ),
-            )
-        self._begun.add(Key(api.namespace, api.name))
-        detached = await self._cluster.patch(pod, _detach(api, pod))
-        return Replacement(count_replaced(counted, detached, now), _REPLACING, STEP, "detach Pod", serving=1)
-
-    async def _finish(
-        self,
-        detached: list[Manifest],
-        pods: list[Manifest],
-        deployment: Manifest,
-        counted: Manifest | None,
-        now: datetime,
-    ) -> Replacement:
-        serving = [pod for pod in pods if HASH_LABEL in pod["metadata"]["labels"] and _serves(pod)]
-        wrote = None
-        for pod in detached:
-            counted = count_replaced(counted, pod, now)
-            if len(serving) >= replicas_of(deployment) and "deletionTimestamp" not in pod["metadata"]:
-                try:
-                    await self._cluster.evict(pod)
-                    wrote = "evict Pod"
-                except Transient:
-                    pass  # a disruption budget, as a rule: it is tried again at the next look
-        return Replacement(counted, _REPLACING, STEP, wrote, serving=sum(map(_serves, detached)))
-
-
-_REPLACING = Problem(
+"""Label selector of the pods that are being replaced, of all objects."""
+REPLACING = Problem(
     Reason.REPLACING_POD, "a pod near its memory limit is being replaced; it serves until its successor does"
 )
 
 
-def _detach(api: ApiObject, pod: Manifest) -> list[Manifest]:
-    """What takes a pod out of its ReplicaSet; an owner that is no controller has it collected with the object."""
+@dataclass(frozen=True)
+class Replacement:
+    """The next step of a replacement, and what status says of it."""
+
+    counted: Manifest | None
+    """status.memoryRestarts."""
+    problem: Problem | None = None
+    """Why memory is not healthy."""
+    detach: Manifest | None = None
+    """The pod that is to be detached now."""
+    operations: Sequence[Manifest] = ()
+    """JSON Patch that detaches it."""
+    evict: Sequence[Manifest] = ()
+    """The pods that are to be evicted now."""
+    under_way: bool = False
+    """Whether a pod is detached, or is to be now."""
+    serving: int = 0
+    """Detached pods that serve."""
+
+    @property
+    def requeue_after_seconds(self) -> float | None:
+        """Seconds until the next step, None if there is none."""
+        return STEP_SECONDS if self.under_way else None
+
+
+class ReplacementTracker:
+    """The objects that may have a detached pod. Only their pods are listed, and those of objects with a pod due."""
+
+    def __init__(self) -> None:
+        self._keys: set[Key] = set()
+
+    def __contains__(self, key: Key) -> bool:
+        """Whether an object may have a detached pod."""
+        return key in self._keys
+
+    def found(self, detached: Iterable[Manifest]) -> set[Key]:
+        """Take in pods that were found detached; returns their objects."""
+        keys = {Key(pod["metadata"]["namespace"], pod["metadata"]["labels"][API_LABEL]) for pod in detached}
+        self._keys |= keys
+        return keys
+
+    def keep(self, key: Key, *, under_way: bool) -> None:
+        """Store whether an object has a detached pod."""
+        if under_way:
+            self._keys.add(key)
+        else:
+            self._keys.discard(key)
+
+
+@dataclass(frozen=True)
+class Pods:
+    """The pods of an object."""
+
+    deployment: Manifest
+    listed: Sequence[Manifest]
+    """Of every track, detached ones included."""
+    due: str | None = None
+    """Name of the pod that memory calls to replace; None if none does, or while a rollout is under way."""
+
+
+def plan_replacement(api: ApiObject, pods: Pods, counted: Manifest | None, now: datetime) -> Replacement:
+    """The next step for the pods of an object. `counted`: status.memoryRestarts so far."""
+    if any(REPLACED_LABEL in pod["metadata"]["labels"] for pod in pods.listed):
+        return _finish(pods, counted, now)
+    due = (pod for pod in pods.listed if pod["metadata"]["name"] == pods.due and _replaceable(pod))
+    pod = next(due, None)
+    return Replacement(counted) if pod is None else _begin(api, pod, counted, now)
+
+
+def _begin(api: ApiObject, pod: Manifest, counted: Manifest | None, now: datetime) -> Replacement:
+    last = time_of(counted, "replacedAt")
+    interval = api.spec.memory_restart.min_interval
+    if last is not None and (now - last).total_seconds() < parse_duration(interval):
+        return Replacement(
+            counted,
+            Problem(
+                Reason.MEMORY_PRESSURE,
+                "a pod is near its memory limit, and is replaced when spec.memoryRestart.minInterval "
+                f"({interval}) has passed since the last replacement",
+            ),
+        )
+    return Replacement(
+        count_replaced(counted, pod, now),
+        REPLACING,
+        detach=pod,
+        operations=_detaching(api, pod),
+        under_way=True,
+        serving=1,
+    )
+
+
+def _finish(pods: Pods, counted: Manifest | None, now: datetime) -> Replacement:
+    detached = [pod for pod in pods.listed if REPLACED_LABEL in pod["metadata"]["labels"]]
+    for pod in detached:
+        counted = count_replaced(counted, pod, now)
+    successors = [pod for pod in pods.listed if HASH_LABEL in pod["metadata"]["labels"] and _serves(pod)]
+    enough = len(successors) >= replicas_of(pods.deployment)
+    return Replacement(
+        counted,
+        REPLACING,
+        evict=[pod for pod in detached if enough and "deletionTimestamp" not in pod["metadata"]],
+        under_way=True,
+        serving=sum(map(_serves, detached)),
+    )
+
+
+def _detaching(api: ApiObject, pod: Manifest) -> list[Manifest]:
+    """JSON Patch that takes a pod out of its ReplicaSet.
+
+    The object becomes its owner, so that the garbage collector removes the pod with it; but not its controller.
+    """
     others = [owner for owner in pod["metadata"].get("ownerReferences", []) if not owner.get("controller")]
     return [
         {"op": "test", "path": "/metadata/uid", "value": pod["metadata"]["uid"]},
@@ -144,7 +162,3 @@ def _replaceable(pod: Manifest) -> bool:
 
 def _serves(pod: Manifest) -> bool:
     return "deletionTimestamp" not in pod["metadata"] and condition(pod, "Ready").get("status") == "True"
-
-
-def _reason(error: HcaError) -> Reason:
-    return Reason.FORBIDDEN if isinstance(error, Forbidden) else Reason.REJECTED

@@ -1,7 +1,7 @@
-"""Restarts that somebody or the clock asks for: pure.
+"""Restarts that are requested by an annotation or due by the schedule: pure.
 
-A restart is a time in the pod template, and the template only ever carries the newest one that was due: what is there
-is compared with what is asked for, so nothing has to be remembered or cleared, and a repetition changes nothing.
+A restart is a time in the pod template, and the template always has the latest one that was due. What is there is
+compared with what is due, so nothing has to be remembered or cleared, and repeating a pass changes nothing.
 """
 
 import hashlib
@@ -15,29 +15,29 @@ from hca_operator.core.observed import rolled_out
 from hca_operator.core.timestamps import parse_time, time_of, time_text
 from hca_operator.desired.metadata import annotated, with_template
 
-LATEST = timedelta(hours=1)
-"""How late a scheduled restart may begin to be considered: one that was missed for longer is skipped."""
-LONGEST_DELAY = 600
-"""Seconds over which objects with the same schedule are spread."""
+MAX_DELAY = timedelta(hours=1)
+"""A scheduled restart that was missed for longer than this is skipped."""
+SPREAD_SECONDS = 600
+"""Over which objects with the same schedule are spread."""
 
 
 @dataclass(frozen=True)
 class Restarts:
-    """What an object's pods are to be restarted for."""
+    """Which restart the pod template is to have. Times are RFC 3339 texts unless said otherwise."""
 
-    carried: str | None = None
-    """The restart that the pods have already had."""
+    applied: str | None = None
+    """The one that the live template has."""
     due: str | None = None
-    """The one that the template is to carry now: another one, or the same."""
-    asked: bool = False
-    """Whether `due` is somebody's wish, which waits for no turn."""
-    waits: bool = False
-    """Whether one is due that another rollout holds up."""
-    next: datetime | None = None
-    """When the next one is due, as far as it is known."""
-    counted: Manifest | None = None
-    """What status keeps of the schedule."""
-    mistake: str | None = None
+    """The one that it is to have now: another one, or the same."""
+    requested: bool = False
+    """Whether `due` was requested by the annotation: it does not wait for a place among the rollouts."""
+    held_back: bool = False
+    """Whether one is due that waits until the current rollout is over."""
+    next_at: datetime | None = None
+    """When the next one is due, if that is known."""
+    schedule_status: Manifest | None = None
+    """status.restartSchedule."""
+    invalid: str | None = None
     """What is wrong with the annotation."""
 
 
@@ -45,36 +45,35 @@ def plan_restarts(
     api: ApiObject, schedule: Schedule | None, status: Manifest, deployment: Manifest | None, now: datetime
 ) -> Restarts:
     """What is due for an object with that stored status and that live Deployment."""
-    carried = _carried(deployment)
-    asked, mistake = _asked(api)
-    counted = _counted(api, schedule, status, now)
-    ticked = time_of(counted, "due")
-    coming = [asked] if asked and asked > now else []
-    if schedule is not None and (tick := next(schedule.after(now - _delay(api)), None)):
-        coming.append(tick + _delay(api))
-    candidates = [moment for moment in (carried, asked, ticked) if moment is not None and moment <= now]
-    due = max(candidates, default=None)
-    # A Deployment that is not there yet is made with it, and costs no restart.
-    waits = due != carried and deployment is not None and not rolled_out(deployment)
+    applied = _applied(deployment)
+    requested, invalid = _requested(api)
+    schedule_status = _schedule_status(api, schedule, status, now)
+    scheduled = time_of(schedule_status, "due")
+    coming = [requested] if requested and requested > now else []
+    if schedule is not None and (tick := next(schedule.after(now - _spread(api)), None)):
+        coming.append(tick + _spread(api))
+    due = max((time for time in (applied, requested, scheduled) if time is not None and time <= now), default=None)
+    # A Deployment that does not exist yet is created with it, and restarts nothing.
+    held_back = due != applied and deployment is not None and not rolled_out(deployment)
     return Restarts(
-        carried=_text(carried),
-        due=_text(carried if waits else due),
-        asked=due == asked != carried,
-        waits=waits,
-        next=min(coming, default=None),
-        counted=counted,
-        mistake=mistake,
+        applied=_text(applied),
+        due=_text(applied if held_back else due),
+        requested=due == requested != applied,
+        held_back=held_back,
+        next_at=min(coming, default=None),
+        schedule_status=schedule_status,
+        invalid=invalid,
     )
 
 
 def restarted(deployment: Manifest, at: str | None) -> Manifest:
-    """The Deployment with a restart in its pod template; as it is where there has been none."""
+    """The Deployment with a restart in its pod template, unchanged without one."""
     if at is None:
         return deployment
     return with_template(deployment, annotated(deployment["spec"]["template"], RESTARTED_ANNOTATION, at))
 
 
-def _asked(api: ApiObject) -> tuple[datetime | None, str | None]:
+def _requested(api: ApiObject) -> tuple[datetime | None, str | None]:
     text = api.annotations.get(RESTART_ANNOTATION)
     if text is None:
         return None, None
@@ -84,40 +83,40 @@ def _asked(api: ApiObject) -> tuple[datetime | None, str | None]:
         return None, f"metadata.annotations[{RESTART_ANNOTATION}]: {error}"
 
 
-def _carried(deployment: Manifest | None) -> datetime | None:
+def _applied(deployment: Manifest | None) -> datetime | None:
     template = (deployment or {}).get("spec", {}).get("template", {})
     return time_of(template.get("metadata", {}).get("annotations"), RESTARTED_ANNOTATION)
 
 
-def _counted(api: ApiObject, schedule: Schedule | None, status: Manifest, now: datetime) -> Manifest | None:
-    """The schedule, since when it counts, and its last time that was met.
+def _schedule_status(api: ApiObject, schedule: Schedule | None, status: Manifest, now: datetime) -> Manifest | None:
+    """status.restartSchedule: the schedule, since when it counts, and its last time that was noticed.
 
-    What is due once stays due, however long it waits for its turn; only what nobody saw in time is skipped.
+    What is due once stays due, however long it is held back; only what was noticed too late is skipped.
     """
     wanted = api.spec.restart_schedule
     if schedule is None or wanted is None:
         return None
-    counted = {"cron": wanted.cron, "timeZone": wanted.time_zone}
+    result = {"cron": wanted.cron, "timeZone": wanted.time_zone}
     before = status.get("restartSchedule") or {}
-    same = all(before.get(name) == value for name, value in counted.items())
+    same = all(before.get(name) == value for name, value in result.items())
     since = (time_of(before, "since") if same else None) or now.replace(microsecond=0)
     due = time_of(before, "due") if same else None
     if api.spec.reconciliation == "Active":
-        due = schedule.last(max(since, now - _delay(api) - LATEST), now - _delay(api)) or due
-    return {**counted, "since": time_text(since)} | ({"due": time_text(due)} if due else {})
+        due = schedule.last(max(since, now - _spread(api) - MAX_DELAY), now - _spread(api)) or due
+    return {**result, "since": time_text(since)} | ({"due": time_text(due)} if due else {})
 
 
-def _delay(api: ApiObject) -> timedelta:
-    """An object's own delay: the same for ever, for its uid is."""
+def _spread(api: ApiObject) -> timedelta:
+    """The delay of an object after the times of its schedule: derived from its uid, so always the same."""
     digest = hashlib.blake2b(api.uid.encode(), digest_size=4).digest()
-    return timedelta(seconds=int.from_bytes(digest, "big") % LONGEST_DELAY)
+    return timedelta(seconds=int.from_bytes(digest, "big") % SPREAD_SECONDS)
 
 
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else time_text(moment)
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else time_text(time)
 
 
-def schedule_of(spec: HighConcurrencyApiSpec) -> Schedule | None:
-    """When the pods are restarted by the clock, None for never. Raises SpecError as `read_schedule` does."""
+def restart_schedule(spec: HighConcurrencyApiSpec) -> Schedule | None:
+    """The parsed spec.restartSchedule, None without one. Raises SpecError as `read_schedule` does."""
     wanted = spec.restart_schedule
     return None if wanted is None else read_schedule(wanted.cron, wanted.time_zone, "spec.restartSchedule")

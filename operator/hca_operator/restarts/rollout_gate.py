@@ -1,30 +1,34 @@
-"""How many APIs roll at a time for the operator's or the clock's sake, and not because somebody changed them."""
+"""How many APIs roll at a time because of the operator or a schedule, and not because a user changed them."""
 
 from collections.abc import Callable, Hashable
 from typing import Any
 
 
 class RolloutGate:
-    """Places for rollouts that no user asked for: a new operator version, a changed default, a restart by the clock.
+    """Places for rollouts that no user asked for: a new operator version, a changed default, a scheduled restart.
 
-    One that fails keeps its place, so a change that breaks APIs stops after the first few. The places are counted in
-    memory: a new leader starts with all of them free, which costs that many more rollouts and no outage.
+    A rollout that fails keeps its place, so a change that breaks APIs stops after the first few. The places are counted
+    in memory: a new leader starts with all of them free, which costs that many more rollouts and no outage.
     """
 
-    def __init__(self, places: int, *, free: Callable[[Any], object] = lambda _key: None) -> None:
+    def __init__(self, places: int, *, on_free: Callable[[Any], object] = lambda _key: None) -> None:
         """`places`: how many may roll at a time; 0 holds all back until their objects change.
 
-        `free` is told of the key that has waited longest when a place becomes free, so that thousands that wait need
-        not ask all the time.
+        `on_free` is called with the key that has waited longest when a place becomes free, so that thousands of waiting
+        objects need not be reconciled again and again.
         """
         self._places = places
-        self._free = free
+        self._on_free = on_free
         self._taken: set[Hashable] = set()
         self._waiting: dict[Hashable, None] = {}
 
+    def has_place(self, key: Hashable) -> bool:
+        """Whether the key has a place or could take one."""
+        return key in self._taken or len(self._taken) < self._places
+
     def enter(self, key: Hashable) -> bool:
-        """Take a place, if there is one or the key has it already."""
-        if key not in self._taken and len(self._taken) >= self._places:
+        """Take a place; without one the key waits, and the answer is False."""
+        if not self.has_place(key):
             self._waiting[key] = None
             return False
         self._waiting.pop(key, None)
@@ -32,7 +36,7 @@ class RolloutGate:
         return True
 
     def leave(self, key: Hashable) -> None:
-        """Give the place back: rolled out, or changed by its user, or gone."""
+        """Give the place back: the API is rolled out, or was changed by its user, or is gone."""
         self._waiting.pop(key, None)
         if key not in self._taken:
             return
@@ -40,4 +44,4 @@ class RolloutGate:
         if self._waiting:
             first = next(iter(self._waiting))
             del self._waiting[first]
-            self._free(first)
+            self._on_free(first)

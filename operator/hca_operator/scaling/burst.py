@@ -1,7 +1,7 @@
-"""More pods at once when the load jumps: pure.
+"""More pods at once when the load jumps (spec.autoscaling.burst): pure.
 
-The autoscaler looks each 15 s, at a mean of the last ten. Here the load is judged each second, as it is now; what a
-jump needs becomes a floor for a while, and then the autoscaler decides alone. The rule and its reasons:
+The autoscaler decides every 15 s, from a mean of the last ten. Here the load is judged each second, as it is now; what
+a jump needs becomes a floor for a while, and then the autoscaler decides alone. The rule and its reasons:
 docs/design/0016-bursts.md.
 """
 
@@ -18,17 +18,17 @@ from hca_operator.core.observed import replicas_of
 from hca_operator.core.timestamps import time_of
 from hca_operator.desired.scaling import autoscaling_wanted, pod_load
 from hca_operator.desired.sizing import Sizing
+from hca_operator.scaling.floors import Floor, Source
 
-FORGOTTEN = timedelta(seconds=10)
-"""For how long it is remembered that the load was too great: with a longer silence between them, two readings are of
-two things."""
+MAX_GAP = timedelta(seconds=10)
+"""Two readings above the threshold that are further apart than this are not of the same jump."""
 
 Name = tuple[str, str]
 """Namespace and name of an object."""
 
 
 class Load(NamedTuple):
-    """What a metric of an object is."""
+    """The value of one metric of an object."""
 
     value: float
     window: float
@@ -37,33 +37,22 @@ class Load(NamedTuple):
 
 @dataclass(frozen=True)
 class BurstPolicy:
-    """What is a jump for an object, and what follows from it."""
+    """What counts as a jump for an object, and what follows from it."""
 
     targets: Mapping[str, float]
-    """What one pod is to take, by metric."""
+    """Load that one pod is to take, by metric."""
     threshold: float
-    """How many times the pods that there should be the load must need."""
-    most: int
-    """Pods at most."""
+    """A jump is a load that needs this many times the pods that there should be."""
+    max_pods: int
     window: timedelta
     """How long a floor holds."""
 
 
-@dataclass(frozen=True)
-class Burst:
-    """What a jump of the load asks for."""
-
-    pods: int = 0
-    """Pods at least; 0 where none is being met."""
-    until: datetime | None = None
-    """When that ends."""
-
-
-NO_BURST = Burst()
+NO_BURST = Floor(Source.BURST)
 
 
 def burst_policy(api: ApiObject, sizing: Sizing) -> BurstPolicy | None:
-    """What holds for an object, None where no jump raises its count."""
+    """The policy of an object, None if no jump raises its count."""
     scaling = api.spec.autoscaling
     up = scaling.behavior.scale_up
     forbidden = scaling.hold in {"ScaleUp", "Both"} or (up is not None and up.select_policy == "Disabled")
@@ -74,101 +63,120 @@ def burst_policy(api: ApiObject, sizing: Sizing) -> BurstPolicy | None:
     return BurstPolicy(
         {metric: float(target) for metric, target in targets.items()},
         threshold=scaling.burst.threshold_percent / 100,
-        most=scaling.max_replicas,
+        max_pods=scaling.max_replicas,
         window=timedelta(seconds=parse_duration(scaling.burst.window)),
     )
 
 
-class _Sighting(NamedTuple):
-    """Readings without a break that are too great."""
+class BurstState(NamedTuple):
+    """What the tracker knows of one object."""
+
+    floor: Floor = NO_BURST
+    """The last one that was kept."""
+    needed: int = 0
+    """Pods that a jump needs according to the latest reading; 0: there is no jump."""
+
+
+def burst_floor(policy: BurstPolicy | None, state: BurstState, status: Manifest, now: datetime) -> Floor:
+    """The floor of an object at a time. One in its stored status holds on, if another process has begun it."""
+    if policy is None:
+        return NO_BURST
+    known = (state.floor, _floor_in(status))
+    floor = max(known, key=lambda floor: floor.until or datetime.min.replace(tzinfo=UTC))
+    # Others may write a status, too: a floor that ends later than a window from now is none of ours.
+    if floor.until is None or not now < floor.until <= now + policy.window:
+        floor = NO_BURST
+    if state.needed > floor.pods:
+        floor = Floor(Source.BURST, state.needed, (now + policy.window).replace(microsecond=0))
+    return Floor(Source.BURST, min(floor.pods, policy.max_pods), floor.until)
+
+
+class _Interval(NamedTuple):
+    """Consecutive readings above the threshold."""
 
     first: datetime
     last: datetime
 
 
 @dataclass
-class _Followed:
+class _Tracked:
     policy: BurstPolicy
     pods: int
     """That there should be."""
     starting: bool
     """Whether some of them do not serve yet."""
-    sightings: dict[str, _Sighting] = field(default_factory=dict)
+    intervals: dict[str, _Interval] = field(default_factory=dict)
     """By metric."""
     needed: int = 0
-    """Pods that a jump needs; 0 where there is none."""
+    """Pods that a jump needs; 0: there is no jump."""
 
     def judge(self, loads: Mapping[str, Load], now: datetime) -> None:
-        """Take in a reading. A metric that is not known is neither a jump nor the end of one."""
+        """Take in a reading. A metric without a value is neither a jump nor the end of one."""
         found = [self._judge(metric, loads[metric], now) for metric in self.policy.targets if metric in loads]
-        needed = min(max(found, default=0), self.policy.most)
+        needed = min(max(found, default=0), self.policy.max_pods)
         self.needed = needed if needed > self.pods else 0
 
     def _judge(self, metric: str, load: Load, now: datetime) -> int:
         share = load.value / self.policy.targets[metric]
-        # While pods are missing, requests pile up: that is the jump that they were called for, and no other one.
+        # While pods start, requests pile up: that belongs to the jump that they were started for.
         piling_up = self.starting and metric == CONCURRENCY_METRIC
         if not self.pods or share < self.policy.threshold * self.pods or piling_up:
-            self.sightings.pop(metric, None)
+            self.intervals.pop(metric, None)
             return 0
-        before = self.sightings.get(metric)
-        first = before.first if before and now - before.last <= FORGOTTEN else now
-        self.sightings[metric] = _Sighting(first, now)
-        # Two readings that share a sample are one: whatever that sample was, both would tell of it.
+        before = self.intervals.get(metric)
+        first = before.first if before and now - before.last <= MAX_GAP else now
+        self.intervals[metric] = _Interval(first, now)
+        # Two readings that share a sample count as one: a single odd sample would be in both.
         proven = first < now and first <= now - timedelta(seconds=load.window)
         return math.ceil(round(share, 6)) if proven else 0
 
 
 class BurstTracker:
-    """What is known of the load of all objects that follow bursts, reading by reading."""
+    """The load of all objects that react to bursts, reading by reading."""
 
     def __init__(self) -> None:
-        self._followed: dict[Name, _Followed] = {}
-        self._floors: dict[Name, Burst] = {}
+        self._tracked: dict[Name, _Tracked] = {}
+        self._floors: dict[Name, Floor] = {}
 
     def __len__(self) -> int:
-        """How many objects are to be read."""
-        return len(self._followed)
+        """How many objects are tracked."""
+        return len(self._tracked)
+
+    def state(self, name: Name) -> BurstState:
+        """What is known of an object, for `burst_floor`."""
+        tracked = self._tracked.get(name)
+        return BurstState(self._floors.get(name, NO_BURST), 0 if tracked is None else tracked.needed)
+
+    def keep(self, name: Name, floor: Floor) -> None:
+        """Store the floor that was decided from `state`; what was needed then is in it."""
+        self._floors[name] = floor
+        if (tracked := self._tracked.get(name)) is not None:
+            tracked.needed = 0
 
     def forget(self, name: Name) -> None:
-        """No jump raises the count of an object any more."""
-        self._followed.pop(name, None)
+        """The object is gone, or no jump raises its count any more."""
+        self._tracked.pop(name, None)
         self._floors.pop(name, None)
 
-    def follow(self, name: Name, policy: BurstPolicy, deployment: Manifest) -> None:
-        """Judge the load of an object by a policy and by the pods that it has and should have."""
-        # The count may have been raised since the Deployment was seen.
+    def track(self, name: Name, policy: BurstPolicy, deployment: Manifest) -> None:
+        """Judge the load of an object by a policy and by the pods that its Deployment has and should have."""
+        # The count may have been raised after this state of the Deployment.
         pods = max(replicas_of(deployment), self._floors.get(name, NO_BURST).pods)
         starting = deployment.get("status", {}).get("readyReplicas", 0) < pods
-        if (followed := self._followed.get(name)) is None:
-            self._followed[name] = _Followed(policy, pods, starting)
+        if (tracked := self._tracked.get(name)) is None:
+            self._tracked[name] = _Tracked(policy, pods, starting)
         else:
-            followed.policy, followed.pods, followed.starting = policy, pods, starting
+            tracked.policy, tracked.pods, tracked.starting = policy, pods, starting
 
     def take(self, loads: Mapping[Name, Mapping[str, Load]], now: datetime) -> set[Name]:
-        """Take in a reading of all objects; those whose count is to be raised."""
-        for name, followed in self._followed.items():
-            followed.judge(loads.get(name, {}), now)
-        return {name for name, followed in self._followed.items() if followed.needed}
-
-    def floor(self, name: Name, policy: BurstPolicy, status: Manifest, now: datetime) -> Burst:
-        """The floor of an object at a moment. What its status tells holds on where another process has begun it."""
-        known = (self._floors.get(name, NO_BURST), _told(status))
-        burst = max(known, key=lambda burst: burst.until or datetime.min.replace(tzinfo=UTC))
-        # Others may write a status, too: what ends later than it could is no floor of ours.
-        if burst.until is None or not now < burst.until <= now + policy.window:
-            burst = NO_BURST
-        followed = self._followed.get(name)
-        if followed is not None and followed.needed > burst.pods:
-            burst = Burst(followed.needed, (now + policy.window).replace(microsecond=0))
-            followed.needed = 0
-        burst = Burst(min(burst.pods, policy.most), burst.until)
-        self._floors[name] = burst
-        return burst
+        """Take in a reading of all objects; returns those whose count is to be raised."""
+        for name, tracked in self._tracked.items():
+            tracked.judge(loads.get(name, {}), now)
+        return {name for name, tracked in self._tracked.items() if tracked.needed}
 
 
-def _told(status: Manifest) -> Burst:
-    """The floor that a status tells of."""
-    told = status.get("burst") or {}
-    until = time_of(told, "until")
-    return NO_BURST if until is None else Burst(int(told.get("replicas", 0)), until)
+def _floor_in(status: Manifest) -> Floor:
+    """The floor that a stored status describes."""
+    stored = status.get("burst") or {}
+    until = time_of(stored, "until")
+    return NO_BURST if until is None else Floor(Source.BURST, int(stored.get("replicas", 0)), until)

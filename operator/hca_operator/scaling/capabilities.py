@@ -1,7 +1,7 @@
 """Which metrics of an object work in this install: pure.
 
-All but the use of CPU and memory reaches the autoscaler through the external metrics API, of which a cluster has but
-one.
+All but the use of CPU and memory reach the autoscaler through the external metrics API, which one server per cluster
+can serve.
 """
 
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ NO_QUERIES = (
     "this install asks no queries of objects: ask the platform team to set the operator's chart values prometheus.url "
     "and prometheus.customQueries"
 )
-LAST_RESORT = Metric(name="cpu", type="CPU", cpu=Utilization())
-"""What decides where nothing of what the object asks for can."""
+DEFAULT_METRIC = Metric(name="cpu", type="CPU", cpu=Utilization())
+"""The only metric of an object of whose own metrics none works here."""
 
 
 class Service(NamedTuple):
@@ -45,55 +45,57 @@ class Service(NamedTuple):
 
 
 class ExternalMetrics:
-    """Whether the autoscaler can get what is read from the pods, or from the ingress."""
+    """What this install offers autoscalers beyond CPU and memory. Its defaults are those of the chart."""
 
     def __init__(self, missing: str | None = None, *, reads_ingress: bool = False, queries: bool = False) -> None:
-        """`queries`: whether this install asks those that objects bring along."""
+        """`reads_ingress`: requests counted by the ingress are served, too; `queries`: so are queries of objects."""
         self.missing = missing
-        """Why it cannot, with what to do about it; None where it can."""
+        """Why the external metrics API is not served, with what to do about it; None: it is."""
         self._reads_ingress = reads_ingress
         self._queries = queries
 
-    def carried_out(self, api: ApiObject) -> ApiObject:
-        """The object with those metrics alone that work here."""
+    def supported(self, api: ApiObject) -> ApiObject:
+        """The object with only those metrics that work here."""
         left_out, scaling = self._left_out(api), api.spec.autoscaling
         if not left_out:
             return api
-        kept = [metric for metric in scaling.metrics if metric not in left_out] or [LAST_RESORT]
+        kept = [metric for metric in scaling.metrics if metric not in left_out] or [DEFAULT_METRIC]
         autoscaling = scaling.model_copy(update={"metrics": kept})
         return api.model_copy(update={"spec": api.spec.model_copy(update={"autoscaling": autoscaling})})
 
     def unsupported(self, api: ApiObject) -> Sequence[Unsupported]:
-        """The others, each with what to do about it."""
+        """The metrics that do not work here, and bursts if no metric does that they need; each with what to do."""
+        return [*self._unsupported_metrics(api), *self._unsupported_burst(api)]
+
+    def _unsupported_metrics(self, api: ApiObject) -> Sequence[Unsupported]:
         left_out = self._left_out(api)
         others = len(left_out) < len(api.spec.autoscaling.metrics)
         instead = "the other metrics decide" if others else "CPU at 70 % decides"
         return [
             Unsupported(
                 field=f"spec.autoscaling.metrics[{metric.name}]",
-                reason=f"{metric.type} is left out and {instead}: {self._lack(api, metric)}",
+                reason=f"{metric.type} is left out and {instead}: {self._obstacle(api, metric)}",
             )
             for metric in left_out
         ]
 
-    def unsupported_burst(self, api: ApiObject) -> Sequence[Unsupported]:
-        """Bursts, where no metric works here that tells how many pods the load needs."""
+    def _unsupported_burst(self, api: ApiObject) -> Sequence[Unsupported]:
         scaling = api.spec.autoscaling
         if scaling.burst.mode == "Disabled" or scaling.mode == "Disabled":
             return ()
-        lacking = [self._lack(api, metric) for metric in scaling.metrics if metric.type in TOTALS]
-        if not all(lacking):
+        obstacles = [self._obstacle(api, metric) for metric in scaling.metrics if metric.type in TOTALS]
+        if not all(obstacles):
             return ()
-        return [Unsupported(field="spec.autoscaling.burst", reason=f"no jump of the load is met: {lacking[0]}")]
+        return [Unsupported(field="spec.autoscaling.burst", reason=f"no jump of the load is met: {obstacles[0]}")]
 
     def _left_out(self, api: ApiObject) -> list[Metric]:
         scaling = api.spec.autoscaling
         if scaling.mode == "Disabled":
             return []
-        return [metric for metric in scaling.metrics if self._lack(api, metric)]
+        return [metric for metric in scaling.metrics if self._obstacle(api, metric)]
 
-    def _lack(self, api: ApiObject, metric: Metric) -> str | None:
-        """Why a metric of an object does not work here, None where it does."""
+    def _obstacle(self, api: ApiObject, metric: Metric) -> str | None:
+        """Why a metric of an object does not work here, None if it does."""
         if metric.type not in EXTERNAL:
             return None
         if self.missing:
@@ -104,13 +106,13 @@ class ExternalMetrics:
 
 
 def server_of(registration: Manifest) -> Service | None:
-    """The Service to which an APIService leads, None where the API server itself answers."""
+    """The Service of an APIService, None if the API server itself answers."""
     service = registration["spec"].get("service")
     return None if service is None else Service(service["namespace"], service["name"])
 
 
 def taken_by_another(registration: Manifest | None, ours: Service) -> str | None:
-    """Why the API is not ours to serve, None where it is, whether or not it works just now: an outage passes."""
+    """Why this install cannot serve the API, None if it can. An outage is no reason: it passes."""
     if registration is None:
         return None
     owner = server_of(registration)

@@ -1,10 +1,9 @@
-"""The floor that holds while the autoscaler cannot get its metrics: pure.
+"""The floor while the autoscaler cannot get its metrics (spec.autoscaling.fallback): pure.
 
-Read off the autoscaler's own condition and acted on through its minReplicas. Neither needs the way that the metrics
-take, so whatever breaks on that way cannot keep the fallback from working.
+It is decided from the autoscaler's condition ScalingActive and carried out through its `minReplicas`. Neither needs the
+external metrics API, so a failure there cannot keep the fallback from working.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hca_operator.api.spec import HighConcurrencyApiSpec
@@ -13,37 +12,27 @@ from hca_operator.core.durations import parse_duration
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.timestamps import time_of
+from hca_operator.scaling.floors import Floor, Source
+
+NO_FALLBACK = Floor(Source.FALLBACK)
 
 
-@dataclass(frozen=True)
-class Fallback:
-    """What the object falls back to now."""
-
-    pods: int = 0
-    """Pods at least; 0 where it is not in force."""
-    next: datetime | None = None
-    """When it begins or ends, if the autoscaler's condition stays as it is; None where that changes nothing."""
-
-
-NO_FALLBACK = Fallback()
-
-
-def fallback_at(spec: HighConcurrencyApiSpec, autoscaler: Manifest | None, status: Manifest, now: datetime) -> Fallback:
-    """The fallback at a moment, from the live autoscaler and from the object's status, which says if it is in force.
+def fallback_floor(spec: HighConcurrencyApiSpec, autoscaler: Manifest | None, status: Manifest, now: datetime) -> Floor:
+    """The fallback at a time, from the live autoscaler and the object's stored status, which says if it is in force.
 
     It begins when the metrics have been missing for `after`, and ends when they have been there for as long: an
-    autoscaler that has them now and then would otherwise lose the pods each time and get them anew.
+    autoscaler that gets them now and then would otherwise drop the pods and add them again each time.
     """
     wanted = spec.autoscaling.fallback
     active = condition(autoscaler, "ScalingActive")
     if wanted is None or spec.autoscaling.mode == "Disabled" or not active:
         return NO_FALLBACK
-    # With no pods at all there is nothing to decide; that is no outage.
-    blind = active.get("status") == "False" and active.get("reason") != "ScalingDisabled"
+    # An autoscaler of no pods reports ScalingDisabled; that is no outage.
+    metrics_missing = active.get("status") == "False" and active.get("reason") != "ScalingDisabled"
     in_force = condition({"status": status}, ConditionType.SCALING_ACTIVE).get("reason") == Reason.FALLBACK_IN_FORCE
-    turn = None
-    if blind != in_force:
-        turn = (time_of(active, "lastTransitionTime") or now) + timedelta(seconds=parse_duration(wanted.after))
-        if now >= turn:
-            in_force, turn = blind, None
-    return Fallback(wanted.replicas if in_force else 0, turn)
+    changes_at = None
+    if metrics_missing != in_force:
+        changes_at = (time_of(active, "lastTransitionTime") or now) + timedelta(seconds=parse_duration(wanted.after))
+        if now >= changes_at:
+            in_force, changes_at = metrics_missing, None
+    return Floor(Source.FALLBACK, wanted.replicas if in_force else 0, changes_at)

@@ -1,7 +1,7 @@
-"""Tolerances of an object that the cluster does not keep: pure.
+"""Tolerances of an object that the cluster does not store: pure.
 
-Kubernetes stores the field from 1.35 on; before, a feature gate has to be set, and an API server without it drops the
-field without a word. A gate may be set either way on any version, so what counts is what was stored.
+Kubernetes stores the field from 1.35 on; before, an API server without the feature gate drops the field silently. A
+gate may be set either way on any version, so what counts is the stored autoscaler.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from hca_operator.core.names import Manifest
 
 
 def dropped_tolerances(api: ApiObject, autoscaler: Manifest | None) -> Sequence[Unsupported]:
-    """Those that the autoscaler, as it was stored after the latest write, has not; each with what to do about it."""
+    """The tolerances that are missing in the stored autoscaler; each with what to do about it."""
     behavior = api.spec.autoscaling.behavior
     if autoscaler is None:
         return ()

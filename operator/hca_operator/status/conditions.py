@@ -14,48 +14,53 @@ from hca_operator.desired.network import public_metrics, url
 from hca_operator.desired.sizing import Sizing
 from hca_operator.restarts.memory_counters import killed_lately
 from hca_operator.restarts.requested import Restarts
-from hca_operator.scaling.burst import NO_BURST, Burst
-from hca_operator.scaling.fallback import NO_FALLBACK, Fallback
-from hca_operator.scaling.schedules import NO_FLOOR, Floor
+from hca_operator.scaling.floors import Floor, Source, in_force
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The memory of the pods of an object."""
+
+    counted: Manifest | None = None
+    """status.memoryRestarts; None: no restart so far."""
+    problem: Problem | None = None
+    """Why it is not healthy."""
+    detached: int = 0
+    """Pods that are being replaced and serve meanwhile."""
+    known: bool | None = None
+    """Whether it can be read; None before the first reading."""
+    grows: bool = False
+    """Whether a pod grows towards its limit."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What a reconcile saw and what came of it."""
+    """What the status is made from."""
 
     generation: int
     previous: Manifest
-    """The status as it is stored."""
+    """The stored status."""
     api: ApiObject | None
-    """None where the spec is not valid."""
+    """None if the spec is not valid."""
     sizing: Sizing | None
     deployment: Manifest | None
+    """None if there is none, or if it is not the object's."""
     rolls: bool
-    """Whether this reconcile has given the pods another template."""
+    """Whether this pass has given the pods another template."""
     autoscaler: Manifest | None
+    """None if there is none, or if it is not the object's."""
     blocked: Problem | None
     """Why the latest generation could not be written to the children."""
     pod_problem: Problem | None
-    """Why pods that it asks for do not serve."""
+    """Why pods do not serve."""
     restarts: Restarts | None
-    """None where the object could not be read."""
-    floor: Floor = NO_FLOOR
-    fallback: Fallback = NO_FALLBACK
-    burst: Burst = NO_BURST
-    memory_restarts: Manifest | None = None
-    """What memory has cost so far, None for nothing."""
-    memory_problem: Problem | None = None
-    """Why the memory of the pods is not healthy."""
-    detached: int = 0
-    """Pods that are being replaced and serve meanwhile."""
-    memory_known: bool | None = None
-    """Whether the memory of the pods can be read; None until that is known."""
-    memory_grows: bool = False
-    """Whether a pod grows towards its limit."""
+    """None for an object that is refused."""
+    floors: Sequence[Floor] = ()
+    memory: Memory = Memory()
     unsupported: Sequence[Unsupported] = ()
-    """What the install does not carry out."""
-    configuration_waits: bool = False
-    """Whether a changed configuration is carried out only after a while."""
+    """Fields that the install does not carry out in full."""
+    config_delayed: bool = False
+    """Whether a changed configuration is rolled out only after a while."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +101,14 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
     if seen.sizing is not None:
         status["workersPerPod"] = seen.sizing.workers
     # What the schedule has come to is kept while the object cannot be read.
-    counted = seen.previous.get("restartSchedule") if seen.restarts is None else seen.restarts.counted
+    counted = seen.previous.get("restartSchedule") if seen.restarts is None else seen.restarts.schedule_status
     if counted is not None:
         status["restartSchedule"] = counted
-    if seen.memory_restarts is not None:
-        status["memoryRestarts"] = seen.memory_restarts
-    if seen.burst.pods and seen.burst.until:
-        status["burst"] = {"replicas": seen.burst.pods, "until": time_text(seen.burst.until)}
+    if seen.memory.counted is not None:
+        status["memoryRestarts"] = seen.memory.counted
+    burst = in_force(seen.floors, Source.BURST)
+    if burst is not None and burst.until:
+        status["burst"] = {"replicas": burst.pods, "until": time_text(burst.until)}
     if seen.unsupported:
         status["unsupported"] = [entry.model_dump() for entry in seen.unsupported]
     return status
@@ -140,7 +146,7 @@ def _problem(seen: Observation) -> Problem | None:
 
 def _serves(seen: Observation) -> bool:
     """Whether a pod serves, be it one that its ReplicaSet no longer counts."""
-    return available_replicas(seen.deployment) + seen.detached > 0
+    return available_replicas(seen.deployment) + seen.memory.detached > 0
 
 
 def _available(seen: Observation) -> Verdict:
@@ -193,7 +199,7 @@ def _rolled_out_message(seen: Observation) -> str:
             f"; CPURoundedDown: {seen.sizing.cpu_rounded_down} CPU gives {seen.sizing.workers} worker(s), "
             "a whole number of CPUs leaves nothing idle"
         )
-    if seen.configuration_waits:
+    if seen.config_delayed:
         message += (
             "; ConfigurationWaits: changed data of a ConfigMap or Secret is rolled out within minutes, "
             "since other rollouts for such changes are just over or on their way"
@@ -224,11 +230,11 @@ def _scaling_active(seen: Observation) -> Verdict:
     if active.get("status") not in {"True", "False"}:
         return Verdict("Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not looked yet")
     reason, message = Reason.SCALING, "the autoscaler has its metrics"
-    if seen.burst.pods:
+    if in_force(seen.floors, Source.BURST):
         reason = Reason.BURST_IN_FORCE
     if active["status"] == "False":
         reason, message = _autoscaler_trouble(active.get("reason", ""))
-    if seen.fallback.pods:
+    if in_force(seen.floors, Source.FALLBACK):
         reason = Reason.FALLBACK_IN_FORCE
     return Verdict(active["status"], reason, "; ".join([message, *_scaling_orders(seen)]))
 
@@ -251,12 +257,18 @@ def _scaling_orders(seen: Observation) -> Iterator[str]:
     """What decides the count beside the metrics."""
     if seen.api is not None and seen.api.spec.autoscaling.hold != "None":
         yield f"autoscaling.hold is {seen.api.spec.autoscaling.hold}"
-    if seen.floor.pods:
-        yield f"schedule {seen.floor.schedule} asks for at least {seen.floor.pods} pods"
-    if seen.fallback.pods:
-        yield f"autoscaling.fallback asks for at least {seen.fallback.pods} pods until the metrics are there to stay"
-    if seen.burst.pods and seen.burst.until:
-        yield f"a jump of the load asks for at least {seen.burst.pods} pods until {time_text(seen.burst.until)}"
+    yield from (_floor_text(floor) for floor in seen.floors if floor.pods)
+
+
+def _floor_text(floor: Floor) -> str:
+    match floor.source:
+        case Source.SCHEDULE:
+            return f"schedule {floor.name} asks for at least {floor.pods} pods"
+        case Source.FALLBACK:
+            return f"autoscaling.fallback asks for at least {floor.pods} pods until the metrics are there to stay"
+        case Source.BURST:
+            until = "" if floor.until is None else f" until {time_text(floor.until)}"
+            return f"a jump of the load asks for at least {floor.pods} pods{until}"
 
 
 def _traffic_ready(seen: Observation) -> Verdict:
@@ -279,25 +291,25 @@ def _rollout_healthy(seen: Observation) -> Verdict:
     if seen.restarts is None:
         reason = seen.blocked.reason if seen.blocked else Reason.INVALID_SPEC
         return Verdict("Unknown", reason, "the latest generation is not applied")
-    if seen.restarts.mistake is not None:
-        return Verdict("False", Reason.RESTART_TIME_INVALID, seen.restarts.mistake)
-    if seen.restarts.waits:
+    if seen.restarts.invalid is not None:
+        return Verdict("False", Reason.RESTART_TIME_INVALID, seen.restarts.invalid)
+    if seen.restarts.held_back:
         return Verdict("True", Reason.RESTART_PENDING, "a restart is due and waits until the current rollout is over")
-    if seen.restarts.next is not None:
-        return Verdict("True", Reason.RESTART_PENDING, f"the next restart is due at {time_text(seen.restarts.next)}")
+    if seen.restarts.next_at is not None:
+        return Verdict("True", Reason.RESTART_PENDING, f"the next restart is due at {time_text(seen.restarts.next_at)}")
     return Verdict("True", Reason.NO_RESTART_DUE, "no restart is asked for")
 
 
 def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
-    if killed_lately(seen.memory_restarts, now):
+    if killed_lately(seen.memory.counted, now):
         return Verdict(
             "False",
             Reason.OUT_OF_MEMORY,
             "within the last hour the kernel ended a container at its memory limit: raise "
             "spec.resources.limits.memory, or use fewer workers (spec.workers.count)",
         )
-    if seen.memory_problem is not None:
-        return Verdict("False", seen.memory_problem.reason, seen.memory_problem.message)
+    if seen.memory.problem is not None:
+        return Verdict("False", seen.memory.problem.reason, seen.memory.problem.message)
     if seen.api is not None and seen.api.spec.memory_restart.mode == "Disabled":
         return Verdict("Unknown", Reason.MEMORY_RESTART_DISABLED, "spec.memoryRestart.mode is Disabled")
     if not _memory_known(seen):
@@ -306,7 +318,7 @@ def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
             Reason.METRICS_UNAVAILABLE,
             "the memory of the pods cannot be read, so no pod is replaced for it: is metrics-server there?",
         )
-    if seen.memory_grows:
+    if seen.memory.grows:
         return Verdict(
             "True",
             Reason.MEMORY_GROWING,
@@ -317,7 +329,7 @@ def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
 
 def _memory_known(seen: Observation) -> bool:
     """Whether the memory can be read; until that is known, what was known before an operator started holds."""
-    if seen.memory_known is not None:
-        return seen.memory_known
+    if seen.memory.known is not None:
+        return seen.memory.known
     before = condition({"status": seen.previous}, ConditionType.MEMORY_HEALTHY)
     return before.get("reason") not in {None, Reason.METRICS_UNAVAILABLE}

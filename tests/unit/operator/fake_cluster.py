@@ -123,9 +123,14 @@ class FakeCluster:
                 stored["metadata"].pop(name, None)
         return state
 
-    async def list(self, kind: str, namespace: str, **_selectors: str) -> list[Manifest]:
+    async def list(self, kind: str, namespace: str, *, labelSelector: str = "", **_fields: str) -> list[Manifest]:  # noqa: N803
         self._call(f"list {kind}")
-        return [copy.deepcopy(found) for (of, ns, _), found in self.objects.items() if (of, ns) == (kind, namespace)]
+        wanted = dict(term.split("=") for term in labelSelector.split(",") if term)
+        return [
+            copy.deepcopy(found)
+            for (of, ns, _), found in self.objects.items()
+            if (of, ns) == (kind, namespace) and wanted.items() <= found["metadata"].get("labels", {}).items()
+        ]
 
     def _call(self, what: str, carry_out: Any = lambda: None) -> None:
         self.calls.append(what)

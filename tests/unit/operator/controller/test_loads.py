@@ -14,7 +14,7 @@ from hca_operator.scaling.burst import BurstPolicy, BurstTracker
 from tests.unit.operator import virtual_time
 from tests.unit.operator.reconcile.test_reconcile import KEY
 
-POLICY = BurstPolicy({REQUESTS_METRIC: 50.0}, threshold=2.0, most=20, window=timedelta(seconds=60))
+POLICY = BurstPolicy({REQUESTS_METRIC: 50.0}, threshold=2.0, max_pods=20, window=timedelta(seconds=60))
 START = datetime(2026, 1, 5, tzinfo=UTC)
 
 
@@ -46,7 +46,7 @@ class Source:
 
 def following() -> BurstTracker:
     book = BurstTracker()
-    book.follow(KEY, POLICY, {"spec": {"replicas": 1}, "status": {"readyReplicas": 1}})
+    book.track(KEY, POLICY, {"spec": {"replicas": 1}, "status": {"readyReplicas": 1}})
     return book
 
 

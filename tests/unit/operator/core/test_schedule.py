@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hca_operator.core.cron import Schedule
 from hca_operator.core.errors import SpecError
 from hca_operator.core.timestamps import parse_time, time_text
-from hca_operator.restarts.requested import schedule_of
+from hca_operator.restarts.requested import restart_schedule
 from tests.unit.operator.objects import spec
 
 
@@ -89,7 +89,7 @@ def test_what_the_library_refuses_the_models_refuse_or_name_the_day(text: str) -
         CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError:
         with pytest.raises((ValueError, SpecError)):
-            schedule_of(spec(restartSchedule={"cron": text}))
+            restart_schedule(spec(restartSchedule={"cron": text}))
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_what_the_library_refuses_the_models_refuse_or_name_the_day(text: str) -
 )
 def test_what_the_api_server_cannot_know_is_said_with_the_field(schedule: dict[str, str], message: str) -> None:
     with pytest.raises(SpecError, match=re.escape(message)):
-        schedule_of(spec(restartSchedule=schedule))
+        restart_schedule(spec(restartSchedule=schedule))
 
 
 @pytest.mark.parametrize("zone", ["America", "A/B/C"])
 def test_a_folder_of_time_zones_is_none(zone: str) -> None:
     with pytest.raises(SpecError, match="no known time zone"):
-        schedule_of(spec(restartSchedule={"cron": "0 3 * * *", "timeZone": zone}))
+        restart_schedule(spec(restartSchedule={"cron": "0 3 * * *", "timeZone": zone}))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The reconcile loop against an API server in memory that fails on demand."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,10 +13,10 @@ from hca_operator.api.fleet_policy import NO_POLICY, FleetPolicy, parse_policy
 from hca_operator.core.errors import Forbidden, HcaError, Rejected, Transient
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.observed import condition
-from hca_operator.core.ports import Cluster, Key
+from hca_operator.core.ports import Cluster, Configs, Key
 from hca_operator.reconcile.reconciler import Outcome, Reconciler
-from hca_operator.restarts.config_changes import Configuration
-from hca_operator.restarts.debounce import Debounce
+from hca_operator.reconcile.trackers import Trackers
+from hca_operator.restarts.debounce import DebounceTracker
 from hca_operator.restarts.memory_trend import MemoryTracker
 from hca_operator.restarts.rollout_gate import RolloutGate
 from hca_operator.scaling.burst import BurstTracker
@@ -57,20 +57,31 @@ def reconciler(
     gate: RolloutGate | None = None,
     memory: MemoryTracker | None = None,
     bursts: BurstTracker | None = None,
-    configuration: Configuration | None = None,
+    configs: Mapping[str, Configs] | None = None,
+    trackers: Trackers | None = None,
     external: ExternalMetrics | None = None,
 ) -> Reconciler:
-    """One that follows no ConfigMaps and knows neither memory nor load unless told otherwise."""
+    """One that follows no ConfigMaps and has neither memory nor load, unless a test gives them."""
     return Reconciler(
         cluster,
         policy,
-        configuration=configuration or Configuration({}, Debounce(lambda: 0.0, lambda: 0.0)),
         external=external or ExternalMetrics(),
+        configs=configs or {},
+        trackers=trackers or trackers_with(gate=gate, memory=memory, bursts=bursts),
+        identity="operator-1",
+        now=now if callable(now) else lambda: now,
+    )
+
+
+def trackers_with(
+    *, gate: RolloutGate | None = None, memory: MemoryTracker | None = None, bursts: BurstTracker | None = None
+) -> Trackers:
+    """Trackers without any history but this."""
+    return Trackers(
         gate=gate or RolloutGate(3),
         memory=memory or MemoryTracker(),
         bursts=bursts if bursts is not None else BurstTracker(),
-        identity="operator-1",
-        now=now if callable(now) else lambda: now,
+        config_changes=DebounceTracker(lambda: 0.0),
     )
 
 

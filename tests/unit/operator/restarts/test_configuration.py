@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +12,7 @@ from hca_operator.core.errors import Forbidden, HcaError, Transient
 from hca_operator.core.names import CONFIG_ANNOTATION, Manifest
 from hca_operator.core.ports import Key
 from hca_operator.kube.config_digests import digest
-from hca_operator.restarts.config_changes import Configuration
-from hca_operator.restarts.debounce import LONGEST_QUIET, QUIET, SHORTEST_GAP, Debounce
+from hca_operator.restarts.debounce import LONGEST_QUIET, QUIET, SHORTEST_GAP
 from hca_operator.restarts.rollout_gate import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
@@ -21,6 +21,7 @@ from tests.unit.operator.reconcile.test_reconcile import (
     DEPLOYMENT,
     KEY,
     NODES,
+    NOW,
     change,
     cluster_with,
     ready,
@@ -74,8 +75,9 @@ class Operator:
         self._reconciler = reconciler(
             self.cluster,
             parse_policy(self.policy, "policy"),
-            configuration=Configuration(followed, Debounce(lambda: self.now, lambda: 0.0)),
+            configs=followed,
             gate=self.gate,
+            now=lambda: NOW + timedelta(seconds=self.now),
         )
 
     async def settle(self) -> None:

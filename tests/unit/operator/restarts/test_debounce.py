@@ -2,38 +2,44 @@
 
 import itertools
 
-from hca_operator.restarts.debounce import EARLY, LONGEST_GAP, LONGEST_QUIET, QUIET, SHORTEST_GAP, Debounce
+from hca_operator.restarts.debounce import (
+    EARLY,
+    LONGEST_GAP,
+    LONGEST_QUIET,
+    QUIET,
+    SHORTEST_GAP,
+    DebounceState,
+    DebounceTracker,
+    changed,
+    rolled_out,
+    unchanged,
+)
+
+START = 1000.0
+"""The second at which a test starts."""
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def rollouts(changes: list[float], *, until: float, spread: float = 0.0) -> list[float]:
+def rollouts(changes: list[float], *, until: float) -> list[float]:
     """When pods are restarted for changes at these seconds, with a look at each of them and where one is due."""
-    clock = Clock()
-    debounce = Debounce(clock, lambda: spread)
-    start, done, carried, due = clock.now, [], "", None
+    state, now, done, carried, due = DebounceState(), START, [], "", None
     pending = sorted(changes)
     while pending or due is not None:
-        moments = [start + moment for moment in pending[:1]] + ([due] if due is not None else [])
-        clock.now = min(moments)
-        if clock.now > start + until:
+        moments = [START + moment for moment in pending[:1]] + ([due] if due is not None else [])
+        now = min(moments)
+        if now > START + until:
             break
-        if pending and clock.now == start + pending[0]:
+        if pending and now == START + pending[0]:
             pending.pop(0)
         latest = str(len(changes) - len(pending))
         due = None
         if latest != carried:
-            if wait := debounce.wait("shop", latest):
-                due = clock.now + wait
+            state, wait = changed(state, latest, now, spread=0.0)
+            if wait:
+                due = now + wait
             else:
-                debounce.carried_out("shop")
+                state = rolled_out(state, now)
                 carried = latest
-                done.append(clock.now - start)
+                done.append(now - START)
     assert carried == str(len(changes)) or done[-1] > until - LONGEST_GAP, "the last state is carried out"
     return done
 
@@ -63,17 +69,37 @@ def test_after_a_rest_a_change_waits_no_longer_than_the_first() -> None:
 
 
 def test_a_change_that_is_taken_back_in_time_restarts_nothing() -> None:
-    clock = Clock()
-    debounce = Debounce(clock, lambda: 0.0)
-    assert debounce.wait("shop", "b") == QUIET
-    debounce.unchanged("shop")
-    clock.now += LONGEST_QUIET
-    assert debounce.wait("shop", "c") == QUIET, "counted from the change that is there now"
+    state, wait = changed(DebounceState(), "b", START, spread=0.0)
+    assert wait == QUIET
+    _, wait = changed(unchanged(state), "c", START + LONGEST_QUIET, spread=0.0)
+    assert wait == QUIET, "counted from the change that is there now"
+
+
+def test_a_clock_that_is_set_back_delays_no_change() -> None:
+    state, _ = changed(DebounceState(), "b", START, spread=0.0)
+    hour = 3600.0
+    assert changed(state, "b", START - hour, spread=0.0)[1] == QUIET
+    assert changed(rolled_out(state, START), "c", START - hour, spread=0.0)[1] == QUIET
 
 
 def test_many_changes_at_the_same_time_are_spread() -> None:
-    debounce = Debounce(Clock(), lambda: 0.5)
-    waits = [debounce.wait(number, "b") for number in range(1000)]
+    tracker = DebounceTracker(lambda: 0.5)
+    waits = []
+    for number in range(1000):
+        state, wait = changed(tracker.state(number), "b", START, tracker.spread())
+        tracker.keep(number, state)
+        waits.append(wait)
     assert waits[0] == QUIET
     assert waits == sorted(set(waits))
     assert waits[-1] > 400
+
+
+def test_nothing_is_kept_of_what_is_over() -> None:
+    tracker = DebounceTracker(lambda: 1.0)
+    tracker.keep("a", changed(DebounceState(), "b", START, spread=0.0)[0])
+    assert tracker.spread() == 1
+    tracker.keep("a", rolled_out(tracker.state("a"), START))
+    assert tracker.spread() == 0
+    assert tracker.state("a") != DebounceState()
+    tracker.forget("a")
+    assert tracker.state("a") == DebounceState()

@@ -7,8 +7,9 @@ import pytest
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.timestamps import time_text
+from hca_operator.desired.metadata import stable_selector
 from hca_operator.restarts.memory_counters import count_kills, count_replaced, killed_lately, newly_counted
-from tests.unit.operator.objects import NAMESPACE
+from tests.unit.operator.objects import NAME, NAMESPACE
 from tests.unit.operator.restarts.test_restarts import API, DEPLOYMENT, World, running
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -21,7 +22,7 @@ def pod(name: str, at: datetime | None, reason: str = "OOMKilled", state: str = 
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": NAMESPACE, "uid": f"uid of {name}"},
+        "metadata": {"name": name, "namespace": NAMESPACE, "uid": f"uid of {name}", "labels": stable_selector(NAME)},
         "status": {"containerStatuses": [{"name": "api", **ended}]},
     }
 

@@ -194,7 +194,7 @@ async def test_whatever_fails_it_ends_as_if_nothing_had(at: int, error: HcaError
         except HcaError:
             world.restart_operator()
             # What was found detached at the start, in one list for all objects.
-            world.replacer.go_on(p for p in pods_of(world) if REPLACED_LABEL in p["metadata"]["labels"])
+            world.replacements.found(p for p in pods_of(world) if REPLACED_LABEL in p["metadata"]["labels"])
             world.memory.watch(KEY, None)
             await world.step()
             grow(world)
@@ -223,7 +223,7 @@ async def test_a_new_operator_finishes_what_it_finds() -> None:
     world.restart_operator()
     await world.step()
     assert not going(world), "nobody has looked for it yet"
-    assert world.replacer.go_on([the_pod(world)]) == {KEY}
+    assert world.replacements.found([the_pod(world)]) == {KEY}
     await world.step()
     assert going(world)
     assert counted(world)["pods"] == 1

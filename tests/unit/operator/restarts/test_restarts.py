@@ -11,12 +11,12 @@ from hca_operator.core.ports import Key
 from hca_operator.core.timestamps import time_text
 from hca_operator.reconcile.reconciler import Outcome
 from hca_operator.restarts.memory_trend import MemoryTracker
-from hca_operator.restarts.pod_replacement import Replacer
-from hca_operator.restarts.requested import LONGEST_DELAY
+from hca_operator.restarts.pod_replacement import ReplacementTracker
+from hca_operator.restarts.requested import SPREAD_SECONDS
 from hca_operator.restarts.rollout_gate import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster, Slot
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
-from tests.unit.operator.reconcile.test_reconcile import reconciler
+from tests.unit.operator.reconcile.test_reconcile import reconciler, trackers_with
 
 KEY = Key(NAMESPACE, NAME)
 API: Slot = (KIND, NAMESPACE, NAME)
@@ -24,7 +24,7 @@ DEPLOYMENT: Slot = ("Deployment", NAMESPACE, NAME)
 START = datetime(2026, 1, 2, 1, 0, tzinfo=UTC)
 THREE = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
-SPREAD = timedelta(seconds=LONGEST_DELAY)
+SPREAD = timedelta(seconds=SPREAD_SECONDS)
 NIGHTLY: dict[str, Any] = {"restartSchedule": {"cron": "0 3 * * *"}}
 
 
@@ -41,7 +41,8 @@ class World:
 
     def restart_operator(self) -> None:
         self.memory = MemoryTracker()
-        self._reconciler = reconciler(self.cluster, gate=self.gate, memory=self.memory, now=lambda: self.now)
+        self._trackers = trackers_with(gate=self.gate, memory=self.memory)
+        self._reconciler = reconciler(self.cluster, trackers=self._trackers, now=lambda: self.now)
 
     async def look(self, now: datetime | None = None) -> Outcome:
         """Reconcile until nothing is written any more."""
@@ -55,8 +56,8 @@ class World:
         return (await self._reconciler.reconcile(KEY)).requeue_after
 
     @property
-    def replacer(self) -> Replacer:
-        return self._reconciler.replacer
+    def replacements(self) -> ReplacementTracker:
+        return self._trackers.replacements
 
     async def serve(self) -> Outcome:
         """Have the rollout be over."""
@@ -268,4 +269,4 @@ async def test_delays_are_the_objects_own_and_spread() -> None:
         delays.add(first)
     await_three = (THREE - START).total_seconds()
     assert len(delays) > 30
-    assert all(await_three <= delay < await_three + LONGEST_DELAY for delay in delays)
+    assert all(await_three <= delay < await_three + SPREAD_SECONDS for delay in delays)

@@ -11,7 +11,7 @@ def test_no_more_enter_than_there_are_places_until_one_leaves() -> None:
 
 def test_who_has_waited_longest_is_told_of_a_place_that_becomes_free() -> None:
     told: list[str] = []
-    gate = RolloutGate(1, free=told.append)
+    gate = RolloutGate(1, on_free=told.append)
     assert [gate.enter(name) for name in ("a", "b", "c", "d", "b")] == [True, False, False, False, False]
     gate.leave("never entered")
     gate.leave("b")

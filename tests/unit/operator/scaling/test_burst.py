@@ -16,8 +16,18 @@ from hca_operator.core.names import CONCURRENCY_METRIC, REQUESTS_METRIC, Manifes
 from hca_operator.core.observed import condition
 from hca_operator.core.timestamps import time_text
 from hca_operator.desired.sizing import size
-from hca_operator.scaling.burst import FORGOTTEN, NO_BURST, Burst, BurstPolicy, BurstTracker, Load, Name, burst_policy
+from hca_operator.scaling.burst import (
+    MAX_GAP,
+    NO_BURST,
+    BurstPolicy,
+    BurstTracker,
+    Load,
+    Name,
+    burst_floor,
+    burst_policy,
+)
 from hca_operator.scaling.capabilities import OFF, ExternalMetrics
+from hca_operator.scaling.floors import Floor, Source
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import api_object, manifest
 from tests.unit.operator.reconcile.test_reconcile import API, AUTOSCALER, DEPLOYMENT, KEY, reconciler
@@ -396,7 +406,14 @@ def test_what_one_pod_is_to_take_is_that_of_all_its_workers() -> None:
     assert policy.targets == {REQUESTS_METRIC: 50, CONCURRENCY_METRIC: 60}
 
 
-POLICY = BurstPolicy({REQUESTS_METRIC: 50.0}, threshold=2.0, most=20, window=timedelta(seconds=60))
+POLICY = BurstPolicy({REQUESTS_METRIC: 50.0}, threshold=2.0, max_pods=20, window=timedelta(seconds=60))
+
+
+def kept_floor(tracker: BurstTracker, status: Manifest, now: datetime) -> Floor:
+    """The floor at a time, as a pass decides and keeps it."""
+    floor = burst_floor(POLICY, tracker.state(KEY), status, now)
+    tracker.keep(KEY, floor)
+    return floor
 
 
 def of_deployment(pods: int, ready: int | None = None) -> Manifest:
@@ -415,31 +432,33 @@ def of_deployment(pods: int, ready: int | None = None) -> Manifest:
     ],
 )
 def test_a_floor_that_the_status_tells_of_holds_if_it_can_be_one_of_ours(told: Manifest, expected: int) -> None:
-    assert BurstTracker().floor(KEY, POLICY, {"burst": told}, START).pods == expected
+    assert kept_floor(BurstTracker(), {"burst": told}, START).pods == expected
 
 
 def test_two_readings_that_are_far_apart_are_two_things() -> None:
-    book = BurstTracker()
-    book.follow(KEY, POLICY, of_deployment(1))
+    tracker = BurstTracker()
+    tracker.track(KEY, POLICY, of_deployment(1))
     high: Loads = {KEY: {REQUESTS_METRIC: Load(400, 2)}}
-    late = START + FORGOTTEN + timedelta(seconds=1)
-    assert book.take(high, START) == book.take({}, START + timedelta(seconds=5)) == book.take(high, late) == set()
-    assert book.take(high, late + timedelta(seconds=2)) == {KEY}
+    late = START + MAX_GAP + timedelta(seconds=1)
+    assert (
+        tracker.take(high, START) == tracker.take({}, START + timedelta(seconds=5)) == tracker.take(high, late) == set()
+    )
+    assert tracker.take(high, late + timedelta(seconds=2)) == {KEY}
 
 
 def test_a_momentary_value_takes_two_readings_as_well() -> None:
-    book = BurstTracker()
-    book.follow(KEY, POLICY, of_deployment(1))
+    tracker = BurstTracker()
+    tracker.track(KEY, POLICY, of_deployment(1))
     high: Loads = {KEY: {REQUESTS_METRIC: Load(400, 0)}}
-    assert book.take(high, START) == set()
-    assert book.take(high, START + timedelta(seconds=1)) == {KEY}
+    assert tracker.take(high, START) == set()
+    assert tracker.take(high, START + timedelta(seconds=1)) == {KEY}
 
 
 def test_without_a_pod_no_load_is_a_jump() -> None:
-    book = BurstTracker()
-    book.follow(KEY, POLICY, of_deployment(0))
+    tracker = BurstTracker()
+    tracker.track(KEY, POLICY, of_deployment(0))
     for second in range(10):
-        assert not book.take({KEY: {REQUESTS_METRIC: Load(400, 1)}}, START + timedelta(seconds=second))
+        assert not tracker.take({KEY: {REQUESTS_METRIC: Load(400, 1)}}, START + timedelta(seconds=second))
 
 
 readings = st.lists(st.one_of(st.none(), st.floats(0, 2000)), min_size=1, max_size=60)
@@ -449,33 +468,33 @@ readings = st.lists(st.one_of(st.none(), st.floats(0, 2000)), min_size=1, max_si
 def test_the_floor_is_never_more_than_a_load_that_was_seen_needs_and_never_more_than_there_may_be(
     readings: list[float | None], pods: int, window: int
 ) -> None:
-    book, floor = BurstTracker(), NO_BURST
-    book.follow(KEY, POLICY, of_deployment(pods))
+    tracker, floor = BurstTracker(), NO_BURST
+    tracker.track(KEY, POLICY, of_deployment(pods))
     for second, load in enumerate(readings):
         now = START + timedelta(seconds=second)
-        due = book.take({} if load is None else {KEY: {REQUESTS_METRIC: Load(load, window)}}, now)
-        before, floor = floor, book.floor(KEY, POLICY, {}, now)
+        due = tracker.take({} if load is None else {KEY: {REQUESTS_METRIC: Load(load, window)}}, now)
+        before, floor = floor, kept_floor(tracker, {}, now)
         if due:
             assert load is not None, "raised for what nobody has seen"
-            assert floor == Burst(min(20, math.ceil(round(load / 50, 6))), now + POLICY.window)
+            assert floor == Floor(Source.BURST, min(20, math.ceil(round(load / 50, 6))), now + POLICY.window)
             assert floor.pods > pods
         elif before.until is not None and now >= before.until:
             assert floor == NO_BURST
         else:
             assert floor == before
-        assert floor.pods <= POLICY.most
+        assert floor.pods <= POLICY.max_pods
         pods = max(pods, floor.pods)
-        book.follow(KEY, POLICY, of_deployment(pods))
+        tracker.track(KEY, POLICY, of_deployment(pods))
 
 
 @given(load=st.floats(0, 5000), pods=st.integers(1, 20), ready=st.integers(0, 20), window=st.integers(0, 6))
 def test_a_load_that_stays_raises_the_count_once_at_most(load: float, pods: int, ready: int, window: int) -> None:
-    book = BurstTracker()
-    book.follow(KEY, POLICY, of_deployment(pods, ready))
+    tracker = BurstTracker()
+    tracker.track(KEY, POLICY, of_deployment(pods, ready))
     raises = 0
     for second in range(30):
         now = START + timedelta(seconds=second)
-        raises += bool(book.take({KEY: {REQUESTS_METRIC: Load(load, window)}}, now))
-        pods = max(pods, book.floor(KEY, POLICY, {}, now).pods)
-        book.follow(KEY, POLICY, of_deployment(pods, ready))
+        raises += bool(tracker.take({KEY: {REQUESTS_METRIC: Load(load, window)}}, now))
+        pods = max(pods, kept_floor(tracker, {}, now).pods)
+        tracker.track(KEY, POLICY, of_deployment(pods, ready))
     assert raises <= 1

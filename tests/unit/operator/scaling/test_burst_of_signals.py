@@ -12,11 +12,11 @@ from hca_operator.metrics_server.pods.rounds import INTERVAL
 from hca_operator.metrics_server.samples.exposition import PodSample
 from hca_operator.metrics_server.samples.signals import WINDOW, Signals, Unknown
 from hca_operator.metrics_server.serving.bursts import LATELY
-from hca_operator.scaling.burst import BurstPolicy, BurstTracker, Load
+from hca_operator.scaling.burst import BurstPolicy, BurstTracker, Load, burst_floor
 from tests.unit.operator.reconcile.test_reconcile import KEY
 
 STEP, END = 30.0, 60.0
-POLICY = BurstPolicy({REQUESTS_METRIC: 50.0}, threshold=2.0, most=100, window=timedelta(seconds=60))
+POLICY = BurstPolicy({REQUESTS_METRIC: 50.0}, threshold=2.0, max_pods=100, window=timedelta(seconds=60))
 START = datetime(2026, 1, 5, tzinfo=UTC)
 phases = st.floats(0, 1, exclude_max=True)
 
@@ -52,17 +52,17 @@ def test_a_step_is_met_at_its_full_height_before_the_autoscalers_mean_has_all_of
     shares: list[float], phase: float, height: int
 ) -> None:
     pods = Pods(shares, before=20.0 * len(shares), after=50.0 * height * len(shares) - 25)
-    book = BurstTracker()
-    book.follow(KEY, POLICY, {"spec": {"replicas": len(shares)}, "status": {"readyReplicas": len(shares)}})
+    tracker = BurstTracker()
+    tracker.track(KEY, POLICY, {"spec": {"replicas": len(shares)}, "status": {"readyReplicas": len(shares)}})
     raised = None
     for turn in range(int(END / CYCLE)):
         second = (phase + turn) * CYCLE
         lately = pods.lately(second, LATELY)
         loads = {} if lately is None else {REQUESTS_METRIC: Load(lately, LATELY)}
-        if KEY in book.take({KEY: loads}, START + timedelta(seconds=second)):
+        if KEY in tracker.take({KEY: loads}, START + timedelta(seconds=second)):
             raised = second
             break
     assert raised is not None, "it was not seen"
     assert STEP < raised < STEP + WINDOW + INTERVAL
-    floor = book.floor(KEY, POLICY, {}, START + timedelta(seconds=raised))
+    floor = burst_floor(POLICY, tracker.state(KEY), {}, START + timedelta(seconds=raised))
     assert floor.pods == height * len(shares), "no less and no more"

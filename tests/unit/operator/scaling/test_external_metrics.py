@@ -127,7 +127,7 @@ async def test_without_the_api_that_is_what_is_told_whatever_the_source() -> Non
 def test_without_an_autoscaler_there_is_nothing_to_leave_out() -> None:
     api = api_object(autoscaling={"mode": "Disabled", "metrics": [RATE]})
     assert ExternalMetrics(OFF).unsupported(api) == []
-    assert ExternalMetrics(OFF).carried_out(api) is api
+    assert ExternalMetrics(OFF).supported(api) is api
 
 
 @pytest.mark.parametrize("found", [None, registration(*OURS)])

@@ -11,7 +11,8 @@ import pytest
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.timestamps import parse_time, time_text
-from hca_operator.scaling.fallback import NO_FALLBACK, Fallback, fallback_at
+from hca_operator.scaling.fallback import NO_FALLBACK, fallback_floor
+from hca_operator.scaling.floors import Floor, Source
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import manifest, spec
 from tests.unit.operator.reconcile.test_reconcile import API, AUTOSCALER, DEPLOYMENT, KEY, reconciler
@@ -213,12 +214,12 @@ async def test_the_greater_of_schedule_and_fallback_wins_and_none_lowers_what_th
     assert floors(await World(minReplicas=7, fallback=FALLBACK).play(END, sees=outage)) == [(0, 7)]
 
 
-def at(second: int, *, in_force: bool = False, state: Manifest | None = None, **autoscaling: Any) -> Fallback:
+def at(second: int, *, in_force: bool = False, state: Manifest | None = None, **autoscaling: Any) -> Floor:
     """The fallback so many seconds after the autoscaler's condition flipped to False, if not told otherwise."""
     active = {"type": "ScalingActive", "status": "False", "reason": "FailedGetExternalMetric"}
     active |= {"lastTransitionTime": time_text(START)} | (state or {})
     told = {"type": "ScalingActive", "reason": "FallbackInForce"} if in_force else {}
-    return fallback_at(
+    return fallback_floor(
         spec(autoscaling={"fallback": FALLBACK} | autoscaling),
         {"status": {"conditions": [active]}},
         {"conditions": [{"type": "ScalingActive"} | told]},
@@ -229,15 +230,19 @@ def at(second: int, *, in_force: bool = False, state: Manifest | None = None, **
 TURN = parse_time("2026-01-05T00:01:00Z")
 
 
+def floor(pods: int, until: datetime | None = None) -> Floor:
+    return Floor(Source.FALLBACK, pods, until)
+
+
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (at(0), Fallback(0, TURN)),
-        (at(59), Fallback(0, TURN)),
-        (at(60), Fallback(6)),
-        (at(59, state={"status": "True"}, in_force=True), Fallback(6, TURN)),
+        (at(0), floor(0, TURN)),
+        (at(59), floor(0, TURN)),
+        (at(60), floor(6)),
+        (at(59, state={"status": "True"}, in_force=True), floor(6, TURN)),
         (at(60, state={"status": "True"}, in_force=True), NO_FALLBACK),
-        (at(10, in_force=True), Fallback(6)),
+        (at(10, in_force=True), floor(6)),
         (at(900, state={"reason": "ScalingDisabled"}), NO_FALLBACK),
         (at(900, mode="Disabled"), NO_FALLBACK),
         (at(900, fallback=None), NO_FALLBACK),
@@ -250,4 +255,4 @@ def test_when_it_holds_and_when_that_changes(found: object, expected: object) ->
 
 def test_an_autoscaler_that_has_not_looked_yet_is_no_outage() -> None:
     wanted = spec(autoscaling={"fallback": FALLBACK})
-    assert fallback_at(wanted, {"status": {}}, {}, START) == fallback_at(wanted, None, {}, START) == NO_FALLBACK
+    assert fallback_floor(wanted, {"status": {}}, {}, START) == fallback_floor(wanted, None, {}, START) == NO_FALLBACK

@@ -13,7 +13,8 @@ from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.timestamps import parse_time, time_text
 from hca_operator.reconcile.reconciler import Outcome
-from hca_operator.scaling.schedules import Floor, floor_at, shifts
+from hca_operator.scaling.floors import Floor
+from hca_operator.scaling.schedules import schedule_floor, scheduled_floors
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest, spec
 from tests.unit.operator.reconcile.test_reconcile import API, KEY, reconciler
@@ -25,7 +26,7 @@ MONDAY = "2026-01-05"
 
 
 def floor(at: str, *schedules: Manifest) -> Floor:
-    return floor_at(shifts(spec(autoscaling={"schedules": list(schedules)})), parse_time(at))
+    return schedule_floor(scheduled_floors(spec(autoscaling={"schedules": list(schedules)})), parse_time(at))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def floor(at: str, *schedules: Manifest) -> Floor:
 )
 def test_the_greatest_of_the_schedules_under_way_holds(time: str, pods: int, changes: str) -> None:
     found = floor(f"{MONDAY}T{time}Z", MORNING, SALE)
-    assert (found.pods, found.next and time_text(found.next)) == (pods, changes)
+    assert (found.pods, found.until and time_text(found.until)) == (pods, changes)
 
 
 def test_a_schedule_that_outlasts_its_own_return_never_ends() -> None:
@@ -55,12 +56,12 @@ def test_a_schedule_that_outlasts_its_own_return_never_ends() -> None:
 )
 def test_nothing_changes_before_the_time_that_is_told(at: datetime, cron: str, zone: str, minutes: int) -> None:
     schedule = {"name": "one", "cron": cron, "timeZone": zone, "duration": f"{minutes}m", "minReplicas": 5}
-    found = shifts(spec(autoscaling={"schedules": [schedule]}))
-    now = floor_at(found, at)
-    assert now.next is not None
-    assert now.next > at
-    moments = [at, at + (now.next - at) / 2, now.next - timedelta(seconds=1)]
-    assert all(floor_at(found, later).pods == now.pods for earlier, later in pairwise(moments) if later > earlier)
+    found = scheduled_floors(spec(autoscaling={"schedules": [schedule]}))
+    now = schedule_floor(found, at)
+    assert now.until is not None
+    assert now.until > at
+    moments = [at, at + (now.until - at) / 2, now.until - timedelta(seconds=1)]
+    assert all(schedule_floor(found, later).pods == now.pods for earlier, later in pairwise(moments) if later > earlier)
 
 
 @pytest.mark.parametrize(

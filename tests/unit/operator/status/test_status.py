@@ -11,7 +11,7 @@ from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition
 from hca_operator.desired.sizing import size
 from hca_operator.restarts.requested import Restarts
-from hca_operator.scaling.fallback import Fallback
+from hca_operator.scaling.floors import Floor, Source
 from hca_operator.status.conditions import Observation, next_status
 from tests.unit.operator.objects import api_object, deployment
 
@@ -163,11 +163,11 @@ CASES: dict[str, tuple[Observation, dict[str, tuple[str, str]]]] = {
         {"Ready": ("True", "RolledOut"), "ScalingActive": ("False", "ApiMetricsUnavailable")},
     ),
     "fallback": (
-        seen(autoscaler=BLIND, fallback=Fallback(6)),
+        seen(autoscaler=BLIND, floors=[Floor(Source.FALLBACK, 6)]),
         {"Ready": ("True", "RolledOut"), "ScalingActive": ("False", "FallbackInForce")},
     ),
     "fallback that is about to end": (
-        seen(fallback=Fallback(6)),
+        seen(floors=[Floor(Source.FALLBACK, 6)]),
         {"ScalingActive": ("True", "FallbackInForce")},
     ),
     "no pods for the autoscaler": (

@@ -1,0 +1,170 @@
+"""Fourth step: what was planned is done. The only place with effects, on the API server and on the trackers."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hca_operator.api.status import Problem, Reason
+from hca_operator.core.errors import Forbidden, HcaError, Rejected, Transient
+from hca_operator.core.names import API_VERSION, KIND, Manifest
+from hca_operator.core.ports import Cluster, Key
+from hca_operator.reconcile.child_writer import ChildDone, ChildWriter, problem_of, take_place
+from hca_operator.reconcile.observe import Observed, Observer
+from hca_operator.reconcile.plan import Plan, PodsPlan, plan_scale
+from hca_operator.reconcile.resolve import Refused, Resolved
+from hca_operator.reconcile.steps import Step, exactly
+from hca_operator.reconcile.trackers import Slot, Trackers
+from hca_operator.restarts.debounce import rolled_out
+from hca_operator.scaling.floors import Source
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a plan for the children."""
+
+    live: Mapping[Slot, Manifest]
+    """Objects with the names of the children, as they are now."""
+    children: Sequence[ChildDone] = ()
+    """In the order of the plan, as far as it was carried out."""
+    writes: Sequence[str] = ()
+    """All changes."""
+    problems: Sequence[Problem] = ()
+    """What could not be done, the first first."""
+
+    @property
+    def rolls(self) -> bool:
+        """Whether the pods were given another template."""
+        return any(child.rolls for child in self.children)
+
+    @property
+    def put_off_seconds(self) -> float | None:
+        """Seconds until what was put off can be tried again; None: nothing was."""
+        waits = (child.requeue_after_seconds for child in self.children)
+        return min((seconds for seconds in waits if seconds is not None), default=None)
+
+
+@dataclass(frozen=True)
+class PodsDone:
+    """What came of a plan for the pods."""
+
+    counted: Manifest | None = None
+    """status.memoryRestarts."""
+    problem: Problem | None = None
+    """Why memory is not healthy."""
+    serving: int = 0
+    """Detached pods that serve."""
+    requeue_after_seconds: float | None = None
+    writes: Sequence[str] = ()
+
+
+class Actor:
+    """Carries out plans."""
+
+    def __init__(self, cluster: Cluster, observer: Observer, trackers: Trackers) -> None:
+        self._cluster = cluster
+        self._trackers = trackers
+        self._child_writer = ChildWriter(cluster, observer, trackers)
+
+    async def write(self, resolved: Resolved | Refused, observed: Observed, plan: Plan) -> Done:
+        """Write the children, each only if it differs. One that cannot be written does not hold up the others.
+
+        Raises Transient if the pass is to be repeated.
+        """
+        self._keep(resolved, observed.key, plan)
+        children: list[ChildDone] = []
+        problems = [problem_of(plan.config.refused)] if plan.config and plan.config.refused else []
+        if isinstance(resolved, Resolved):
+            children = await self._write_children(resolved, observed, plan)
+        problems += [child.problem for child in children if child.problem is not None]
+        written = {child.slot: child.live for child in children}
+        live = {slot: found for slot, found in {**observed.children, **written}.items() if found is not None}
+        writes = [write for child in children for write in child.writes]
+        if resolved.api is not None and (raised := plan_scale(resolved.api, live, plan.floors)):
+            try:
+                await self._cluster.scale(*raised)
+                writes.append("scale Deployment")
+            except (Rejected, Forbidden) as error:
+                problems.append(problem_of(error))
+        if plan.config and plan.config.rolls_out and not problems:
+            state = rolled_out(plan.config.state, observed.now.timestamp())
+            self._trackers.config_changes.keep(observed.key, state)
+        self._track_load(resolved, observed.key, live)
+        return Done(live, children, writes, problems)
+
+    async def replace(self, observed: Observed, plan: PodsPlan) -> PodsDone:
+        """Take the next step in the replacement of a pod."""
+        take_place(self._trackers, observed.key, plan.place)
+        wanted = plan.replacement
+        if wanted is None:
+            return PodsDone(plan.counted)
+        self._trackers.replacements.keep(observed.key, under_way=wanted.under_way)
+        writes: list[str] = []
+        try:
+            if wanted.detach is not None:
+                await self._cluster.patch(wanted.detach, wanted.operations)
+                writes.append("detach Pod")
+            for pod in wanted.evict:
+                with suppress(Transient):  # a disruption budget, as a rule: the next pass tries again
+                    await self._cluster.evict(pod)
+                    writes.append("evict Pod")
+        except (Forbidden, Rejected) as error:
+            reason = Reason.FORBIDDEN if isinstance(error, Forbidden) else Reason.REJECTED
+            return PodsDone(plan.counted, Problem(reason, f"a pod near its limit cannot be replaced: {error}"))
+        return PodsDone(wanted.counted, wanted.problem, wanted.serving, wanted.requeue_after_seconds, writes)
+
+    async def store_status(self, observed: Observed, status: Manifest, events: Sequence[Manifest]) -> None:
+        """Store a status, and create the Events about what has changed in it.
+
+        Raises Conflict if the object has changed since it was read: the status and its Events follow from both.
+        """
+        metadata = exactly(observed.manifest, "resourceVersion")
+        stored = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
+        await self._cluster.apply(stored, subresource="status")
+        for event in events:
+            try:
+                await self._cluster.create(event)
+            except HcaError as error:
+                # The condition says the same and stays; an Event is for those who look just now.
+                logger.info("an event could not be written: %s", error, extra={"object": str(observed.key)})
+
+    async def _write_children(self, resolved: Resolved, observed: Observed, plan: Plan) -> list[ChildDone]:
+        """Carry out the stages one after the other, as far as they make sense."""
+        removed = await self._stage(resolved, observed, plan, plan.removals)
+        workload = await self._stage(resolved, observed, plan, plan.workload)
+        if any(child.problem for child in workload):
+            return [*removed, *workload]
+        return [*removed, *workload, *await self._stage(resolved, observed, plan, plan.others)]
+
+    async def _stage(
+        self, resolved: Resolved, observed: Observed, plan: Plan, steps: Sequence[Step]
+    ) -> list[ChildDone]:
+        # All are waited for, whatever happens to one: the next pass must not overlap with writes of this one.
+        results = await asyncio.gather(
+            *(self._child_writer.write(resolved, observed, plan, step) for step in steps), return_exceptions=True
+        )
+        done: list[ChildDone] = []
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            done.append(result)
+        return done
+
+    def _keep(self, resolved: Resolved | Refused, key: Key, plan: Plan) -> None:
+        """Store in the trackers what was decided from them."""
+        if isinstance(resolved, Resolved):
+            self._trackers.memory.watch(key, resolved.memory)
+        if burst := next((floor for floor in plan.floors if floor.source == Source.BURST), None):
+            self._trackers.bursts.keep(key, burst)
+        if plan.config:
+            self._trackers.config_changes.keep(key, plan.config.state)
+
+    def _track_load(self, resolved: Resolved | Refused, key: Key, live: Mapping[Slot, Manifest]) -> None:
+        deployment = live.get(("Deployment", key.name))
+        if isinstance(resolved, Refused) or resolved.burst is None or deployment is None:
+            self._trackers.bursts.forget(key)
+        else:
+            self._trackers.bursts.track(key, resolved.burst, deployment)

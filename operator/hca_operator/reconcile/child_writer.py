@@ -1,0 +1,119 @@
+"""Carries out the steps for one child, the part of `act` that writes children.
+
+The API server's answer to a write is the observation of the child from then on. If it shows what the plan could not
+know, the next step is planned anew from it: after an adoption, or if the name of a new child turns out to be taken.
+"""
+
+from dataclasses import dataclass, replace
+
+from hca_operator.api.status import Problem, Reason
+from hca_operator.core.errors import Forbidden, HcaError, NotOwned, Rejected
+from hca_operator.core.names import Manifest
+from hca_operator.core.ports import Cluster, Key
+from hca_operator.reconcile.observe import Observed, Observer
+from hca_operator.reconcile.plan import Plan
+from hca_operator.reconcile.resolve import Resolved
+from hca_operator.reconcile.steps import Place, Step, Verb, digest, plan_child
+from hca_operator.reconcile.trackers import Applied, Slot, Trackers
+
+
+@dataclass(frozen=True)
+class ChildDone:
+    """What came of the steps for one child."""
+
+    slot: Slot
+    live: Manifest | None
+    """As it is now; None: it does not exist."""
+    writes: tuple[str, ...] = ()
+    """Changes, such as `apply Service`."""
+    rolls: bool = False
+    """Whether the pods were given another template."""
+    requeue_after_seconds: float | None = None
+    """Until what was put off can be tried again; None: nothing was."""
+    problem: Problem | None = None
+    """Why the child could not be written."""
+
+
+class ChildWriter:
+    """Writes one child of an object after the other."""
+
+    def __init__(self, cluster: Cluster, observer: Observer, trackers: Trackers) -> None:
+        self._cluster = cluster
+        self._observer = observer
+        self._trackers = trackers
+
+    async def write(self, resolved: Resolved, observed: Observed, plan: Plan, step: Step) -> ChildDone:
+        """Carry out the step for a child, and those that follow from the answers.
+
+        Raises Transient if the pass is to be repeated; every other error is the problem of this child alone.
+        """
+        done = ChildDone(step.slot, observed.children.get(step.slot))
+        try:
+            while True:
+                try:
+                    done = await self._carry_out(done, observed, step)
+                except HcaError:
+                    creates = step.verb == Verb.CREATE
+                    taken = await self._observer.taken(resolved, observed, step.slot) if creates else None
+                    if taken is None:
+                        raise
+                    observed, done = taken, replace(done, live=taken.children[step.slot])
+                else:
+                    if step.verb not in {Verb.ADOPT, Verb.CLAIM} or done.live is None:
+                        return done
+                    observed = observed.with_child(done.live)
+                claimed, child = step.verb == Verb.CLAIM, plan.children[step.slot]
+                step = plan_child(resolved.api, plan.intent, observed, child, claimed=claimed)
+        except (NotOwned, Rejected, Forbidden) as error:
+            return replace(done, problem=problem_of(error))
+
+    async def _carry_out(self, done: ChildDone, observed: Observed, step: Step) -> ChildDone:
+        take_place(self._trackers, observed.key, step.place)
+        done = replace(done, requeue_after_seconds=step.requeue_after_seconds)
+        match step.verb:
+            case Verb.DELETE:
+                await self._cluster.delete(observed.children[step.slot])
+                return replace(done, live=None, writes=(*done.writes, f"delete {step.slot[0]}"))
+            case Verb.ADOPT | Verb.CLAIM:
+                return await self._patch(done, observed, step)
+            case Verb.CREATE:
+                return self._applied(done, observed, step, await self._cluster.apply_new(step.desired))
+            case Verb.APPLY:
+                return self._applied(done, observed, step, await self._cluster.apply(step.desired))
+        if step.error is not None:
+            raise step.error
+        return done
+
+    async def _patch(self, done: ChildDone, observed: Observed, step: Step) -> ChildDone:
+        live = await self._cluster.patch(observed.children[step.slot], step.operations)
+        if step.verb == Verb.CLAIM:
+            return replace(done, live=live)
+        kind = step.slot[0]
+        return replace(done, live=live, writes=(*done.writes, f"adopt {kind}"), rolls=kind == "Deployment")
+
+    def _applied(self, done: ChildDone, observed: Observed, step: Step, live: Manifest) -> ChildDone:
+        """The same after a creation or an application with that answer."""
+        kind, before, after = step.slot[0], observed.children.get(step.slot), digest(live)
+        self._trackers.applied.setdefault(observed.key, {})[step.slot] = Applied(step.digests.desired, after)
+        rolls = kind == "Deployment" and before is not None and live["spec"]["template"] != before["spec"]["template"]
+        # Not by the version: a status may have changed since the child was observed.
+        changed = after != step.digests.live
+        writes = (*done.writes, f"apply {kind}") if changed else done.writes
+        return replace(done, live=live, writes=writes, rolls=done.rolls or rolls)
+
+
+def take_place(trackers: Trackers, key: Key, place: Place) -> None:
+    """Change the object's place among the rollouts that no user asked for."""
+    if place == Place.ENTER:
+        trackers.gate.enter(key)
+    elif place == Place.LEAVE:
+        trackers.gate.leave(key)
+
+
+def problem_of(error: HcaError) -> Problem:
+    """What a request that was refused means for the object."""
+    if isinstance(error, NotOwned):
+        return Problem(Reason.RESOURCE_CONFLICT, str(error))
+    if isinstance(error, Forbidden):
+        return Problem(Reason.FORBIDDEN, f"the operator may not do this: {error}")
+    return Problem(Reason.REJECTED, f"the API server refused a child object: {error}")

@@ -1,0 +1,257 @@
+"""Second step: everything that a pass reads, gathered in two frozen values with one `now`.
+
+The pods are observed after the children are written, in `Observer.pods`: whether they are worth two requests follows
+from the Deployment as the API server answered to the write. A template that has just changed has no pods yet, and a
+Deployment whose pods all serve needs none of theirs listed.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from hca_operator.api.status import Problem
+from hca_operator.core.errors import Conflict, Forbidden, HcaError, Rejected
+from hca_operator.core.names import KIND, STABLE, TRACK_LABEL, Manifest
+from hca_operator.core.observed import (
+    all_ready,
+    available_replicas,
+    edited,
+    is_new,
+    is_ours,
+    looked_at,
+    replicas_of,
+    rolled_out,
+)
+from hca_operator.core.ports import Cluster, Configs, Key
+from hca_operator.desired.children import Child
+from hca_operator.desired.metadata import api_selector, selector_text
+from hca_operator.desired.references import Reference
+from hca_operator.desired.scaling import autoscaling_wanted, fewest_pods
+from hca_operator.kube.cache import version_of
+from hca_operator.reconcile import adoption
+from hca_operator.reconcile.resolve import Refused, Resolved
+from hca_operator.reconcile.trackers import Applied, Slot, Trackers
+from hca_operator.restarts.config_changes import ObservedConfig, followed_references
+from hca_operator.scaling.burst import BurstState
+from hca_operator.status.diagnosis import diagnose, event_reasons
+
+
+@dataclass(frozen=True)
+class Observed:
+    """An object, its children, and what is known of it from earlier passes."""
+
+    manifest: Manifest
+    """The object as it is stored."""
+    now: datetime
+    children: Mapping[Slot, Manifest]
+    """Live objects that have the names of the children, whoever they belong to."""
+    config: ObservedConfig = field(default_factory=ObservedConfig)
+    autoscalers: Sequence[Manifest] | HcaError = ()
+    """Those of the namespace, or why they cannot be listed; only if the count of the Deployment differs from
+    spec.replicas."""
+    applied: Mapping[Slot, Applied] = field(default_factory=dict)
+    has_place: bool = True
+    """Whether a rollout that no user asked for may begin."""
+    burst: BurstState = field(default_factory=BurstState)
+
+    @property
+    def key(self) -> Key:
+        """Namespace and name of the object."""
+        return Key(self.manifest["metadata"]["namespace"], self.manifest["metadata"]["name"])
+
+    @property
+    def uid(self) -> str:
+        """Uid of the object."""
+        return str(self.manifest["metadata"]["uid"])
+
+    @property
+    def status(self) -> Manifest:
+        """The stored status, empty before the first pass."""
+        found: Manifest = self.manifest.get("status", {})
+        return found
+
+    @property
+    def edited(self) -> bool:
+        """Whether the object has changed since the stored status was written."""
+        return edited(self.manifest)
+
+    def child(self, kind: str) -> Manifest | None:
+        """The live object with the name of the child of that kind, None if there is none."""
+        return self.children.get((kind, self.key.name))
+
+    def with_child(self, live: Manifest) -> "Observed":
+        """The same with another state of a child, such as the answer to a write."""
+        slot = live["kind"], live["metadata"]["name"]
+        return replace(self, children={**self.children, slot: live})
+
+
+@dataclass(frozen=True)
+class ObservedPods:
+    """The pods of an object after its children were written."""
+
+    deployment: Manifest | None = None
+    """None if there is none, or if it is not the object's."""
+    too_few: bool = False
+    """Whether fewer pods serve than the object asks for at least."""
+    pods: Sequence[Manifest] = ()
+    """Of every track, as far as they were listed."""
+    unready: Sequence[Manifest] = ()
+    """All pods of the stable track, if one of them does not serve."""
+    problem: Problem | None = None
+    """Why pods do not serve."""
+    replaces: bool = False
+    """Whether the replacement of a pod is to begin or to go on."""
+    due: str | None = None
+    """Name of the pod that memory calls to replace, if no rollout is under way."""
+    memory_known: bool | None = None
+    """Whether the memory of pods can be read; None before the first reading."""
+    memory_grows: bool = False
+    """Whether a pod grows towards its limit."""
+
+
+class Observer:
+    """Reads the API server, the caches and the trackers; writes nothing."""
+
+    def __init__(self, cluster: Cluster, configs: Mapping[str, Configs], trackers: Trackers) -> None:
+        """`configs`: sources of digests by kind, ConfigMap or Secret."""
+        self._cluster = cluster
+        self._configs = configs
+        self._trackers = trackers
+
+    async def read(self, kind: str, key: Key) -> Manifest | None:
+        """An object or a child from the cache, else from the API server."""
+        cached = self._cluster.known(kind, key.namespace, key.name)
+        return cached or await self._cluster.get(kind, key.namespace, key.name)
+
+    def forget(self, key: Key) -> None:
+        """The object is gone: its ConfigMaps and Secrets are no longer followed for it."""
+        for source in self._configs.values():
+            source.forget(key)
+
+    async def children(self, manifest: Manifest, resolved: Resolved | Refused, now: datetime) -> Observed:
+        """An object and its children; of a refused one the Deployment alone, which its status describes.
+
+        Raises Conflict if the object has changed since it was read.
+        """
+        observed = Observed(manifest, now, {})
+        key = observed.key
+        if isinstance(resolved, Refused):
+            deployment = await self.read("Deployment", key)
+            return observed if deployment is None else observed.with_child(deployment)
+        observed = replace(observed, children=await self._children(manifest, resolved.children))
+        if resolved.active:
+            autoscalers = await self._autoscalers(resolved, observed)
+            config = await self._config(resolved, observed)
+            observed = replace(observed, autoscalers=autoscalers, config=config)
+        # Nothing is awaited from here to the start of `act`, so the trackers are as the plan finds them.
+        return replace(
+            observed,
+            applied=self._trackers.applied.get(key, {}),
+            has_place=self._trackers.gate.has_place(key),
+            burst=self._trackers.bursts.state(key),
+        )
+
+    async def taken(self, resolved: Resolved, observed: Observed, slot: Slot) -> Observed | None:
+        """The same with the object that has the name of a child that could not be created; None if none has it."""
+        live = await self._cluster.get(slot[0], observed.key.namespace, slot[1])
+        if live is None:
+            return None
+        observed = observed.with_child(live)
+        if slot[0] != "Deployment":
+            return observed
+        autoscalers = await self._autoscalers(resolved, observed)
+        return replace(observed, autoscalers=autoscalers, has_place=self._trackers.gate.has_place(observed.key))
+
+    async def pods(
+        self, resolved: Resolved | Refused, observed: Observed, children: Mapping[Slot, Manifest], *, rolls: bool
+    ) -> ObservedPods:
+        """The pods, as far as they matter now.
+
+        `children`: as they are after the writes. `rolls`: whether the pod template has just been changed.
+        """
+        key, api = observed.key, resolved.api
+        deployment = children.get(("Deployment", key.name))
+        seen = ObservedPods(
+            deployment if deployment and is_ours(deployment, observed.uid) else None,
+            memory_known=self._trackers.memory.available,
+            memory_grows=self._trackers.memory.grows(key),
+        )
+        deployment = seen.deployment
+        if api is None:
+            return seen
+        seen = replace(seen, too_few=available_replicas(deployment) < fewest_pods(api))
+        if deployment is None:
+            return seen
+        ready, current = all_ready(deployment), looked_at(deployment)
+        if api.spec.reconciliation == "Active" and ready and not rolls:
+            seen = replace(seen, due=self._trackers.memory.due(key))
+        active = api.spec.reconciliation == "Active"
+        if active and (seen.due is not None or key in self._trackers.replacements):
+            seen = replace(seen, replaces=True)
+        if seen.replaces or (current and not ready):
+            selector = selector_text(api_selector(api.name))
+            seen = replace(seen, pods=await self._cluster.list("Pod", api.namespace, labelSelector=selector))
+        if current and not ready:
+            seen = replace(seen, unready=_stable(seen.pods))
+        if current and (seen.too_few or not rolled_out(deployment)):
+            events: list[Manifest] = []
+            for reason in event_reasons(api.spec, seen.unready):
+                selector = f"involvedObject.kind=Pod,reason={reason}"
+                events += await self._cluster.list("Event", api.namespace, fieldSelector=selector)
+            seen = replace(seen, problem=diagnose(api.spec, deployment, seen.unready, events))
+        return seen
+
+    async def _children(self, manifest: Manifest, children: Sequence[Child]) -> Mapping[Slot, Manifest]:
+        """The children from the cache; the API server is asked for those that are desired and not cached.
+
+        Those of an object without a status are created at once: a creation fails if the name is taken. Otherwise the
+        object itself is asked for as well, since its deletion deletes its children.
+        """
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        live = {(kind, child): self._cluster.known(kind, namespace, child) for kind, child, _ in children}
+        missing = [(kind, child) for kind, child, desired in children if desired and live[kind, child] is None]
+        if missing and not is_new(manifest):
+            current, *found = await asyncio.gather(
+                self._cluster.get(KIND, namespace, name),
+                *(self._cluster.get(kind, namespace, child) for kind, child in missing),
+            )
+            if current is None or version_of(current) > version_of(manifest):
+                raise Conflict(f"{KIND} {namespace}/{name} has changed since it was last seen")
+            live |= zip(missing, found, strict=True)
+        return {slot: found for slot, found in live.items() if found is not None}
+
+    async def _autoscalers(self, resolved: Resolved, observed: Observed) -> Sequence[Manifest] | HcaError:
+        """The autoscalers of the namespace, if the count of the Deployment is not the one that the object sets."""
+        live = observed.child("Deployment")
+        if autoscaling_wanted(resolved.api) or live is None or replicas_of(live) == resolved.api.spec.replicas:
+            return ()
+        if not is_ours(live, observed.uid) and not adoption.is_requested(resolved.api, live):
+            return ()
+        try:
+            return await self._cluster.list("HorizontalPodAutoscaler", observed.key.namespace)
+        except (Forbidden, Rejected) as error:
+            return error
+
+    async def _config(self, resolved: Resolved, observed: Observed) -> ObservedConfig:
+        """Digests of the ConfigMaps and Secrets, read anew if the object was edited: a watch may lag behind."""
+        key = observed.key
+        used = followed_references(resolved.api, self._configs)
+        if not used:
+            self.forget(key)
+            return ObservedConfig()
+        changes = self._trackers.config_changes
+        digests: dict[Reference, str | None] = {}
+        refused = None
+        try:
+            for kind, source in self._configs.items():
+                names = [reference.name for reference in used if reference.kind == kind]
+                found = await source.digests(key, names, fresh=observed.edited)
+                digests |= {Reference(kind, name): digest for name, digest in found.items()}
+        except Forbidden as error:
+            refused = error
+        return ObservedConfig(used, digests, refused, changes.state(key), changes.spread())
+
+
+def _stable(pods: Sequence[Manifest]) -> list[Manifest]:
+    return [pod for pod in pods if pod["metadata"].get("labels", {}).get(TRACK_LABEL) == STABLE]

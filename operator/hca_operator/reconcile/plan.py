@@ -1,0 +1,120 @@
+"""Third step: what is to be done, from what an object comes to and what was observed. Pure.
+
+As there are two observations there are two plans: of the children, and, after they are written, of the pods.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hca_operator.api.spec import ApiObject
+from hca_operator.core.names import Manifest
+from hca_operator.core.observed import is_ours, replicas_of, rolled_out
+from hca_operator.desired.children import Child
+from hca_operator.reconcile.observe import Observed, ObservedPods
+from hca_operator.reconcile.resolve import Refused, Resolved
+from hca_operator.reconcile.steps import Intent, Place, Step, Verb, plan_child
+from hca_operator.reconcile.trackers import Slot
+from hca_operator.restarts.config_changes import ConfigPlan, plan_config
+from hca_operator.restarts.memory_counters import count_kills
+from hca_operator.restarts.pod_replacement import Pods, Replacement, plan_replacement
+from hca_operator.restarts.requested import Restarts, plan_restarts
+from hca_operator.scaling.burst import burst_floor
+from hca_operator.scaling.fallback import fallback_floor
+from hca_operator.scaling.floors import Floor, Source, fewest, in_force, with_minimum
+from hca_operator.scaling.schedules import schedule_floor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done about the children of an object; nothing for a refused or a paused one."""
+
+    restarts: Restarts | None = None
+    """None for a refused object."""
+    floors: Sequence[Floor] = ()
+    config: ConfigPlan | None = None
+    """None if the configuration does not matter now."""
+    intent: Intent = field(default_factory=Intent)
+    children: Mapping[Slot, Child] = field(default_factory=dict)
+    """The desired children, with floors and configuration."""
+    removals: Sequence[Step] = ()
+    """First: an autoscaler that is to go must not undo the count that is applied next."""
+    workload: Sequence[Step] = ()
+    """Second. Without it the rest is not written: traffic and scaling of a missing workload help nobody."""
+    others: Sequence[Step] = ()
+    """Third."""
+
+
+def plan(resolved: Resolved | Refused, observed: Observed) -> Plan:
+    """What is to be done about the children."""
+    if isinstance(resolved, Refused):
+        return Plan()
+    api, now, deployment = resolved.api, observed.now, observed.child("Deployment")
+    floors = (
+        schedule_floor(resolved.scheduled_floors, now),
+        fallback_floor(api.spec, observed.child("HorizontalPodAutoscaler"), observed.status, now),
+        burst_floor(resolved.burst, observed.burst, observed.status, now),
+    )
+    restarts = plan_restarts(api, resolved.schedule, observed.status, deployment, now)
+    if not resolved.active:
+        return Plan(restarts, floors)
+    config = plan_config(api, observed.config, deployment, now, edited=observed.edited)
+    children = [
+        child._replace(manifest=config.applied_to(child.manifest))
+        if child.kind == "Deployment" and child.manifest is not None
+        else child
+        for child in with_minimum(resolved.children, fewest(floors))
+    ]
+    intent = Intent(restarts, user_change=observed.edited or config.rolls_out)
+    workload = [plan_child(api, intent, observed, child) for child in children if child.kind == "Deployment"]
+    kept = all(step.verb == Verb.KEEP for step in workload)
+    intent = replace(intent, rolled_out=kept and rolled_out(deployment))
+    others = [child for child in children if child.kind != "Deployment"]
+    return Plan(
+        restarts,
+        floors,
+        config,
+        intent,
+        {(child.kind, child.name): child for child in children},
+        removals=[plan_child(api, intent, observed, child) for child in others if child.manifest is None],
+        workload=workload,
+        others=[plan_child(api, intent, observed, child) for child in others if child.manifest is not None],
+    )
+
+
+def plan_scale(
+    api: ApiObject, children: Mapping[Slot, Manifest], floors: Sequence[Floor]
+) -> tuple[Manifest, int] | None:
+    """The Deployment whose count a jump of the load raises now, and the new count; None for no raise.
+
+    A new `minReplicas` takes the autoscaler up to 15 s to carry out. The count is raised only after it, for the
+    autoscaler might take the pods away, and never lowered. `children`: as they are after the writes.
+    """
+    deployment, autoscaler = (children.get((kind, api.name)) for kind in ("Deployment", "HorizontalPodAutoscaler"))
+    burst = in_force(floors, Source.BURST)
+    if burst is None or deployment is None or autoscaler is None or not is_ours(deployment, api.uid):
+        return None
+    if autoscaler["spec"].get("minReplicas", 1) < burst.pods or not 0 < replicas_of(deployment) < burst.pods:
+        return None
+    return deployment, burst.pods
+
+
+@dataclass(frozen=True)
+class PodsPlan:
+    """What is to be done about the pods of an object, after its children were written."""
+
+    counted: Manifest | None
+    """status.memoryRestarts with the kills that were observed."""
+    place: Place = Place.KEEP
+    replacement: Replacement | None = None
+    """The next step of the replacement of a pod; None: no pod is replaced."""
+
+
+def plan_pods(resolved: Resolved | Refused, observed: Observed, pods: ObservedPods, *, put_off: bool) -> PodsPlan:
+    """What is to be done about the pods. `put_off`: a write of a child was."""
+    counted = count_kills(observed.status.get("memoryRestarts"), pods.unready, observed.now)
+    over = rolled_out(pods.deployment) and not pods.too_few and not put_off
+    place = Place.LEAVE if over else Place.KEEP
+    if resolved.api is None or pods.deployment is None or not pods.replaces:
+        return PodsPlan(counted, place)
+    replacement = plan_replacement(resolved.api, Pods(pods.deployment, pods.pods, pods.due), counted, observed.now)
+    return PodsPlan(counted, place, replacement)

@@ -1,0 +1,110 @@
+"""Fifth step: the status, from what was seen and done, and when the next pass is due. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from hca_operator.api.status import Unsupported
+from hca_operator.core.names import Manifest
+from hca_operator.core.observed import condition, is_ours
+from hca_operator.core.timestamps import time_of
+from hca_operator.reconcile.act import Done, PodsDone
+from hca_operator.reconcile.observe import Observed, ObservedPods
+from hca_operator.reconcile.plan import Plan
+from hca_operator.reconcile.resolve import Refused, Resolved
+from hca_operator.reconcile.steps import EVENT_MISSED_SECONDS
+from hca_operator.restarts.debounce import LONGEST_QUIET
+from hca_operator.restarts.memory_counters import newly_counted
+from hca_operator.scaling.tolerance import dropped_tolerances
+from hca_operator.status.conditions import Memory, Observation, next_status
+
+UNREADY_MIN_SECONDS, UNREADY_MAX_SECONDS = 1.0, 30.0
+"""Between two passes over an object that is not ready: a tenth of the time for which it has not been, within these."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is reported of a pass."""
+
+    status: Manifest
+    requeue_after_seconds: float | None
+    """Until the next pass; None: an event brings it about."""
+    memory_restarts: Mapping[str, int]
+    """Restarts on memory that were not in the stored status, by reason."""
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """Everything that a pass has come to."""
+
+    resolved: Resolved | Refused
+    observed: Observed
+    plan: Plan
+    done: Done
+    pods: ObservedPods
+    pods_done: PodsDone
+
+
+def report(result: PassResult) -> Report:
+    """The status of an object after a pass, and when the next one is due."""
+    observed, memory = result.observed, result.pods_done.counted
+    status = next_status(_observation(result), observed.now)
+    return Report(
+        status,
+        min(_wishes(result, status), default=None),
+        newly_counted(observed.status.get("memoryRestarts"), memory),
+    )
+
+
+def _observation(result: PassResult) -> Observation:
+    observed, plan, done, pods = result.observed, result.plan, result.done, result.pods
+    autoscaler = done.live.get(("HorizontalPodAutoscaler", observed.key.name))
+    refusal = [result.resolved.problem] if isinstance(result.resolved, Refused) else []
+    return Observation(
+        generation=observed.manifest["metadata"]["generation"],
+        previous=observed.status,
+        api=result.resolved.api,
+        sizing=result.resolved.sizing,
+        deployment=pods.deployment,
+        rolls=done.rolls,
+        autoscaler=autoscaler if autoscaler and is_ours(autoscaler, observed.uid) else None,
+        blocked=next(iter([*refusal, *done.problems]), None),
+        pod_problem=pods.problem,
+        restarts=plan.restarts,
+        floors=plan.floors,
+        config_delayed=plan.config is not None and (plan.config.wait_seconds or 0) > LONGEST_QUIET,
+        memory=Memory(
+            counted=result.pods_done.counted,
+            problem=result.pods_done.problem,
+            detached=result.pods_done.serving,
+            known=pods.memory_known,
+            grows=pods.memory_grows,
+        ),
+        unsupported=[*result.resolved.unsupported, *_dropped(result.resolved, autoscaler)],
+    )
+
+
+def _dropped(resolved: Resolved | Refused, autoscaler: Manifest | None) -> Sequence[Unsupported]:
+    """Tolerances that the API server has dropped; unknown as long as no autoscaler is written."""
+    if isinstance(resolved, Refused) or not resolved.active:
+        return ()
+    return dropped_tolerances(resolved.api, autoscaler)
+
+
+def _wishes(result: PassResult, status: Manifest) -> Iterator[float]:
+    """Seconds until each thing that no event brings about; the earliest of them counts."""
+    plan, now = result.plan, result.observed.now
+    ready = condition({"status": status}, "Ready")
+    if ready["status"] == "False":
+        # Pods are not watched: while some are not ready they are listed again, less and less often.
+        since = time_of(ready, "lastTransitionTime") or now
+        tenth = (now - since).total_seconds() / 10
+        yield min(UNREADY_MAX_SECONDS, max(UNREADY_MIN_SECONDS, tenth))
+        return
+    seconds = [result.pods_done.requeue_after_seconds, result.done.put_off_seconds]
+    seconds += [plan.config.wait_seconds] if plan.config else []
+    yield from (wish for wish in seconds if wish is not None)
+    times = [floor.until for floor in plan.floors]
+    times += [plan.restarts.next_at] if plan.restarts else []
+    yield from (max(0.0, (time - now).total_seconds()) for time in times if time is not None)
+    if result.pods.too_few or (plan.restarts is not None and plan.restarts.held_back):
+        yield EVENT_MISSED_SECONDS

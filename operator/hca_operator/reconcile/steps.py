@@ -1,0 +1,210 @@
+"""What is to be done about one child: pure, from what is desired and what is there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from hca_operator.api.spec import ApiObject
+from hca_operator.core.errors import HcaError, NotOwned, Transient
+from hca_operator.core.fingerprints import fingerprint
+from hca_operator.core.names import ADOPT_ANNOTATION, KIND, REVISION_ANNOTATION, TEMPLATE_ANNOTATION, Manifest
+from hca_operator.core.observed import belongs_to_predecessor, is_ours, owns_replicas, replicas_of
+from hca_operator.desired.children import Child
+from hca_operator.desired.metadata import annotated
+from hca_operator.desired.scaling import autoscaling_wanted
+from hca_operator.reconcile import adoption
+from hca_operator.reconcile.observe import Observed
+from hca_operator.reconcile.trackers import Applied, Slot
+from hca_operator.restarts.requested import Restarts, restarted
+
+EVENT_MISSED_SECONDS = 5.0
+"""Until a pass looks again at a rollout that something waits for: as a rule an event of the Deployment comes first."""
+PLACE_MISSED_SECONDS = 120.0
+"""Until a pass asks for a place among the rollouts again: as a rule the gate tells when one becomes free."""
+
+
+class Verb(StrEnum):
+    """What is to be done."""
+
+    KEEP = "keep"
+    """Nothing: the child is as it is desired, or may not be changed yet."""
+    DELETE = "delete"
+    ADOPT = "adopt"
+    """Make the object of another owner ours, by JSON Patch."""
+    CLAIM = "claim"
+    """Give the fields of an adopted object to server-side apply, by JSON Patch."""
+    CREATE = "create"
+    APPLY = "apply"
+    REFUSE = "refuse"
+    """The child cannot be written."""
+
+
+class Place(StrEnum):
+    """What happens to the object's place among the rollouts that no user asked for."""
+
+    KEEP = "keep"
+    ENTER = "enter"
+    """Take one, or wait for one."""
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step for one child."""
+
+    slot: Slot
+    verb: Verb
+    desired: Manifest = field(default_factory=dict)
+    """To be created or applied."""
+    operations: Sequence[Manifest] = ()
+    """JSON Patch of an adoption or a claim."""
+    error: HcaError | None = None
+    """Why the child cannot be written."""
+    digests: Applied = field(default_factory=lambda: Applied(b"", b""))
+    """Of the desired and the live child, for a creation or an application."""
+    place: Place = Place.KEEP
+    requeue_after_seconds: float | None = None
+    """Until what was put off can be tried again; None: nothing was."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a pass wants of the children, beside their manifests."""
+
+    restarts: Restarts = field(default_factory=Restarts)
+    user_change: bool = False
+    """Whether a user has edited the object or its configuration, so that a rollout needs no place."""
+    rolled_out: bool = False
+    """Whether the pods of the Deployment are the desired ones, so that a Service may be switched to them."""
+
+
+def plan_child(api: ApiObject, intent: Intent, observed: Observed, child: Child, *, claimed: bool = False) -> Step:
+    """The next step for a child. `claimed`: its fields have just been claimed."""
+    slot = child.kind, child.name
+    live = observed.children.get(slot)
+    try:
+        if child.manifest is None:
+            ours = live is not None and is_ours(live, observed.uid)
+            return Step(slot, Verb.DELETE if ours else Verb.KEEP)
+        if live is not None:
+            if not is_ours(live, observed.uid):
+                return _adoption(api, intent, slot, live, child.manifest)
+            if not claimed and (operations := adoption.claim(live)):
+                return Step(slot, Verb.CLAIM, operations=operations)
+        if child.kind == "Deployment":
+            return _deployment(api, intent, observed, slot, child.manifest)
+        return _application(observed, slot, child.manifest)
+    except HcaError as error:
+        return Step(slot, Verb.REFUSE, error=error)
+
+
+def _adoption(api: ApiObject, intent: Intent, slot: Slot, live: Manifest, desired: Manifest) -> Step:
+    """The step for an object that has the name of a child and is not ours. Raises NotOwned or Transient."""
+    if belongs_to_predecessor(live, api.name):
+        raise Transient(f"{slot[0]} {slot[1]} of the deleted object of this name is still there")
+    if not adoption.is_requested(api, live):
+        raise NotOwned(
+            f"{slot[0]} {slot[1]} exists and is not this object's: rename or delete it, give this {KIND} "
+            f"another name, or annotate it with {ADOPT_ANNOTATION}: <uid> to have it taken over"
+        )
+    adoption.refuse_controlled(live)
+    # A Service selects our pods by other labels, so it must not be switched before they all serve.
+    if slot[0] == "Service" and not intent.rolled_out:
+        return Step(slot, Verb.KEEP, requeue_after_seconds=EVENT_MISSED_SECONDS)
+    return Step(slot, Verb.ADOPT, operations=adoption.take_over(live, desired))
+
+
+def _deployment(api: ApiObject, intent: Intent, observed: Observed, slot: Slot, desired: Manifest) -> Step:
+    """Apply the Deployment, unless its rollout has to wait for a place. Raises NotOwned as `_check_count` does."""
+    live, restarts = observed.children.get(slot), intent.restarts
+    plain = adoption.keeping_selector(live, desired)
+    wanted = _with_template_digest(restarted(plain, restarts.due))
+    place, requeue = Place.KEEP, None
+    if live is not None and (intent.user_change or restarts.requested):
+        place = Place.LEAVE
+    elif live is not None and _template_digest(live) != _template_digest(wanted):
+        place = Place.ENTER
+        if not observed.has_place:
+            requeue = PLACE_MISSED_SECONDS
+            # If a restart alone waits, everything else is applied all the same.
+            wanted = _with_template_digest(restarted(plain, restarts.applied))
+            if _template_digest(live) != _template_digest(wanted):
+                return Step(slot, Verb.KEEP, place=place, requeue_after_seconds=requeue)
+    wanted = _with_count(api, observed, live, wanted)
+    # Whose the count is may have changed unseen: it must be neither undone nor, as its only owner, dropped.
+    step = _application(observed, slot, wanted, shared=autoscaling_wanted(api))
+    return replace(step, place=place, requeue_after_seconds=requeue)
+
+
+def _with_count(api: ApiObject, observed: Observed, live: Manifest | None, desired: Manifest) -> Manifest:
+    """The Deployment with `replicas` if the object decides the count, or if no autoscaler has set it so far.
+
+    Dropping `replicas` as its only owner would set it to 1, so it is sent as it is until the autoscaler takes it over
+    with the first count of its own (docs/design/0002-replicas.md).
+    """
+    if not autoscaling_wanted(api):
+        _check_count(api, observed)
+        return _with_replicas(desired, api.spec.replicas)
+    count = 0 if live is None else replicas_of(live)
+    if not count or owns_replicas(live):
+        return _with_replicas(desired, count or api.spec.autoscaling.min_replicas)
+    return desired
+
+
+def _check_count(api: ApiObject, observed: Observed) -> None:
+    """Raise NotOwned if the count was changed by an autoscaler of another owner, which would change it again."""
+    if isinstance(observed.autoscalers, HcaError):
+        raise observed.autoscalers
+    for autoscaler in observed.autoscalers:
+        target = autoscaler["spec"]["scaleTargetRef"]
+        if (target["kind"], target["name"]) == ("Deployment", api.name) and not is_ours(autoscaler, api.uid):
+            raise NotOwned(
+                f"HorizontalPodAutoscaler {autoscaler['metadata']['name']} decides how many pods there are, and so "
+                "does spec.replicas: delete it, or set spec.autoscaling.mode: Horizontal and delete it"
+            )
+
+
+def _application(observed: Observed, slot: Slot, desired: Manifest, *, shared: bool = False) -> Step:
+    """Create or apply, unless neither what is desired nor what is there has changed since the last time.
+
+    An application names the uid, so that an object that was deleted a moment ago is not created anew with the applied
+    fields alone. `shared`: it names the version as well, so that it fails if another owner has changed the count since.
+    """
+    live = observed.children.get(slot)
+    if live is None:
+        return Step(slot, Verb.CREATE, desired, digests=Applied(digest(desired), b""))
+    digests = Applied(digest(desired), digest(live))
+    if observed.applied.get(slot) == digests:
+        return Step(slot, Verb.KEEP)
+    bound = exactly(live, "resourceVersion") if shared else exactly(live)
+    return Step(slot, Verb.APPLY, {**desired, "metadata": {**desired["metadata"], **bound}}, digests=digests)
+
+
+def exactly(live: Manifest, *more: str) -> Manifest:
+    """Metadata that binds a write to a live object by its uid, or with its resourceVersion to exactly this state."""
+    return {name: live["metadata"][name] for name in ("name", "namespace", "uid", *more)}
+
+
+def _with_replicas(deployment: Manifest, count: int) -> Manifest:
+    return {**deployment, "spec": {**deployment["spec"], "replicas": count}}
+
+
+def _with_template_digest(deployment: Manifest) -> Manifest:
+    """The Deployment with the digest of its pod template, by which a later release sees that it would restart pods."""
+    return annotated(deployment, TEMPLATE_ANNOTATION, fingerprint(deployment["spec"]["template"]).hex())
+
+
+def _template_digest(deployment: Manifest) -> str | None:
+    found: str | None = deployment["metadata"].get("annotations", {}).get(TEMPLATE_ANNOTATION)
+    return found
+
+
+def digest(manifest: Manifest) -> bytes:
+    """Digest of an object without its status and bookkeeping, which change all the time."""
+    metadata = {
+        name: manifest["metadata"].get(name) for name in ("uid", "labels", "ownerReferences", "deletionTimestamp")
+    }
+    annotations = manifest["metadata"].get("annotations") or {}
+    # The Deployment controller writes it right after each of our own writes.
+    metadata["annotations"] = {name: value for name, value in annotations.items() if name != REVISION_ANNOTATION}
+    return fingerprint({**manifest, "metadata": metadata, "status": None})

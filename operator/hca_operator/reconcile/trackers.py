@@ -1,0 +1,45 @@
+"""What is kept from one pass to the next, in memory only: after a restart of the operator it is built anew."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from hca_operator.core.ports import Key
+from hca_operator.restarts.debounce import DebounceTracker
+from hca_operator.restarts.memory_trend import MemoryTracker
+from hca_operator.restarts.pod_replacement import ReplacementTracker
+from hca_operator.restarts.rollout_gate import RolloutGate
+from hca_operator.scaling.burst import BurstTracker
+
+Slot = tuple[str, str]
+"""Kind and name of a child."""
+
+
+class Applied(NamedTuple):
+    """Digests by which a pass sees that a child needs no write."""
+
+    desired: bytes
+    """Of what was applied."""
+    live: bytes
+    """Of the API server's answer."""
+
+
+@dataclass(frozen=True)
+class Trackers:
+    """The state of all objects. `observe` reads it, `act` changes it."""
+
+    gate: RolloutGate
+    memory: MemoryTracker
+    bursts: BurstTracker
+    config_changes: DebounceTracker
+    replacements: ReplacementTracker = field(default_factory=ReplacementTracker)
+    applied: dict[Key, dict[Slot, Applied]] = field(default_factory=dict)
+    """Without an entry a child is applied once more, which changes nothing."""
+
+    def forget(self, key: Key) -> None:
+        """The object is gone, and the garbage collector removes its children."""
+        self.applied.pop(key, None)
+        self.gate.leave(key)
+        self.memory.watch(key, None)
+        self.bursts.forget(key)
+        self.config_changes.forget(key)
+        self.replacements.keep(key, under_way=False)

@@ -1,0 +1,62 @@
+"""Floors under the number of pods: at least so many, until a time, because of a source. Pure.
+
+A floor is carried out through the autoscaler's `minReplicas`. That needs no metrics, so it holds while they are
+missing, and the last one stays when the operator is gone.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from hca_operator.core.names import Manifest
+from hca_operator.desired.children import Child
+
+
+class Source(StrEnum):
+    """What asks for a floor."""
+
+    SCHEDULE = "schedule"
+    """spec.autoscaling.schedules."""
+    FALLBACK = "fallback"
+    """spec.autoscaling.fallback, while the autoscaler has no metrics."""
+    BURST = "burst"
+    """spec.autoscaling.burst, after a jump of the load."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """At least `pods` pods until `until`, because of `source`."""
+
+    source: Source
+    pods: int = 0
+    """Pods at least; 0: the source asks for none now."""
+    until: datetime | None = None
+    """When the answer changes: the floor ends, or one begins. None: not by the passing of time."""
+    name: str = ""
+    """Of the schedule that asks; empty for the other sources."""
+
+
+def fewest(floors: Iterable[Floor]) -> int:
+    """Pods that all floors together ask for: the greatest of them, 0 without one."""
+    return max((floor.pods for floor in floors), default=0)
+
+
+def in_force(floors: Iterable[Floor], source: Source) -> Floor | None:
+    """The floor of a source, None if it asks for no pods now."""
+    return next((floor for floor in floors if floor.source == source and floor.pods), None)
+
+
+def with_minimum(children: Sequence[Child], pods: int) -> list[Child]:
+    """The children with an autoscaler that has at least so many pods; a smaller number changes nothing."""
+    return [
+        child._replace(manifest=_raised(child.manifest, pods))
+        if child.kind == "HorizontalPodAutoscaler" and child.manifest is not None
+        else child
+        for child in children
+    ]
+
+
+def _raised(autoscaler: Manifest, pods: int) -> Manifest:
+    minimum = max(autoscaler["spec"]["minReplicas"], pods)
+    return {**autoscaler, "spec": {**autoscaler["spec"], "minReplicas": minimum}}
