@@ -93,18 +93,17 @@ def _dropped(resolved: Resolved | Refused, autoscaler: Manifest | None) -> Seque
 def _wishes(result: PassResult, status: Manifest) -> Iterator[float]:
     """Seconds until each thing that no event brings about; the earliest of them counts."""
     plan, now = result.plan, result.observed.now
-    ready = condition({"status": status}, "Ready")
-    if ready["status"] == "False":
-        # Pods are not watched: while some are not ready they are listed again, less and less often.
-        since = time_of(ready, "lastTransitionTime") or now
-        tenth = (now - since).total_seconds() / 10
-        yield min(UNREADY_MAX_SECONDS, max(UNREADY_MIN_SECONDS, tenth))
-        return
     seconds = [result.pods_done.requeue_after_seconds, result.done.put_off_seconds]
     seconds += [plan.config.wait_seconds] if plan.config else []
     yield from (wish for wish in seconds if wish is not None)
     times = [floor.until for floor in plan.floors]
     times += [plan.restarts.next_at] if plan.restarts else []
     yield from (max(0.0, (time - now).total_seconds()) for time in times if time is not None)
-    if result.pods.too_few or (plan.restarts is not None and plan.restarts.held_back):
+    ready = condition({"status": status}, "Ready")
+    if ready["status"] == "False":
+        # Pods are not watched: while some are not ready they are listed again, less and less often.
+        since = time_of(ready, "lastTransitionTime") or now
+        tenth = (now - since).total_seconds() / 10
+        yield min(UNREADY_MAX_SECONDS, max(UNREADY_MIN_SECONDS, tenth))
+    elif result.pods.too_few or (plan.restarts is not None and plan.restarts.held_back):
         yield EVENT_MISSED_SECONDS

@@ -599,3 +599,11 @@ async def test_an_autoscaler_that_acts_while_a_watch_lags_takes_no_ready_away() 
         await looking.reconcile(KEY)
     await settle(cluster, looking)
     assert ready(cluster)["status"] == "True"
+
+
+async def test_what_is_due_is_done_on_time_however_long_pods_have_not_been_ready() -> None:
+    begins = {"name": "open", "cron": "5 4 * * *", "duration": "1h", "minReplicas": 4}
+    cluster = cluster_with(autoscaling={"schedules": [begins]})
+    await settle(cluster)
+    late = reconciler(cluster, now=datetime(2026, 1, 2, 4, 4, 57, tzinfo=UTC))
+    assert (await late.reconcile(KEY)).requeue_after == 3, "after an hour, pods alone are looked at each 30 seconds"

@@ -9,6 +9,7 @@ from hca_operator.core.errors import Forbidden, HcaError, Transient
 from hca_operator.core.names import HASH_LABEL, KIND, REPLACED_LABEL, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.restarts.memory_trend import KEPT
+from hca_operator.restarts.pod_replacement import STEP_SECONDS
 from tests.unit.operator.objects import NAME, NAMESPACE, UID
 from tests.unit.operator.restarts.test_memory import KEY, reading
 from tests.unit.operator.restarts.test_restarts import API, DEPLOYMENT, World, running
@@ -267,3 +268,15 @@ async def test_a_pod_that_grows_towards_its_limit_is_told_of_before_it_is_near()
     world.memory.take([reading("shop-0", 320.5, KEPT)])
     await world.look()
     assert len(world.cluster.writes) == before, "the estimate changes all the time, and is a metric"
+
+
+async def test_the_next_step_of_a_replacement_comes_on_time_although_the_object_is_not_ready() -> None:
+    world = await with_pods()
+    await world.step()
+    world.cluster.edit(DEPLOYMENT, "status", "readyReplicas", value=0)
+    world.cluster.edit(DEPLOYMENT, "status", "availableReplicas", value=0)
+    world.cluster.edit(DEPLOYMENT, "status", "updatedReplicas", value=1)
+    await world.step()
+    assert condition(world.cluster.objects[API], "Ready")["status"] == "False"
+    world.now += timedelta(hours=1)
+    assert await world.step() == STEP_SECONDS
