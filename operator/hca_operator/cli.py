@@ -21,17 +21,13 @@ from hca_operator.api.fleet_policy import NO_POLICY, FleetPolicy, parse_policy
 from hca_operator.api.reference import reference
 from hca_operator.core.errors import CannotStart, HcaError, SpecError
 from hca_operator.core.names import API_VERSION, KIND, Manifest
-from hca_operator.reconcile.resolve import Capabilities, Refused, resolve
-from hca_operator.scaling.capabilities import ExternalMetrics
+from hca_operator.reconcile.resolve import DEFAULT_CAPABILITIES, Capabilities, Refused, resolve
+from hca_operator.scaling.capabilities import OFF, ExternalMetrics
 
 logger = logging.getLogger(__name__)
 
 UNSTORED_UID = "00000000-0000-0000-0000-000000000000"
 """Stands for the uid that the API server gives when the object is stored."""
-
-
-EVERYTHING = Capabilities(ExternalMetrics(reads_ingress=True, queries=True))
-"""Of an install that carries out every metric."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -46,8 +42,10 @@ def to_yaml(*manifests: Manifest) -> str:
     return yaml.dump_all(manifests, Dumper=_Dumper, sort_keys=False, width=120, explicit_start=len(manifests) > 1)
 
 
-def render(text: str, policy: FleetPolicy = NO_POLICY) -> list[Manifest]:
-    """The children of every HighConcurrencyApi in a YAML stream, as the operator would apply them.
+def render(
+    text: str, policy: FleetPolicy = NO_POLICY, capabilities: Capabilities = DEFAULT_CAPABILITIES
+) -> list[Manifest]:
+    """The children of every HighConcurrencyApi in a YAML stream, as an operator with these capabilities applies them.
 
     Raises SpecError for what the API server would refuse, unknown fields included, and for what the policy does.
     """
@@ -58,7 +56,7 @@ def render(text: str, policy: FleetPolicy = NO_POLICY) -> list[Manifest]:
         if manifest.get("apiVersion") != API_VERSION:
             raise SpecError(f"apiVersion: must be {API_VERSION}, not {manifest.get('apiVersion')}")
         metadata = {"name": "", "namespace": "default"} | (manifest.get("metadata") or {}) | {"uid": UNSTORED_UID}
-        resolved = resolve({**manifest, "metadata": metadata}, policy, EVERYTHING, unknown_fields="forbid")
+        resolved = resolve({**manifest, "metadata": metadata}, policy, capabilities, unknown_fields="forbid")
         if isinstance(resolved, Refused):
             raise SpecError(resolved.problem.message)
         children += [child.manifest for child in resolved.children if child.manifest is not None]
@@ -96,9 +94,12 @@ def read_policy(file: str | None) -> FleetPolicy:
 
 def _render(options: argparse.Namespace) -> int:
     file = options.file
+    external = ExternalMetrics(
+        None if options.external_metrics else OFF, reads_ingress=options.reads_ingress, queries=options.custom_queries
+    )
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        print(to_yaml(*render(text, read_policy(options.policy))), end="")
+        print(to_yaml(*render(text, read_policy(options.policy), Capabilities(external))), end="")
     except CannotStart as error:
         print(error, file=sys.stderr)
         return 1
@@ -222,6 +223,16 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, show):
         command.add_argument("--policy", metavar="FILE", help="YAML file with the content of the chart value apis")
     show.add_argument("-f", "--file", required=True, help="YAML file with HighConcurrencyApi objects, - for stdin")
+    show.add_argument(
+        "--external-metrics", action=argparse.BooleanOptionalAction, default=True,
+        help="whether the install serves external.metrics.k8s.io, the chart value externalMetrics.enabled (yes)",
+    )  # fmt: skip
+    show.add_argument(
+        "--reads-ingress", action="store_true", help="the install has the chart value externalMetrics.ingress"
+    )
+    show.add_argument(
+        "--custom-queries", action="store_true", help="the install has the chart value prometheus.customQueries"
+    )
     commands.add_parser("crd", help="print the CustomResourceDefinition")
     commands.add_parser("reference", help="print the reference of every field as Markdown")
     return parser

@@ -130,3 +130,32 @@ def test_the_metrics_api_is_told_where_it_is(monkeypatch: pytest.MonkeyPatch) ->
         process.Settings("sys", "hca-metrics", port=8443, telemetry_port=8080),
         process.Settings("sys", "hca-metrics", port=8443, telemetry_port=8080, ingress=place),
     ]
+
+
+RATE = {"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "50"}}
+QUEUE = {"name": "queue", "type": "Prometheus", "prometheus": {"query": "sum(queue)", "targetPerPod": "100"}}
+INGRESS = {"monitoring": {"source": "Ingress"}, "traffic": {"routes": [{"host": "shop.example.com"}]}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "flags", "metric"),
+    [
+        ({"autoscaling": {"metrics": [RATE]}}, [], "hca-requests-per-second"),
+        ({"autoscaling": {"metrics": [RATE]}}, ["--no-external-metrics"], "cpu"),
+        ({"autoscaling": {"metrics": [RATE]}, **INGRESS}, [], "cpu"),
+        ({"autoscaling": {"metrics": [RATE]}, **INGRESS}, ["--reads-ingress"], "hca-requests-per-second"),
+        ({"autoscaling": {"metrics": [QUEUE]}}, [], "cpu"),
+        ({"autoscaling": {"metrics": [QUEUE]}}, ["--custom-queries"], "hca-prometheus"),
+    ],
+)
+def test_metrics_that_the_install_does_not_serve_are_rendered_as_the_operator_replaces_them(
+    fields: dict[str, Any], flags: list[str], metric: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["render", "-f", shown(tmp_path, manifest(**fields)), *flags]) == 0
+    children = {child["kind"]: child for child in yaml.safe_load_all(capsys.readouterr().out)}
+    (shown_metric,) = children["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    if metric == "cpu":
+        target = {"type": "Utilization", "averageUtilization": 70}
+        assert shown_metric == {"type": "Resource", "resource": {"name": "cpu", "target": target}}
+    else:
+        assert shown_metric["external"]["metric"]["name"] == metric
