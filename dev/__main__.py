@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
-from dev import cache, daemon, debian, host, kind, programs, python, tools, up
+from dev import cache, daemon, debian, host, kind, path, programs, python, tools, up
 from dev.steps import ClusterError, Step, Steps, say
 
 
@@ -35,10 +35,9 @@ def _stop_docker(step: Step) -> None:
 
 def print_environment() -> None:
     """Print what a shell evaluates to have the cluster's programs first on its path."""
-    if not all(tool.folder.exists() for tool in tools.DEVELOPER):
-        raise ClusterError("kubectl, helm and kind are not built yet: run `make up` first")
-    folders = ":".join(str(tool.folder) for tool in tools.DEVELOPER)
-    say(f'export PATH="{folders}:$PATH"')
+    if not all(tool.program().exists() for tool in tools.DEVELOPER):
+        raise ClusterError("kubectl, helm and kind are not there yet: run `make up` first")
+    say(f'export PATH="{path.FOLDER}:$PATH"')
     say(f'export KUBECONFIG="{cache.KUBECONFIG}"')
 
 

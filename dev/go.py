@@ -127,18 +127,3 @@ def build(step: Step, go: Path, tool: Tool) -> None:
 
     step.note = tool.version if not tool.folder.exists() else f"{tool.version}, cached"
     cache.publish(tool.folder, make)
-
-
-def fetch(step: Step, go: Path, module: str, version: str, *folders: str) -> Path:
-    """Copy folders of a module into the cache, unless they are there, and return where they are."""
-
-    def make(made: Path) -> None:
-        source = Path(download(step, go, module, version)["Dir"])
-        for folder in folders:
-            # Files in Go's cache are read-only, folders too: copied bits would make the copy unremovable.
-            shutil.copytree(source / folder, made / folder, copy_function=shutil.copyfile)
-            for path in [made / folder, *(made / folder).rglob("*")]:
-                path.chmod(0o755 if path.is_dir() else 0o644)
-
-    name = f"{module.rpartition('/')[2]}-{cache.key(module, version, *folders)}"
-    return cache.publish(cache.HOME / "src" / name, make)

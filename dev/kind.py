@@ -78,7 +78,7 @@ def load(step: Step, images: Sequence[Image]) -> list[Image]:
 def delete(step: Step) -> None:
     """Remove the cluster, also one that is half there."""
     nodes = list(_states(step))
-    if tools.KIND.folder.exists():
+    if tools.KIND.program().exists():
         step.run(tools.KIND.program(), "delete", "cluster", "--name", NAME)
     elif nodes:
         step.run("docker", "rm", "--force", "--volumes", *nodes)
@@ -88,11 +88,21 @@ def delete(step: Step) -> None:
 
 def refuse_taken_ports(step: Step) -> None:
     """Fail early and plainly where another program listens on the cluster's ports."""
-    if _states(step).get(CONTROL_PLANE) == "running":
-        return
-    for port in PORTS:
-        if taken(port):
-            raise ClusterError(f"port {port} of 127.0.0.1 is taken: end the program that has it (see `ss -ltnp`)")
+    shape = '{{.Names}} {{.Label "io.x-k8s.kind.cluster"}}'
+    for port in filter(taken, PORTS):
+        listed = step.read("docker", "ps", "--filter", f"publish={port}", "--format", shape)
+        holders = {name: cluster for name, _, cluster in (line.partition(" ") for line in listed.splitlines())}
+        if CONTROL_PLANE not in holders:
+            raise ClusterError(f"port {port} of 127.0.0.1 is taken{holder_to_end(holders)}, then try again")
+
+
+def holder_to_end(holders: dict[str, str]) -> str:
+    """Return who has a port and how to end it; containers by their names, with the kind cluster that they are of."""
+    for container, cluster in holders.items():
+        if cluster:
+            return f" by the kind cluster `{cluster}`: run `kind delete cluster --name {cluster}`"
+        return f" by the container `{container}`: run `docker stop {container}`"
+    return ": end the program that has it (see `ss -ltnp`)"
 
 
 def taken(port: int) -> bool:

@@ -1,7 +1,6 @@
 """The image that kind's nodes run: kind's own where a registry has it for us, else one built from Go modules."""
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev import cache, debian, go, python, tools, versions
+from dev import cache, debian, python, tools, versions
 from dev.steps import ClusterError, Step
 
+STOCK_IMAGE = [*versions.NODE_IMAGES.values()][-1]
 REGISTRY_ANSWERS_WITHIN = 30.0  # the first answer, not the whole download
 NODE_PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "kmod", "mount", "util-linux", "procps", "runc", "jq"),
@@ -81,14 +81,6 @@ def own_image() -> str:
     return f"hca-node:{cache.key(*programs, *parts, NODE_BASE, SLIM_BASE, cache.tree_key(tools.NODE))}"
 
 
-def stock_image(defaults: str) -> str:
-    """Return the image that kind's source names as its default."""
-    found = re.search(r'const Image = "([^"]+)"', defaults)
-    if not found:
-        raise ClusterError("kind's source names its node image elsewhere now: see dev/node_image.py")
-    return found.group(1)
-
-
 def image_of(minor: str) -> str:
     """Return kind's node image of a Kubernetes minor, such as "1.33"."""
     if minor not in versions.NODE_IMAGES:
@@ -97,13 +89,11 @@ def image_of(minor: str) -> str:
     return versions.NODE_IMAGES[minor]
 
 
-def choose(step: Step, go_command: Path) -> Choice:
+def choose(step: Step) -> Choice:
     """Choose kind's stock image, or that of KUBERNETES=MINOR; one of our own where no registry answers."""
     if minor := os.environ.get("KUBERNETES"):
         return _pull(step, image_of(minor))
-    folder = "pkg/apis/config/defaults"
-    source = go.fetch(step, go_command, tools.KIND.module, tools.KIND.version, folder)
-    stock, own = stock_image((source / folder / "image.go").read_text()), own_image()
+    stock, own = STOCK_IMAGE, own_image()
     for image in (stock, own):
         if exists(step, image):
             step.note = f"{image}, there already"
@@ -192,7 +182,7 @@ def _copy_programs(root: Path) -> None:
             path.write_text(text.replace("@KUBERNETES@", versions.KUBERNETES).replace("@PAUSE@", versions.PAUSE_TAG))
     places = {
         "usr/bin": [
-            tools.KUBECTL.program(),
+            tools.KUBECTL.built,
             tools.API_SERVER.program("kubeadm"),
             tools.NODE_PROGRAMS.program("kubelet"),
         ],

@@ -4,12 +4,14 @@ from pathlib import Path
 
 from dev import versions
 from dev.go import Tool
+from dev.path import PathTool
 
 KUBERNETES_TAG = f"v{versions.KUBERNETES}"
 NODE = Path(__file__).with_name("node")
 
 
-def _kubernetes(name: str, *programs: str) -> Tool:
+def _kubernetes(*programs: str) -> tuple[str, str, tuple[str, ...], str]:
+    """Return the module, the version, the packages and the linker's flags of programs of Kubernetes."""
     version, client = "k8s.io/component-base/version", "k8s.io/client-go/pkg/version"
     major, minor, _ = versions.KUBERNETES.split(".")
     stamps = {
@@ -20,17 +22,17 @@ def _kubernetes(name: str, *programs: str) -> Tool:
         f"{client}.gitVersion": KUBERNETES_TAG,
     }
     ldflags = " ".join(f"-X {variable}={value}" for variable, value in stamps.items())
-    return Tool(name, "k8s.io/kubernetes", KUBERNETES_TAG, tuple(f"cmd/{program}" for program in programs), ldflags)
+    return "k8s.io/kubernetes", KUBERNETES_TAG, tuple(f"cmd/{program}" for program in programs), ldflags
 
 
 # What a developer's machine needs even where the node image comes from a registry.
-KUBECTL = _kubernetes("kubectl", "kubectl")
-HELM = Tool("helm", "helm.sh/helm/v3", f"v{versions.HELM}", ("cmd/helm",))
-KIND = Tool("kind", "sigs.k8s.io/kind", f"v{versions.KIND}", ("",))
+KUBECTL = PathTool("kubectl", *_kubernetes("kubectl"), version_arguments=("version", "--client"))
+HELM = PathTool("helm", "helm.sh/helm/v3", f"v{versions.HELM}", ("cmd/helm",), version_arguments=("version", "--short"))
+KIND = PathTool("kind", "sigs.k8s.io/kind", f"v{versions.KIND}", ("",), version_arguments=("version",))
 DEVELOPER = (KUBECTL, KIND, HELM)
 
 # What the control plane of tests/controlplane needs beside kubectl.
-API_SERVER = _kubernetes("control-plane", "kube-apiserver", "kube-controller-manager", "kubeadm")
+API_SERVER = Tool("control-plane", *_kubernetes("kube-apiserver", "kube-controller-manager", "kubeadm"))
 ETCD = Tool("etcd", "go.etcd.io/etcd/server/v3", f"v{versions.ETCD}", ("",))
 CONTROL_PLANE = (API_SERVER, ETCD)
 
@@ -53,7 +55,7 @@ PROMETHEUS = Tool(
 KEDA = Tool("keda", "github.com/kedacore/keda/v2", f"v{versions.KEDA}", ("cmd/operator", "cmd/adapter"))
 
 # What a node image of our own needs beside all of the above.
-NODE_PROGRAMS = _kubernetes("node", "kubelet", "kube-scheduler", "kube-proxy")
+NODE_PROGRAMS = Tool("node", *_kubernetes("kubelet", "kube-scheduler", "kube-proxy"))
 CONTAINERD = Tool(
     "containerd",
     "github.com/containerd/containerd/v2",

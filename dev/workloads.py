@@ -8,7 +8,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev import cache, go, node_image, tools
+from dev import cache, modules, node_image, tools
 from dev.kind import Image
 from dev.steps import ClusterError, Step
 
@@ -79,9 +79,9 @@ def kubectl(step: Step, *arguments: str | Path) -> str:
     return step.read(*KUBECTL, *arguments)
 
 
-def render(step: Step, go_command: Path, addon: Addon) -> Path:
+def render(step: Step, addon: Addon) -> Path:
     """Return an addon's manifests with our changes to them, unless they are there already."""
-    upstream = go.fetch(step, go_command, addon.module, addon.version, addon.folder) / addon.folder
+    upstream = modules.fetch(step, addon.module, addon.version, addon.folder) / addon.folder
     ours = CHANGES / addon.name
 
     def make(made: Path) -> None:
@@ -109,9 +109,9 @@ def pinned(manifest: str, image: str, replacement: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def add(step: Step, go_command: Path, addon: Addon) -> None:
+def add(step: Step, addon: Addon) -> None:
     """Have an addon run; what is as it should be is left alone."""
-    manifest = render(step, go_command, addon)
+    manifest = render(step, addon)
     kubectl(step, "apply", "--server-side", "--force-conflicts", "-f", manifest)
     for namespace, name in addon.workloads:
         kubectl(step, "rollout", "status", "--namespace", namespace, name, "--timeout=180s")

@@ -8,7 +8,7 @@ from dev import cache, tools, workloads
 from dev.steps import Step
 from tests.controlplane.api_server import eventually
 from tests.e2e.cluster import Cluster
-from tests.e2e.prometheus import build_images, go_command
+from tests.e2e.prometheus import build_images
 
 REGISTRATION = "v1beta1.external.metrics.k8s.io"
 OPERATOR_IMAGE, ADAPTER_IMAGE = f"keda:{tools.KEDA.version}", f"keda-adapter:{tools.KEDA.version}"
@@ -30,7 +30,7 @@ def keda(cluster: Cluster) -> Iterator[None]:
     """KEDA answers for external metrics; afterwards it is gone, and ours does again."""
     build_images(tools.KEDA, {OPERATOR_IMAGE: "operator", ADAPTER_IMAGE: "adapter"})
     step = Step("keda", cache.LOGS / "keda.log")
-    manifest = workloads.render(step, go_command(step), KEDA)
+    manifest = workloads.render(step, KEDA)
     for image in (OPERATOR_IMAGE, ADAPTER_IMAGE):
         cluster.load_images([image])
     try:

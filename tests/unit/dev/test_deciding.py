@@ -68,16 +68,6 @@ def test_a_program_is_built_again_when_anything_it_is_made_from_changes() -> Non
     assert len({tool.folder, *(other.folder for other in others)}) == 6
 
 
-def test_the_stock_node_image_is_the_one_that_kind_names() -> None:
-    source = 'package defaults\n\nconst Image = "kindest/node:v1.37.0@sha256:abc"\n'
-    assert node_image.stock_image(source) == "kindest/node:v1.37.0@sha256:abc"
-
-
-def test_a_kind_that_names_its_node_image_elsewhere_is_said_plainly() -> None:
-    with pytest.raises(ClusterError, match="names its node image elsewhere"):
-        node_image.stock_image("package defaults\n")
-
-
 def test_a_minor_of_kubernetes_has_a_node_image_by_digest() -> None:
     for minor in versions.NODE_IMAGES:
         image, _, digest = node_image.image_of(minor).partition("@")
