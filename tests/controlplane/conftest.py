@@ -1,6 +1,6 @@
 import fcntl
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -38,11 +38,16 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest
         yield running.enter_context(ControlPlane(tmp_path_factory.mktemp("control-plane")))
 
 
-@pytest.hookimpl(trylast=True)  # after the fixtures of the test have ended
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """End the control plane where the local cluster's tests come next: they need the whole machine."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, bool, bool]:
+    """End the control plane where the local cluster's tests come next: they need the whole machine.
+
+    Tests of other tiers, for which this is called as well, may stand in between.
+    """
+    done = yield
     if nextitem is not None and nextitem.path.is_relative_to(E2E) and RUNNING in item.config.stash:
         item.config.stash[RUNNING].close()
+    return done
 
 
 @pytest.fixture(scope="session")
