@@ -1,14 +1,11 @@
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
-
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from tests.tier_times import tier_times
+
 CLUSTER = "tests/e2e/"
-SLOWEST = 10
 # Their tests share nothing that is costly to set up, and some take long: each may run in another process.
 APART = {
     f"tests/controlplane/test_{name}.py"
@@ -47,20 +44,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         reports = (report for group in terminalreporter.stats.values() for report in group)
         for line in tier_times(report for report in reports if isinstance(report, pytest.TestReport)):
             terminalreporter.write_line(line)
-
-
-def tier_times(reports: Iterable[pytest.TestReport]) -> Iterator[str]:
-    """Lines that say how long each folder of tests took, from its first test to its last, and its slowest tests.
-
-    The times of tests that run beside each other add up to more. What several tests share is in the time of the first.
-    """
-    tiers: dict[str, dict[str, list[pytest.TestReport]]] = defaultdict(lambda: defaultdict(list))
-    for report in reports:
-        tiers[PurePosixPath(report.nodeid).parts[1]][report.nodeid].append(report)
-    for tier, tests in tiers.items():
-        seconds = {nodeid: sum(report.duration for report in phases) for nodeid, phases in tests.items()}
-        phases = [report for test in tests.values() for report in test]
-        wall = max(report.stop for report in phases) - min(report.start for report in phases)
-        yield f"{tier}: {wall:.0f} s for {len(tests)} tests, which took {sum(seconds.values()):.0f} s one by one"
-        for nodeid in sorted(seconds, key=seconds.__getitem__, reverse=True)[:SLOWEST]:
-            yield f"{seconds[nodeid]:8.1f} s  {nodeid}"
