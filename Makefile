@@ -48,7 +48,7 @@ check: environment ## Run the linters and the type checker
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@PYTHONPATH=operator $(BIN)/lint-imports
+	@PYTHONPATH=operator:sample-app:workers $(BIN)/lint-imports
 
 WHOLE_CHART := --values examples/fleet/values.yaml --set alerts.enabled=true,rbac.watchSecrets=true \
 	--set externalMetrics.ingress.namespace=projectcontour,externalMetrics.ingress.selector.app=envoy \

@@ -1,26 +1,18 @@
 """A shop's API that shows the techniques of high concurrency, one module for each.
 
-Read them in this order:
+Read the folders in this order; the docstring of each says what belongs in it:
 
-- `settings`: typed configuration that fails early and by name
-- `database`, `postgres`, `sqlite`, `schema`: a bounded pool, slow queries, and a database that goes and comes back
-- `cache`, `local_store`, `redis_store`: cache-aside, one load per key, bounded, spread expiry, and without Redis too
-- `catalogue`, `products`: paging whose cost does not grow with the page, many keys at once
-- `views`: counting without a write for each
-- `carts`, `cart_stores`, `cart_routes`: state that any worker of any pod can serve
-- `orders`, `order_routes`: once, whole or not at all, however often it is asked
-- `breakers`, `suppliers`, `offers`: asking others: bounded, in time, and not at all while they are down
-- `streaming`: bodies of any size at constant memory
-- `cpu`: CPU-bound work beside the event loop, and what the GIL makes of it
-- `shedding`: refusing early what cannot be served in time
-- `vitals`, `heartbeats`, `watchdog`: a loop that is late, and one that is blocked
-- `live_settings`: what may change in a running worker, and whether all of them agree
-- `error_budget`: a worker that fails too often is replaced
-- `worker_slots`, `metrics`, `tallies`: one answer to a scrape for all worker processes of the pod, and cheap counting
-- `edge`, `compression`: what is done around every request, and what that may cost
-- `observation`, `access_log`, `request_id`, `problems`, `tracing`: what every request leaves behind
-- `draining`: what happens between SIGTERM and the end
-- `rehearsal`: slowness and leaks on purpose, to watch the platform act
+- `configuration`: typed settings that fail early and by name, and those that change in a running worker
+- `data`: a bounded pool, a database that goes and comes back, cache-aside with one load per key
+- `domain`: paging at constant cost, state that any worker can serve, orders that are placed once
+- `http`: parameters within bounds, request ids, one shape for every error
+- `routes`: the API itself, bodies of any size at constant memory, and trouble on purpose (`rehearsal`)
+- `offload`: CPU-bound work beside the event loop, and writes in batches
+- `overload`: refusing early what cannot be served in time, circuit breakers, the error budget
+- `workers`: slots, heartbeats, a watchdog and draining for the worker processes of a pod
+- `observation`: metrics summed over all workers, access log, traces
+- `edge`: what is done around every request, and what that may cost
 
-`dependencies` chooses what the settings ask for, `app` puts it together.
+`dependencies` chooses what the settings ask for, `app` puts it together. Imports point one way: an import contract in
+`pyproject.toml` of the repository has the order.
 """

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from shop.settings import SettingsError, settings_from
+from shop.configuration.settings import SettingsError, settings_from
 
 
 def main() -> None:

@@ -11,26 +11,28 @@ from granian.utils.proxies import wrap_asgi_with_proxy_headers
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from shop import cpu, offers, operations, order_routes, problems, products, rehearsal, streaming
-from shop.access_log import AccessLog
-from shop.cart_routes import CartRoutes
-from shop.catalogue import Catalogue
+from shop.configuration.live_settings import LiveSettings
+from shop.configuration.settings import DEVELOPMENT_KEY, Settings, SettingsError, settings_from
 from shop.dependencies import Dependencies
-from shop.draining import Drain
-from shop.edge import Edge
-from shop.error_budget import ErrorBudget, Recycling
-from shop.heartbeats import Heartbeats
-from shop.live_settings import LiveSettings
-from shop.metrics import worker_metrics
-from shop.observation import Observation
-from shop.orders import Orders
-from shop.settings import DEVELOPMENT_KEY, Settings, SettingsError, settings_from
-from shop.shedding import Shedding
-from shop.siblings import Siblings
-from shop.views import Views
-from shop.vitals import Vitals
-from shop.watchdog import Watchdog
-from shop.worker_slots import WorkerSlot
+from shop.domain.catalogue import Catalogue
+from shop.domain.orders import Orders
+from shop.domain.views import Views
+from shop.edge import error_handlers
+from shop.edge.middleware import Edge
+from shop.observation.access_log import AccessLog
+from shop.observation.metrics import worker_metrics
+from shop.observation.requests import Observation
+from shop.offload.cpu_pool import CpuPool
+from shop.overload.error_budget import ErrorBudget, Recycling
+from shop.overload.shedding import Shedding
+from shop.overload.vitals import Vitals
+from shop.routes import cpu, offers, operations, orders, products, rehearsal, streaming
+from shop.routes.carts import CartRoutes
+from shop.workers.draining import Drain
+from shop.workers.heartbeats import Heartbeats
+from shop.workers.siblings import Siblings
+from shop.workers.slots import WorkerSlot
+from shop.workers.watchdog import Watchdog
 
 _log = logging.getLogger("shop")
 
@@ -47,7 +49,7 @@ def create_app(settings: Settings) -> ASGIApp:
     drain = Drain()
     budget = ErrorBudget(settings.error_budget, metrics)
     recycling = Recycling(budget, metrics, heartbeats, slot, workers=settings.workers, uptime=lambda: vitals.uptime)
-    cpu_pool = cpu.CpuPool(settings.cpu_processes)
+    cpu_pool = CpuPool(settings.cpu_processes)
     outside = Dependencies(settings, metrics)
     catalogue = Catalogue(outside.database, outside.cache)
     views = Views(outside.database)
@@ -76,13 +78,13 @@ def create_app(settings: Settings) -> ASGIApp:
             *products.routes(catalogue, outside.cache, views),
             *offers.routes(catalogue, outside.suppliers),
             *CartRoutes(catalogue, outside.carts).routes,
-            *order_routes.routes(Orders(outside.database), outside.carts, metrics),
+            *orders.routes(Orders(outside.database), outside.carts, metrics),
             *streaming.routes(upload_mebibytes=settings.upload_mebibytes),
             *cpu.routes(cpu_pool),
             *rehearsal.routes(vitals, leak_enabled=settings.leak_enabled, rehearsal_enabled=settings.rehearsal_enabled),
             *operations.routes(metrics, vitals, heartbeats, drain, recycling, live=live),
         ],
-        exception_handlers=problems.handlers(budget),
+        exception_handlers=error_handlers.handlers(budget),
         lifespan=lifespan,
     )
     shop.router.redirect_slashes = False  # an absolute redirect is wrong behind a proxy that is not trusted

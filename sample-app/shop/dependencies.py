@@ -9,25 +9,25 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from shop import schema
-from shop.breakers import Breaker
-from shop.cache import Cache
-from shop.cart_stores import CartCookies, CartStore, CartTable
-from shop.carts import CartTokens
-from shop.database import Database
-from shop.local_store import LocalStore
+from shop.data.cache import Cache
+from shop.data.database import Database
+from shop.data.local_store import LocalStore
+from shop.domain import schema
+from shop.domain.cart_stores import CartCookies, CartStore, CartTable
+from shop.domain.carts import CartTokens
+from shop.overload.breakers import Breaker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.types import ASGIApp
 
-    from shop.cache import Store
-    from shop.database import Server
-    from shop.metrics import Metrics
-    from shop.settings import Settings
-    from shop.suppliers import Suppliers
-    from shop.tracing import Tracing
+    from shop.configuration.settings import Settings
+    from shop.data.cache import Store
+    from shop.data.database import Server
+    from shop.domain.suppliers import Suppliers
+    from shop.observation.metrics import Metrics
+    from shop.observation.tracing import Tracing
 
 
 class Dependencies:
@@ -71,7 +71,7 @@ class Dependencies:
     def _chosen_tracing(self, settings: Settings) -> Tracing | None:
         if not settings.tracing:
             return None
-        from shop.tracing import Tracing  # noqa: PLC0415
+        from shop.observation.tracing import Tracing  # noqa: PLC0415
 
         return Tracing()
 
@@ -79,7 +79,7 @@ class Dependencies:
         local = LocalStore(entries=settings.cache_entries)
         if settings.redis_url is None:
             return local
-        from shop.redis_store import RedisStore  # noqa: PLC0415
+        from shop.data.redis_store import RedisStore  # noqa: PLC0415
 
         shared = RedisStore(settings.redis_url, Breaker("redis", metrics), fallback=local)
         self._closing.append(shared.close)
@@ -88,7 +88,7 @@ class Dependencies:
     def _chosen_suppliers(self, settings: Settings, metrics: Metrics) -> Suppliers | None:
         if not settings.supplier_urls:
             return None
-        from shop.suppliers import Suppliers  # noqa: PLC0415
+        from shop.domain.suppliers import Suppliers  # noqa: PLC0415
 
         suppliers = Suppliers(settings.supplier_urls, metrics)
         self._closing.append(suppliers.close)
@@ -99,10 +99,10 @@ class Dependencies:
 
 def _database_server(settings: Settings) -> Server:
     if settings.database_url is not None:
-        from shop.postgres import Postgres  # noqa: PLC0415
+        from shop.data.postgres import Postgres  # noqa: PLC0415
 
         return Postgres(settings.database_url, connections=settings.pool_size)
-    from shop.sqlite import Sqlite  # noqa: PLC0415
+    from shop.data.sqlite import Sqlite  # noqa: PLC0415
 
     shared = settings.shared_directory
     return Sqlite(":memory:" if shared is None else str(shared / "shop.sqlite3"))

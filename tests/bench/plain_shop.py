@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-PRODUCTS = json.loads((Path(__file__).parents[2] / "sample-app/shop/products.json").read_text())
+PRODUCTS = json.loads((Path(__file__).parents[2] / "sample-app/shop/domain/products.json").read_text())
 BY_ID = {product["id"]: product for product in PRODUCTS}
 
 

@@ -82,7 +82,7 @@ def test_recycling(tmp_path: Path) -> None:
         python = ["--port", str(port), "--workers", str(WORKERS), "leaking_slowly:app"]
         command = {
             "Granian": granian("leaking_slowly:app", port, WORKERS),
-            "hca-uvicorn": [sys.executable, "-m", "hca_workers.uvicorn_server", "--no-access-log", *python],
+            "hca-uvicorn": [sys.executable, "-m", "hca_workers.servers.uvicorn_server", "--no-access-log", *python],
             "hca-node": ["node", str(ROOT / "workers" / "node" / "primary.js"), str(HERE / "leaking_slowly.js")],
         }.get(name) or pm2(folder, "leaking_slowly.js", WORKERS, max_memory_restart="120M")
         shared = {"READY": str(folder / "ready"), "PORT": str(port), "WEB_CONCURRENCY": str(WORKERS)}

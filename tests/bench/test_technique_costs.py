@@ -16,14 +16,15 @@ import pytest
 import uvloop
 from starlette.types import ASGIApp, Message
 
-from shop import compression, request_id
-from shop.access_log import AccessLog
 from shop.app import create_app
-from shop.draining import Drain
-from shop.observation import Observation
-from shop.settings import Settings
-from shop.shedding import Shedding
-from shop.tallies import RequestTally
+from shop.configuration.settings import Settings
+from shop.edge import compression
+from shop.http import request_id
+from shop.observation.access_log import AccessLog
+from shop.observation.requests import Observation
+from shop.observation.tallies import RequestTally
+from shop.overload.shedding import Shedding
+from shop.workers.draining import Drain
 from tests.bench import plain_shop
 from tests.bench.record import record
 from tests.bench.servers import ROOT
@@ -96,7 +97,7 @@ def test_what_each_technique_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             return [await costs(app, path) for path in ("/products", "/products/apron-linen")]
 
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        monkeypatch.setattr("shop.access_log._STDOUT", nowhere.fileno())
+        monkeypatch.setattr("shop.observation.access_log._STDOUT", nowhere.fileno())
         page, product = uvloop.run(measure())
 
     def row(what: str, *times: float) -> tuple[str, ...]:

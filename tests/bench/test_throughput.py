@@ -16,7 +16,7 @@ from tests.bench.record import record
 from tests.bench.servers import ROOT, answering, granian, pm2
 from tests.integration.sample_app.server import serving
 
-PRODUCTS = ROOT / "sample-app" / "shop" / "products.json"
+PRODUCTS = ROOT / "sample-app" / "shop" / "domain" / "products.json"
 KOA = "koa@3.0.1"
 ROUNDS = 7
 SECONDS = 6

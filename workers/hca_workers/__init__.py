@@ -4,7 +4,7 @@
 `hca-uvicorn` and `gunicorn -c python:hca_workers.gunicorn`.
 """
 
-from hca_workers.board import WorkerHealth, health
-from hca_workers.snapshots import offer_snapshots
+from hca_workers.processes.board import WorkerHealth, health
+from hca_workers.snapshots.writer import offer_snapshots
 
 __all__ = ["WorkerHealth", "health", "offer_snapshots"]

@@ -5,7 +5,7 @@ import sys
 import uvicorn_worker  # type: ignore[import-untyped]
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
-from hca_workers.polite import PoliteServer
+from hca_workers.servers.polite_uvicorn import PoliteServer
 
 
 class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc] # it has no types

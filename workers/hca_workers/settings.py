@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hca_workers.recycling import Policy
+from hca_workers.rules.recycling import Policy
 
 MEBIBYTE = 2**20
 

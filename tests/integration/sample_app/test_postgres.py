@@ -9,10 +9,10 @@ import asyncpg  # type: ignore[import-untyped]
 import httpx
 import pytest
 
-from shop import products
-from shop.catalogue import Catalogue, Product
-from shop.orders import Orders
-from shop.settings import Settings
+from shop.configuration.settings import Settings
+from shop.domain.catalogue import Catalogue, Product
+from shop.domain.orders import Orders
+from shop.routes import products
 from tests.eventually import eventually
 from tests.integration.sample_app.real_servers import RealServer, postgres
 from tests.integration.sample_app.server import serving
@@ -94,7 +94,7 @@ async def test_a_change_of_an_older_version_is_refused(
             await both_have_read.wait()
             return await products.product_or_404(catalogue, product_id)
 
-        monkeypatch.setattr("shop.cart_routes.product_or_404", product)
+        monkeypatch.setattr("shop.routes.carts.product_or_404", product)
         answers = await asyncio.gather(
             *(client.put(f"{cart}/items/{name}", json={"quantity": 1}) for name in ("kettle-1l", "tin-tea"))
         )
@@ -151,7 +151,7 @@ async def test_a_failed_order_leaves_nothing_behind(
         cart = (await client.post("/carts")).headers["location"]
         await client.put(f"{cart}/items/kettle-1l", json={"quantity": 2})
         with monkeypatch.context() as patched:
-            patched.setattr("shop.orders._insert_items", broken)
+            patched.setattr("shop.domain.orders._insert_items", broken)
             assert (await client.post(f"{cart}/order")).status_code == 500
 
         assert (await ask(database_url, "SELECT count(*) FROM orders"))[0][0] == 0

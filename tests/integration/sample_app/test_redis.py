@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from shop.breakers import FAILURES, Breaker
-from shop.catalogue import Catalogue
-from shop.local_store import LocalStore
-from shop.metrics import Metrics
-from shop.redis_store import RedisStore
+from shop.data.local_store import LocalStore
+from shop.data.redis_store import RedisStore
+from shop.domain.catalogue import Catalogue
+from shop.observation.metrics import Metrics
+from shop.overload.breakers import FAILURES, Breaker
 from tests.integration.sample_app.real_servers import RealServer, redis
 from tests.unit.sample_app.conftest import Connect
 

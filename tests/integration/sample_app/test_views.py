@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from shop.postgres import Postgres
-from shop.views import Views
+from shop.data.postgres import Postgres
+from shop.domain.views import Views
 from tests.eventually import eventually
 from tests.integration.sample_app.real_servers import RealServer, postgres
 from tests.integration.sample_app.server import serving

@@ -8,9 +8,9 @@ from unittest.mock import patch
 import httpx
 import pytest
 
-from shop.heartbeats import Heartbeats
-from shop.siblings import Siblings
-from shop.worker_slots import WorkerSlot
+from shop.workers.heartbeats import Heartbeats
+from shop.workers.siblings import Siblings
+from shop.workers.slots import WorkerSlot
 from tests.eventually import eventually
 from tests.integration.sample_app.server import Server, serving
 
@@ -74,7 +74,7 @@ def test_a_blocked_loop_is_named_then_ended_with_its_stack_in_the_log(server: Se
     assert set(ages(server)) == server.workers()
     assert server.process.poll() is None
     assert "Timeout (0:00:03)!" in server.log
-    assert 'shop/rehearsal.py", line' in server.log
+    assert 'shop/routes/rehearsal.py", line' in server.log
 
 
 def test_what_a_dead_worker_leaves_behind_is_not_taken_for_a_wedged_one(tmp_path: Path) -> None:

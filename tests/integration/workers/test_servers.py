@@ -16,7 +16,15 @@ from dev.programs import program
 from hca_workers.settings import MEBIBYTE
 from tests.integration.workers.servers import HERE, ROOT, WORKERS, SteadyClient, eventually, serving
 
-UVICORN = [sys.executable, "-m", "hca_workers.uvicorn_server", "leaking:asgi", "--port", "{port}", "--no-access-log"]
+UVICORN = [
+    sys.executable,
+    "-m",
+    "hca_workers.servers.uvicorn_server",
+    "leaking:asgi",
+    "--port",
+    "{port}",
+    "--no-access-log",
+]
 GUNICORN = [
     sys.executable, "-m", "gunicorn", "-c", "python:hca_workers.gunicorn", "-b", "127.0.0.1:{port}",
     "--no-control-socket",

@@ -10,7 +10,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from shop.app import create_app
-from shop.settings import Settings
+from shop.configuration.settings import Settings
 
 Connect = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shop import access_log
-from shop.access_log import AccessLog
+from shop.observation import access_log
+from shop.observation.access_log import AccessLog
 
 
 def note(log: AccessLog, path: str) -> None:

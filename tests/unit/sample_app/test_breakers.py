@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from shop.breakers import FAILURES, Breaker, OpenError
-from shop.metrics import Metrics
+from shop.observation.metrics import Metrics
+from shop.overload.breakers import FAILURES, Breaker, OpenError
 
 
 @pytest.fixture

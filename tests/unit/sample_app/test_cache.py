@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import pytest
 
-from shop.cache import Cache
-from shop.local_store import LocalStore
-from shop.metrics import Metrics
+from shop.data.cache import Cache
+from shop.data.local_store import LocalStore
+from shop.observation.metrics import Metrics
 
 
 class Source:

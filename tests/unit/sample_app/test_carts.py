@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from shop.carts import MOST_OF_ONE, MOST_PRODUCTS, Cart, CartFullError, CartTokens
+from shop.domain.carts import MOST_OF_ONE, MOST_PRODUCTS, Cart, CartFullError, CartTokens
 from tests.unit.sample_app.conftest import Connect
 
 KEY = "the key of all pods of one shop"
@@ -52,7 +52,7 @@ async def test_an_altered_cart_and_one_of_another_shop_are_refused(connect: Conn
 
 
 async def test_a_cart_expires(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shop.carts.KEPT_SECONDS", -1)
+    monkeypatch.setattr("shop.domain.carts.KEPT_SECONDS", -1)
     async with connect(secret_key=KEY) as client:
         response = await client.get("/carts/a", headers={"Cookie": f"cart={CartTokens(KEY).token(Cart(id='a'))}"})
 

@@ -4,7 +4,7 @@ import signal
 
 import psutil
 
-from shop.cpu import CpuPool
+from shop.offload.cpu_pool import CpuPool
 from tests.unit.sample_app.conftest import Connect
 
 

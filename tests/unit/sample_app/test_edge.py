@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
 from shop.app import create_app
-from shop.settings import Settings
+from shop.configuration.settings import Settings
 from tests.bench import plain_shop
 from tests.unit.sample_app.conftest import started
 

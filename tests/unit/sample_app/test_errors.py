@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from shop.catalogue import Catalogue
+from shop.domain.catalogue import Catalogue
 from tests.unit.sample_app.conftest import Connect
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from shop.live_settings import Limits, LiveSettings
-from shop.metrics import Metrics
-from shop.settings import Settings
+from shop.configuration.live_settings import Limits, LiveSettings
+from shop.configuration.settings import Settings
+from shop.observation.metrics import Metrics
 from tests.unit.sample_app.conftest import Connect
 from tests.unit.sample_app.test_shedding import under_way
 

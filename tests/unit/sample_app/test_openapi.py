@@ -11,10 +11,10 @@ from starlette.routing import Route
 
 import shop
 from shop.app import create_app
-from shop.settings import Settings
+from shop.configuration.settings import Settings
 from tests.unit.sample_app.conftest import Connect
 
-DOCUMENT: dict[str, Any] = json.loads(Path(shop.__file__).with_name("openapi.json").read_text())
+DOCUMENT: dict[str, Any] = json.loads((Path(shop.__file__).parent / "routes" / "openapi.json").read_text())
 METHODS = {"get", "put", "post", "delete"}
 OPERATIONS = {
     (path, method): operation

@@ -3,7 +3,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shop.catalogue import Catalogue, Product, bundled_products
+from shop.domain.catalogue import Catalogue, Product, bundled_products
 from tests.unit.sample_app.conftest import Connect
 
 

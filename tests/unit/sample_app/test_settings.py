@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from shop.settings import Settings, SettingsError, settings_from
+from shop.configuration.settings import Settings, SettingsError, settings_from
 
 
 def test_nothing_set_is_the_defaults() -> None:

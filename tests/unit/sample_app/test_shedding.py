@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from shop.vitals import Vitals
+from shop.overload.vitals import Vitals
 from tests.unit.sample_app.conftest import Connect
 
 

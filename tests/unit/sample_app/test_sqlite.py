@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shop.database import DatabaseUnavailableError
-from shop.sqlite import Sqlite
+from shop.data.database import DatabaseUnavailableError
+from shop.data.sqlite import Sqlite
 from tests.unit.sample_app.conftest import Connect
 
 
@@ -75,7 +75,7 @@ async def test_a_transaction_whose_begin_is_cancelled_is_not_left_open() -> None
 async def test_a_file_that_another_holds_is_away_and_a_wrong_statement_is_a_bug(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shop.sqlite._BUSY_MILLISECONDS", 1)
+    monkeypatch.setattr("shop.data.sqlite._BUSY_MILLISECONDS", 1)
     path = tmp_path / "shop.sqlite3"
     async with opened(path) as (file,):
         with closing(sqlite3.connect(path, isolation_level=None)) as other:

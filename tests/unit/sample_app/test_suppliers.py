@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from shop.breakers import FAILURES
-from shop.metrics import Metrics
-from shop.suppliers import Offer, Suppliers
+from shop.domain.suppliers import Offer, Suppliers
+from shop.observation.metrics import Metrics
+from shop.overload.breakers import FAILURES
 
 Answer = Callable[[httpx.Request], httpx.Response]
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from shop.tallies import BUCKETS, Durations, RequestTally, Tally
+from shop.observation.tallies import BUCKETS, Durations, RequestTally, Tally
 
 ANSWERS = st.lists(
     st.tuples(

@@ -4,17 +4,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from shop.database import Connection, Database, DatabaseUnavailableError
-from shop.metrics import Metrics
-from shop.postgres import Postgres
-from shop.schema import prepare
-from shop.sqlite import Sqlite
-from shop.views import Views
+from shop.data.database import Connection, Database, DatabaseUnavailableError
+from shop.data.postgres import Postgres
+from shop.data.sqlite import Sqlite
+from shop.domain.schema import prepare
+from shop.domain.views import Views
+from shop.observation.metrics import Metrics
 
 
 @pytest.fixture(autouse=True)
 def written_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shop.views._SECONDS", 1000)
+    monkeypatch.setattr("shop.domain.views._SECONDS", 1000)
 
 
 @asynccontextmanager

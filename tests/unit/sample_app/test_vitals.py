@@ -1,9 +1,9 @@
 import pytest
 
-from shop.heartbeats import Heartbeats
-from shop.metrics import Metrics
-from shop.vitals import Vitals
-from shop.watchdog import Watchdog
+from shop.observation.metrics import Metrics
+from shop.overload.vitals import Vitals
+from shop.workers.heartbeats import Heartbeats
+from shop.workers.watchdog import Watchdog
 
 
 @pytest.mark.parametrize(

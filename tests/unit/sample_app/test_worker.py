@@ -9,10 +9,10 @@ import time
 import httpx
 import psutil
 
-from shop.heartbeats import Heartbeats
-from shop.metrics import Metrics
-from shop.vitals import Vitals
-from shop.watchdog import Watchdog
+from shop.observation.metrics import Metrics
+from shop.overload.vitals import Vitals
+from shop.workers.heartbeats import Heartbeats
+from shop.workers.watchdog import Watchdog
 from tests.unit.sample_app.conftest import Connect
 
 

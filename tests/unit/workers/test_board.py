@@ -7,11 +7,11 @@ import time
 import pytest
 
 from hca_workers import health
-from hca_workers.board import BOARD_VARIABLE, Board, resident_bytes
+from hca_workers.processes.board import BOARD_VARIABLE, Board, resident_bytes
 
 BEAT = """
 import sys
-from hca_workers.board import Board
+from hca_workers.processes.board import Board
 Board(int(sys.argv[1])).beat()
 print(flush=True)
 sys.stdin.read()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hca_workers import recycling, respawning
-from hca_workers.recycling import Policy, State, Verb
+from hca_workers.rules import recycling, respawning
+from hca_workers.rules.recycling import Policy, State, Verb
 from tests.unit.workers.world import POLICY, STORIES, WANTED, Event, World
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hca_workers import snapshots
-from hca_workers.room import room
+from hca_workers.processes.memory import room
 from hca_workers.settings import MEBIBYTE, settings_from
-from hca_workers.snapshots import KEPT, REQUEST, Writer, offer_snapshots, write_snapshot
+from hca_workers.snapshots import writer as snapshots
+from hca_workers.snapshots.writer import KEPT, REQUEST, Writer, offer_snapshots, write_snapshot
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from hca_workers import recycling
-from hca_workers.recycling import Act, Policy, Seen, State, Verb, Worker, decide
+from hca_workers.rules import recycling
+from hca_workers.rules.recycling import Act, Policy, Seen, State, Verb, Worker, decide
 
 POLICY = Policy(max_rss=100, samples=2, early=9, max_silence=8, boot_timeout=10, kill_timeout=6, min_interval=20)
 WANTED = 2

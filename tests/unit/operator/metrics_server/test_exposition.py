@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hca_operator.metrics_server.samples import exposition
 from hca_operator.metrics_server.samples.exposition import MOST_SERIES, PodSample, Unreadable, pod_sample
-from shop.metrics import Metrics
+from shop.observation.metrics import Metrics
 
 ASIDE = ("/metrics", "/health")
 
