@@ -17,9 +17,9 @@ PLACE = re.compile(r"[\w.-]*[/.][\w./-]*(?:::\w+)?")
 
 
 def _places(text: str) -> set[str]:
-    """Return what inline code names of the tree; commands and fields of the object have a space, a brace or no file."""
+    """Return what inline code names of the tree."""
     code = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-    words = {word for part in code for word in part.split() if PLACE.fullmatch(word)}
+    words = {word for part in code for word in part.split() if PLACE.fullmatch(word) and not word.startswith(".venv/")}
     return {word for word in words if "/" in word or re.search(r"\.(py|md|yaml|toml|js|json)\b", word)}
 
 
@@ -32,14 +32,17 @@ def _path(place: str) -> Path:
 @pytest.mark.parametrize("place", sorted(_places(TEXT)))
 def test_what_the_map_names_is_there(place: str) -> None:
     file, _, name = place.partition("::")
-    if file.startswith(".venv/"):
-        return
-    if file == "in.yaml":
-        return
     assert _path(file).exists(), f"CONTRIBUTING.md names {file}: it was moved or renamed"
     if name:
         defined = rf"^\s*(?:(?:async )?def|class) {name}\b|^{name}\b.*="
         assert re.search(defined, _path(file).read_text(), re.MULTILINE), f"{file} has no {name} any more"
+
+
+def test_the_tests_of_the_quick_loop_are_there() -> None:
+    chosen = re.findall(r"pytest (\S+) -k (\w+)`", TEXT)
+    assert chosen
+    for file, name in chosen:
+        assert re.search(rf"def test_\w*{name}", (ROOT / file).read_text()), f"{file} has no test of {name} any more"
 
 
 def test_each_change_names_files_and_what_shows_it() -> None:

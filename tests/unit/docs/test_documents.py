@@ -45,8 +45,9 @@ def _prose(path: Path) -> str:
     return re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
 
 
-def test_every_make_target_of_the_readme_exists() -> None:
-    named = set(re.findall(r"(?:`|\$ |\()make ([a-z0-9]+)", (ROOT / "README.md").read_text()))
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_target_that_is_named_exists(document: str) -> None:
+    named = set(re.findall(r"(?:`|\$ |\()make ([a-z0-9]+)", (ROOT / document).read_text()))
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert named
     assert named <= targets

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from hca_operator.metrics_server.serving.telemetry import MetricsTelemetry
 from hca_operator.telemetry import Telemetry
 
 REPOSITORY = Path(__file__).parents[3]
@@ -18,9 +19,10 @@ def test_every_alert_is_documented_where_it_says() -> None:
         assert rule["annotations"]["runbook"] == f"docs/alerts.md#{rule['alert'].lower()}"
 
 
-def test_the_alerts_look_at_metrics_that_the_operator_has() -> None:
+def test_the_alerts_look_at_metrics_that_the_operator_or_the_metrics_api_has() -> None:
     telemetry = Telemetry()
     telemetry.watch_queue(lambda: 0, lambda: 0, lambda: 0)
-    there = {sample for family in telemetry.registry.collect() for sample in (family.name, f"{family.name}_total")}
+    families = [*telemetry.registry.collect(), *MetricsTelemetry().registry.collect()]
+    there = {sample for family in families for sample in (family.name, f"{family.name}_total")}
     asked = {name for rule in RULES for name in re.findall(r"\bhca_\w+", rule["expr"])}
     assert asked <= there

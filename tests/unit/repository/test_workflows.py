@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dev import versions
+from dev import programs, versions
 
 ROOT = Path(__file__).parents[3]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
@@ -64,6 +64,12 @@ def test_unit_tests_run_on_every_python_from_the_one_that_the_metadata_asks_for(
     jobs = _jobs(ROOT / ".github" / "workflows" / "ci.yaml")
     tried = [int(version.removeprefix("3.")) for version in jobs["unit"]["strategy"]["matrix"]["python"]]
     assert tried == list(range(int(oldest), int(oldest) + len(tried)))
+
+
+def test_the_packages_of_the_integration_tests_are_installed() -> None:
+    jobs = _jobs(ROOT / ".github" / "workflows" / "ci.yaml")
+    (install,) = [step["run"] for step in jobs["integration"]["steps"] if "apt-get" in step.get("run", "")]
+    assert set(programs.PACKAGES.values()) <= set(install.split())
 
 
 def test_issue_forms_ask_something() -> None:
