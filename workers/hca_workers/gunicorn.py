@@ -1,6 +1,6 @@
-"""`gunicorn -c python:hca_workers.gunicorn`: what this package adds to Gunicorn, by its server hooks alone.
+"""`gunicorn -c python:hca_workers.gunicorn`: the configuration module of Gunicorn, with server hooks alone.
 
-`servers.gunicorn_master` does what the hooks begin.
+The hooks call `servers.gunicorn_master`, which replaces workers.
 """
 
 import os
@@ -15,13 +15,13 @@ from hca_workers.snapshots.writer import offer_snapshots
 _settings = settings_from(os.environ)
 _master: "Master | None" = None
 
-# Gunicorn's own settings, taken from this module's names; its command line goes before them.
-timeout = int(_settings.policy.max_silence)
-graceful_timeout = int(_settings.policy.kill_timeout)
+# Names of this module that are settings of Gunicorn; its command line overrides them.
+timeout = int(_settings.policy.max_silence_seconds)
+graceful_timeout = int(_settings.policy.kill_timeout_seconds)
 
 
 def when_ready(server: Any) -> None:  # noqa: ANN401
-    """Have room for connections, and begin to look, before the first worker is started."""
+    """Raise the limit of open files and begin to observe, before the first worker is started."""
     global _master  # noqa: PLW0603 - Gunicorn's hooks are functions of a module
     open_files.raise_limit()
     _master = Master(server, _settings)
@@ -29,9 +29,9 @@ def when_ready(server: Any) -> None:  # noqa: ANN401
 
 
 def post_fork(_server: Any, worker: Any) -> None:  # noqa: ANN401
-    """Have the worker's own `notify`, which every kind of worker calls from its loop, leave a beat as well."""
+    """Add a heartbeat to the worker's own `notify`, which every kind of worker calls from its loop."""
     assert _master is not None  # noqa: S101 - Gunicorn starts no worker before it is ready
-    beat, notify = _master.board.beat, worker.notify
+    beat, notify = _master.heartbeats.beat, worker.notify
 
     def notified() -> None:
         notify()
@@ -46,22 +46,22 @@ def post_worker_init(_worker: Any) -> None:  # noqa: ANN401
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:  # noqa: ANN401
-    """Have a new worker that cannot start end like any that dies, where it was to replace one that serves.
+    """Exit with code 1 if this worker was to replace another one and could not start.
 
-    Gunicorn takes some exit codes for a broken app and ends the whole server: right when it starts,
-    wrong while the old workers serve.
+    Gunicorn takes some exit codes for a broken app and ends the whole server. That is right when the server starts,
+    and wrong while the old workers serve.
     """
-    if _master is not None and _master.replaces and os.getpid() not in _master.board.beats():
+    if _master is not None and _master.is_replacing and os.getpid() not in _master.heartbeats.times():
         os._exit(1)
 
 
 def child_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401
-    """Tell the master's part of this package."""
+    """Pass the end of a worker on to `Master`."""
     if _master is not None:
         _master.exited(worker.pid)
 
 
 def on_reload(_server: Any) -> None:  # noqa: ANN401
-    """Tell the master's part of this package."""
+    """Pass Gunicorn's SIGHUP on to `Master`."""
     if _master is not None:
         _master.reloaded()

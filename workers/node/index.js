@@ -1,28 +1,28 @@
 'use strict';
-/** What a script may ask, in any of its workers. */
+/** The functions that a script may call, in any of its workers. */
 
-let asked = 0;
+let requests = 0;
 
 /**
- * How all workers of this server are; empty where no primary of this package runs.
+ * The state of all ready workers of this server; empty without a primary of this package.
  * @returns {Promise<{worker: number, seconds_since_beat: number, rss_bytes: number}[]>}
  */
 function health() {
   if (!process.connected || !process.send) return Promise.resolve([]);
-  asked += 1;
-  const id = asked;
+  requests += 1;
+  const id = requests;
   return new Promise((resolve) => {
-    const heard = (/** @type {any} */ message) => {
-      if (message?.hca === 'health' && message.id === id) answered(message.workers);
+    const onMessage = (/** @type {any} */ message) => {
+      if (message?.hca === 'health' && message.id === id) settle(message.workers);
     };
-    const left = () => answered([]);
-    const answered = (/** @type {any[]} */ workers) => {
-      process.off('message', heard);
-      process.off('disconnect', left);
+    const onDisconnect = () => settle([]);
+    const settle = (/** @type {any[]} */ workers) => {
+      process.off('message', onMessage);
+      process.off('disconnect', onDisconnect);
       resolve(workers);
     };
-    process.on('message', heard);
-    process.on('disconnect', left);
+    process.on('message', onMessage);
+    process.on('disconnect', onDisconnect);
     process.send?.({ hca: 'health', id });
   });
 }

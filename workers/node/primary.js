@@ -3,131 +3,122 @@
 /**
  * `hca-node server.js [arguments]`: the script in WEB_CONCURRENCY worker processes of node:cluster.
  *
- * The primary looks at its workers twice a second: what they hold it reads from /proc, so also from
- * one that hangs; that they live it hears from their own loops; that they are ready from 'listening'.
+ * The primary observes its workers twice a second. It reads their memory from /proc, which also works for a worker that
+ * hangs. Each event loop sends heartbeats. A worker is ready when node:cluster reports it as listening.
  */
 
 const cluster = require('node:cluster');
 const fs = require('node:fs');
 const path = require('node:path');
 
+const { residentBytes } = require('./memory');
 const recycling = require('./recycling');
+const { NO_BACKOFF, afterDeath } = require('./respawning');
 const { SettingsError, settingsFrom } = require('./settings');
 
-const LOOK_EVERY = 500;
-/** A worker that dies younger than this is started anew later each time. */
-const STEADY = 60;
-const LONGEST_WAIT = 30;
-/** Whoever touches this file in the directory of the snapshots asks for some. */
+const OBSERVE_INTERVAL_MS = 500;
+/** Touching this file in the directory of the snapshots requests one of each worker. */
 const REQUEST = 'request';
 
 const seconds = () => Number(process.hrtime.bigint()) / 1e9;
 const log = (/** @type {string} */ line) => process.stderr.write(`hca-node: ${line}\n`);
-
-/** @param {number} pid @returns {number | null} */
-function residentBytes(pid) {
-  try {
-    const line = fs.readFileSync(`/proc/${pid}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m);
-    return line ? Number(line[1]) * 1024 : null;
-  } catch {
-    return null; // it has just ended
-  }
-}
 
 class Primary {
   /** @param {import('./settings').Settings} settings */
   constructor(settings) {
     this.settings = settings;
     this.state = recycling.newState();
-    /** @type {Map<number, {worker: cluster.Worker, born: number, ready: boolean, beat: number}>} */
+    /** @type {Map<number, {worker: cluster.Worker, startedAt: number, ready: boolean, beat: number}>} */
     this.workers = new Map();
     this.nextSample = 0;
-    this.request = this.requested();
-    /** @type {Set<number>} Workers whose heap somebody has asked for. */
-    this.heapAsked = new Set();
-    this.earlyDeaths = 0;
-    this.notBefore = 0;
-    this.served = false;
-    this.ends = false;
-    this.code = 0;
+    this.requestMtime = this.currentRequestMtime();
+    /** @type {Set<number>} Workers of which a heap snapshot was requested. */
+    this.snapshotRequested = new Set();
+    this.backoff = NO_BACKOFF;
+    this.hasServed = false;
+    this.ending = false;
+    this.exitCode = 0;
   }
 
   run() {
     cluster.on('listening', (worker) => {
       const known = this.workers.get(worker.process.pid ?? 0);
       if (!known) return;
-      known.ready = this.served = true;
+      known.ready = this.hasServed = true;
       known.beat = seconds();
     });
-    cluster.on('message', (worker, message) => this.heard(worker, message));
-    cluster.on('exit', (worker, code, signal) => this.gone(worker, code, signal));
+    cluster.on('message', (worker, message) => this.onMessage(worker, message));
+    cluster.on('exit', (worker, code, signal) => this.onExit(worker, code, signal));
     for (const signal of /** @type {const} */ (['SIGTERM', 'SIGINT'])) process.on(signal, () => this.end());
-    process.on('SIGHUP', () => {
-      this.state = recycling.asked(this.state, this.workers.keys());
-    });
-    setInterval(() => this.look([]), LOOK_EVERY);
-    this.look([]);
+    process.on('SIGHUP', () => this.replaceAll());
+    setInterval(() => this.observe([]), OBSERVE_INTERVAL_MS);
+    this.observe([]);
   }
 
-  /** @param {number[]} ended */
-  look(ended) {
-    if (this.ends) return;
-    this.hearRequest();
+  /** @param {number[]} ended Process ids that ended since the previous observation. */
+  observe(ended) {
+    if (this.ending) return;
+    this.checkRequestFile();
     const now = seconds();
     const sampled = now >= this.nextSample;
-    if (sampled) this.nextSample = now + this.settings.sampleInterval;
-    const workers = [...this.workers].map(([pid, { born, ready, beat }]) => ({
+    if (sampled) this.nextSample = now + this.settings.sampleIntervalSeconds;
+    const workers = [...this.workers].map(([pid, { startedAt, ready, beat }]) => ({
       pid,
-      age: now - born,
+      ageSeconds: now - startedAt,
       ready,
-      silence: now - beat,
-      rss: sampled ? residentBytes(pid) : null,
+      silenceSeconds: now - beat,
+      rssBytes: sampled ? residentBytes(pid) : null,
     }));
-    const seen = { workers, wanted: this.settings.wanted, now, ended };
-    const decided = recycling.decide(this.state, seen, this.settings.policy);
+    const observed = { workers, desired: this.settings.desired, now, ended };
+    const decided = recycling.decide(this.state, observed, this.settings.policy);
     this.state = decided.state;
-    for (const act of decided.acts) this.act(act);
-    const missing = this.settings.wanted + recycling.surplus(this.state) - this.workers.size;
-    for (let number = 0; now >= this.notBefore && number < missing; number += 1) this.start();
+    for (const action of decided.actions) this.perform(action);
+    const missing = this.settings.desired + recycling.surplus(this.state) - this.workers.size;
+    for (let number = 0; now >= this.backoff.notBefore && number < missing; number += 1) this.start();
   }
 
-  /** Have every worker replaced, one after the other, and its heap written when it has left, if somebody asks for it. */
-  hearRequest() {
-    const before = this.request;
-    this.request = this.requested();
-    if (this.request === before) return;
-    this.heapAsked = new Set(this.workers.keys());
-    this.state = recycling.asked(this.state, this.workers.keys());
+  /** If the request file was touched, have every worker replaced, and write its heap after its last request. */
+  checkRequestFile() {
+    const before = this.requestMtime;
+    this.requestMtime = this.currentRequestMtime();
+    if (this.requestMtime === before) return;
+    this.snapshotRequested = new Set(this.workers.keys());
+    this.replaceAll();
   }
 
-  requested() {
-    const { heap } = this.settings;
-    return heap && (fs.statSync(path.join(heap.directory, REQUEST), { throwIfNoEntry: false })?.mtimeMs ?? null);
+  currentRequestMtime() {
+    const { snapshots } = this.settings;
+    if (snapshots === null) return null;
+    return fs.statSync(path.join(snapshots.directory, REQUEST), { throwIfNoEntry: false })?.mtimeMs ?? null;
+  }
+
+  replaceAll() {
+    this.state = recycling.requestReplacement(this.state, this.workers.keys());
   }
 
   start() {
     const worker = cluster.fork();
-    // A worker that ends at this moment hears nothing more, of us or of node:cluster. Unheard, that error would end us.
+    // A worker that ends now receives no more messages. Without a listener, that error would end the primary.
     worker.on('error', () => {});
     const now = seconds();
-    this.workers.set(worker.process.pid ?? 0, { worker, born: now, ready: false, beat: now });
+    this.workers.set(worker.process.pid ?? 0, { worker, startedAt: now, ready: false, beat: now });
   }
 
-  /** @param {import('./recycling').Act} act */
-  act({ verb, pid, why }) {
-    log(`worker ${pid}, ${verb}: ${why}`);
+  /** @param {import('./recycling').Action} action */
+  perform({ verb, pid, reason }) {
+    log(`worker ${pid}, ${verb}: ${reason}`);
     const worker = this.workers.get(pid)?.worker;
     if (verb === 'drain') {
-      const wanted = this.heapAsked.delete(pid) || (residentBytes(pid) ?? 0) > this.settings.policy.maxRss;
-      const heap = wanted ? this.settings.heap : null;
-      if (worker?.isConnected()) worker.send({ hca: 'drain', heap });
+      const tooBig = (residentBytes(pid) ?? 0) > this.settings.policy.maxRssBytes;
+      const snapshots = this.snapshotRequested.delete(pid) || tooBig ? this.settings.snapshots : null;
+      if (worker?.isConnected()) worker.send({ hca: 'drain', snapshots });
     } else if (verb === 'kill') {
       worker?.process.kill('SIGKILL');
     }
   }
 
   /** @param {cluster.Worker} worker @param {{hca?: string, id?: number}} message */
-  heard(worker, message) {
+  onMessage(worker, message) {
     if (message?.hca === 'beat') {
       const known = this.workers.get(worker.process.pid ?? 0);
       if (known) known.beat = seconds();
@@ -148,41 +139,40 @@ class Primary {
   }
 
   /** @param {cluster.Worker} worker @param {number | null} code @param {string | null} signal */
-  gone(worker, code, signal) {
+  onExit(worker, code, signal) {
     const pid = worker.process.pid ?? 0;
     const known = this.workers.get(pid);
     this.workers.delete(pid);
-    if (this.ends) {
-      if (this.workers.size === 0) process.exit(this.code);
+    if (this.ending) {
+      if (this.workers.size === 0) process.exit(this.exitCode);
       return;
     }
-    if (!this.served) {
+    if (!this.hasServed) {
       log(`worker ${pid} ended with ${signal ?? `code ${code}`} before any had served`);
-      this.code = 3;
+      this.exitCode = 3;
       this.end();
       return;
     }
-    const change = this.state.replacement;
-    if (known && !(change?.old === pid && change.drainingSince !== null)) {
+    const current = this.state.replacement;
+    if (known && !(current?.old === pid && current.drainingSince !== null)) {
       const now = seconds();
-      log(`worker ${pid} ended with ${signal ?? `code ${code}`} after ${Math.round(now - known.born)} s`);
-      this.earlyDeaths = now - known.born >= STEADY ? 0 : this.earlyDeaths + 1;
-      const wait = this.earlyDeaths === 0 ? 0 : Math.min(2 ** Math.min(this.earlyDeaths - 1, 32), LONGEST_WAIT);
-      this.notBefore = now + wait;
+      const age = now - known.startedAt;
+      log(`worker ${pid} ended with ${signal ?? `code ${code}`} after ${Math.round(age)} s`);
+      this.backoff = afterDeath(this.backoff, age, now);
     }
-    this.look([pid]);
+    this.observe([pid]);
   }
 
   end() {
-    if (this.ends) return;
-    this.ends = true;
-    if (this.workers.size === 0) process.exit(this.code);
+    if (this.ending) return;
+    this.ending = true;
+    if (this.workers.size === 0) process.exit(this.exitCode);
     for (const { worker } of this.workers.values()) {
       if (worker.isConnected()) worker.send({ hca: 'drain' });
     }
     setTimeout(() => {
       for (const { worker } of this.workers.values()) worker.process.kill('SIGKILL');
-    }, this.settings.policy.killTimeout * 1000);
+    }, this.settings.policy.killTimeoutSeconds * 1000);
   }
 }
 

@@ -1,206 +1,215 @@
 'use strict';
 /**
- * Which worker goes, and when: the rules of hca_workers/recycling.py, which has their reasons.
- * A test runs both on the same stories and compares what they decide.
+ * Which worker is replaced or killed, and when: the same rules as hca_workers/rules/recycling.py, which gives the
+ * reasons. A test runs both on the same sequences of events and compares their decisions.
  */
 
-const LONGEST_WAIT = 3600;
+const LONGEST_INTERVAL_SECONDS = 3600;
 
 /**
- * @typedef {object} Policy Times are seconds, memory is bytes.
- * @property {number} maxRss
+ * @typedef {object} Policy
+ * @property {number} maxRssBytes
  * @property {number} samples
- * @property {number} early
- * @property {number} maxSilence
- * @property {number} bootTimeout
- * @property {number} killTimeout
- * @property {number} minInterval
+ * @property {number} earlyAgeSeconds
+ * @property {number} maxSilenceSeconds
+ * @property {number} bootTimeoutSeconds
+ * @property {number} killTimeoutSeconds
+ * @property {number} minIntervalSeconds
  *
- * @typedef {object} Worker What is seen of one process.
+ * @typedef {object} Worker One observed process.
  * @property {number} pid
- * @property {number} age
+ * @property {number} ageSeconds
  * @property {boolean} ready
- * @property {number} silence
- * @property {number | null} rss Of a sample taken just now.
+ * @property {number} silenceSeconds
+ * @property {number | null} rssBytes null unless it was sampled for this observation.
  *
- * @typedef {object} Seen
+ * @typedef {object} Observed
  * @property {Worker[]} workers
- * @property {number} wanted
+ * @property {number} desired
  * @property {number} now
- * @property {number[]} ended Those that ended since the last look, also before they were ever seen.
+ * @property {number[]} ended Process ids that ended since the previous observation.
  *
- * @typedef {object} Act
+ * @typedef {object} Action
  * @property {'replace' | 'drain' | 'kill' | 'note'} verb
  * @property {number} pid
- * @property {string} why
+ * @property {string} reason
  *
  * @typedef {object} Replacement
  * @property {number} old
- * @property {number} begun
- * @property {Set<number>} beside
- * @property {boolean} helps
+ * @property {number} startedAt
+ * @property {Set<number>} existing
+ * @property {boolean} useful
  * @property {number | null} drainingSince
  *
  * @typedef {object} State
- * @property {Map<number, number>} over
- * @property {Set<number>} early
- * @property {Set<number>} asked
+ * @property {Map<number, number>} samplesOver
+ * @property {Set<number>} overEarly
+ * @property {Set<number>} requested
  * @property {Set<number>} killed
  * @property {Replacement | null} replacement
  * @property {number} notBefore
  * @property {number} failures
- * @property {number | null} looked
- * @property {number} amnesty
+ * @property {number | null} observedAt
+ * @property {number} silenceIgnoredUntil
  */
 
 /** @returns {State} */
 const newState = () => ({
-  over: new Map(),
-  early: new Set(),
-  asked: new Set(),
+  samplesOver: new Map(),
+  overEarly: new Set(),
+  requested: new Set(),
   killed: new Set(),
   replacement: null,
   notBefore: -Infinity,
   failures: 0,
-  looked: null,
-  amnesty: -Infinity,
+  observedAt: null,
+  silenceIgnoredUntil: -Infinity,
 });
 
 /** @param {State} state */
 const surplus = (state) => (state.replacement === null ? 0 : 1);
 
 /** @param {Policy} policy @param {number} failures */
-const wait = (policy, failures) =>
-  Math.max(policy.minInterval, Math.min(policy.minInterval * 2 ** Math.min(failures, 32), LONGEST_WAIT));
+const intervalSeconds = ({ minIntervalSeconds }, failures) =>
+  Math.max(minIntervalSeconds, Math.min(minIntervalSeconds * 2 ** Math.min(failures, 32), LONGEST_INTERVAL_SECONDS));
 
 /** @param {State} state @param {Iterable<number>} pids @returns {State} */
-const asked = (state, pids) => ({ ...state, asked: new Set([...state.asked, ...pids]) });
+const requestReplacement = (state, pids) => ({ ...state, requested: new Set([...state.requested, ...pids]) });
 
-/** @param {State} before @param {Seen} seen @param {Policy} policy @returns {{state: State, acts: Act[]}} */
-function decide(before, seen, policy) {
-  const spared = hopeless(remembered(before, seen, policy), seen, policy);
-  const change = spared.state.replacement;
-  const decided = change === null ? begun(spared.state, seen, policy) : continued(spared.state, change, seen, policy);
-  return { state: decided.state, acts: [...spared.acts, ...decided.acts] };
+/** @param {State} before @param {Observed} observed @param {Policy} policy @returns {{state: State, actions: Action[]}} */
+function decide(before, observed, policy) {
+  const { state, actions: kills } = killUnresponsive(updated(before, observed, policy), observed, policy);
+  const current = state.replacement;
+  const decided =
+    current === null
+      ? beginReplacement(state, observed, policy)
+      : continueReplacement(state, current, observed, policy);
+  return { state: decided.state, actions: [...kills, ...decided.actions] };
 }
 
-/** @param {State} state @param {Seen} seen @param {Policy} policy @returns {State} */
-function remembered(state, seen, policy) {
-  const there = new Set(seen.workers.map((worker) => worker.pid));
-  const kept = (/** @type {Set<number>} */ pids) => new Set([...pids].filter((pid) => there.has(pid)));
-  const over = new Map(seen.workers.map((worker) => [worker.pid, inARow(state.over.get(worker.pid) ?? 0, worker, policy)]));
-  const early = kept(state.early);
-  for (const { pid, age } of seen.workers) {
-    const reached = (state.over.get(pid) ?? 0) < policy.samples && (over.get(pid) ?? 0) >= policy.samples;
-    if (reached && age <= policy.early) early.add(pid);
+/** @param {State} state @param {Observed} observed @param {Policy} policy @returns {State} */
+function updated(state, observed, policy) {
+  const present = new Set(observed.workers.map((worker) => worker.pid));
+  const ofPresent = (/** @type {Set<number>} */ pids) => new Set([...pids].filter((pid) => present.has(pid)));
+  const samplesOver = new Map(
+    observed.workers.map((worker) => [worker.pid, consecutive(state.samplesOver.get(worker.pid) ?? 0, worker, policy)]),
+  );
+  const overEarly = ofPresent(state.overEarly);
+  for (const { pid, ageSeconds } of observed.workers) {
+    const reached =
+      (state.samplesOver.get(pid) ?? 0) < policy.samples && (samplesOver.get(pid) ?? 0) >= policy.samples;
+    if (reached && ageSeconds <= policy.earlyAgeSeconds) overEarly.add(pid);
   }
-  const frozen = state.looked !== null && seen.now - state.looked > policy.maxSilence / 2;
+  const paused = state.observedAt !== null && observed.now - state.observedAt > policy.maxSilenceSeconds / 2;
   return {
     ...state,
-    over,
-    early,
-    asked: kept(state.asked),
-    killed: kept(state.killed),
-    looked: seen.now,
-    amnesty: frozen ? seen.now + policy.maxSilence : state.amnesty,
+    samplesOver,
+    overEarly,
+    requested: ofPresent(state.requested),
+    killed: ofPresent(state.killed),
+    observedAt: observed.now,
+    silenceIgnoredUntil: paused ? observed.now + policy.maxSilenceSeconds : state.silenceIgnoredUntil,
   };
 }
 
 /** @param {number} before @param {Worker} worker @param {Policy} policy */
-function inARow(before, worker, policy) {
-  if (worker.rss === null) return before;
-  return worker.rss > policy.maxRss ? before + 1 : 0;
+function consecutive(before, worker, policy) {
+  if (worker.rssBytes === null) return before;
+  return worker.rssBytes > policy.maxRssBytes ? before + 1 : 0;
 }
 
-/** @param {State} state @param {Seen} seen @param {Policy} policy @returns {{state: State, acts: Act[]}} */
-function hopeless(state, seen, policy) {
-  if (seen.now < state.amnesty) return { state, acts: [] };
-  /** @type {Act[]} */
-  const acts = [];
+/** @param {State} state @param {Observed} observed @param {Policy} policy @returns {{state: State, actions: Action[]}} */
+function killUnresponsive(state, observed, policy) {
+  if (observed.now < state.silenceIgnoredUntil) return { state, actions: [] };
+  /** @type {Action[]} */
+  const actions = [];
   const draining = state.replacement?.drainingSince != null ? state.replacement.old : null;
-  for (const { pid, ready, age, silence } of seen.workers) {
+  for (const { pid, ready, ageSeconds, silenceSeconds } of observed.workers) {
     if (state.killed.has(pid)) continue;
-    if (!ready && age > policy.bootTimeout) {
-      acts.push(act('kill', pid, `it is not ready after ${policy.bootTimeout} s`));
-    } else if (ready && silence > policy.maxSilence && pid !== draining) {
-      acts.push(act('kill', pid, `its loop has not turned for ${policy.maxSilence} s`));
+    if (!ready && ageSeconds > policy.bootTimeoutSeconds) {
+      actions.push(action('kill', pid, `it is not ready after ${policy.bootTimeoutSeconds} s`));
+    } else if (ready && silenceSeconds > policy.maxSilenceSeconds && pid !== draining) {
+      actions.push(action('kill', pid, `its event loop has been blocked for ${policy.maxSilenceSeconds} s`));
     }
   }
-  return { state: { ...state, killed: new Set([...state.killed, ...acts.map(({ pid }) => pid)]) }, acts };
+  const killed = new Set([...state.killed, ...actions.map(({ pid }) => pid)]);
+  return { state: { ...state, killed }, actions };
 }
 
-/** @param {State} state @param {Seen} seen @param {Policy} policy @returns {{state: State, acts: Act[]}} */
-function begun(state, seen, policy) {
-  const settled = seen.workers.length >= seen.wanted && state.killed.size === 0;
-  if (!settled || !seen.workers.every((worker) => worker.ready)) return { state, acts: [] };
-  const spare = seen.workers.length > seen.wanted;
-  const over = (/** @type {Worker} */ worker) => state.over.get(worker.pid) ?? 0;
-  const tooBig = seen.workers.filter((worker) => over(worker) >= policy.samples && seen.now >= state.notBefore);
-  const due = tooBig.length ? tooBig : seen.workers.filter((worker) => state.asked.has(worker.pid));
-  if (!due.length && !spare) return { state, acts: [] };
+/** @param {State} state @param {Observed} observed @param {Policy} policy @returns {{state: State, actions: Action[]}} */
+function beginReplacement(state, observed, policy) {
+  const { workers, desired, now } = observed;
+  const settled = workers.length >= desired && state.killed.size === 0;
+  if (!settled || !workers.every((worker) => worker.ready)) return { state, actions: [] };
+  const spare = workers.length > desired;
+  const samplesOver = (/** @type {Worker} */ worker) => state.samplesOver.get(worker.pid) ?? 0;
+  const tooBig = workers.filter((worker) => samplesOver(worker) >= policy.samples && now >= state.notBefore);
+  const due = tooBig.length ? tooBig : workers.filter((worker) => state.requested.has(worker.pid));
+  if (!due.length && !spare) return { state, actions: [] };
   const first = (/** @type {Worker} */ a, /** @type {Worker} */ b) =>
-    over(b) - over(a) || b.age - a.age || a.pid - b.pid;
-  const old = [...(due.length ? due : seen.workers)].sort(first)[0];
+    samplesOver(b) - samplesOver(a) || b.ageSeconds - a.ageSeconds || a.pid - b.pid;
+  const old = [...(due.length ? due : workers)].sort(first)[0];
   const replacement = {
     old: old.pid,
-    begun: seen.now,
-    beside: new Set(seen.workers.map((worker) => worker.pid)),
-    helps: !state.early.has(old.pid),
-    drainingSince: spare ? seen.now : null,
+    startedAt: now,
+    existing: new Set(workers.map((worker) => worker.pid)),
+    useful: !state.overEarly.has(old.pid),
+    drainingSince: spare ? now : null,
   };
   const next = { ...state, replacement };
-  if (spare) return { state: next, acts: [act('drain', old.pid, 'there is one more than wanted')] };
-  const why = tooBig.length ? 'it holds more memory than it may' : 'somebody asked for it';
-  return { state: next, acts: [act('replace', old.pid, why)] };
+  if (spare) return { state: next, actions: [action('drain', old.pid, 'there is one worker more than desired')] };
+  const reason = tooBig.length ? 'it holds more memory than it may' : 'its replacement was requested';
+  return { state: next, actions: [action('replace', old.pid, reason)] };
 }
 
 /**
- * @param {State} state @param {Replacement} change @param {Seen} seen @param {Policy} policy
- * @returns {{state: State, acts: Act[]}}
+ * @param {State} state @param {Replacement} current @param {Observed} observed @param {Policy} policy
+ * @returns {{state: State, actions: Action[]}}
  */
-function continued(state, change, seen, policy) {
-  if (seen.workers.every((worker) => worker.pid !== change.old)) {
-    return { state: ended(state, policy, seen.now, change.helps ? 0 : state.failures + 1), acts: [] };
+function continueReplacement(state, current, observed, policy) {
+  const { workers, desired, now, ended } = observed;
+  if (workers.every((worker) => worker.pid !== current.old)) {
+    return { state: endReplacement(state, policy, now, current.useful ? 0 : state.failures + 1), actions: [] };
   }
-  if (change.drainingSince !== null) return drained(state, change, policy, seen.now);
-  const died = seen.ended.some((pid) => !change.beside.has(pid));
-  if (died || seen.now - change.begun > 2 * policy.bootTimeout) {
-    const next = ended({ ...state, asked: new Set() }, policy, seen.now, state.failures + 1);
-    const seconds = wait(policy, next.failures);
-    const why = `its replacement did not become ready, so it stays; next try in ${seconds} s`;
-    return { state: next, acts: [act('note', change.old, why)] };
+  if (current.drainingSince !== null) return killLate(state, current, policy, now);
+  const died = ended.some((pid) => !current.existing.has(pid));
+  if (died || now - current.startedAt > 2 * policy.bootTimeoutSeconds) {
+    const next = endReplacement({ ...state, requested: new Set() }, policy, now, state.failures + 1);
+    const interval = intervalSeconds(policy, next.failures);
+    const reason = `its replacement did not become ready, so it stays; next try in ${interval} s`;
+    return { state: next, actions: [action('note', current.old, reason)] };
   }
-  const others = seen.workers.filter((worker) => worker.ready && worker.pid !== change.old);
-  if (others.length < seen.wanted) return { state, acts: [] };
+  const others = workers.filter((worker) => worker.ready && worker.pid !== current.old);
+  if (others.length < desired) return { state, actions: [] };
   return {
-    state: { ...state, replacement: { ...change, drainingSince: seen.now } },
-    acts: [act('drain', change.old, 'another one is ready in its place')],
+    state: { ...state, replacement: { ...current, drainingSince: now } },
+    actions: [action('drain', current.old, 'another one is ready in its place')],
   };
 }
 
 /**
- * @param {State} state @param {Replacement} change @param {Policy} policy @param {number} now
- * @returns {{state: State, acts: Act[]}}
+ * @param {State} state @param {Replacement} current @param {Policy} policy @param {number} now
+ * @returns {{state: State, actions: Action[]}}
  */
-function drained(state, change, policy, now) {
-  const late = change.drainingSince !== null && now - change.drainingSince > policy.killTimeout;
-  if (!late || state.killed.has(change.old)) return { state, acts: [] };
-  const killed = new Set([...state.killed, change.old]);
+function killLate(state, current, policy, now) {
+  const late = current.drainingSince !== null && now - current.drainingSince > policy.killTimeoutSeconds;
+  if (!late || state.killed.has(current.old)) return { state, actions: [] };
+  const killed = new Set([...state.killed, current.old]);
   return {
     state: { ...state, killed },
-    acts: [act('kill', change.old, `it has not finished within ${policy.killTimeout} s`)],
+    actions: [action('kill', current.old, `it has not finished within ${policy.killTimeoutSeconds} s`)],
   };
 }
 
 /** @param {State} state @param {Policy} policy @param {number} now @param {number} failures @returns {State} */
-const ended = (state, policy, now, failures) => ({
+const endReplacement = (state, policy, now, failures) => ({
   ...state,
   replacement: null,
   failures,
-  notBefore: now + wait(policy, failures),
+  notBefore: now + intervalSeconds(policy, failures),
 });
 
-/** @param {Act['verb']} verb @param {number} pid @param {string} why @returns {Act} */
-const act = (verb, pid, why) => ({ verb, pid, why });
+/** @param {Action['verb']} verb @param {number} pid @param {string} reason @returns {Action} */
+const action = (verb, pid, reason) => ({ verb, pid, reason });
 
-module.exports = { asked, decide, newState, surplus };
+module.exports = { decide, newState, requestReplacement, surplus };

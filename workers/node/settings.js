@@ -9,45 +9,45 @@ class SettingsError extends Error {}
 
 /**
  * @typedef {object} Settings
- * @property {number} wanted
+ * @property {number} desired Number of workers.
  * @property {import('./recycling').Policy} policy
- * @property {number} sampleInterval
- * @property {{directory: string, most: number} | null} heap Where snapshots go, and the bytes of one.
+ * @property {number} sampleIntervalSeconds
+ * @property {{directory: string, maxBytes: number} | null} snapshots null writes no heap snapshots.
  */
 
-/** @param {Record<string, string | undefined>} environment @returns {Settings} */
+/** @param {Record<string, string | undefined>} environment @returns {Settings} Throws SettingsError. */
 function settingsFrom(environment) {
-  /** @param {string} name @param {number} fallback @param {number} least @param {number} most @param {string} unit */
-  const number = (name, fallback, least, most, unit) => {
+  /** @param {string} name @param {number} fallback @param {number} minimum @param {number} maximum @param {string} unit */
+  const number = (name, fallback, minimum, maximum, unit) => {
     const text = environment[name];
     if (text === undefined) return fallback;
-    if (!/^[0-9]+$/.test(text) || Number(text) < least || Number(text) > most) {
-      throw new SettingsError(`${name} must be a whole number of ${unit} from ${least} to ${most}, not '${text}'.`);
+    if (!/^[0-9]+$/.test(text) || Number(text) < minimum || Number(text) > maximum) {
+      throw new SettingsError(`${name} must be a whole number of ${unit} from ${minimum} to ${maximum}, not '${text}'.`);
     }
     return Number(text);
   };
-  const sampleInterval = number('HCA_RSS_SAMPLE_INTERVAL', 10, 1, 300, 'seconds');
-  const directory = folder(environment.HCA_SNAPSHOT_DIR);
-  const most = number('HCA_SNAPSHOT_MAX_SIZE', 256, 1, 2 ** 20, 'MiB') * 2 ** 20;
+  const sampleIntervalSeconds = number('HCA_RSS_SAMPLE_INTERVAL', 10, 1, 300, 'seconds');
+  const directory = absoluteDirectory(environment.HCA_SNAPSHOT_DIR);
+  const maxBytes = number('HCA_SNAPSHOT_MAX_SIZE', 256, 1, 2 ** 20, 'MiB') * 2 ** 20;
   const samples = number('HCA_RSS_SAMPLES', 3, 1, 100, 'samples');
   return {
-    wanted: number('WEB_CONCURRENCY', os.availableParallelism?.() ?? os.cpus().length, 1, 1024, 'workers'),
+    desired: number('WEB_CONCURRENCY', os.availableParallelism?.() ?? os.cpus().length, 1, 1024, 'workers'),
     policy: {
-      maxRss: number('HCA_WORKER_MAX_RSS', Infinity, 1, 2 ** 24, 'MiB') * 2 ** 20,
+      maxRssBytes: number('HCA_WORKER_MAX_RSS', Infinity, 1, 2 ** 24, 'MiB') * 2 ** 20,
       samples,
-      early: 2 * samples * sampleInterval,
-      maxSilence: number('HCA_WORKER_MAX_SILENCE', 8, 2, 3600, 'seconds'),
-      bootTimeout: number('HCA_WORKER_BOOT_TIMEOUT', 60, 1, 3600, 'seconds'),
-      killTimeout: number('HCA_WORKER_KILL_TIMEOUT', 30, 1, 3600, 'seconds'),
-      minInterval: number('HCA_WORKER_MIN_INTERVAL', 60, 0, 86_400, 'seconds'),
+      earlyAgeSeconds: 2 * samples * sampleIntervalSeconds,
+      maxSilenceSeconds: number('HCA_WORKER_MAX_SILENCE', 8, 2, 3600, 'seconds'),
+      bootTimeoutSeconds: number('HCA_WORKER_BOOT_TIMEOUT', 60, 1, 3600, 'seconds'),
+      killTimeoutSeconds: number('HCA_WORKER_KILL_TIMEOUT', 30, 1, 3600, 'seconds'),
+      minIntervalSeconds: number('HCA_WORKER_MIN_INTERVAL', 60, 0, 86_400, 'seconds'),
     },
-    sampleInterval,
-    heap: directory === null ? null : { directory, most },
+    sampleIntervalSeconds,
+    snapshots: directory === null ? null : { directory, maxBytes },
   };
 }
 
 /** @param {string | undefined} text */
-function folder(text) {
+function absoluteDirectory(text) {
   if (text === undefined) return null;
   if (!path.isAbsolute(text) || !fs.statSync(text, { throwIfNoEntry: false })?.isDirectory()) {
     throw new SettingsError(

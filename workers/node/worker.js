@@ -1,10 +1,10 @@
 'use strict';
 /**
- * Loaded into each worker before the script: it beats, goes politely, and writes its heap down when it has gone.
+ * Loaded into each worker before the script: heartbeat, graceful shutdown, and a heap snapshot after it.
  *
- * Told to go, a worker stops to accept, answers what comes on the connections that it has for a moment
- * more, each with `Connection: close`, and closes those that are idle then. When all are closed it gets
- * a SIGTERM, like any process that is to end: the script may have pools to close.
+ * A worker that drains stops accepting connections. For a few seconds it answers requests on the connections that it
+ * has, each with `Connection: close`, then it closes the idle ones. When all are closed it gets a SIGTERM, like any
+ * process that is to end: the script may have pools to close.
  */
 
 const cluster = require('node:cluster');
@@ -14,46 +14,46 @@ const net = require('node:net');
 const { writeHeap } = require('./heap');
 const { settingsFrom } = require('./settings');
 
-const BEAT_EVERY = 500;
-/** Where a worker is killed soon, it is half of the time until then: the rest is for requests that are under way. */
-const LINGER = Math.min(3000, settingsFrom(process.env).policy.killTimeout * 500);
+const BEAT_INTERVAL_MS = 500;
+/** At most half of the kill timeout: the other half is for requests in progress. */
+const LINGER_MS = Math.min(3000, settingsFrom(process.env).policy.killTimeoutSeconds * 500);
 
 /** @type {Set<import('node:http').Server>} */
 const servers = new Set();
-let leaves = false;
+let draining = false;
 
 diagnostics.subscribe('http.server.request.start', (/** @type {any} */ { server, response }) => {
   servers.add(server);
-  if (leaves) response.setHeader('Connection', 'close');
+  if (draining) response.setHeader('Connection', 'close');
 });
 
-// Of net, since that of http closes idle connections at once.
+// `close` of net: that of http closes idle connections at once.
 const closed = () =>
   Promise.all([...servers].map((server) => new Promise((resolve) => net.Server.prototype.close.call(server, resolve))));
 const closeIdle = () => {
   for (const server of servers) server.closeIdleConnections();
 };
 
-/** @param {{directory: string, most: number}} [heap] Where it is to be written, if it is. */
-const leave = (heap) => {
-  if (leaves) return;
-  leaves = true;
+/** @param {{directory: string, maxBytes: number} | null} [snapshots] Where to write a heap snapshot, if one is due. */
+const drain = (snapshots) => {
+  if (draining) return;
+  draining = true;
   closed();
   setTimeout(() => {
-    // Now also the listening sockets of which nothing had been asked before, and those that are not of HTTP.
+    // Also closes listening sockets that have had no request yet, and those that do not speak HTTP.
     cluster.worker?.disconnect();
-    setInterval(closeIdle, BEAT_EVERY);
+    setInterval(closeIdle, BEAT_INTERVAL_MS);
     closeIdle();
     closed()
-      .then(() => heap && writeHeap(heap.directory, heap.most))
+      .then(() => snapshots && writeHeap(snapshots.directory, snapshots.maxBytes))
       .finally(() => process.kill(process.pid, 'SIGTERM'));
-  }, LINGER);
+  }, LINGER_MS);
 };
 
 if (cluster.isWorker) {
-  process.on('message', (/** @type {any} */ message) => message?.hca === 'drain' && leave(message.heap));
-  // Where the primary is gone, nobody starts this worker anew: it ends with it.
-  cluster.worker?.on('disconnect', () => leave());
+  process.on('message', (/** @type {any} */ message) => message?.hca === 'drain' && drain(message.snapshots));
+  // Without its primary, a worker would never be replaced: it ends with it.
+  cluster.worker?.on('disconnect', () => drain());
   const beat = () => process.connected && process.send?.({ hca: 'beat' });
-  setInterval(beat, BEAT_EVERY).unref();
+  setInterval(beat, BEAT_INTERVAL_MS).unref();
 }

@@ -1,5 +1,5 @@
 'use strict';
-/** Decides what each line of its input shows, and writes the acts: the rules of Node, for a test of Python. */
+/** Decides on the observation in each line of its input, and writes the actions: the rules of Node, for a test. */
 
 const readline = require('node:readline');
 const recycling = require('../../../workers/node/recycling');
@@ -7,15 +7,22 @@ const recycling = require('../../../workers/node/recycling');
 let state = recycling.newState();
 let policy;
 
+/** Names of Python as names of JavaScript: boot_timeout_seconds is bootTimeoutSeconds. */
+const camelCase = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
+const withNamesOfNode = (_, value) =>
+  value === null || typeof value !== 'object' || Array.isArray(value)
+    ? value
+    : Object.fromEntries(Object.entries(value).map(([name, member]) => [camelCase(name), member]));
+
 readline.createInterface({ input: process.stdin }).on('line', (line) => {
-  const told = JSON.parse(line);
-  if (told.policy) {
-    ({ policy } = told);
+  const moment = JSON.parse(line, withNamesOfNode);
+  if (moment.policy) {
+    ({ policy } = moment);
     state = recycling.newState();
   }
-  state = recycling.asked(state, told.asked);
-  const decided = recycling.decide(state, told.seen, policy);
+  state = recycling.requestReplacement(state, moment.requested);
+  const decided = recycling.decide(state, moment.observed, policy);
   state = decided.state;
-  const acts = decided.acts.map(({ verb, pid, why }) => [verb, pid, why]);
-  process.stdout.write(`${JSON.stringify([acts, recycling.surplus(state)])}\n`);
+  const actions = decided.actions.map(({ verb, pid, reason }) => [verb, pid, reason]);
+  process.stdout.write(`${JSON.stringify([actions, recycling.surplus(state)])}\n`);
 });

@@ -14,16 +14,6 @@ from dev.programs import program
 from tests.unit.workers.world import POLICY, STORIES, Event, World
 
 HERE = Path(__file__).parent
-POLICY_OF_NODE = {
-    "maxRss": POLICY.max_rss,
-    "samples": POLICY.samples,
-    "early": POLICY.early,
-    "maxSilence": POLICY.max_silence,
-    "bootTimeout": POLICY.boot_timeout,
-    "killTimeout": POLICY.kill_timeout,
-    "minInterval": POLICY.min_interval,
-}
-
 Judge = Callable[[dict[str, Any]], Any]
 
 
@@ -34,11 +24,11 @@ def node() -> Iterator[Judge]:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        told, answers = process.stdin, process.stdout
+        questions, answers = process.stdin, process.stdout
 
         def decided(moment: dict[str, Any]) -> Any:
-            told.write(json.dumps(moment) + "\n")
-            told.flush()
+            questions.write(json.dumps(moment) + "\n")
+            questions.flush()
             return json.loads(answers.readline())
 
         yield decided
@@ -51,7 +41,11 @@ def test_both_decide_the_same(node: Judge, story: list[Event]) -> None:
     for number, event in enumerate(story):
         before = len(world.done)
         world.live(event)
-        seen, asked = world.looks[-1]
-        moment = {"seen": asdict(seen), "asked": asked, "policy": None if number else POLICY_OF_NODE}
-        acts = [[act.verb, act.pid, act.why] for _, act in world.done[before:]]
-        assert node(moment) == [acts, world.state.surplus]
+        observed, requested = world.observations[-1]
+        moment = {
+            "observed": asdict(observed),
+            "requested": requested,
+            "policy": None if number else asdict(POLICY),
+        }
+        actions = [[action.verb, action.pid, action.reason] for _, action in world.done[before:]]
+        assert node(moment) == [actions, world.state.surplus]

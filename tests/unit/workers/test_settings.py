@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parents[3] / "workers"
 
 def test_without_variables_silent_workers_are_found_and_memory_has_no_limit() -> None:
     settings = settings_from({})
-    assert settings.policy.max_rss == math.inf
-    assert settings.policy.max_silence == 8
-    assert settings.sample_interval == 10
+    assert settings.policy.max_rss_bytes == math.inf
+    assert settings.policy.max_silence_seconds == 8
+    assert settings.sample_interval_seconds == 10
     assert settings.snapshot_directory is None
 
 
@@ -32,11 +32,11 @@ def test_each_variable_is_read(tmp_path: Path) -> None:
         }
     )
     policy = settings.policy
-    assert (policy.max_rss, policy.samples, settings.sample_interval) == (400 * MEBIBYTE, 2, 5)
-    assert (policy.max_silence, policy.boot_timeout, policy.kill_timeout) == (20, 90, 15)
-    assert (policy.min_interval, policy.wait(3)) == (0, 0)
-    assert policy.early == 20, "twice the time that it takes to be found too big"
-    assert (settings.snapshot_directory, settings.snapshot_max_size) == (tmp_path, 70 * MEBIBYTE)
+    assert (policy.max_rss_bytes, policy.samples, settings.sample_interval_seconds) == (400 * MEBIBYTE, 2, 5)
+    assert (policy.max_silence_seconds, policy.boot_timeout_seconds, policy.kill_timeout_seconds) == (20, 90, 15)
+    assert (policy.min_interval_seconds, policy.interval_seconds(3)) == (0, 0)
+    assert policy.early_age_seconds == 20, "twice the time that it takes to be found too big"
+    assert (settings.snapshot_directory, settings.snapshot_max_bytes) == (tmp_path, 70 * MEBIBYTE)
 
 
 @pytest.mark.parametrize(

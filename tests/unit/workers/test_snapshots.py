@@ -1,4 +1,4 @@
-"""What a heap snapshot may cost, and what is left where it would cost more."""
+"""What a heap snapshot may cost, and what is left if it would cost more."""
 
 import fcntl
 import logging
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hca_workers.processes.memory import room
+from hca_workers.processes.memory import available_bytes
 from hca_workers.settings import MEBIBYTE, settings_from
 from hca_workers.snapshots import writer as snapshots
 from hca_workers.snapshots.writer import KEPT, REQUEST, Writer, offer_snapshots, write_snapshot
@@ -34,20 +34,20 @@ def writer(directory: Path, **variables: str) -> Writer:
     return Writer(directory, settings_from(variables))
 
 
-def ask(directory: Path) -> None:
-    """Touch the file as somebody does who does not know when it was touched last."""
+def request(directory: Path) -> None:
+    """Touch the file with a new time, even within the same tick of the clock of the file system."""
     (directory / REQUEST).touch()
     os.utime(directory / REQUEST, ns=(time.time_ns(), time.time_ns()))
 
 
-def looked(heaps: Writer, so: Callable[[], object]) -> None:
-    """Have it look until something is so."""
+def checked(heaps: Writer, so: Callable[[], object]) -> None:
+    """Have it check until something is so."""
 
-    def look() -> object:
-        heaps.look()
+    def check() -> object:
+        heaps.check()
         return so()
 
-    eventually(look)
+    eventually(check)
 
 
 @pytest.mark.usefixtures("traced")
@@ -57,8 +57,8 @@ def test_six_requests_leave_the_last_five_and_nothing_else_is_touched(tmp_path: 
     for number in range(KEPT):
         (tmp_path / f"2026010{number + 1}T000000-1.tracemalloc").touch()
     heaps = writer(tmp_path)
-    ask(tmp_path)
-    looked(heaps, lambda: list(tmp_path.glob(f"*-{os.getpid()}.tracemalloc")) and heaps.idle)
+    request(tmp_path)
+    checked(heaps, lambda: list(tmp_path.glob(f"*-{os.getpid()}.tracemalloc")) and heaps.idle)
     kept = sorted(tmp_path.glob("*.tracemalloc"))
     assert [path.name[7] for path in kept[:-1]] == ["2", "3", "4", "5"]
     assert len(tracemalloc.Snapshot.load(str(kept[-1])).traces) >= BLOCKS
@@ -74,11 +74,11 @@ def test_two_of_one_worker_within_a_second_are_two(tmp_path: Path) -> None:
 def test_a_worker_that_is_too_big_writes_once(tmp_path: Path, traced: list[bytes]) -> None:
     assert traced
     heaps = writer(tmp_path, HCA_WORKER_MAX_RSS="1")
-    looked(heaps, lambda: list(tmp_path.glob("*.tracemalloc")))
-    looked(heaps, lambda: heaps.idle)
+    checked(heaps, lambda: list(tmp_path.glob("*.tracemalloc")))
+    checked(heaps, lambda: heaps.idle)
     (first,) = tmp_path.glob("*.tracemalloc")
     first.unlink()
-    heaps.look()
+    heaps.check()
     assert heaps.idle
 
 
@@ -103,12 +103,12 @@ def test_a_snapshot_that_costs_more_than_it_may_is_given_up_and_leaves_nothing(
     variables: dict[str, str],
     said: str,
 ) -> None:
-    monkeypatch.setattr(snapshots, "room", lambda: left * MEBIBYTE)
+    monkeypatch.setattr(snapshots, "available_bytes", lambda: left * MEBIBYTE)
     heaps = writer(tmp_path, **variables)
     # More than what this process may have freed before, which a child of it uses again and nothing limits.
     many = [bytes(100) for _ in range(4 * BLOCKS)]
-    ask(tmp_path)
-    looked(heaps, lambda: caplog.records)
+    request(tmp_path)
+    checked(heaps, lambda: caplog.records)
     assert many
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
@@ -123,21 +123,21 @@ def test_one_of_all_workers_writes_at_a_time(tmp_path: Path) -> None:
     heaps = writer(tmp_path)
     other = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
-    ask(tmp_path)
-    heaps.look()
-    assert heaps.idle, "it waits for its turn, and holds nothing up"
+    request(tmp_path)
+    heaps.check()
+    assert heaps.idle, "it waits for the lock, and blocks nothing"
     os.close(other)
-    looked(heaps, lambda: list(tmp_path.glob("*.tracemalloc")))
+    checked(heaps, lambda: list(tmp_path.glob("*.tracemalloc")))
 
 
 def test_a_request_from_before_the_worker_began_is_not_its(tmp_path: Path) -> None:
-    ask(tmp_path)
+    request(tmp_path)
     heaps = writer(tmp_path)
-    heaps.look()
+    heaps.check()
     assert heaps.idle
 
 
-def test_nothing_is_traced_where_no_directory_is_named() -> None:
+def test_nothing_is_traced_without_a_directory() -> None:
     offer_snapshots({})
     assert not tracemalloc.is_tracing()
 
@@ -157,10 +157,10 @@ def test_what_is_left_ends_at_the_limit_of_the_container_and_files_that_are_cach
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content + "\n")
-    assert room(tmp_path) == 160
+    assert available_bytes(tmp_path) == 160
 
 
 def test_without_a_limit_what_is_left_is_that_of_the_machine(tmp_path: Path) -> None:
     for name, content in (GROUPS_2 | {"memory.max": "max"}).items():
         (tmp_path / name).write_text(content)
-    assert room(tmp_path) > 16 * MEBIBYTE
+    assert available_bytes(tmp_path) > 16 * MEBIBYTE

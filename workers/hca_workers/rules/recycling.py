@@ -1,12 +1,14 @@
-"""Which worker goes, and when: decided from what was seen, by rules without a clock or a process.
+"""Which worker is replaced or killed, and when: a pure function of the observed workers and the previous state.
 
-A worker that is too big is replaced in a fixed order, so that there are never fewer ready workers
-than wanted: one more is started, it is ready, the old one is told to finish, the old one is gone.
-One at a time. A replacement that helps nothing - the new worker is never ready, or too big right
-from its start - makes the next one wait twice as long: a threshold that is too low must not turn
-into a server that does nothing but start.
+A worker that holds too much memory is replaced in a fixed order, so that the number of ready workers never falls
+below the desired one: start another worker, wait until it is ready, ask the old one to finish, wait until it has
+ended. One replacement at a time.
 
-A worker that hangs is killed at once: it serves nobody, and nothing but the kernel reaches it.
+A replacement fails if the new worker does not become ready, or if the old one had exceeded the limit right from its
+start. Each failure doubles the interval before the next replacement: a limit that is too low must not make a server
+do nothing but start workers.
+
+A worker whose event loop is blocked is killed at once. It serves no request, and no signal but SIGKILL reaches it.
 """
 
 import math
@@ -14,223 +16,240 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-LONGEST_WAIT = 3600.0
+LONGEST_INTERVAL_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The limits; times are seconds, memory is bytes."""
+    """The limits."""
 
-    max_rss: float = math.inf
+    max_rss_bytes: float = math.inf
     samples: int = 3
-    """So many in a row must be above: what one large request took is forgiven."""
-    early: float = 60.0
-    """A worker above the limit at this age or sooner is not leaking: the limit is too low for it."""
-    max_silence: float = 8.0
-    boot_timeout: float = 60.0
-    kill_timeout: float = 30.0
-    min_interval: float = 60.0
+    """Consecutive samples above the limit before a worker is replaced: memory of one large request is ignored."""
+    early_age_seconds: float = 60.0
+    """A worker that reaches the limit at this age or sooner does not leak: the limit is too low for it."""
+    max_silence_seconds: float = 8.0
+    boot_timeout_seconds: float = 60.0
+    kill_timeout_seconds: float = 30.0
+    min_interval_seconds: float = 60.0
 
-    def wait(self, failures: int) -> float:
-        """Return the time between two replacements, after so many that helped nothing."""
-        doubled = self.min_interval * 2.0 ** min(failures, 32)
-        return max(self.min_interval, min(doubled, LONGEST_WAIT))
+    def interval_seconds(self, failures: int) -> float:
+        """Return the time between two replacements after this many failures in a row."""
+        doubled = self.min_interval_seconds * 2.0 ** min(failures, 32)
+        return max(self.min_interval_seconds, min(doubled, LONGEST_INTERVAL_SECONDS))
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What is seen of one process."""
+    """One observed process."""
 
     pid: int
-    age: float
+    age_seconds: float
     ready: bool
-    silence: float = 0.0
-    """Since it last beat; of no meaning before it is ready."""
-    rss: int | None = None
-    """Of a sample taken just now."""
+    silence_seconds: float = 0.0
+    """Time since its last heartbeat; meaningless until it is ready."""
+    rss_bytes: int | None = None
+    """Resident memory; None unless it was sampled for this observation."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is seen of the server at one moment."""
+class Observed:
+    """The server at one moment."""
 
     workers: Sequence[Worker]
-    wanted: int
+    desired: int
+    """Number of workers that the server is configured to have."""
     now: float
+    """Seconds of a monotonic clock."""
     ended: Collection[int] = ()
-    """Those that ended since the last look, also before they were ever seen."""
+    """Process ids that ended since the previous observation, including workers that were never observed."""
 
 
 class Verb(StrEnum):
-    """What is to be done."""
+    """What to do with a worker."""
 
     REPLACE = "replace"
-    """Start one more, beside this one."""
+    """Start another worker beside it."""
     DRAIN = "drain"
+    """Ask it to finish its requests and end."""
     KILL = "kill"
     NOTE = "note"
-    """Nothing but to say it."""
+    """Only log the reason."""
 
 
 @dataclass(frozen=True)
-class Act:
-    """One thing to be done to a worker, and the reason for the log."""
+class Action:
+    """One thing to do with one worker, and the reason for the log."""
 
     verb: Verb
     pid: int
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """The one that is under way."""
+    """The replacement in progress."""
 
     old: int
-    begun: float
-    beside: frozenset[int]
-    """Who was there when it began: whoever else there is, or was, is the new one."""
-    helps: bool = True
-    """Whether the old one had become too big with time, not right from its start."""
+    """Process id of the worker that is replaced."""
+    started_at: float
+    existing: frozenset[int]
+    """Process ids at the start of the replacement: any other worker is the new one."""
+    useful: bool = True
+    """False if the old worker exceeded the limit right from its start: the new one will do so as well."""
     draining_since: float | None = None
 
 
 @dataclass(frozen=True)
 class State:
-    """What one look leaves to the next."""
+    """The result of one decision, and input of the next; all times are those of `Observed.now`."""
 
-    over: Mapping[int, int] = field(default_factory=dict)
-    """Samples in a row above the limit."""
-    early: frozenset[int] = frozenset()
-    """Those which were above it soon after their start."""
-    asked: frozenset[int] = frozenset()
-    """Those which somebody wants replaced, whatever they hold."""
+    samples_over: Mapping[int, int] = field(default_factory=dict)
+    """Consecutive samples above the limit, by process id."""
+    over_early: frozenset[int] = frozenset()
+    """Workers that exceeded the limit soon after their start."""
+    requested: frozenset[int] = frozenset()
+    """Workers whose replacement was requested, whatever memory they hold."""
     killed: frozenset[int] = frozenset()
     replacement: Replacement | None = None
     not_before: float = -math.inf
+    """Earliest start of the next replacement because of memory."""
     failures: int = 0
-    looked: float = -math.inf
-    amnesty: float = -math.inf
-    """Until then no silence counts: the one who looks was frozen itself, and they with it."""
+    """Failed replacements in a row."""
+    observed_at: float = -math.inf
+    silence_ignored_until: float = -math.inf
+    """After a pause of the supervisor: the whole container was frozen, and the workers could not beat either."""
 
     @property
     def surplus(self) -> int:
-        """How many workers there are to be beyond those that are wanted."""
+        """Number of workers to run beyond the desired number."""
         return int(self.replacement is not None)
 
 
-def asked(state: State, pids: Collection[int]) -> State:
-    """Have these replaced one after the other, without waiting in between."""
-    return replace(state, asked=state.asked | frozenset(pids))
+def request_replacement(state: State, pids: Collection[int]) -> State:
+    """Return the state in which these workers are replaced one after the other, without an interval in between."""
+    return replace(state, requested=state.requested | frozenset(pids))
 
 
-def decide(state: State, seen: Seen, policy: Policy) -> tuple[State, tuple[Act, ...]]:
-    """Return the next state and what to do now."""
-    state = _remembered(state, seen, policy)
-    state, kills = _hopeless(state, seen, policy)
+def decide(state: State, observed: Observed, policy: Policy) -> tuple[State, tuple[Action, ...]]:
+    """Return the next state and the actions to take now, in this order."""
+    state = _updated(state, observed, policy)
+    state, kills = _kill_unresponsive(state, observed, policy)
     if state.replacement is None:
-        state, acts = _begun(state, seen, policy)
+        state, actions = _begin_replacement(state, observed, policy)
     else:
-        state, acts = _continued(state, state.replacement, seen, policy)
-    return state, (*kills, *acts)
+        state, actions = _continue_replacement(state, state.replacement, observed, policy)
+    return state, (*kills, *actions)
 
 
-def _remembered(state: State, seen: Seen, policy: Policy) -> State:
-    there = {worker.pid for worker in seen.workers}
-    over = {worker.pid: _in_a_row(state.over.get(worker.pid, 0), worker, policy) for worker in seen.workers}
-    early = state.early & there | {
-        worker.pid
-        for worker in seen.workers
-        if state.over.get(worker.pid, 0) < policy.samples <= over[worker.pid] and worker.age <= policy.early
+def _updated(state: State, observed: Observed, policy: Policy) -> State:
+    present = {worker.pid for worker in observed.workers}
+    samples_over = {
+        worker.pid: _consecutive(state.samples_over.get(worker.pid, 0), worker, policy) for worker in observed.workers
     }
-    frozen = state.looked > -math.inf and seen.now - state.looked > policy.max_silence / 2
+    over_early = state.over_early & present | {
+        worker.pid
+        for worker in observed.workers
+        if state.samples_over.get(worker.pid, 0) < policy.samples <= samples_over[worker.pid]
+        and worker.age_seconds <= policy.early_age_seconds
+    }
+    paused = state.observed_at > -math.inf and observed.now - state.observed_at > policy.max_silence_seconds / 2
     return replace(
         state,
-        over=over,
-        early=early,
-        asked=state.asked & there,
-        killed=state.killed & there,
-        looked=seen.now,
-        amnesty=seen.now + policy.max_silence if frozen else state.amnesty,
+        samples_over=samples_over,
+        over_early=over_early,
+        requested=state.requested & present,
+        killed=state.killed & present,
+        observed_at=observed.now,
+        silence_ignored_until=observed.now + policy.max_silence_seconds if paused else state.silence_ignored_until,
     )
 
 
-def _in_a_row(before: int, worker: Worker, policy: Policy) -> int:
-    if worker.rss is None:
+def _consecutive(before: int, worker: Worker, policy: Policy) -> int:
+    if worker.rss_bytes is None:
         return before
-    return before + 1 if worker.rss > policy.max_rss else 0
+    return before + 1 if worker.rss_bytes > policy.max_rss_bytes else 0
 
 
-def _hopeless(state: State, seen: Seen, policy: Policy) -> tuple[State, list[Act]]:
-    if seen.now < state.amnesty:
+def _kill_unresponsive(state: State, observed: Observed, policy: Policy) -> tuple[State, list[Action]]:
+    if observed.now < state.silence_ignored_until:
         return state, []
-    acts = []
-    for worker in seen.workers:
+    boot_timeout, max_silence = policy.boot_timeout_seconds, policy.max_silence_seconds
+    actions = []
+    for worker in observed.workers:
         if worker.pid in state.killed:
             continue
-        if not worker.ready and worker.age > policy.boot_timeout:
-            acts.append(Act(Verb.KILL, worker.pid, f"it is not ready after {policy.boot_timeout:g} s"))
-        # One that drains has left its loop's beat behind, and has a time limit of its own.
-        elif worker.ready and worker.silence > policy.max_silence and not _drains(state, worker.pid):
-            acts.append(Act(Verb.KILL, worker.pid, f"its loop has not turned for {policy.max_silence:g} s"))
-    return replace(state, killed=state.killed | {act.pid for act in acts}), acts
+        if not worker.ready and worker.age_seconds > boot_timeout:
+            actions.append(Action(Verb.KILL, worker.pid, f"it is not ready after {boot_timeout:g} s"))
+        # A draining worker has stopped its heartbeat, and has a time limit of its own.
+        elif worker.ready and worker.silence_seconds > max_silence and not _is_draining(state, worker.pid):
+            actions.append(Action(Verb.KILL, worker.pid, f"its event loop has been blocked for {max_silence:g} s"))
+    return replace(state, killed=state.killed | {action.pid for action in actions}), actions
 
 
-def _drains(state: State, pid: int) -> bool:
-    change = state.replacement
-    return change is not None and change.old == pid and change.draining_since is not None
+def _is_draining(state: State, pid: int) -> bool:
+    current = state.replacement
+    return current is not None and current.old == pid and current.draining_since is not None
 
 
-def _begun(state: State, seen: Seen, policy: Policy) -> tuple[State, list[Act]]:
-    if len(seen.workers) < seen.wanted or state.killed or not all(worker.ready for worker in seen.workers):
+def _begin_replacement(state: State, observed: Observed, policy: Policy) -> tuple[State, list[Action]]:
+    workers = observed.workers
+    if len(workers) < observed.desired or state.killed or not all(worker.ready for worker in workers):
         return state, []
-    spare = len(seen.workers) > seen.wanted
+    spare = len(workers) > observed.desired
     too_big = [
-        worker for worker in seen.workers if state.over[worker.pid] >= policy.samples and seen.now >= state.not_before
+        worker
+        for worker in workers
+        if state.samples_over[worker.pid] >= policy.samples and observed.now >= state.not_before
     ]
-    due = too_big or [worker for worker in seen.workers if worker.pid in state.asked]
+    due = too_big or [worker for worker in workers if worker.pid in state.requested]
     if not due and not spare:
         return state, []
-    old = max(due or seen.workers, key=lambda worker: (state.over[worker.pid], worker.age, -worker.pid))
-    change = Replacement(
+    old = max(due or workers, key=lambda worker: (state.samples_over[worker.pid], worker.age_seconds, -worker.pid))
+    replacement = Replacement(
         old.pid,
-        begun=seen.now,
-        beside=frozenset(worker.pid for worker in seen.workers),
-        helps=old.pid not in state.early,
-        # A new one that was given up and came after all is as good as one that was waited for.
-        draining_since=seen.now if spare else None,
+        started_at=observed.now,
+        existing=frozenset(worker.pid for worker in workers),
+        useful=old.pid not in state.over_early,
+        # A worker that became ready after its replacement was given up serves as the new one.
+        draining_since=observed.now if spare else None,
     )
-    state = replace(state, replacement=change)
+    state = replace(state, replacement=replacement)
     if spare:
-        return state, [Act(Verb.DRAIN, old.pid, "there is one more than wanted")]
-    why = "it holds more memory than it may" if old in too_big else "somebody asked for it"
-    return state, [Act(Verb.REPLACE, old.pid, why)]
+        return state, [Action(Verb.DRAIN, old.pid, "there is one worker more than desired")]
+    reason = "it holds more memory than it may" if old in too_big else "its replacement was requested"
+    return state, [Action(Verb.REPLACE, old.pid, reason)]
 
 
-def _continued(state: State, change: Replacement, seen: Seen, policy: Policy) -> tuple[State, list[Act]]:
-    if all(worker.pid != change.old for worker in seen.workers):
-        return _ended(state, policy, seen.now, failures=0 if change.helps else state.failures + 1), []
-    if change.draining_since is not None:
-        return _drained(state, change, policy, seen.now)
-    died = any(pid not in change.beside for pid in seen.ended)
-    if died or seen.now - change.begun > 2 * policy.boot_timeout:
-        # What was asked for is dropped: what cannot start now will not start a moment later.
-        state = _ended(replace(state, asked=frozenset()), policy, seen.now, failures=state.failures + 1)
-        why = f"its replacement did not become ready, so it stays; next try in {policy.wait(state.failures):g} s"
-        return state, [Act(Verb.NOTE, change.old, why)]
-    if sum(worker.ready for worker in seen.workers if worker.pid != change.old) < seen.wanted:
+def _continue_replacement(
+    state: State, current: Replacement, observed: Observed, policy: Policy
+) -> tuple[State, list[Action]]:
+    if all(worker.pid != current.old for worker in observed.workers):
+        return _end_replacement(state, policy, observed.now, failures=0 if current.useful else state.failures + 1), []
+    if current.draining_since is not None:
+        return _kill_late(state, current, policy, observed.now)
+    died = any(pid not in current.existing for pid in observed.ended)
+    if died or observed.now - current.started_at > 2 * policy.boot_timeout_seconds:
+        # Requests are dropped: a worker that cannot start now will not start a moment later.
+        dropped = replace(state, requested=frozenset())
+        state = _end_replacement(dropped, policy, observed.now, failures=state.failures + 1)
+        interval = policy.interval_seconds(state.failures)
+        reason = f"its replacement did not become ready, so it stays; next try in {interval:g} s"
+        return state, [Action(Verb.NOTE, current.old, reason)]
+    if sum(worker.ready for worker in observed.workers if worker.pid != current.old) < observed.desired:
         return state, []
-    change = replace(change, draining_since=seen.now)
-    drain = Act(Verb.DRAIN, change.old, "another one is ready in its place")
-    return replace(state, replacement=change), [drain]
+    drain = Action(Verb.DRAIN, current.old, "another one is ready in its place")
+    return replace(state, replacement=replace(current, draining_since=observed.now)), [drain]
 
 
-def _drained(state: State, change: Replacement, policy: Policy, now: float) -> tuple[State, list[Act]]:
-    late = change.draining_since is not None and now - change.draining_since > policy.kill_timeout
-    if not late or change.old in state.killed:
+def _kill_late(state: State, current: Replacement, policy: Policy, now: float) -> tuple[State, list[Action]]:
+    limit = policy.kill_timeout_seconds
+    late = current.draining_since is not None and now - current.draining_since > limit
+    if not late or current.old in state.killed:
         return state, []
-    kill = Act(Verb.KILL, change.old, f"it has not finished within {policy.kill_timeout:g} s")
-    return replace(state, killed=state.killed | {change.old}), [kill]
+    kill = Action(Verb.KILL, current.old, f"it has not finished within {limit:g} s")
+    return replace(state, killed=state.killed | {current.old}), [kill]
 
 
-def _ended(state: State, policy: Policy, now: float, failures: int) -> State:
-    return replace(state, replacement=None, failures=failures, not_before=now + policy.wait(failures))
+def _end_replacement(state: State, policy: Policy, now: float, failures: int) -> State:
+    return replace(state, replacement=None, failures=failures, not_before=now + policy.interval_seconds(failures))

@@ -1,8 +1,8 @@
-"""`hca-uvicorn APP [OPTIONS]`: Uvicorn with its own options, its workers kept by `supervisor`.
+"""`hca-uvicorn APP [OPTIONS]`: Uvicorn with its own options, and its workers under our supervisor.
 
-Uvicorn's supervisor is not used: on SIGHUP it replaces all workers and not the one that leaks, on
-SIGTTOU the newest, and it learns from a thread of the worker that the worker lives, which says
-nothing about the loop. Each worker is an ordinary Uvicorn server on the socket that all inherit.
+Uvicorn's supervisor is not used. On SIGHUP it replaces all workers instead of the one that leaks, on SIGTTOU it ends
+the newest. It checks a worker by a thread of that worker, which says nothing about the event loop. Here each worker is
+an ordinary Uvicorn server on a socket that all of them inherit.
 """
 
 import logging
@@ -23,7 +23,7 @@ from hca_workers.supervision.supervisor import BrokenAppError, Supervisor
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM."""
+    """Serve until SIGTERM; return the exit code: 2 for a wrong setting, 3 for an app that cannot be loaded."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         settings = settings_from(os.environ)
@@ -39,12 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     open_files.raise_limit()
     socket = config.bind_socket()
-    # Workers are other programs, and have to find it.
+    # The workers are separate programs, and read the number of the descriptor from here.
     os.environ[SOCKET_VARIABLE] = str(socket.fileno())
     supervisor = Supervisor(
         [sys.executable, "-m", "hca_workers.servers.uvicorn_worker", *given],
         settings,
-        wanted=config.workers,
+        desired=config.workers,
         descriptors=[socket.fileno()],
         log=logging.getLogger("uvicorn.error"),
     )

@@ -1,14 +1,14 @@
-"""What the heap of a worker consists of, written down when somebody asks for it, and when it grows too big.
+"""Snapshots of the heap of a worker, on request and once when it reaches the memory limit.
 
-Whoever wants to know touches the file `request` in the directory; a worker that reaches the size at which it is to be
-replaced does it unasked, once: well before it goes, and before another one is started beside it.
+A snapshot is requested by touching the file `request` in the directory. A worker that reaches the limit writes one by
+itself, as soon as it gets there: before another worker is started beside it.
 
-The worker itself only forks. Its child has the same heap, writes it down at the lowest priority and ends, so no request
-waits for it. What it costs is bounded by the kernel: half of the memory that the container has left (the other half is
-for what the worker changes meanwhile, which is then there twice), a part of the directory, a minute, and one at a time
-of all workers that share the directory.
+The worker itself only forks. The child has the same heap, writes the snapshot at the lowest priority and ends, so no
+request waits for it. The kernel bounds its cost: half of the memory that the container has left (the other half is for
+pages that the worker changes meanwhile, which then exist twice), a size of the file, and a minute. One worker at a time
+writes, of all that share the directory.
 
-Tracing costs memory and time at every allocation: it is on only where a directory is named.
+Tracing costs memory and time at every allocation: it is on only if a directory is set.
 """
 
 import fcntl
@@ -24,27 +24,27 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from hca_workers.processes.board import resident_bytes
-from hca_workers.processes.memory import room
+from hca_workers.processes.memory import available_bytes, resident_bytes
 from hca_workers.settings import MEBIBYTE, Settings, settings_from
 
 KEPT = 5
 REQUEST = "request"
 _SUFFIX = ".tracemalloc"
-_LOOK_EVERY = 0.5
-_LONGEST = 60
+_INTERVAL_SECONDS = 0.5
+_TIMEOUT_SECONDS = 60
 _PAGE = resource.getpagesize()
-_TOO_LITTLE = 16 * MEBIBYTE
-"""An interpreter with next to nothing in it takes that much."""
+_LEAST_BYTES = 16 * MEBIBYTE
+"""Memory of an interpreter that has loaded almost nothing."""
 _WRITTEN, _BROKEN, _NO_MEMORY, _NO_SPACE = range(4)
 
 _log = logging.getLogger("hca_workers")
 
 
 def offer_snapshots(environment: Mapping[str, str] = os.environ) -> None:
-    """Begin to trace, and to look whether a snapshot is wanted; nothing where HCA_SNAPSHOT_DIR names no directory.
+    """Start tracing and a thread that writes snapshots; do nothing if HCA_SNAPSHOT_DIR is not set.
 
-    To be called in each worker; `hca-uvicorn` and Gunicorn with `hca_workers.gunicorn` do it. Raises `SettingsError`.
+    Call it in each worker. `hca-uvicorn`, and Gunicorn with `hca_workers.gunicorn`, call it by themselves. Raises
+    `SettingsError`.
     """
     settings = settings_from(environment)
     if settings.snapshot_directory is None:
@@ -56,91 +56,93 @@ def offer_snapshots(environment: Mapping[str, str] = os.environ) -> None:
 
 
 class Writer:
-    """Has the heap of this process written down, one snapshot after the other."""
+    """Writes snapshots of this process, one after the other."""
 
     def __init__(self, directory: Path, settings: Settings) -> None:
         self._worker = os.getpid()
         self._directory = directory
         self._settings = settings
-        self._request = self._requested()
-        self._wanted = False
-        self._was_too_big = False
+        self._request_mtime = self._current_request_mtime()
+        self._due = False
+        self._limit_reached = False
         self._child: tuple[int, int, int] | None = None
-        """Its process id, the descriptor of the lock, and the memory that it may take."""
+        """Process id, descriptor of the lock, and bytes that the child may take."""
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is being written."""
+        """Whether no snapshot is being written."""
         return self._child is None
 
     def watch(self) -> None:
-        """Look for as long as the worker lives."""
+        """Check until the worker ends."""
         pause = threading.Event()
-        while not pause.wait(_LOOK_EVERY):
-            self.look()
+        while not pause.wait(_INTERVAL_SECONDS):
+            self.check()
 
-    def look(self) -> None:
-        """Look once: end what is done, and begin what is wanted. It never waits."""
-        if self._child is not None and not self._ended(*self._child):
+    def check(self) -> None:
+        """Reap a finished child, and fork one if a snapshot is due. It never waits."""
+        if self._child is not None and not self._reap(*self._child):
             return
-        self._wanted = self._wanted or self._asked() or self._too_big()
-        if self._wanted and (lock := _locked(self._directory)) is not None:
-            self._wanted = False
-            self._begin(lock)
+        self._due = self._due or self._is_requested() or self._is_too_big()
+        if self._due and (lock := _try_lock(self._directory)) is not None:
+            self._due = False
+            self._fork(lock)
 
-    def _asked(self) -> bool:
-        before, self._request = self._request, self._requested()
-        return self._request != before
+    def _is_requested(self) -> bool:
+        before, self._request_mtime = self._request_mtime, self._current_request_mtime()
+        return self._request_mtime != before
 
-    def _requested(self) -> int | None:
+    def _current_request_mtime(self) -> int | None:
         with suppress(FileNotFoundError):
             return (self._directory / REQUEST).stat().st_mtime_ns
         return None
 
-    def _too_big(self) -> bool:
-        if self._was_too_big or (resident_bytes(self._worker) or 0) <= self._settings.policy.max_rss:
+    def _is_too_big(self) -> bool:
+        if self._limit_reached or (resident_bytes(self._worker) or 0) <= self._settings.policy.max_rss_bytes:
             return False
-        self._was_too_big = True
+        self._limit_reached = True
         return True
 
-    def _begin(self, lock: int) -> None:
-        memory = room() // 2
-        if memory < _TOO_LITTLE:
+    def _fork(self, lock: int) -> None:
+        memory = available_bytes() // 2
+        if memory < _LEAST_BYTES:
             os.close(lock)
-            _refuse(memory)
+            _warn_of_memory(memory)
             return
         child = os.fork()
         if child == 0:
-            _write_and_exit(self._directory, self._worker, lock, memory, self._settings.snapshot_max_size)
+            _write_and_exit(self._directory, self._worker, lock, memory, self._settings.snapshot_max_bytes)
         self._child = child, lock, memory
 
-    def _ended(self, child: int, lock: int, memory: int) -> bool:
-        with suppress(ChildProcessError):  # whoever started the worker ignores SIGCHLD, or waits for every child
+    def _reap(self, child: int, lock: int, memory: int) -> bool:
+        with suppress(ChildProcessError):  # the server ignores SIGCHLD, or has reaped it
             ended, status = os.waitpid(child, os.WNOHANG)
             if not ended:
                 return False
-            self._tell(os.waitstatus_to_exitcode(status), memory)
+            self._log_result(os.waitstatus_to_exitcode(status), memory)
         os.close(lock)
         self._child = None
         return True
 
-    def _tell(self, code: int, memory: int) -> None:
+    def _log_result(self, code: int, memory: int) -> None:
         if code == _WRITTEN:
             _log.info("A heap snapshot is in %s", self._directory)
         elif code == _NO_MEMORY:
-            _refuse(memory)
+            _warn_of_memory(memory)
         elif code == _NO_SPACE:
-            most = self._settings.snapshot_max_size // MEBIBYTE
+            limit = self._settings.snapshot_max_bytes // MEBIBYTE
             _log.warning(
                 "No heap snapshot: %s has no room for it, or it is larger than HCA_SNAPSHOT_MAX_SIZE (%d MiB)",
                 self._directory,
-                most,
+                limit,
             )
         else:
-            _log.warning("No heap snapshot: it was not written within %d s, or was killed (code %d)", _LONGEST, code)
+            _log.warning(
+                "No heap snapshot: it was not written within %d s, or was killed (code %d)", _TIMEOUT_SECONDS, code
+            )
 
 
-def _refuse(memory: int) -> None:
+def _warn_of_memory(memory: int) -> None:
     _log.warning(
         "No heap snapshot: it takes more memory than the %d MiB that it may, half of what the container has left; "
         "raise the limit of the container, or have it taken earlier, by a lower HCA_WORKER_MAX_RSS",
@@ -148,8 +150,8 @@ def _refuse(memory: int) -> None:
     )
 
 
-def _locked(directory: Path) -> int | None:
-    """Return the descriptor that is the right to write, None while another worker has it."""
+def _try_lock(directory: Path) -> int | None:
+    """Return the descriptor of the locked directory, None while another worker holds the lock."""
     lock = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -159,24 +161,26 @@ def _locked(directory: Path) -> int | None:
     return lock
 
 
-def _write_and_exit(directory: Path, worker: int, lock: int, memory: int, max_size: int) -> None:
-    """What the child does: nothing of the worker's but its memory may be touched."""
+def _write_and_exit(directory: Path, worker: int, lock: int, memory: int, max_bytes: int) -> None:
+    """Run the child. It reads the memory that it shares with the worker, and closes all else that it inherited."""
     code = _BROKEN
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(_LONGEST)
+        signal.alarm(_TIMEOUT_SECONDS)
         signal.set_wakeup_fd(-1)
-        gc.disable()  # it would write to every object, and so take the memory of all of them
-        # Connections that the worker closes meanwhile must be closed; the lock is held for as long as this process is.
+        gc.disable()  # it would write to every object, and so copy the pages of all of them
+        # A connection that the worker closes stays open while the child has it. The lock stays until the child ends.
         for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
             if descriptor > 2 and descriptor != lock:
-                with suppress(OSError):  # the one by which they were listed
+                with suppress(OSError):  # the descriptor of the listing itself
                     os.close(descriptor)
         os.nice(19)
         with suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("1000")  # where memory ends all the same, this one goes
-        _limit(resource.RLIMIT_DATA, _data() + memory)
-        _limit(resource.RLIMIT_FSIZE, max_size)
+            Path("/proc/self/oom_score_adj").write_text(
+                "1000"
+            )  # if memory runs out nevertheless, the kernel kills the child
+        _limit(resource.RLIMIT_DATA, _data_bytes() + memory)
+        _limit(resource.RLIMIT_FSIZE, max_bytes)
         write_snapshot(directory, worker)
         code = _WRITTEN
     except MemoryError:
@@ -187,22 +191,22 @@ def _write_and_exit(directory: Path, worker: int, lock: int, memory: int, max_si
         os._exit(code)
 
 
-def _data() -> int:
-    """Return the memory of this process that is its own and can be written, as the kernel counts it for its limit."""
+def _data_bytes() -> int:
+    """Return the private, writable memory of this process, as the kernel counts it for RLIMIT_DATA."""
     return int(Path("/proc/self/statm").read_text().split()[5]) * _PAGE
 
 
-def _limit(what: int, most: int) -> None:
-    _, hard = resource.getrlimit(what)
-    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+def _limit(kind: int, maximum: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (maximum if hard == resource.RLIM_INFINITY else min(maximum, hard), hard))
 
 
 def write_snapshot(directory: Path, worker: int) -> Path:
-    """Write that of this process under the name of the worker, and remove all but the last few of this directory."""
-    for broken_off in directory.glob("*.part"):
-        broken_off.unlink(missing_ok=True)
+    """Write a snapshot of this process, named after the worker, and remove all but the last five of the directory."""
+    for unfinished in directory.glob("*.part"):
+        unfinished.unlink(missing_ok=True)
     now = time.time_ns() // 1_000_000
-    # To the millisecond: one that was asked for and one at the threshold may come within a second.
+    # To the millisecond: a requested snapshot and one at the limit may come within the same second.
     name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now // 1000))}{now % 1000:03}-{worker}"
     path = directory / f"{name}{_SUFFIX}"
     part = path.with_suffix(".part")

@@ -7,31 +7,32 @@ import time
 import pytest
 
 from hca_workers import health
-from hca_workers.processes.board import BOARD_VARIABLE, Board, resident_bytes
+from hca_workers.processes.heartbeats import DESCRIPTOR_VARIABLE, Heartbeats
+from hca_workers.processes.memory import resident_bytes
 
 BEAT = """
 import sys
-from hca_workers.processes.board import Board
-Board(int(sys.argv[1])).beat()
+from hca_workers.processes.heartbeats import Heartbeats
+Heartbeats(int(sys.argv[1])).beat()
 print(flush=True)
 sys.stdin.read()
 """
 
 
-def test_where_no_supervisor_runs_there_is_nothing_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(BOARD_VARIABLE, raising=False)
+def test_without_a_supervisor_the_health_of_all_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DESCRIPTOR_VARIABLE, raising=False)
     assert health() == []
 
 
 def test_workers_that_start_together_have_a_row_each_and_the_dead_ones_are_freed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    board = Board.new()
-    monkeypatch.setenv(BOARD_VARIABLE, str(board.descriptor))
+    heartbeats = Heartbeats.new()
+    monkeypatch.setenv(DESCRIPTOR_VARIABLE, str(heartbeats.descriptor))
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", BEAT, str(board.descriptor)],
-            pass_fds=[board.descriptor], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-c", BEAT, str(heartbeats.descriptor)],
+            pass_fds=[heartbeats.descriptor], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         for _ in range(5)
@@ -40,26 +41,26 @@ def test_workers_that_start_together_have_a_row_each_and_the_dead_ones_are_freed
         assert worker.stdout is not None
         worker.stdout.readline()
 
-    assert sorted(board.beats()) == sorted(worker.pid for worker in workers)
+    assert sorted(heartbeats.times()) == sorted(worker.pid for worker in workers)
     assert {found.worker for found in health()} == {worker.pid for worker in workers}
     assert all(found.rss_bytes > 2**20 and found.seconds_since_beat < 60 for found in health())
 
     for worker in workers:
         worker.communicate()
     assert health() == [], "what is dead holds nothing"
-    board.keep([])
-    board.beat()
-    assert list(board.beats()) == [os.getpid()]
-    os.close(board.descriptor)
+    heartbeats.free_all_but([])
+    heartbeats.beat()
+    assert list(heartbeats.times()) == [os.getpid()]
+    os.close(heartbeats.descriptor)
 
 
 def test_a_beat_moves_on() -> None:
-    board = Board.new()
-    board.beat()
-    first = board.beats()[os.getpid()]
-    board.beat()
-    assert first < board.beats()[os.getpid()] <= time.monotonic()
-    os.close(board.descriptor)
+    heartbeats = Heartbeats.new()
+    heartbeats.beat()
+    first = heartbeats.times()[os.getpid()]
+    heartbeats.beat()
+    assert first < heartbeats.times()[os.getpid()] <= time.monotonic()
+    os.close(heartbeats.descriptor)
 
 
 def test_a_process_that_is_gone_holds_nothing() -> None:
@@ -70,14 +71,14 @@ def test_a_process_that_is_gone_holds_nothing() -> None:
 
 
 def test_a_beat_is_never_seen_half_written() -> None:
-    board = Board.new()
-    board.beat()
+    heartbeats = Heartbeats.new()
+    heartbeats.beat()
     beating = os.fork()
     if beating == 0:
         while True:
-            board.beat()
+            heartbeats.beat()
     try:
-        seen = [list(board.beats().values()) for _ in range(20_000)]
+        seen = [list(heartbeats.times().values()) for _ in range(20_000)]
     finally:
         os.kill(beating, signal.SIGKILL)
         os.waitpid(beating, 0)
