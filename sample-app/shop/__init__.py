@@ -3,7 +3,7 @@
 Read the folders in this order; the docstring of each says what belongs in it:
 
 - `configuration`: typed settings that fail early and by name, and those that change in a running worker
-- `data`: a bounded pool, a database that goes and comes back, cache-aside with one load per key
+- `data`: a bounded pool, a database that may be unavailable, cache-aside with one load per key
 - `domain`: paging at constant cost, state that any worker can serve, orders that are placed once
 - `http`: parameters within bounds, request ids, one shape for every error
 - `routes`: the API itself, bodies of any size at constant memory, and trouble on purpose (`rehearsal`)

@@ -1,8 +1,7 @@
-"""`python -m shop` serves the app with Granian, on a laptop and in the container alike.
+"""`python -m shop` serves the app with Granian, on a laptop and in the container.
 
-Granian reads its own GRANIAN_* variables and the options given after `shop`, so nothing about
-the server is configured here but what makes it this app's. The settings are checked first:
-started by itself, Granian would respawn workers that cannot load the app, again and again.
+Granian reads its own GRANIAN_* variables and the options after `shop`. Only what is specific to this app is set here.
+The settings are checked first: Granian itself would respawn workers that cannot load the app, again and again.
 """
 
 import contextlib
@@ -16,7 +15,7 @@ from shop.configuration.settings import SettingsError, settings_from
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    # Here, since the processes of `cpu` import this module and serve nothing.
+    # Not at the top: the processes of `cpu_pool` import this module and serve nothing.
     from granian.cli import entrypoint  # noqa: PLC0415
 
     try:
@@ -24,7 +23,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"shop: {error}")
     os.environ.setdefault("GRANIAN_LOG_CONFIG", str(Path(__file__).with_name("logging.json")))
-    # The shop has none, and the server would look at each request for one.
+    # The shop has no WebSockets, and the server would check each request for them.
     os.environ.setdefault("GRANIAN_WEBSOCKETS", "false")
     sys.argv[1:1] = ["--interface", "asgi", "shop.app:app"]
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The app put together: what is made once per worker, the routes, and what wraps them."""
+"""The app: the objects of one worker, its routes, its lifespan, and the middleware around it."""
 
 import asyncio
 import contextlib
@@ -18,10 +18,10 @@ from shop.domain.catalogue import Catalogue
 from shop.domain.orders import Orders
 from shop.domain.views import Views
 from shop.edge import error_handlers
-from shop.edge.middleware import Edge
+from shop.edge.middleware import EdgeMiddleware
 from shop.observation.access_log import AccessLog
 from shop.observation.metrics import worker_metrics
-from shop.observation.requests import Observation
+from shop.observation.requests import RequestRecorder
 from shop.offload.cpu_pool import CpuPool
 from shop.overload.error_budget import ErrorBudget, Recycling
 from shop.overload.shedding import Shedding
@@ -50,21 +50,21 @@ def create_app(settings: Settings) -> ASGIApp:
     budget = ErrorBudget(settings.error_budget, metrics)
     recycling = Recycling(budget, metrics, heartbeats, slot, workers=settings.workers, uptime=lambda: vitals.uptime)
     cpu_pool = CpuPool(settings.cpu_processes)
-    outside = Dependencies(settings, metrics)
-    catalogue = Catalogue(outside.database, outside.cache)
-    views = Views(outside.database)
-    log = AccessLog(outside.trace_id)
+    dependencies = Dependencies(settings, metrics)
+    catalogue = Catalogue(dependencies.database, dependencies.cache)
+    views = Views(dependencies.database)
+    log = AccessLog(dependencies.trace_id)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         metrics.worker_starts.inc()
         if settings.secret_key == DEVELOPMENT_KEY:
-            _log.warning("SHOP_SECRET_KEY is not set: anyone can sign carts; set it to the same value in every pod")
-        with drain.watched(), watchdog.awake(), cpu_pool.closed_at_end():
+            _log.warning("SHOP_SECRET_KEY is not set: carts can be forged; set it to the same value in every pod")
+        with drain.watched(), watchdog.armed(), cpu_pool.closed_at_end():
             async with (
                 metrics.written(),
                 log.written(),
-                outside.opened(),
+                dependencies.opened(),
                 views.written(),
                 _running(vitals.watch()),
                 _running(siblings.watch()),
@@ -75,10 +75,10 @@ def create_app(settings: Settings) -> ASGIApp:
 
     shop = Starlette(
         routes=[
-            *products.routes(catalogue, outside.cache, views),
-            *offers.routes(catalogue, outside.suppliers),
-            *CartRoutes(catalogue, outside.carts).routes,
-            *orders.routes(Orders(outside.database), outside.carts, metrics),
+            *products.routes(catalogue, dependencies.cache, views),
+            *offers.routes(catalogue, dependencies.suppliers),
+            *CartRoutes(catalogue, dependencies.carts).routes,
+            *orders.routes(Orders(dependencies.database), dependencies.carts, metrics),
             *streaming.routes(upload_mebibytes=settings.upload_mebibytes),
             *cpu.routes(cpu_pool),
             *rehearsal.routes(vitals, leak_enabled=settings.leak_enabled, rehearsal_enabled=settings.rehearsal_enabled),
@@ -88,16 +88,16 @@ def create_app(settings: Settings) -> ASGIApp:
         lifespan=lifespan,
     )
     shop.router.redirect_slashes = False  # an absolute redirect is wrong behind a proxy that is not trusted
-    served = outside.traced(
-        Edge(
+    served = dependencies.traced(
+        EdgeMiddleware(
             shop,
             metrics=metrics,
             shedding=Shedding(metrics, vitals, live),
             drain=drain,
-            observation=Observation(metrics, log),
+            recorder=RequestRecorder(metrics, log),
         )
     )
-    # With nobody to believe, there is nothing to look up for each request.
+    # Without trusted proxies, requests need no lookup of their addresses.
     return _behind_proxies(served, settings.trusted_proxies) if settings.trusted_proxies else served
 
 
@@ -119,7 +119,7 @@ async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 def _worker_app() -> ASGIApp:
     if "HCA_SNAPSHOT_DIR" in os.environ:
-        # Not imported where it is not asked for, like everything that somebody has to configure.
+        # Imported only if it is configured, like every optional library.
         from hca_workers import offer_snapshots  # noqa: PLC0415
 
         offer_snapshots()

@@ -1,7 +1,6 @@
-"""What lies outside the process, as the settings say.
+"""The external services of one worker, chosen by its settings: database, cache, suppliers, collector of traces.
 
-The libraries for it are imported here and only where they are used: together they would double the
-memory of a worker that needs none of them.
+Their libraries are imported only if they are used: together they would double the memory of a worker that needs none.
 """
 
 from __future__ import annotations
@@ -31,35 +30,35 @@ if TYPE_CHECKING:
 
 
 class Dependencies:
-    """The database, the cache, the suppliers and the collector of traces of one worker."""
+    """The clients of the external services, or their local replacements."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._closing: list[Callable[[], Awaitable[None]]] = []
-        self._tracing = self._chosen_tracing(settings)
+        self._tracing = self._new_tracing(settings)
         self.database = Database(
             _database_server(settings),
             metrics,
             slow_seconds=settings.slow_query_milliseconds / 1000,
             prepare=schema.prepare,
         )
-        self.cache = Cache(self._chosen_store(settings, metrics), metrics, seconds=settings.cache_seconds)
+        self.cache = Cache(self._new_store(settings, metrics), metrics, seconds=settings.cache_seconds)
         self.carts: CartStore = (
             CartCookies(CartTokens(settings.secret_key)) if settings.database_url is None else CartTable(self.database)
         )
-        self.suppliers = self._chosen_suppliers(settings, metrics)
+        self.suppliers = self._new_suppliers(settings, metrics)
 
     def traced(self, app: ASGIApp) -> ASGIApp:
-        """Return the app with traces, where somebody collects them."""
+        """Return the app with a span around each request, if traces are configured."""
         return app if self._tracing is None else self._tracing.traced(app)
 
     @property
     def trace_id(self) -> Callable[[], str | None] | None:
-        """What tells the current trace, where there are traces."""
+        """Function that returns the id of the current trace; None if traces are not configured."""
         return None if self._tracing is None else self._tracing.trace_id
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Have all of it while the worker serves; its end leaves no connection for others to time out."""
+        """Open all clients for the duration of the block, and close their connections at its end."""
         async with AsyncExitStack() as stack:
             if self._tracing is not None:
                 await stack.enter_async_context(self._tracing.flushed_at_end())
@@ -68,14 +67,14 @@ class Dependencies:
                 stack.push_async_callback(close)
             yield
 
-    def _chosen_tracing(self, settings: Settings) -> Tracing | None:
+    def _new_tracing(self, settings: Settings) -> Tracing | None:
         if not settings.tracing:
             return None
         from shop.observation.tracing import Tracing  # noqa: PLC0415
 
         return Tracing()
 
-    def _chosen_store(self, settings: Settings, metrics: Metrics) -> Store:
+    def _new_store(self, settings: Settings, metrics: Metrics) -> Store:
         local = LocalStore(entries=settings.cache_entries)
         if settings.redis_url is None:
             return local
@@ -85,7 +84,7 @@ class Dependencies:
         self._closing.append(shared.close)
         return shared
 
-    def _chosen_suppliers(self, settings: Settings, metrics: Metrics) -> Suppliers | None:
+    def _new_suppliers(self, settings: Settings, metrics: Metrics) -> Suppliers | None:
         if not settings.supplier_urls:
             return None
         from shop.domain.suppliers import Suppliers  # noqa: PLC0415

@@ -21,7 +21,7 @@ from shop.configuration.settings import Settings
 from shop.edge import compression
 from shop.http import request_id
 from shop.observation.access_log import AccessLog
-from shop.observation.requests import Observation
+from shop.observation.requests import RequestRecorder
 from shop.observation.tallies import RequestTally
 from shop.overload.shedding import Shedding
 from shop.workers.draining import Drain
@@ -44,7 +44,7 @@ LEFT_OUT: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "nothing": nullcontext,
     "line of the request": lambda: patch.object(AccessLog, "note", lambda *_: None),
     "metrics": lambda: patch.object(RequestTally, "note", lambda *_: None),
-    "line, metrics and route": lambda: patch.object(Observation, "record", lambda *_: None),
+    "line, metrics and route": lambda: patch.object(RequestRecorder, "record", lambda *_: None),
     "request id": lambda: patch.object(request_id, "begin", lambda _: "0"),
     "load shedding": lambda: patch.object(Shedding, "refusal", lambda _: None),
     "draining": lambda: patch.object(Drain, "closes", lambda *_: False),

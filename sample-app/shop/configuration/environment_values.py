@@ -1,7 +1,7 @@
-"""Texts of environment variables as typed values.
+"""Parsers of environment variables: from text to a typed value.
 
-Each function raises ValueError with what the value must be; the caller knows the variable's name.
-What may hold a password is never part of the error.
+Each parser raises ValueError with the values that are allowed; the caller adds the name of the variable. Text that may
+hold a password is never part of the message.
 """
 
 import ipaddress
@@ -11,21 +11,21 @@ from urllib.parse import urlsplit
 
 
 def key(text: str) -> str:
-    """Return a secret that is long enough."""
+    """Return a secret of at least 16 characters."""
     if len(text) < 16:
         raise ValueError("at least 16 characters, the same in every pod")
     return text
 
 
 def flag(text: str) -> bool:
-    """Return a yes or no."""
+    """Return the boolean of `true` or `false`."""
     if text not in ("true", "false"):
         raise ValueError(f"true or false, not {text!r}")
     return text == "true"
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
-    """Return what reads one of these words."""
+    """Return a parser that accepts these words only."""
 
     def parse(text: str) -> str:
         if text not in allowed:
@@ -36,7 +36,7 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
 
 def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
-    """Return what reads a number within bounds."""
+    """Return a parser of whole numbers within bounds, both included."""
 
     def parse(text: str) -> int:
         if not text.isdecimal() or not minimum <= int(text) <= maximum:
@@ -47,7 +47,7 @@ def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
 
 
 def url(*schemes: str) -> Callable[[str], str]:
-    """Return what reads a URL of one of these schemes."""
+    """Return a parser of URLs with one of these schemes and a host."""
 
     def parse(text: str) -> str:
         try:
@@ -63,7 +63,7 @@ def url(*schemes: str) -> Callable[[str], str]:
 
 
 def absolute_path(text: str) -> Path:
-    """Return a path that does not depend on where the process was started."""
+    """Return a path that does not depend on the current directory."""
     path = Path(text)
     if not path.is_absolute():
         raise ValueError(f"a path from the root on, such as /etc/shop/shop.toml, not {text!r}")
@@ -71,13 +71,13 @@ def absolute_path(text: str) -> Path:
 
 
 def urls(*schemes: str) -> Callable[[str], tuple[str, ...]]:
-    """Return what reads URLs with commas between them."""
+    """Return a parser of URLs that are separated by commas."""
     parse = url(*schemes)
     return lambda text: tuple(parse(part.strip()) for part in text.split(",") if part.strip())
 
 
 def networks(text: str) -> tuple[str, ...]:
-    """Return addresses and networks in the one way to write each, or `*` alone."""
+    """Return addresses and networks in their canonical form, or `*` alone."""
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     if found == ("*",):
         return found

@@ -1,13 +1,12 @@
-"""Settings that change while the workers run: a file that each worker reads again every two seconds.
+"""Settings that change while the workers run: a file that each worker reads every two seconds.
 
-A rolling restart for a log level costs every cache and every connection. What is safe to change in
-a running worker comes from a file, such as a mounted ConfigMap, and nothing else does: a pool or a
-key that changed under way would leave a worker with half of each.
+A rolling restart to change a log level loses every cache and every connection. Settings that are safe to change in a
+running worker may come from a file, such as a mounted ConfigMap. Others may not: a worker with a new key or a new pool
+would have requests in progress with the old one.
 
-Each worker reads the file itself, since there is nobody who could tell all of them, and says by the
-digest of what it runs with whether they agree. Content that is wrong changes nothing: the worker
-keeps what it has and logs why, and the digest shows it beside those of the others. The file is
-compared by its content: what mounts it swaps a symbolic link, which no watch of the file tells of.
+Each worker reads the file by itself, and publishes the digest of the content in force: equal digests mean that all
+workers agree. Wrong content changes nothing: the worker keeps its settings and logs the error once. The content is
+compared, not the time of the file: a mounted ConfigMap changes by a symbolic link, which a watch of the file misses.
 """
 
 import asyncio
@@ -36,7 +35,7 @@ _log = logging.getLogger("shop")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a running worker can take over at any moment."""
+    """The settings that a running worker can change at any moment."""
 
     log_level: str
     max_in_flight: int
@@ -44,46 +43,46 @@ class Limits:
 
 
 class LiveSettings:
-    """Those of the file, and of the environment where the file says nothing."""
+    """The values of the file, and of the environment for those that the file does not set."""
 
     def __init__(self, settings: Settings, metrics: Metrics, *, worker: int) -> None:
-        self.now = self._environment = Limits("info", settings.max_in_flight, settings.max_lag_milliseconds)
+        self.current = self._environment = Limits("info", settings.max_in_flight, settings.max_lag_milliseconds)
         self.digest: str | None = None
-        """Of the content that is in force, None where no file was read."""
+        """First 12 hexadecimal digits of the SHA-256 of the content in force, None before a file was read."""
         self._file = settings.config_file
         self._metric = metrics.config_digest.labels(str(worker))
-        self._seen: bytes | None = None
-        self._trouble = ""
+        self._applied: bytes | None = None
+        self._logged_error = ""
         if self._file is not None:
-            self._take(self._file, _content(self._file))
+            self._apply(self._file, _content(self._file))
 
     async def follow(self) -> Never:
-        """Read the file again and again until cancelled."""
+        """Read the file every two seconds until cancelled."""
         while True:
             await asyncio.sleep(_INTERVAL)
             if self._file is not None:
-                # In a thread: a mount that hangs must not hold up requests.
-                self._take(self._file, await asyncio.to_thread(_content, self._file))
+                # In a thread: a mount that hangs must not block requests.
+                self._apply(self._file, await asyncio.to_thread(_content, self._file))
 
-    def _take(self, file: Path, content: bytes | OSError) -> None:
-        if content == self._seen:
-            self._trouble = ""
+    def _apply(self, file: Path, content: bytes | OSError) -> None:
+        if content == self._applied:
+            self._logged_error = ""
             return
         try:
             if isinstance(content, OSError):
                 raise ValueError(f"it cannot be read ({content.strerror})")
-            self.now = _parsed(content, self._environment)
+            self.current = _parsed(content, self._environment)
         except ValueError as error:
-            if str(error) != self._trouble:
+            if str(error) != self._logged_error:
                 _log.error("%s changes nothing: %s", file, error)
-            self._trouble = str(error)
+            self._logged_error = str(error)
             return
-        self._seen, self._trouble = content, ""
+        self._applied, self._logged_error = content, ""
         self.digest = hashlib.sha256(content).hexdigest()[:12]
-        # As a number, since a label would be a new series for each content; 48 bits of it fit.
+        # As a number: a label would make a new series for each content. A float holds 48 bits exactly.
         self._metric.set(int(self.digest, 16))
         _log.info("the settings of %s are in force", file, extra={"config": self.digest})
-        _log.setLevel(self.now.log_level.upper())
+        _log.setLevel(self.current.log_level.upper())
 
 
 def _content(file: Path) -> bytes | OSError:

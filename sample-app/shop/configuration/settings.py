@@ -1,12 +1,11 @@
-"""Configuration from the environment, typed, checked once, before the first request.
+"""Settings from the environment, typed and checked once, before the first request.
 
-It avoids the pod that starts, turns ready and fails an hour later on the one path that reads
-a misspelt value. Every mistake is reported by the variable's name with what is allowed.
+Without the check, a pod with a misspelt value starts, becomes ready, and fails an hour later on the one path that reads
+the value. Every error names the variable and the values that are allowed.
 
-Kubernetes puts `SHOP_PORT` and `SHOP_SERVICE_*` into the environment of every pod beside a
-Service named `shop`: no setting may take such a name, and unknown SHOP_* variables are no error.
-The server's own settings are Granian's GRANIAN_* variables and are not repeated here; the number
-of workers alone is read, since the workers share what the database allows.
+Kubernetes adds `SHOP_PORT` and `SHOP_SERVICE_*` to the environment of every pod in a namespace with a Service named
+`shop`: no setting may have such a name, and unknown SHOP_* variables are no error. The server reads its own GRANIAN_*
+variables. Only the number of workers is read here as well: the workers share the connections of the database.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,32 +17,32 @@ from shop.configuration import environment_values as values
 
 T = TypeVar("T")
 
-# Good for a laptop alone: whoever reads this file can sign carts with it.
+# For a laptop only: every reader of this file can sign carts with it.
 DEVELOPMENT_KEY = "for-development-only-set-SHOP_SECRET_KEY"
 
-# A worker has one event loop: more connections than this only move the queue into the database.
+# A worker has one event loop: with more connections than this, requests only queue in the database instead.
 _LARGEST_POOL = 10
 
 
 class SettingsError(ValueError):
-    """An environment variable that must be changed before the app can start."""
+    """An environment variable has a wrong value; the message names it and the values that are allowed."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What differs between one installation and the next."""
+    """The settings of one worker."""
 
     secret_key: str = DEVELOPMENT_KEY
     trusted_proxies: tuple[str, ...] = ()
     workers: int = 1
     shared_directory: Path | None = None
-    """What the workers of one server have in common; without it each is on its own."""
+    """Directory of the files that the workers of one server share; without it each worker has its own state."""
     database_url: str | None = None
-    """Of PostgreSQL; without it SQLite, in the shared directory or in memory."""
+    """URL of PostgreSQL; without it SQLite, in the shared directory or in memory."""
     database_connections: int = 97
-    """How many the server has for this API: PostgreSQL's default of 100, less 3 that it reserves."""
+    """Connections of the database server for this API: PostgreSQL's default of 100, less 3 that it reserves."""
     max_pods: int = 10
-    """The most pods that there ever are, those of a rolling update included."""
+    """Largest number of pods, including those of a rolling update."""
     slow_query_milliseconds: int = 200
     redis_url: str | None = None
     cache_entries: int = 1024
@@ -53,7 +52,7 @@ class Settings:
     max_in_flight: int = 512
     max_lag_milliseconds: int = 500
     config_file: Path | None = None
-    """What may change while the workers run is read from it, again and again (see `live_settings`)."""
+    """TOML file of the settings that may change while the workers run (see `live_settings`)."""
     wedged_seconds: int = 30
     error_budget: int = 10
     upload_mebibytes: int = 1024
@@ -63,9 +62,9 @@ class Settings:
 
     @property
     def pool_size(self) -> int:
-        """Connections of each worker, so that all workers of all pods together stay within the server's limit.
+        """Connections of each worker, so that all workers of all pods stay within the limit of the database server.
 
-        One worker more than asked, since a recycled one starts before its predecessor has ended.
+        One worker more than configured, since a replacement starts before its predecessor has ended.
         """
         return min(_LARGEST_POOL, self.database_connections // (self.max_pods * (self.workers + 1)))
 
@@ -103,7 +102,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         upload_mebibytes=read("SHOP_UPLOAD_MEBIBYTES", number(1, 65_536), defaults.upload_mebibytes),
         leak_enabled=read("SHOP_LEAK_ENABLED", values.flag, defaults.leak_enabled),
         rehearsal_enabled=read("SHOP_REHEARSAL_ENABLED", values.flag, defaults.rehearsal_enabled),
-        # OpenTelemetry's own variable, and it reads the rest of them by itself.
+        # OpenTelemetry's own variable; the SDK reads its other variables by itself.
         tracing=read("OTEL_EXPORTER_OTLP_ENDPOINT", values.url("http", "https"), "") != "",
     )
     if settings.database_url is not None and settings.pool_size == 0:

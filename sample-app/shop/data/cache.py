@@ -1,12 +1,12 @@
-"""Cache-aside: look into the cache, else load and keep what was loaded.
+"""Cache-aside: read from the cache; on a miss, load the value and store it.
 
-- One load per key: when a popular entry expires, the first request loads it and the others wait
-  for that load (the "stampede" or "dogpile" is a hundred requests doing the same work at once).
-- Many keys are one question (multi-get), and the missing ones one load.
-- Each lifetime is a little different: entries written together, at start or after a deployment,
-  would otherwise expire together and send all their load to the database in the same moment.
+- One load per key: when a popular entry expires, the first request loads it and the others wait for that load. Without
+  this, a hundred requests do the same work at once (a "stampede" or "dogpile").
+- Many keys are one lookup (multi-get), and the missing ones one load.
+- Lifetimes differ by up to a fifth: entries stored together, at start or after a deployment, would otherwise expire
+  together and send all their load to the database at once.
 
-Where entries are kept is another module's: `local_store` in the worker, `redis_store` for all pods.
+Stores are separate modules: `local_store` in the memory of the worker, `redis_store` for all pods.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ _JITTER = 0.2
 
 
 class Store(Protocol):
-    """Values by key, for a while; losing one costs a load and nothing else."""
+    """Values by key, each for a limited time. A store may lose values: that costs only a load."""
 
     async def get(self, keys: Collection[str]) -> dict[str, bytes]:
-        """Return those that are there."""
+        """Return the values that are found, by key."""
 
     async def set(self, values: Mapping[str, bytes], lifetime: Callable[[], float]) -> None:
-        """Keep each for the seconds that `lifetime` says."""
+        """Store each value for the seconds that a call of `lifetime` returns."""
 
 
 class Cache:
-    """What was loaded, kept for about `seconds`."""
+    """Values of a store with a lifetime of about `seconds`, loaded on a miss."""
 
     def __init__(self, store: Store, metrics: Metrics, *, seconds: float) -> None:
         self._store = store
@@ -40,7 +40,7 @@ class Cache:
         self._misses = metrics.cache_misses
 
     async def get(self, key: str, load: Callable[[], Awaitable[bytes]]) -> bytes:
-        """Return the value kept for `key`, else what `load` returns; an error of `load` is not kept."""
+        """Return the value of `key`, from the store or from `load`; an error of `load` is raised and not stored."""
         found = await self._store.get([key])
         if key in found:
             self._hits.unwritten += 1
@@ -48,13 +48,13 @@ class Cache:
         self._misses.unwritten += 1
         if key not in self._loading:
             self._loading[key] = asyncio.ensure_future(self._load(key, load))
-        # A client that goes away must not cancel the load that others wait for.
+        # A client that disconnects must not cancel the load that others wait for.
         return await asyncio.shield(self._loading[key])
 
     async def get_many(
         self, keys: Collection[str], load: Callable[[Collection[str]], Awaitable[Mapping[str, bytes]]]
     ) -> dict[str, bytes]:
-        """Return the values kept for `keys`, and of the others those that `load` finds."""
+        """Return the values of `keys` that the store or `load` has; `load` gets the missing keys."""
         found = await self._store.get(keys)
         missing = [key for key in keys if key not in found]
         self._hits.unwritten += len(found)

@@ -1,17 +1,16 @@
-"""The database as the rest of the shop sees it: a few connections, shared, timed, and sometimes gone.
+"""The database: a bounded pool of connections, with timing, one retry of reads, and a way to be unavailable.
 
-- Bounded: a worker borrows connections from a pool and gives them back. PostgreSQL starts a process
-  for each connection; a thousand of them are slower than ten, and the server refuses more than its
-  limit. `Settings.pool_size` divides that limit among all workers of all pods.
-- A wait for a connection is bounded too: the client hears 503 while it still listens.
-- Reads are tried once more on a new connection, since a restarted server leaves dead ones in the
-  pool. Writes are not: nobody knows whether the first try arrived.
-- Queries that take long are logged with their text and never with their values, which are people's.
-- A database that is away is not an error of this worker: 503 with Retry-After, no error budget
-  spent, and readiness stays, since pods without a database serve the cache better than no pods.
+- The pool is bounded. PostgreSQL starts a process for each connection: a thousand of them are slower than ten, and the
+  server refuses more than its limit. `Settings.pool_size` divides that limit among all workers of all pods.
+- The wait for a connection is bounded as well: the client gets a 503 before its own time limit.
+- Reads are retried once on a new connection, since a restarted server leaves dead connections in the pool. Writes are
+  not: the first attempt may have been committed.
+- Slow queries are logged with their text, but without their values, which may be personal data.
+- An unavailable database is not an error of this worker: it answers 503 with Retry-After, spends no error budget and
+  stays ready. Pods without a database still answer from the cache.
 
-`postgres` and `sqlite` are the two servers behind it. Both know $1 for the first argument and
-ON CONFLICT, so every statement is written once.
+`postgres` and `sqlite` implement `Server`. Both take $1 for the first argument and ON CONFLICT, so every statement is
+written once.
 """
 
 import asyncio
@@ -29,40 +28,40 @@ _log = logging.getLogger("shop.database")
 
 
 class DatabaseUnavailableError(Exception):
-    """The database does not answer, or has no connection left for us."""
+    """The database does not answer, or has no free connection within the time limit."""
 
 
 class UnstorableTextError(ValueError):
-    """A text that the database cannot hold, so that nothing in it can be meant."""
+    """The database cannot store this text, so no row can contain it."""
 
 
 class Connection(Protocol):
-    """What one borrower has to itself."""
+    """One connection, for the exclusive use of its borrower."""
 
     async def rows(self, sql: str, *arguments: object) -> Sequence[Row]:
-        """Return what a statement returns."""
+        """Execute a statement and return its rows."""
 
 
 class Server(Protocol):
-    """A kind of database; raises `DatabaseUnavailableError` where it is out of reach."""
+    """A kind of database; its methods raise `DatabaseUnavailableError`."""
 
     bytewise: str
-    """What makes a text column sort the same everywhere."""
+    """COLLATE clause of a text column that is sorted by bytes, so that every database has the same order."""
     lock_schema: str
-    """The statement that lets one worker of all pods change the schema at a time."""
+    """Statement that locks the schema until the end of the transaction, for one worker of all pods."""
 
     async def open(self) -> None:
-        """Get ready; a database that is away is no reason to fail."""
+        """Prepare connections; does not fail if the database is unavailable."""
 
     async def close(self) -> None:
-        """Give every connection back to the server."""
+        """Close every connection."""
 
     def borrowed(self, *, transaction: bool) -> AbstractAsyncContextManager[Connection]:
-        """Return a connection for a while, as one transaction if asked."""
+        """Return a context manager that lends a connection, on request within a transaction."""
 
 
 class Database:
-    """The tables, made by whoever comes first."""
+    """The database of one worker; its first use calls `prepare`, which creates the tables."""
 
     def __init__(
         self,
@@ -81,7 +80,7 @@ class Database:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Have it while the worker lives; its end closes the connections, which the server would otherwise keep."""
+        """Open the database, and close its connections at the end of the block."""
         await self._server.open()
         try:
             yield
@@ -89,7 +88,7 @@ class Database:
             await self._server.close()
 
     async def rows(self, sql: str, *arguments: object) -> Sequence[Row]:
-        """Return what a read finds."""
+        """Return the rows of a statement that only reads; retried once."""
         try:
             return await self._read(sql, *arguments)
         except DatabaseUnavailableError:
@@ -101,13 +100,13 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """Everything in the block or nothing of it."""
+        """Run the statements of the block in one transaction: all of them or none."""
         async with self._borrowed(transaction=True) as connection:
             yield connection
 
     @asynccontextmanager
     async def _borrowed(self, *, transaction: bool) -> AsyncIterator[Connection]:
-        # Not at the start of the worker: a pod must start, and serve what it can, without its database.
+        # Not at the start of the worker: a pod must start and serve its cache without the database.
         if not self._prepared:
             async with self._preparing:
                 if not self._prepared:

@@ -1,10 +1,10 @@
-"""The cache in the worker's own memory: nothing is faster, and nothing else has to be there.
+"""The cache in the memory of the worker: the fastest one, without another service.
 
-Bounded, least recently used goes first: a cache without a bound is a memory leak with hits. Each
-worker has its own, so for the lifetime of an entry two workers may give different answers.
+It is bounded and evicts the least recently used entry: a cache without a bound is a memory leak. Each worker has its
+own, so two workers may give different answers for the lifetime of an entry.
 
-An entry that is too old is found out when it is asked for, or is not asked for and goes as the least
-recently used: the bound holds without anybody looking for old ones, so a hit is two steps in a dictionary.
+The age of an entry is checked when it is read. An expired entry that is never read again is evicted as the least
+recently used one. So no task has to search for expired entries, and a hit costs two operations on a dictionary.
 """
 
 import time
@@ -13,27 +13,27 @@ from collections.abc import Callable, Collection, Mapping
 
 
 class LocalStore:
-    """At most `entries` values."""
+    """At most `entries` values, each until its lifetime ends."""
 
     def __init__(self, *, entries: int, timer: Callable[[], float] = time.monotonic) -> None:
         self._entries = entries
         self._timer = timer
-        self._kept: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+        self._stored: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
 
     async def get(self, keys: Collection[str]) -> dict[str, bytes]:
-        """Return those that are there."""
+        """Return the values that are stored and not expired."""
         now, found = self._timer(), {}
         for key in keys:
-            value, end = self._kept.get(key, (b"", now))
+            value, end = self._stored.get(key, (b"", now))
             if now < end:
-                self._kept.move_to_end(key)
+                self._stored.move_to_end(key)
                 found[key] = value
         return found
 
     async def set(self, values: Mapping[str, bytes], lifetime: Callable[[], float]) -> None:
-        """Keep each, at the cost of the least recently used."""
+        """Store each value; evict the least recently used one above the bound."""
         for key, value in values.items():
-            self._kept[key] = value, self._timer() + lifetime()
-            self._kept.move_to_end(key)
-            if len(self._kept) > self._entries:
-                self._kept.popitem(last=False)
+            self._stored[key] = value, self._timer() + lifetime()
+            self._stored.move_to_end(key)
+            if len(self._stored) > self._entries:
+                self._stored.popitem(last=False)

@@ -1,8 +1,7 @@
 """PostgreSQL through asyncpg's pool.
 
-Imported only where a database is configured: idle workers elsewhere do not pay for it.
-The pool opens connections when they are needed, drops those that the server has closed (that is
-the reconnect), and closes what was idle for five minutes.
+Imported only if PostgreSQL is configured, since the library costs memory. The pool opens connections on demand, drops
+those that the server has closed (this is the reconnect), and closes those that were idle for five minutes.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -12,12 +11,12 @@ import asyncpg  # type: ignore[import-untyped]
 
 from shop.data.database import Connection, DatabaseUnavailableError, Row, UnstorableTextError
 
-# Longer than any query of the shop takes, shorter than clients wait.
+# Longer than any query of the shop, shorter than the time limit of clients.
 _CONNECT_SECONDS = 3.0
 _WAIT_SECONDS = 5.0
 _QUERY_SECONDS = 10.0
 
-_AWAY = (
+_UNAVAILABLE = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
@@ -38,7 +37,7 @@ class Postgres:
         self._pool: asyncpg.Pool | None = None
 
     async def open(self) -> None:
-        """Have a pool, still without connections."""
+        """Create the pool, without connections yet."""
         self._pool = await asyncpg.create_pool(
             self._url,
             min_size=0,
@@ -49,13 +48,13 @@ class Postgres:
         )
 
     async def close(self) -> None:
-        """Close every connection, in order, so that the server need not find out by itself."""
+        """Close every connection cleanly: the server would otherwise keep them until a time-out."""
         if self._pool is not None:
             await self._pool.close()
 
     @asynccontextmanager
     async def borrowed(self, *, transaction: bool) -> AsyncIterator[Connection]:
-        """Return a connection of the pool; waits for one no longer than a client would."""
+        """Lend a connection of the pool; waits at most five seconds for it."""
         assert self._pool is not None, "open() comes first"  # noqa: S101
         try:
             async with (
@@ -63,7 +62,7 @@ class Postgres:
                 connection.transaction() if transaction else nullcontext(),
             ):
                 yield _PostgresConnection(connection)
-        except _AWAY as error:
+        except _UNAVAILABLE as error:
             raise DatabaseUnavailableError from error
 
 
@@ -75,9 +74,9 @@ class _PostgresConnection:
         try:
             found: list[Row] = await self._connection.fetch(sql, *arguments)
         except asyncpg.CharacterNotInRepertoireError as error:
-            raise UnstorableTextError from error  # U+0000, which SQLite and JSON take
+            raise UnstorableTextError from error  # U+0000, which SQLite and JSON accept
         except asyncpg.InterfaceError as error:
-            # asyncpg's word for a connection that died since it was borrowed, but for misuse as well.
+            # asyncpg raises this for a connection that died since it was lent, but also for a mistake of the caller.
             if self._connection.is_closed():
                 raise DatabaseUnavailableError from error
             raise

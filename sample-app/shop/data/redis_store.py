@@ -1,12 +1,11 @@
-"""The cache in Redis: one for all workers of all pods, so a new pod starts with a warm one.
+"""The cache in Redis: one for all workers of all pods, so a new pod starts with a warm cache.
 
-Imported only where Redis is configured. A cache may never be the reason for an error or a wait:
+Imported only if Redis is configured. A cache must never cause an error or a long wait:
 
-- Time limits are far below what the database would take, and one short retry covers a connection
-  that the server closed meanwhile.
-- Five failures in a row open a circuit breaker. For some seconds Redis is not even asked, and the
-  worker's own memory is the cache; then one request tries again.
-- Several keys are one MGET; several values are one pipeline, since MSET knows no lifetimes.
+- Time limits are far below the time of a query, and one short retry covers a connection that the server has closed.
+- Five failures in a row open a circuit breaker. While it is open, Redis is not called, and the memory of the worker is
+  the cache.
+- Several keys are one MGET. Several values are one pipeline, since MSET has no lifetimes.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -22,12 +21,12 @@ from shop.overload.breakers import Breaker, OpenError
 
 _CONNECTIONS = 10
 _SECONDS = 0.25
-# The layout of entries has a number: pods of two releases share one Redis in a rolling update.
+# The version of the layout: during a rolling update, pods of two releases share one Redis.
 _PREFIX = "shop:1:"
 
 
 class RedisStore:
-    """Values in Redis, and in `fallback` while Redis is away."""
+    """Values in Redis, and in `fallback` while Redis is unavailable."""
 
     def __init__(self, url: str, breaker: Breaker, fallback: Store) -> None:
         pool = BlockingConnectionPool.from_url(
@@ -47,7 +46,7 @@ class RedisStore:
         await self._redis.aclose()
 
     async def get(self, keys: Collection[str]) -> dict[str, bytes]:
-        """Return those that are there."""
+        """Return the values that Redis has, or those of the fallback."""
         wanted = list(keys)
         try:
             with self._breaker.guarded():
@@ -57,7 +56,7 @@ class RedisStore:
         return {key: value for key, value in zip(wanted, values, strict=True) if value is not None}
 
     async def set(self, values: Mapping[str, bytes], lifetime: Callable[[], float]) -> None:
-        """Keep each, and leave it to Redis to forget them."""
+        """Store each value with its lifetime, after which Redis removes it."""
         try:
             with self._breaker.guarded():
                 async with self._redis.pipeline(transaction=False) as pipeline:

@@ -1,10 +1,10 @@
-"""SQLite: the shop without a server, on a laptop or in a single pod.
+"""SQLite: a database without a server, for a laptop or a single pod.
 
-All workers of a pod share one file. In WAL mode readers go on while one writes, and a second
-writer waits for its turn instead of failing. SQLite's calls block, so they run in a thread; it is
-one connection, used by one request at a time, hence the lock.
+All workers of a pod share one file. In WAL mode, reads continue during a write, and a second writer waits instead of
+failing. Calls of SQLite block, so they run in a thread. Each worker has one connection, and a lock lends it to one
+request at a time.
 
-Every pod has its own file: that is why carts are not kept here (`cart_stores`).
+Every pod has its own file, so carts are not stored here (see `cart_stores`).
 """
 
 import asyncio
@@ -17,37 +17,43 @@ import aiosqlite
 from shop.data.database import Connection, DatabaseUnavailableError, Row
 
 _BUSY_MILLISECONDS = 5000
-_SHARED_WITHIN = 10.0
-_AWAY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+_WAL_TIMEOUT_SECONDS = 10.0
+_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+}
 
 
 class Sqlite:
-    """One connection to a file, or to memory of its own."""
+    """One connection to a file, or to a private database in memory."""
 
     bytewise = "COLLATE BINARY"
-    lock_schema = "SELECT 1"  # a transaction that may write is the only one anyway
+    lock_schema = "SELECT 1"  # BEGIN IMMEDIATE has already locked out other writers
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._connection: aiosqlite.Connection | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def open(self) -> None:
-        """Open the file; transactions are begun by `borrowed` and not behind its back."""
+        """Open the file; isolation_level=None leaves the beginning of transactions to `borrowed`."""
         self._connection = await aiosqlite.connect(self._path, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         await self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
-        await self._share()
+        await self._enable_wal()
         await self._connection.execute("PRAGMA synchronous = NORMAL")
 
-    async def _share(self) -> None:
-        """Have readers go on while one writes.
+    async def _enable_wal(self) -> None:
+        """Switch the journal to WAL, and retry while other workers do the same.
 
-        Workers that start together all ask for it, and SQLite refuses all but one of them at once:
-        its busy time-out is not for a change of the journal.
+        Workers that start together all switch it. SQLite refuses all but one of them immediately, since its busy
+        time-out does not apply to a change of the journal.
         """
-        assert self._connection is not None, "open() makes it"  # noqa: S101
-        async with asyncio.timeout(_SHARED_WITHIN):
+        assert self._connection is not None, "open() comes first"  # noqa: S101
+        async with asyncio.timeout(_WAL_TIMEOUT_SECONDS):
             while True:
                 try:
                     await self._connection.execute("PRAGMA journal_mode = WAL")
@@ -65,9 +71,9 @@ class Sqlite:
 
     @asynccontextmanager
     async def borrowed(self, *, transaction: bool) -> AsyncIterator[Connection]:
-        """Return the connection, when it is free."""
+        """Lend the connection as soon as it is free."""
         assert self._connection is not None, "open() comes first"  # noqa: S101
-        async with self._turn:
+        async with self._lock:
             try:
                 if not transaction:
                     yield _SqliteConnection(self._connection)
@@ -77,12 +83,12 @@ class Sqlite:
                     yield _SqliteConnection(self._connection)
                     await self._connection.execute("COMMIT")
                 except BaseException:
-                    # Where only the wait was cancelled, the thread has begun all the same; else this does nothing.
+                    # If only the wait was cancelled, the thread has begun a transaction; else this does nothing.
                     await self._connection.rollback()
                     raise
             except sqlite3.OperationalError as error:
-                # The lower byte is the kind; a mistake in a statement is of this class too.
-                if error.sqlite_errorcode & 0xFF in _AWAY:
+                # The lower byte is the kind of error; a mistake in a statement has the same class.
+                if error.sqlite_errorcode & 0xFF in _UNAVAILABLE:
                     raise DatabaseUnavailableError from error
                 raise
 
@@ -92,7 +98,7 @@ class _SqliteConnection:
         self._connection = connection
 
     async def rows(self, sql: str, *arguments: object) -> Sequence[Row]:
-        # SQLite takes $1 for the name of an argument.
+        # For SQLite, $1 is the name of an argument.
         named = {str(number): argument for number, argument in enumerate(arguments, start=1)}
         found: list[Row] = await self._connection.execute_fetchall(sql, named)  # type: ignore[assignment]
         return found

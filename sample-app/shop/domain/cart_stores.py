@@ -1,14 +1,12 @@
-"""Where carts are kept, such that any worker of any pod can serve them.
+"""Storage of carts, such that any worker of any pod can serve them.
 
-With PostgreSQL, in a table. A change is an UPDATE of the version that was read (optimistic lock):
-of two changes at the same moment one is told to read again, and none is lost. No lock is held
-while a client thinks.
+With PostgreSQL, in a table. A change is an UPDATE of the version that was read (optimistic lock): of two changes at the
+same time one gets a 409 and must read again, and none is lost. No lock is held between requests.
 
-Without, in the client: a signed cookie. Nothing is stored, nothing is shared but the key, and a
-balancer may send each request elsewhere; a cart in a worker's memory, or in a pod's SQLite, is there
-for one request in N and gone with the pod. The price: a cookie holds 4 KiB, hence the limits; a
-client can come back with an older cookie, so it may hold wishes and never money (prices are looked
-up each time); of two changes at the same moment the later answer wins.
+Without PostgreSQL, in the client: a signed cookie. The server stores nothing, pods share only the key, and a balancer
+may send each request to another pod. A cart in the memory of a worker, or in the SQLite file of a pod, would be found
+by one request in N and lost with the pod. The limits of a cookie: it holds 4 KiB, hence the bounds of a cart; a client
+can send an older cookie again, so it must not contain prices; of two changes at the same time the later answer wins.
 """
 
 import json
@@ -26,32 +24,32 @@ _COOKIE = "cart"
 
 
 class CartStore(Protocol):
-    """Finds and keeps carts."""
+    """Loads and saves carts."""
 
-    async def sent(self, request: Request) -> Cart:
-        """Return the cart that the path names; HTTPException for the client that has none."""
+    async def load(self, request: Request) -> Cart:
+        """Return the cart that the path names; raises HTTPException if the client has none."""
 
-    async def keep(self, cart: Cart) -> None:
-        """Keep a cart that is new or changed."""
+    async def save(self, cart: Cart) -> None:
+        """Save a new or changed cart; raises HTTPException 409 for a concurrent change."""
 
-    async def forget(self, cart: Cart) -> None:
-        """Keep it no longer."""
+    async def delete(self, cart: Cart) -> None:
+        """Delete a cart."""
 
-    def hand_over(self, cart: Cart, request: Request, response: Response) -> None:
-        """Give the client what it must send with its next request."""
+    def add_to_response(self, cart: Cart, request: Request, response: Response) -> None:
+        """Add to the response what the client must send with its next request."""
 
-    def take_back(self, cart: Cart, response: Response) -> None:
-        """Let the client drop that."""
+    def remove_from_client(self, cart: Cart, response: Response) -> None:
+        """Make the client delete that."""
 
 
 class CartTable:
-    """Carts in the database."""
+    """Carts in a table of the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def sent(self, request: Request) -> Cart:
-        """Return the cart of that id: it is long and random, and who knows it may use it."""
+    async def load(self, request: Request) -> Cart:
+        """Return the cart with the id of the path; the id is long and random, and grants access to the cart."""
         cart_id = request.path_params["cart"]
         rows = await self._database.rows(
             "SELECT version, quantities FROM carts WHERE id = $1 AND expires_at > $2", cart_id, _now()
@@ -60,12 +58,12 @@ class CartTable:
             raise HTTPException(404, f"There is no cart {cart_id!r}, or no more; POST /carts starts one.")
         return Cart(cart_id, rows[0]["version"], json.loads(rows[0]["quantities"]))
 
-    async def keep(self, cart: Cart) -> None:
-        """Insert it, or update the version before."""
+    async def save(self, cart: Cart) -> None:
+        """Insert the cart, or update its previous version."""
         quantities, expiry = json.dumps(cart.quantities), _now() + KEPT_SECONDS
         async with self._database.transaction() as connection:
             if cart.version == 0:
-                # Each new cart clears away what has expired: no table grows for ever, and no job has to run.
+                # Each new cart deletes the expired ones, so the table stays bounded without a job.
                 await connection.rows("DELETE FROM carts WHERE expires_at <= $1", _now())
                 sql = "INSERT INTO carts (id, version, quantities, expires_at) VALUES ($1, 0, $2, $3)"
                 await connection.rows(sql, cart.id, quantities, expiry)
@@ -78,45 +76,45 @@ class CartTable:
         if not written:
             raise HTTPException(409, f"The cart {cart.id!r} was changed by another request meanwhile; send this again.")
 
-    async def forget(self, cart: Cart) -> None:
-        """Delete its row."""
+    async def delete(self, cart: Cart) -> None:
+        """Delete the row of the cart."""
         async with self._database.transaction() as connection:
             await connection.rows("DELETE FROM carts WHERE id = $1", cart.id)
 
-    def hand_over(self, cart: Cart, request: Request, response: Response) -> None:
-        """Nothing: the path says it all."""
+    def add_to_response(self, cart: Cart, request: Request, response: Response) -> None:
+        """Do nothing: the id in the path is enough."""
 
-    def take_back(self, cart: Cart, response: Response) -> None:
-        """Nothing was given."""
+    def remove_from_client(self, cart: Cart, response: Response) -> None:
+        """Do nothing: the client has only the id."""
 
 
 class CartCookies:
-    """Carts in their clients."""
+    """Carts in signed cookies of their clients."""
 
     def __init__(self, tokens: CartTokens) -> None:
         self._tokens = tokens
 
-    async def sent(self, request: Request) -> Cart:
-        """Return the cart that came with the request."""
-        wanted = request.path_params["cart"]
+    async def load(self, request: Request) -> Cart:
+        """Return the cart of the cookie."""
+        cart_id = request.path_params["cart"]
         token = request.cookies.get(_COOKIE)
         if token is None:
-            raise HTTPException(404, f"Cart {wanted!r} is kept in a cookie: send the one that POST /carts set.")
+            raise HTTPException(404, f"Cart {cart_id!r} is kept in a cookie: send the one that POST /carts set.")
         try:
             cart = self._tokens.cart(token)
         except CartUnreadableError as error:
             raise HTTPException(400, f"The cookie {_COOKIE!r} {error}; POST /carts starts anew.") from None
-        if cart.id != wanted:
-            raise HTTPException(404, f"The cookie {_COOKIE!r} holds another cart than {wanted!r}.")
+        if cart.id != cart_id:
+            raise HTTPException(404, f"The cookie {_COOKIE!r} holds another cart than {cart_id!r}.")
         return cart
 
-    async def keep(self, cart: Cart) -> None:
-        """Nothing: the answer takes it along."""
+    async def save(self, cart: Cart) -> None:
+        """Do nothing: the answer contains the cookie."""
 
-    async def forget(self, cart: Cart) -> None:
-        """Nothing was kept."""
+    async def delete(self, cart: Cart) -> None:
+        """Do nothing: the server stores nothing."""
 
-    def hand_over(self, cart: Cart, request: Request, response: Response) -> None:
+    def add_to_response(self, cart: Cart, request: Request, response: Response) -> None:
         """Set the cookie."""
         response.set_cookie(
             _COOKIE,
@@ -128,15 +126,15 @@ class CartCookies:
             samesite="lax",
         )
 
-    def take_back(self, cart: Cart, response: Response) -> None:
+    def remove_from_client(self, cart: Cart, response: Response) -> None:
         """Delete the cookie."""
         response.delete_cookie(_COOKIE, path=path_of(cart), httponly=True, samesite="lax")
 
 
 def path_of(cart: Cart) -> str:
-    """Return where a cart is."""
+    """Return the URL path of a cart."""
     return f"/carts/{cart.id}"
 
 
 def _now() -> int:
-    return int(time.time())  # noqa: TID251 - compared with what other pods wrote
+    return int(time.time())  # noqa: TID251 - compared with times that other pods wrote

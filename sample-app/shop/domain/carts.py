@@ -1,4 +1,4 @@
-"""A cart, and a cart as text that only the shop can make."""
+"""A cart, and its signed form for cookies."""
 
 import uuid
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ KEPT_SECONDS = 7 * 24 * 3600
 
 
 class CartFullError(ValueError):
-    """One product more than a cart holds."""
+    """The cart has the largest number of products already."""
 
 
 class CartUnreadableError(ValueError):
@@ -28,23 +28,23 @@ class Cart:
     quantities: Mapping[str, int] = field(default_factory=dict)
 
     def with_product(self, product_id: str, quantity: int) -> "Cart":
-        """Return the cart with that many of the product, as often as it is asked (PUT is idempotent)."""
+        """Return the cart with this quantity of the product; repeating it changes nothing but the version."""
         quantities = {**self.quantities, product_id: quantity}
         if len(quantities) > MOST_PRODUCTS:
             raise CartFullError
         return replace(self, version=self.version + 1, quantities=quantities)
 
     def without_product(self, product_id: str) -> "Cart":
-        """Return the cart without the product, if it was there."""
+        """Return the cart without the product."""
         quantities = {key: value for key, value in self.quantities.items() if key != product_id}
         return replace(self, version=self.version + 1, quantities=quantities)
 
 
 class CartTokens:
-    """Carts as text that only holders of the key can make; the signature hides nothing."""
+    """Carts as signed text: only holders of the key can create it, and everybody can read it."""
 
     def __init__(self, secret_key: str) -> None:
-        # The layout has a number: pods of two releases read each other's cookies in a rolling update.
+        # The version of the layout: during a rolling update, pods of two releases read each other's cookies.
         self._serializer = URLSafeTimedSerializer(secret_key, salt="cart-1")
 
     def token(self, cart: Cart) -> str:
@@ -52,7 +52,7 @@ class CartTokens:
         return str(self._serializer.dumps([cart.id, cart.version, dict(cart.quantities)]))
 
     def cart(self, token: str) -> Cart:
-        """Return the cart of a token that was signed here or in another pod, not too long ago."""
+        """Return the cart of a token of any pod; raises `CartUnreadableError`, also for an expired token."""
         try:
             cart_id, version, quantities = self._serializer.loads(token, max_age=KEPT_SECONDS)
         except SignatureExpired:

@@ -1,10 +1,10 @@
-"""The products: read often, changed rarely, so read through the cache (cache-aside).
+"""The products: read often and changed rarely, so they are read through the cache (cache-aside).
 
-A page begins after the last product of the one before and not at a row number: with an index its
-cost is the same on every page, and a product added meanwhile shifts nothing.
+A page begins after the last product of the previous page, not at a row number (keyset pagination). With an index every
+page costs the same, and a product that is added meanwhile shifts no page.
 
-Several products are one question to the cache (multi-get) and one to the database for what the
-cache lacks. Asked one by one, a cart of fifty would be fifty round trips.
+Several products are one lookup in the cache (multi-get) and one query for the missing ones. One by one, a cart of fifty
+products would cost fifty round trips.
 """
 
 import json
@@ -17,13 +17,13 @@ from shop.data.database import Connection, Database
 
 _COLUMNS = "id, name, category, price_cents"
 _EXPORT_PAGE = 500
-# Without spaces, which would be stored and sent as well.
+# Without spaces, which would only be stored and sent.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
 class Product:
-    """Money is in cents: floats lose some."""
+    """One product; the price is in cents, since floating-point numbers lose some."""
 
     id: str
     name: str
@@ -39,7 +39,7 @@ class Catalogue:
         self._cache = cache
 
     async def categories(self) -> list[str]:
-        """Return what products can be listed by."""
+        """Return the categories, sorted."""
 
         async def load() -> bytes:
             rows = await self._database.rows("SELECT DISTINCT category FROM products ORDER BY category")
@@ -49,7 +49,7 @@ class Catalogue:
         return found
 
     async def page(self, *, category: str | None, after: str, limit: int) -> list[Product]:
-        """Return up to `limit` products whose ids come after `after`."""
+        """Return up to `limit` products with ids greater than `after`, in the order of their ids."""
         if category is None:
             sql = f"SELECT {_COLUMNS} FROM products WHERE id > $1 ORDER BY id LIMIT $2"  # noqa: S608 - of constants
             rows = await self._database.rows(sql, after, limit)
@@ -59,12 +59,12 @@ class Catalogue:
         return [Product(**row) for row in rows]
 
     async def products(self, ids: Collection[str]) -> dict[str, Product]:
-        """Return those of the products that exist."""
+        """Return the products that exist, by id."""
         found = await self.encoded(ids)
         return {product_id: Product(**json.loads(encoded)) for product_id, encoded in found.items()}
 
     async def encoded(self, ids: Collection[str]) -> dict[str, bytes]:
-        """Return those of the products that exist, as JSON."""
+        """Return the products that exist, by id, each as JSON."""
 
         async def load(missing: Collection[str]) -> dict[str, bytes]:
             rows = await products_by_id(self._database, [key.removeprefix("product:") for key in missing])
@@ -74,7 +74,7 @@ class Catalogue:
         return {key.removeprefix("product:"): encoded for key, encoded in found.items()}
 
     async def pages(self) -> AsyncIterator[list[Product]]:
-        """Yield all of them, page by page: between pages no connection is held, however slow the client."""
+        """Yield all products, page by page; no connection is held between pages, even for a slow client."""
         after = ""
         while page := await self.page(category=None, after=after, limit=_EXPORT_PAGE):
             yield page
@@ -82,14 +82,14 @@ class Catalogue:
 
 
 async def products_by_id(source: Database | Connection, ids: Sequence[str]) -> list[Product]:
-    """Return them from the database itself: what is paid is not read from a cache."""
+    """Return products from the database itself: prices of an order must not come from a cache."""
     places = ", ".join(f"${number}" for number in range(1, len(ids) + 1))
     sql = f"SELECT {_COLUMNS} FROM products WHERE id IN ({places})"  # noqa: S608 - places, not values
     return [Product(**row) for row in await source.rows(sql, *ids)]
 
 
 async def insert_products(connection: Connection, products: Iterable[Product]) -> None:
-    """Add what is not there, in one statement: a round trip for each row is what makes imports slow."""
+    """Add missing products in one statement: imports are slow with a round trip for each row."""
     values: list[object] = []
     places = []
     for product in products:
@@ -101,7 +101,7 @@ async def insert_products(connection: Connection, products: Iterable[Product]) -
 
 
 def bundled_products() -> list[Product]:
-    """Return what products.json holds."""
+    """Return the products of products.json."""
     rows: list[Mapping[str, str | int]] = json.loads(
         Path(__file__).with_name("products.json").read_text(encoding="utf-8")
     )

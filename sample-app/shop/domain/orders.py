@@ -1,10 +1,10 @@
-"""A cart becomes an order: once, whole or not at all, however often it is asked.
+"""A cart becomes an order: exactly once, completely or not at all.
 
 - One transaction: an order without its items never exists.
-- Idempotent by the cart's id, which is unique among orders: a client that did not hear the answer
-  sends the request again, and gets the order that is there.
+- Idempotent by the id of the cart, which is unique among orders: a client that did not receive the answer repeats the
+  request, and gets the existing order.
 - Prices are read inside the transaction, not from the cache.
-- All items are one INSERT: a round trip for each is what makes bulk writes slow.
+- All items are one INSERT: bulk writes are slow with a round trip for each row.
 """
 
 import uuid
@@ -18,7 +18,7 @@ from shop.domain.catalogue import products_by_id
 
 @dataclass(frozen=True)
 class OrderItem:
-    """The price is what it was at that moment."""
+    """One product of an order, with the price at the time of the order."""
 
     product: str
     quantity: int
@@ -27,7 +27,7 @@ class OrderItem:
 
 @dataclass(frozen=True)
 class Order:
-    """What was bought."""
+    """An order; `total_cents` is the sum of its items."""
 
     id: str
     total_cents: int
@@ -35,7 +35,7 @@ class Order:
 
 
 class EmptyOrderError(ValueError):
-    """Nothing of the cart can be bought."""
+    """No product of the cart exists."""
 
 
 class Orders:
@@ -45,15 +45,15 @@ class Orders:
         self._database = database
 
     async def order(self, order_id: str) -> Order | None:
-        """Return an order by its id."""
+        """Return the order with this id, None if there is none."""
         return await self._found("id", order_id)
 
     async def of_cart(self, cart_id: str) -> Order | None:
-        """Return what became of a cart."""
+        """Return the order of this cart, None if it was not ordered."""
         return await self._found("cart", cart_id)
 
     async def place(self, cart: Cart) -> tuple[Order, bool]:
-        """Return the order that the cart becomes, and whether it is new."""
+        """Return the order of the cart, and whether it is new; raises `EmptyOrderError`."""
         async with self._database.transaction() as connection:
             products = await products_by_id(connection, list(cart.quantities)) if cart.quantities else []
             items = [OrderItem(product.id, cart.quantities[product.id], product.price_cents) for product in products]

@@ -1,7 +1,7 @@
-"""The tables, made where they are missing.
+"""The tables, created if they do not exist.
 
-One statement list for both databases. A change of a table in use would come as a further statement
-that old pods can live with, since both releases run during a rolling update.
+Both databases get the same statements. A change of an existing table has to be a further statement that works with the
+previous release as well: pods of both releases run during a rolling update.
 """
 
 from shop.data.database import Connection, Server
@@ -42,7 +42,7 @@ _TABLES = (
 
 
 async def prepare(connection: Connection, server: Server) -> None:
-    """Make what is missing; the products that come with the app are among it."""
+    """Create the missing tables, and insert the bundled products into an empty catalogue."""
     await connection.rows(server.lock_schema)
     for statement in _TABLES:
         await connection.rows(statement.format(bytewise=server.bytewise))

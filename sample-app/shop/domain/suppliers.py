@@ -1,12 +1,12 @@
-"""Bounded fan-out: one question to several suppliers at once, answered with what came in time.
+"""Bounded fan-out: concurrent calls of several suppliers, and an answer from those that reply in time.
 
-- At once: the wait is that for the slowest and not the sum.
-- Bounded: at most so many calls of a worker are under way, whatever clients send. A fan-out
-  multiplies load; without a bound, a hundred requests become a thousand connections.
+- Concurrent: the total time is that of the slowest call, not the sum of all.
+- Bounded: a worker has at most 32 calls in progress. A fan-out multiplies load: without a bound, a hundred requests
+  become a thousand connections.
 - A time limit for each call, and a circuit breaker for each supplier.
-- Degraded, not failed: the answer names who is missing, and comes without them.
+- Degraded instead of failed: the answer names the suppliers that are missing.
 
-A supplier is another shop: what is asked is its GET /products/{id}. Imported only where there are any.
+A supplier is another shop, and the call is its GET /products/{id}. Imported only if suppliers are configured.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from shop.http import request_id
 from shop.observation.metrics import Metrics
 from shop.overload.breakers import Breaker, OpenError
 
-_AT_ONCE = 32
-_SECONDS = 2.0
+_MAX_CALLS = 32
+_TIMEOUT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What one supplier says."""
+    """The price of one supplier."""
 
     supplier: str
     price_cents: int
@@ -35,18 +35,18 @@ class Suppliers:
     """The other shops, by their URLs."""
 
     def __init__(self, urls: tuple[str, ...], metrics: Metrics) -> None:
-        # Called by name: a URL may hold a password.
+        # Suppliers are named by host and port: a URL may contain a password.
         self._urls = {httpx.URL(url).netloc.decode(): url.rstrip("/") for url in urls}
         self._breakers = {name: Breaker(name, metrics) for name in self._urls}
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._calls = asyncio.Semaphore(_MAX_CALLS)
         self.client = httpx.AsyncClient(
-            timeout=_SECONDS,
-            limits=httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE),
+            timeout=_TIMEOUT_SECONDS,
+            limits=httpx.Limits(max_connections=_MAX_CALLS, max_keepalive_connections=_MAX_CALLS),
             trust_env=False,
         )
 
     async def offers(self, product_id: str) -> tuple[list[Offer], list[str]]:
-        """Return the offers for a product, and who did not say."""
+        """Return the offers for a product, and the names of the suppliers that did not reply."""
         answers = await asyncio.gather(*(self._offer(name, product_id) for name in self._urls))
         missing = [name for name, answer in zip(self._urls, answers, strict=True) if answer is None]
         offers = [Offer(name, price) for name, price in zip(self._urls, answers, strict=True) if price]
@@ -57,10 +57,10 @@ class Suppliers:
         await self.client.aclose()
 
     async def _offer(self, name: str, product_id: str) -> int | None:
-        """Return a supplier's price, 0 where it does not have the product, None where it does not say."""
+        """Return the price in cents of a supplier: 0 if it does not sell the product, None if it does not reply."""
         url = f"{self._urls[name]}/products/{quote(product_id, safe='')}"
         try:
-            async with self._turns:
+            async with self._calls:
                 with self._breakers[name].guarded():
                     response = await self.client.get(url, headers={"X-Request-ID": request_id.current()})
                     if response.status_code == 404:

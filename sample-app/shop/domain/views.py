@@ -1,12 +1,10 @@
-"""How often each product was looked at: counted in memory, written in batches (write-behind).
+"""Views of each product: counted in memory, written in batches (write-behind).
 
-An UPDATE for each view would be the shop's busiest statement, and all of them would wait for the
-one row of the popular product. So a worker adds up what it sees and writes the sums once a second,
-in one statement. A worker that is killed loses a second's views; what may not be lost is not
-counted like this.
+An UPDATE for each view would be the most frequent statement, and all of them would wait for the row of the most popular
+product. So each worker counts in memory and writes the sums once a second, in one statement. A worker that is killed
+loses the views of a second: this is no way to count what must not be lost.
 
-Sums are written in the order of the ids: two workers that lock the same rows in different orders
-wait for each other for ever (a deadlock).
+Sums are written in the order of the ids: two workers that lock the same rows in different orders are a deadlock.
 """
 
 import itertools
@@ -16,30 +14,30 @@ from contextlib import AbstractAsyncContextManager
 from shop.data.database import Database, DatabaseUnavailableError
 from shop.offload.write_behind import written_each
 
-_SECONDS = 1.0
-# Two arguments each; PostgreSQL takes 32,767 in a statement.
+_INTERVAL_SECONDS = 1.0
+# Each product has two arguments; PostgreSQL accepts 32,767 in a statement.
 _BATCH = 500
 
 
 class Views:
-    """The counts of this worker, on their way to those of all."""
+    """The views that this worker has counted and not yet written."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counted: Counter[str] = Counter()
 
     def note(self, product_id: str) -> None:
-        """Count a view of a product that exists: with ids that clients make up it would grow without end."""
+        """Count a view of an existing product: the ids of clients would let the counter grow without bound."""
         self._counted[product_id] += 1
 
     async def most_viewed(self, limit: int) -> list[tuple[str, int]]:
-        """Return the products that were looked at most, as far as it is written."""
+        """Return the products with the most views, and their number, as far as they are written."""
         sql = "SELECT product, views FROM product_views ORDER BY views DESC, product LIMIT $1"
         return [(row["product"], row["views"]) for row in await self._database.rows(sql, limit)]
 
     def written(self) -> AbstractAsyncContextManager[None]:
-        """Write regularly, and what is left when the worker ends."""
-        return written_each(_SECONDS, self._write)
+        """Return a context manager that writes every second, and the rest at its end."""
+        return written_each(_INTERVAL_SECONDS, self._write)
 
     async def _write(self) -> None:
         for product_ids in _batches(sorted(self._counted)):
@@ -48,8 +46,8 @@ class Views:
                 async with self._database.transaction() as connection:
                     await connection.rows(_upsert(len(sums)), *itertools.chain.from_iterable(sums.items()))
             except DatabaseUnavailableError:
-                return  # they stay counted, and are written with those to come
-            self._counted.subtract(sums)  # what was counted meanwhile stays
+                return  # the counts stay, and are written next time
+            self._counted.subtract(sums)  # views during the write stay
         self._counted = +self._counted
 
 

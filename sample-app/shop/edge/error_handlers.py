@@ -1,4 +1,4 @@
-"""What an exception becomes: an answer that says so, a log line for a bug, and one error of the worker's budget."""
+"""Exceptions of routes as answers; an unexpected one is also logged and spends the error budget of the worker."""
 
 import logging
 
@@ -15,13 +15,13 @@ from shop.overload.error_budget import ErrorBudget
 _log = logging.getLogger("shop.problems")
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for this class
     headers = dict(error.headers or {})
     if "route" not in request.scope:
         detail = f"There is no {request.url.path}."
     elif error.status_code == 405:
-        # Starlette tells the methods of one route; a path may have several.
+        # Starlette knows the methods of the route that matched first; the path may have several routes.
         same_path = [route for route in request.app.routes if route.path == request.scope["route"].path]
         headers["Allow"] = ", ".join(sorted({method for route in same_path for method in route.methods}))
         detail = f"{request.url.path} takes {headers['Allow']}, not {request.method}."
@@ -31,7 +31,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(_request: Request, error: Exception) -> Response:
-    _log.warning("the database is away: %s", error.__cause__, extra={"request_id": request_id.current()})
+    _log.warning("the database is unavailable: %s", error.__cause__, extra={"request_id": request_id.current()})
     return problem(503, "The database does not answer; try again soon.", {"Retry-After": "2"})
 
 
@@ -39,13 +39,13 @@ async def _unstorable(_request: Request, _error: Exception) -> Response:
     return problem(400, "The request holds the character U+0000, which no name and no id has.")
 
 
-async def _hung_up(_request: Request, _error: Exception) -> Response:
-    # The client ended its connection before its request was complete. Nobody hears this; nginx counts it as 499, too.
+async def _disconnected(_request: Request, _error: Exception) -> Response:
+    # The client closed its connection before its request was complete, and gets no answer. nginx logs 499 as well.
     return Response(status_code=499)
 
 
 def handlers(budget: ErrorBudget) -> dict[int | type[Exception], ExceptionHandler]:
-    """Return what answers each kind of error."""
+    """Return the handler of each class of exceptions."""
 
     async def failed(request: Request, error: Exception) -> Response:
         budget.note()
@@ -53,10 +53,10 @@ def handlers(budget: ErrorBudget) -> dict[int | type[Exception], ExceptionHandle
         _log.error("unhandled error on %s", path, exc_info=error, extra={"request_id": request_id.current()})
         return problem(500, "The shop failed to answer; the log has the reason under this request id.")
 
-    # Async, or Starlette would run them in a thread.
+    # All are async: Starlette runs other handlers in a thread.
     return {
-        HTTPException: _refused,
-        ClientDisconnect: _hung_up,
+        HTTPException: _http_error,
+        ClientDisconnect: _disconnected,
         DatabaseUnavailableError: _unavailable,
         UnstorableTextError: _unstorable,
         Exception: failed,

@@ -1,7 +1,7 @@
-"""What clients send, checked where it enters.
+"""Parameters and bodies of requests, within bounds.
 
-An unbounded number, name or body is how one client costs all the others their worker. Every
-refusal names the parameter and what is allowed.
+With an unbounded number, name or body, one client can take a whole worker from all others. Every function raises
+HTTPException with status 400 or 413, whose detail names the parameter and the values that are allowed.
 """
 
 import json
@@ -16,7 +16,7 @@ BODY_LIMIT = 16 * 1024
 
 
 def query(request: Request) -> Mapping[str, str]:
-    """Return the query's parameters; none is what most requests have, and parsing nothing takes its time, too."""
+    """Return the parameters of the query; skips the parser for the many requests that have none."""
     return request.query_params if request.scope["query_string"] else {}
 
 
@@ -25,7 +25,7 @@ def whole_number(request: Request, name: str, *, default: int, minimum: int, max
     text = query(request).get(name)
     if text is None:
         return default
-    # ASCII first: int() also takes digits of other scripts, which no client means to send.
+    # ASCII first: int() also accepts digits of other scripts.
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and minimum <= int(text) <= maximum):
         raise HTTPException(400, f"{name} must be a whole number from {minimum} to {maximum}, not {text!r}.")
     return int(text)
@@ -44,7 +44,7 @@ def seconds(request: Request, name: str, *, default: float, maximum: float) -> f
 
 
 async def json_object(request: Request) -> dict[str, Any]:
-    """Return the request's body, of which no more than `BODY_LIMIT` bytes are ever held."""
+    """Return the JSON object of the body, and hold at most `BODY_LIMIT` bytes of it."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

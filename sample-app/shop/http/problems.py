@@ -1,6 +1,6 @@
-"""Every error is JSON of the same shape (RFC 9457), so that a client needs one way to read them.
+"""Every error is JSON of the same shape (RFC 9457), so that clients parse all errors in one way.
 
-The request id is in it: what a user copies out of an error message is what the log is searched for.
+It contains the request id, which a user can report and which finds the log lines of the request.
 """
 
 from starlette.responses import JSONResponse, Response
@@ -9,6 +9,6 @@ from shop.http import request_id
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Return an error as an answer."""
+    """Return the answer of an error: application/problem+json."""
     content = {"status": status, "detail": detail, "request_id": request_id.current()}
     return JSONResponse(content, status, headers=headers, media_type="application/problem+json")

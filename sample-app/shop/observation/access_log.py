@@ -1,15 +1,15 @@
-"""One JSON line for each request, at the price of one string.
+"""One JSON line on stdout for each request, at the cost of one string.
 
-`logging` makes a record, looks for its caller, formats it and writes it: seventy microseconds for each
-request, on the event loop. It stays for what is rare. A line for each request has to be cheap:
+`logging` creates a record, finds the caller, formats and writes: 70 microseconds for each request on the event loop. It
+remains in use for rare messages. The line of a request has to be cheap:
 
-- It is put together here, where all of its names are known: only what a client can choose is encoded.
-- A thread writes it. Somebody who reads stdout too slowly would otherwise stop the event loop.
-- Many lines are one write, but only as many as the kernel takes whole: the workers share one stdout,
-  and more than PIPE_BUF bytes may be mixed with those of another.
+- It is formatted here, where all fields are known: only values that clients choose are encoded.
+- A thread writes it: a slow reader of stdout would otherwise block the event loop.
+- Many lines are one write, but at most PIPE_BUF bytes, which the kernel writes atomically: the workers share one
+  stdout, and longer writes could be mixed with those of another worker.
 
-Lines wait for a tenth of a second at most, and a worker that is killed loses those. While nobody
-reads stdout at all, the newest are left out: a queue without a bound is a memory leak.
+A line waits for a tenth of a second at most, and a worker that is killed loses those lines. If stdout is not read, the
+newest lines are dropped: an unbounded queue would be a memory leak.
 """
 
 import asyncio
@@ -30,33 +30,33 @@ from shop.http import request_id
 from shop.offload.write_behind import written_each
 
 _STDOUT = 1
-_SECONDS = 0.1
-_MOST_WAITING = 10_000
+_INTERVAL_SECONDS = 0.1
+_MAX_LINES = 10_000
 
 _log = logging.getLogger("shop.access")
 
 
 class AccessLog:
-    """The lines of this worker on their way to stdout, as far as the logger `shop.access` lets INFO pass."""
+    """The lines of this worker that are not written yet; none if the logger `shop.access` is above INFO."""
 
     def __init__(self, trace_id: Callable[[], str | None] | None = None) -> None:
         self._trace_id = trace_id
         self._head = f'{{"level": "INFO", "logger": "{_log.name}", "worker": {os.getpid()}, "message": "request", '
-        self._waiting: list[str] = []
-        self._left_out = 0
+        self._lines: list[str] = []
+        self._dropped = 0
         self._writing = threading.Lock()
 
     def note(self, scope: Scope, route: str, status: int, seconds: float) -> None:
-        """Keep the line of a request that has ended."""
+        """Add the line of a finished request."""
         if not _log.isEnabledFor(logging.INFO):
             return
-        if len(self._waiting) >= _MOST_WAITING:
-            self._left_out += 1
+        if len(self._lines) >= _MAX_LINES:
+            self._dropped += 1
             return
         trace_id = None if self._trace_id is None else self._trace_id()
         trace = "" if trace_id is None else f'"trace_id": "{trace_id}", '
         client = _quoted(scope["client"][0]) if scope["client"] else "null"
-        self._waiting.append(
+        self._lines.append(
             f'{self._head}"request_id": "{request_id.current()}", "client": {client}, '
             f'"method": {_quoted(scope["method"])}, "path": {_quoted(scope["path"])}, "route": "{route}", '
             f'"status": {status}, "duration_seconds": {seconds:.6f}, '
@@ -64,31 +64,31 @@ class AccessLog:
         )
 
     def written(self) -> AbstractAsyncContextManager[None]:
-        """Write regularly, and what is left when the worker ends."""
-        return written_each(_SECONDS, self._write)
+        """Return a context manager that writes ten times a second, and the rest at its end."""
+        return written_each(_INTERVAL_SECONDS, self._write)
 
     async def _write(self) -> None:
-        lines, self._waiting = self._waiting, []
-        left_out, self._left_out = self._left_out, 0
+        lines, self._lines = self._lines, []
+        dropped, self._dropped = self._dropped, 0
         if lines:
             await asyncio.to_thread(self._write_lines, lines)
-        if left_out:
-            _log.warning("%d lines of requests are left out: stdout was not read", left_out)
+        if dropped:
+            _log.warning("%d lines of requests were dropped: stdout was not read", dropped)
 
     def _write_lines(self, lines: Iterable[str]) -> None:
-        # The last lines may come while those before them are still being written.
-        with self._writing, suppress(OSError):  # nobody is left to be told that stdout is gone
-            for piece in _pieces("".join(lines).encode()):
-                _write_all(piece)
+        # The last lines may come while the previous ones are still being written.
+        with self._writing, suppress(OSError):  # stdout is closed, and so is the place to report it
+            for chunk in _chunks("".join(lines).encode()):
+                _write_all(chunk)
 
 
-def _write_all(piece: bytes) -> None:
-    while piece:
-        piece = piece[os.write(_STDOUT, piece) :]
+def _write_all(chunk: bytes) -> None:
+    while chunk:
+        chunk = chunk[os.write(_STDOUT, chunk) :]
 
 
-def _pieces(text: bytes) -> Iterator[bytes]:
-    """Yield as many lines at a time as can be written as one, and a longer line alone."""
+def _chunks(text: bytes) -> Iterator[bytes]:
+    """Yield chunks of whole lines of at most PIPE_BUF bytes; a longer line is a chunk of its own."""
     start = 0
     while start < len(text):
         end = text.rfind(b"\n", start, start + PIPE_BUF) + 1 or text.find(b"\n", start) + 1

@@ -1,10 +1,10 @@
-"""Prometheus metrics of the whole pod, whichever worker is asked.
+"""Prometheus metrics of the whole pod, from any of its workers.
 
-A scrape reaches one worker of several. Without a shared store each scrape would show another
-worker's counters, which Prometheus takes for restarts. prometheus-client keeps each worker's
-values in files of PROMETHEUS_MULTIPROC_DIR and sums them; unset, a worker speaks for itself.
+A scrape reaches one worker of several. Without shared files, each scrape would show the counters of another worker, and
+Prometheus would take the differences for restarts. prometheus-client stores the values of each worker in files of
+PROMETHEUS_MULTIPROC_DIR and sums them. If the variable is not set, a worker reports only its own values.
 
-Counters and histograms outlive their worker. Gauges say what is, so those of a dead worker go.
+Counters and histograms outlive their worker. Gauges are current values, so those of a dead worker are removed.
 """
 
 import threading
@@ -17,11 +17,11 @@ from shop.observation.tallies import BUCKETS, Durations, RequestTally, Tally
 from shop.offload.write_behind import written_each
 from shop.workers.slots import WorkerSlot
 
-_WRITTEN_SECONDS = 0.1
+_INTERVAL_SECONDS = 0.1
 
 
 class Metrics:
-    """What one worker counts, and the exposition of what all of them counted."""
+    """The metrics of one worker, and the exposition of those of all workers."""
 
     def __init__(self, slot: WorkerSlot | None) -> None:
         self._slot = slot
@@ -97,19 +97,19 @@ class Metrics:
         )
 
     def write_tallies(self) -> None:
-        """Bring what this worker has counted in memory to where all of them see it; for the event loop alone."""
+        """Write the counts in memory to the shared files; call it on the event loop only."""
         for tally in (self.served, self.cache_hits, self.cache_misses):
             tally.write()
 
     def written(self) -> AbstractAsyncContextManager[None]:
-        """Write the tallies regularly, and what is left when the worker ends."""
-        return written_each(_WRITTEN_SECONDS, self._write)
+        """Return a context manager that writes the tallies ten times a second, and the rest at its end."""
+        return written_each(_INTERVAL_SECONDS, self._write)
 
     async def _write(self) -> None:
         self.write_tallies()
 
     def exposition(self) -> bytes:
-        """Return the Prometheus text of all live workers; reads files, so not for the event loop."""
+        """Return the Prometheus text of all live workers; reads files, so call it in a thread."""
         if self._slot is None:
             return generate_latest(self._registry)
         with self._collecting:
@@ -121,9 +121,9 @@ class Metrics:
 
 
 def worker_metrics(slot: WorkerSlot | None) -> Metrics:
-    """Return this worker's metrics, shared with the workers of the other slots."""
+    """Return the metrics of this worker, in files that the workers of the other slots read."""
     if slot is not None:
-        # A dead worker's gauges would be read back as this one's first values.
+        # The gauges of a dead worker would become the first values of this one.
         mark_process_dead(slot.number, str(slot.directory))  # type: ignore[no-untyped-call]
         values.ValueClass = values.MultiProcessValue(process_identifier=lambda: slot.number)  # type: ignore[no-untyped-call]
     return Metrics(slot)

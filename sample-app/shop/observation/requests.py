@@ -1,7 +1,7 @@
-"""What every request leaves behind: its metrics and one JSON line on stdout.
+"""The metrics and the log line of every request.
 
-Metrics carry the route's pattern, never the path, and a known method or "other": a label that
-clients can invent is a memory leak in the app and in Prometheus. The path is in the log.
+Labels of metrics are the pattern of the route, never the path, and a known method or "other": a label that clients can
+invent is a memory leak in the app and in Prometheus. The path is in the log.
 """
 
 from starlette.types import Scope
@@ -12,15 +12,15 @@ from shop.observation.metrics import Metrics
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
-class Observation:
-    """Counts, times and logs what was answered."""
+class RequestRecorder:
+    """Counts and logs answered requests."""
 
     def __init__(self, metrics: Metrics, log: AccessLog) -> None:
         self._requests = metrics.served
         self._log = log
 
     def record(self, scope: Scope, status: int, seconds: float) -> None:
-        """Note a request that has ended."""
+        """Record a finished request."""
         method = scope["method"]
         route = scope["route"].path if "route" in scope else "unmatched"
         self._requests.note(method if method in _METHODS else "other", route, status, seconds)

@@ -1,14 +1,13 @@
-"""Counting for each request without writing for each: in memory, and ten times a second into the metrics.
+"""Cheap counters: each request adds to plain numbers, which are written to the metrics ten times a second.
 
-A metric that all workers share is a place in a mapped file behind a lock: six writes to it for each
-request, and finding them by their labels, took longer than to answer a request that hits the cache.
-Here a request adds to plain numbers, and what they sum up to is written in one go, as `views` does
-with the database.
+A metric that all workers share is a place in a mapped file behind a lock. Six writes for each request, each found by
+its labels, took longer than the answer of a request that hits the cache. Here the sums are written at once, as `views`
+does with the database.
 
-Whoever is asked for /metrics writes its own first, so that only what the other workers counted in the
-last tenth of a second is still to come. A worker that is killed loses that much.
+The worker that answers /metrics writes its own sums first, so only counts of the other workers of the last tenth of a
+second are missing. A worker that is killed loses as much.
 
-All of it belongs to the event loop: adding to a number is no single step, so no thread may.
+Only the event loop may use this: adding to a number is not atomic between threads.
 """
 
 from bisect import bisect_left
@@ -21,10 +20,10 @@ BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 
 
 class Durations(Histogram):
-    """A histogram that takes many observations at once."""
+    """A histogram that adds many observations at once."""
 
     def add(self, counts: Sequence[int], seconds: float) -> None:
-        """Add so many observations to each bucket, which took so long together."""
+        """Add a number of observations to each bucket, and the sum of their durations in seconds."""
         for bucket, count in zip(self._buckets, counts, strict=True):
             if count:
                 bucket.inc(count)
@@ -32,21 +31,21 @@ class Durations(Histogram):
 
 
 class Tally:
-    """A number that is added to here and shows in its counter later."""
+    """A number that is added to its counter later."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
         self.unwritten = 0
 
     def write(self) -> None:
-        """Have the counter show it."""
+        """Add the number to the counter."""
         if self.unwritten:
             self._counter.inc(self.unwritten)
             self.unwritten = 0
 
 
 class _Answers:
-    """Those of one method, route and status."""
+    """The durations of one method, route and status: observations in each bucket, and their sum."""
 
     __slots__ = ("counts", "seconds")
 
@@ -56,7 +55,7 @@ class _Answers:
 
 
 class RequestTally:
-    """The requests of this worker: how many are under way, and what has become of the others."""
+    """The requests of this worker: the number in progress, and the answers since the last write."""
 
     def __init__(self, requests: Counter, durations: Durations, in_flight: Gauge) -> None:
         self._requests = requests
@@ -66,7 +65,7 @@ class RequestTally:
         self.in_flight = 0
 
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answer; the names come from a closed set, or this would be a leak."""
+        """Count an answer; method and route must come from a closed set, or memory grows without bound."""
         key = method, route, status
         answers = self._unwritten.get(key)
         if answers is None:
@@ -75,7 +74,7 @@ class RequestTally:
         answers.seconds += seconds
 
     def write(self) -> None:
-        """Have the metrics show it."""
+        """Add the numbers to the metrics."""
         for (method, route, status), answers in self._unwritten.items():
             self._requests.labels(method, route, str(status)).inc(sum(answers.counts))
             self._durations.labels(method, route).add(answers.counts, answers.seconds)

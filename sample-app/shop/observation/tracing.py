@@ -1,8 +1,8 @@
-"""Traces over OTLP, where OTEL_EXPORTER_OTLP_ENDPOINT says to whom.
+"""Traces over OTLP, if OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-Imported only then: the SDK costs more memory than the rest of the shop. A request that comes with
-a `traceparent` becomes part of that trace, calls to suppliers carry it on, and every log line of
-the request names it. OpenTelemetry's own OTEL_* variables set the rest (name, sampling, headers).
+Imported only then: the SDK needs more memory than the rest of the shop. A request with a `traceparent` becomes part of
+that trace, calls to suppliers propagate it, and every log line of the request contains its id. OpenTelemetry reads
+its other OTEL_* variables (name, sampling, headers) by itself.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _NOT_TRACED = "health,metrics"
 
 
 class Tracing:
-    """Spans of one worker, sent in batches from a thread."""
+    """The spans of one worker, sent in batches by a thread."""
 
     def __init__(self) -> None:
         resource = Resource({"service.name": "shop"}).merge(OTELResourceDetector().detect())
@@ -41,32 +41,32 @@ class Tracing:
         )
 
     def trace_id(self) -> str | None:
-        """Return the trace of the request being served."""
+        """Return the trace id of the current request, None outside of a trace."""
         context = trace.get_current_span().get_span_context()
         return trace.format_trace_id(context.trace_id) if context.is_valid else None
 
     def instrument(self, client: httpx.AsyncClient) -> None:
-        """Have a span for each call, and the trace in its headers."""
+        """Add a span to each call of the client, and the trace to its headers."""
         HTTPXClientInstrumentor.instrument_client(client, tracer_provider=self._provider)
 
     @asynccontextmanager
     async def flushed_at_end(self) -> AsyncIterator[None]:
-        """Name the trace in log lines; send what is left when the worker ends."""
+        """Add the trace id to log records; send the remaining spans at the end of the block."""
         before = logging.getLogRecordFactory()
 
         def record(*args: object, **fields: object) -> logging.LogRecord:
-            made = before(*args, **fields)
+            created = before(*args, **fields)
             trace_id = self.trace_id()
             if trace_id is not None:
-                made.trace_id = trace_id
-            return made
+                created.trace_id = trace_id
+            return created
 
         logging.setLogRecordFactory(record)
         try:
             yield
         finally:
             logging.setLogRecordFactory(before)
-            # It waits for the network, and the loop still has answers to finish.
+            # In a thread: it waits for the network, and the loop still has answers to finish.
             await asyncio.to_thread(self._provider.shutdown)
 
 
@@ -76,7 +76,7 @@ class _NamedByRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def name_and_send(message: Message) -> None:
-            # Known only now, and too late after the answer. The path would make a name for every product.
+            # The route is known only now, and the span ends with the answer. Paths would be too many names.
             if message["type"] == "http.response.start" and "route" in scope:
                 span, route = trace.get_current_span(), scope["route"].path
                 span.update_name(f"{scope['method']} {route}")

@@ -1,18 +1,15 @@
-"""CPU-bound work beside the event loop.
+"""CPU-bound work outside of the event loop.
 
-Work done in a coroutine stops every other request of the worker until it is over. In a thread
-the loop stays free to answer them, but not for nothing: one process runs Python code in one
-thread at a time (the GIL), and the loop gets its turn when the other thread's is up, 5 ms later
-by default. So a thread keeps the loop alive and adds no speed. Speed comes from processes, one
-per CPU: that is what the workers are. Libraries that let go of the GIL (compression, hashing,
-numpy) do run beside the loop in a thread.
+CPU-bound work in a coroutine blocks every other request of the worker. In a thread, the loop goes on, but more slowly:
+a process runs Python code in one thread at a time (the GIL), and the loop may have to wait 5 ms for the other thread.
+So a thread keeps the loop responsive and adds no speed. Speed needs processes, one for each CPU, which the workers are.
+Libraries that release the GIL (compression, hashing, numpy) do run in parallel to the loop in a thread.
 
-One thread per worker: more would not be faster, and each takes turns away from the loop.
+One thread per worker: more would not be faster, and each would delay the loop.
 
-SHOP_CPU_PROCESSES makes it a pool of processes: the loop then shares no GIL with the work and
-keeps its 5 ms. It costs an interpreter's memory for each, and pays where the work is long and the
-pod has CPUs beyond its workers. Processes start with the first work and are replaced after a while,
-so that what leaks in them does not stay.
+SHOP_CPU_PROCESSES replaces the thread with a pool of processes, which do not share the GIL of the loop. Each costs the
+memory of an interpreter. This pays for long work, if the pod has more CPUs than workers. Processes start with the first
+work, and are replaced after 1,000 tasks, so that leaks in them stay bounded.
 """
 
 import asyncio
@@ -28,26 +25,26 @@ _TASKS_PER_PROCESS = 1000
 
 
 class CpuPool:
-    """Where such work goes: one thread, or that many processes."""
+    """One thread, or the given number of processes."""
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
         self._executor: Executor | None = None
 
     async def burn(self, seconds: float) -> int:
-        """Use that much CPU time, when it is its turn."""
+        """Use this much CPU time in the pool and return the process id; raises BrokenProcessPool."""
         executor = self._executor = self._executor or self._new()
         try:
             return await asyncio.get_running_loop().run_in_executor(executor, cpu_work.burn, seconds)
         except BrokenProcessPool:
-            # A process was killed, mostly for its memory. What was under way is lost; the next work gets a new pool.
+            # A process was killed, usually for its memory. Work in progress is lost; the next call creates a pool.
             if self._executor is executor:
                 self._executor = None
             raise
 
     @contextmanager
     def closed_at_end(self) -> Iterator[None]:
-        """End the threads and processes with the worker."""
+        """End the thread or the processes at the end of the block."""
         try:
             yield
         finally:
@@ -57,7 +54,7 @@ class CpuPool:
     def _new(self) -> Executor:
         if self._processes == 0:
             return ThreadPoolExecutor(max_workers=1, thread_name_prefix="cpu")
-        # Spawned, not forked: a fork of a process with threads may inherit a lock that nobody will ever release.
+        # Spawned, not forked: a fork of a process with threads may inherit a lock that no thread will release.
         return ProcessPoolExecutor(
             self._processes,
             multiprocessing.get_context("spawn"),

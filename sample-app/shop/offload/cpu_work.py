@@ -1,4 +1,4 @@
-"""What runs in the processes of `cpu`: it imports nothing of the shop, since each of them pays for that again."""
+"""The functions that run in the processes of `cpu_pool`. They import nothing of the shop, to keep these small."""
 
 import multiprocessing
 import os
@@ -8,7 +8,7 @@ import time
 
 
 def burn(seconds: float) -> int:
-    """Use that much CPU time, however long it takes beside others, and return the process that did."""
+    """Use this much CPU time of the calling thread, and return the process id."""
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         sum(range(1000))
@@ -16,10 +16,10 @@ def burn(seconds: float) -> int:
 
 
 def end_with_worker() -> None:
-    """Let the worker decide when to end; should it be killed, end as well instead of waiting for work for ever."""
+    """Initialise a process of the pool: ignore Ctrl-C, which the worker handles, and end if the worker is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = multiprocessing.parent_process()
-    assert worker is not None  # noqa: S101 - this is a pool's process
+    assert worker is not None  # noqa: S101 - it runs in a process of the pool
 
     def follow() -> None:
         worker.join()

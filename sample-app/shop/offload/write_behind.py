@@ -1,4 +1,4 @@
-"""Write-behind: what is noted in memory is written now and then, many at once, and not for each request."""
+"""Write-behind: collect in memory, and write many entries at once at regular intervals instead of for each request."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,7 +8,7 @@ from typing import Never
 
 @asynccontextmanager
 async def written_each(seconds: float, write: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Write regularly, and what is left when the worker ends."""
+    """Call `write` every so many seconds, and once more at the end of the block."""
     writing = asyncio.create_task(_write_for_ever(seconds, write))
     try:
         yield

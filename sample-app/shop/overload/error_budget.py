@@ -1,12 +1,12 @@
-"""Ten unexpected errors within a minute: the worker is taken out of service and replaced.
+"""Error budget: after ten unexpected errors within a minute, the worker is replaced.
 
-An unexpected error may have left something broken behind: a lock that is held, a pool that is
-empty. A new process has none of that. Errors that are answers do not count, and neither does a
-database that is away: replacing workers heals no dependency.
+An unexpected error may leave a broken state behind, such as a held lock or an empty pool. A new process has a clean
+state. Errors that are regular answers do not count, and neither does an unavailable database: new workers do not
+repair a dependency.
 
-A bug that anyone can trigger must not take the shop down by this: one worker of a pod at a time,
-none within its first minute, and only while all the others are there. The worker says so in
-/health, then sends itself SIGTERM: it drains, and the server starts another.
+A bug that clients can trigger must not take the shop down this way. One worker of a pod is replaced at a time, none
+within its first minute, and only while all others are alive. The worker reports `recycling` in /health and sends itself
+SIGTERM: it drains, and the server starts another one.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from shop.workers.heartbeats import Heartbeats
 from shop.workers.slots import WorkerSlot, try_lock
 
 _WINDOW_SECONDS = 60.0
-_YOUNGEST_SECONDS = 60.0
-_LOOK_SECONDS = 1.0
+_MIN_UPTIME_SECONDS = 60.0
+_CHECK_SECONDS = 1.0
 
 _log = logging.getLogger("shop.error_budget")
 
 
 class ErrorBudget:
-    """How many unexpected errors a worker may have within the window."""
+    """The unexpected errors of the last minute; the event `spent` is set when there are `errors` of them."""
 
     def __init__(self, errors: int, metrics: Metrics, *, timer: Callable[[], float] = time.monotonic) -> None:
         self._times: deque[float] = deque(maxlen=errors)
@@ -39,7 +39,7 @@ class ErrorBudget:
         self.spent = asyncio.Event()
 
     def note(self) -> None:
-        """Count an error."""
+        """Count an unexpected error."""
         self._count.inc()
         self._times.append(self._timer())
         if len(self._times) == self._times.maxlen and self._times[-1] - self._times[0] <= _WINDOW_SECONDS:
@@ -47,9 +47,9 @@ class ErrorBudget:
 
 
 class Recycling:
-    """Has a worker replaced whose budget is spent, when it is its turn."""
+    """Ends this worker after its budget is spent, so that the server replaces it."""
 
-    def __init__(  # noqa: PLR0913 - what it depends on
+    def __init__(  # noqa: PLR0913 - its dependencies
         self,
         budget: ErrorBudget,
         metrics: Metrics,
@@ -65,25 +65,25 @@ class Recycling:
         self._heartbeats = heartbeats
         self._workers = workers
         self._uptime = uptime
-        self._turn: BinaryIO | None = None
+        self._lock: BinaryIO | None = None
         self.begun = False
 
     async def when_spent(self) -> None:
-        """Wait for the budget to be spent and for the turn; then begin to end."""
+        """Wait until the budget is spent and the worker may end; then send SIGTERM to this process."""
         await self._budget.spent.wait()
-        while not self._is_our_turn():  # noqa: ASYNC110 - other processes have no event to wait for
-            await asyncio.sleep(_LOOK_SECONDS)
+        while not self._may_end():  # noqa: ASYNC110 - other processes set no event
+            await asyncio.sleep(_CHECK_SECONDS)
         self.begun = True
         self._metrics.recycled.inc()
-        _log.error("too many unexpected errors, this worker ends and another takes its place")
+        _log.error("too many unexpected errors: this worker ends and is replaced")
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _is_our_turn(self) -> bool:
-        if self._uptime() < _YOUNGEST_SECONDS:
+    def _may_end(self) -> bool:
+        if self._uptime() < _MIN_UPTIME_SECONDS:
             return False
-        if self._slot is not None and self._turn is None:
-            # Held until this process ends.
-            self._turn = try_lock(self._slot.directory / "recycling.turn")
-            if self._turn is None:
+        if self._slot is not None and self._lock is None:
+            # One worker of the pod at a time: the lock is held until this process ends.
+            self._lock = try_lock(self._slot.directory / "recycling.turn")
+            if self._lock is None:
                 return False
         return len(self._heartbeats.ages()) >= self._workers

@@ -1,17 +1,17 @@
-"""Load shedding: what cannot be served in time is refused at once, while refusing is still cheap.
+"""Load shedding: requests that cannot be served in time are refused at once, while a refusal is still cheap.
 
-A worker that takes on more than it can do serves nobody: every request waits in the same queue
-until its client has gone, and the work is done for no one. A quick 503 with Retry-After costs next
-to nothing, and the rest are served as usual. Two signs of too much:
+An overloaded worker serves no client in time: every request waits in the same queue until its client has given up, and
+the work is wasted. A quick 503 with Retry-After costs almost nothing, and the other requests are served as usual. Two
+signals of overload:
 
-- Lag that stands. CoDel's idea from routers: the *least* lag of the last second is what a queue
-  that does not drain looks like, while a burst, a collection or a throttled CPU leave moments
-  without. Half a second of it, since by then a request of a few steps has waited for seconds.
-- Requests under way. By Little's law there are as many as arrive in the time that one takes: 512
-  are a thousand each second at half a second each, more than one worker does. It bounds memory.
+- Standing lag of the event loop. The idea is CoDel's, from routers: a queue that does not drain shows in the *minimum*
+  lag of the last second, whereas a burst, a garbage collection or a throttled CPU leaves moments without lag. The limit
+  is half a second: a request of a few steps has then waited for seconds.
+- Requests in progress. By Little's law their number is the arrival rate times the duration: 512 are a thousand per
+  second of half a second each, more than one worker can do. This also bounds memory.
 
-/health and /metrics are always answered: a pod that is unready because of load hands its load to
-the others, which are then unready too.
+/health and /metrics are always answered: a pod that is unready because of load passes its load on to the others, which
+then become unready as well.
 """
 
 import random
@@ -25,7 +25,7 @@ from shop.overload.vitals import Vitals
 
 
 class Shedding:
-    """Refuses with 503 what is too much."""
+    """Decides whether the worker accepts one more request."""
 
     def __init__(self, metrics: Metrics, vitals: Vitals, live: LiveSettings) -> None:
         self._shed = metrics.shed
@@ -34,8 +34,8 @@ class Shedding:
         self._live = live
 
     def refusal(self) -> Response | None:
-        """Return the answer to one request more, None where it can be served."""
-        limits = self._live.now
+        """Return the 503 answer to one more request, None if the request can be served."""
+        limits = self._live.current
         if self._requests.in_flight >= limits.max_in_flight:
             reason = "in_flight"
         elif self._vitals.standing_lag * 1000 > limits.max_lag_ms:
@@ -43,6 +43,6 @@ class Shedding:
         else:
             return None
         self._shed.labels(reason).inc()
-        # Spread, or the refused would all be back in the same second.
+        # Random, or all refused clients would come back in the same second.
         seconds = random.randint(1, 3)  # noqa: S311 - spreads load, guards nothing
         return problem(503, "The shop has too much to do; try again soon.", {"Retry-After": str(seconds)})

@@ -1,7 +1,6 @@
-"""The cart's resource: POST /carts, then its items by PUT and DELETE, both idempotent.
+"""Carts: POST /carts, then PUT and DELETE of items, both idempotent.
 
-An idempotent request can be sent again by a client or a balancer that saw a connection die
-without asking whether the first try arrived.
+A client or balancer whose connection broke can repeat an idempotent request, whether or not the first one arrived.
 """
 
 from typing import Any
@@ -19,7 +18,7 @@ from shop.routes.products import product_or_404
 
 
 class CartRoutes:
-    """The routes of carts, over the catalogue that prices them and the store that keeps them."""
+    """The routes of carts; the catalogue has the prices, the store the carts."""
 
     def __init__(self, catalogue: Catalogue, store: CartStore) -> None:
         self._catalogue = catalogue
@@ -28,30 +27,30 @@ class CartRoutes:
         self.routes = [
             Route("/carts", self._create, methods=["POST"]),
             Route("/carts/{cart}", self._show),
-            Route("/carts/{cart}", self._forget, methods=["DELETE"]),
+            Route("/carts/{cart}", self._delete, methods=["DELETE"]),
             Route(item, self._put_item, methods=["PUT"]),
             Route(item, self._delete_item, methods=["DELETE"]),
         ]
 
     async def _create(self, request: Request) -> Response:
         cart = Cart()
-        await self._store.keep(cart)
+        await self._store.save(cart)
         response = await self._answer(request, cart, status=201)
         response.headers["Location"] = path_of(cart)
         return response
 
     async def _show(self, request: Request) -> Response:
-        return await self._answer(request, await self._store.sent(request))
+        return await self._answer(request, await self._store.load(request))
 
-    async def _forget(self, request: Request) -> Response:
-        cart = await self._store.sent(request)
-        await self._store.forget(cart)
+    async def _delete(self, request: Request) -> Response:
+        cart = await self._store.load(request)
+        await self._store.delete(cart)
         response = Response(status_code=204)
-        self._store.take_back(cart, response)
+        self._store.remove_from_client(cart, response)
         return response
 
     async def _put_item(self, request: Request) -> Response:
-        cart = await self._store.sent(request)
+        cart = await self._store.load(request)
         quantity = (await parameters.json_object(request)).get("quantity")
         if type(quantity) is not int or not 1 <= quantity <= MOST_OF_ONE:
             raise HTTPException(400, f"quantity must be a whole number from 1 to {MOST_OF_ONE}, not {quantity!r}.")
@@ -60,17 +59,17 @@ class CartRoutes:
             changed = cart.with_product(product.id, quantity)
         except CartFullError:
             raise HTTPException(409, f"A cart holds at most {MOST_PRODUCTS} products; delete one first.") from None
-        await self._store.keep(changed)
+        await self._store.save(changed)
         return await self._answer(request, changed)
 
     async def _delete_item(self, request: Request) -> Response:
-        changed = (await self._store.sent(request)).without_product(request.path_params["product"])
-        await self._store.keep(changed)
+        changed = (await self._store.load(request)).without_product(request.path_params["product"])
+        await self._store.save(changed)
         return await self._answer(request, changed)
 
     async def _answer(self, request: Request, cart: Cart, *, status: int = 200) -> Response:
         response = JSONResponse(await self._content(cart), status)
-        self._store.hand_over(cart, request, response)
+        self._store.add_to_response(cart, request, response)
         return response
 
     async def _content(self, cart: Cart) -> dict[str, Any]:
@@ -78,7 +77,7 @@ class CartRoutes:
         total = 0
         products = await self._catalogue.products(cart.quantities)
         for product_id, quantity in cart.quantities.items():
-            # Another release's pod may have sold what this one's catalogue lacks.
+            # A pod of another release may have added a product that is not in this catalogue.
             if product_id in products:
                 price = products[product_id].price_cents
                 items.append({"product": product_id, "quantity": quantity, "price_cents": price})

@@ -1,4 +1,4 @@
-"""The route that costs CPU."""
+"""GET /cpu: a request with CPU-bound work."""
 
 import os
 from concurrent.futures.process import BrokenProcessPool
@@ -13,7 +13,7 @@ from shop.offload.cpu_pool import CpuPool
 
 
 def routes(pool: CpuPool) -> list[Route]:
-    """Return the route that costs CPU."""
+    """Return the route of CPU-bound work."""
 
     async def use_cpu(request: Request) -> Response:
         milliseconds = parameters.whole_number(request, "milliseconds", default=20, minimum=1, maximum=1000)

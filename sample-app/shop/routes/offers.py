@@ -1,4 +1,4 @@
-"""What other shops ask for a product."""
+"""Offers: the prices of other shops for a product."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def routes(catalogue: Catalogue, suppliers: Suppliers | None) -> list[Route]:
-    """Return the route that asks them; without any there are no offers."""
+    """Return the route of offers; without suppliers it answers with an empty list."""
 
     async def show_offers(request: Request) -> Response:
         product = await product_or_404(catalogue, request.path_params["product"])

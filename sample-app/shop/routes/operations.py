@@ -1,9 +1,9 @@
-"""What the platform asks: /health for probes, /metrics for Prometheus, /openapi.json for people.
+"""Routes for operations: /health for probes, /metrics for Prometheus, /openapi.json for developers.
 
-/health answers for the one worker that the connection reached and tells of all of them. It asks no
-database: a probe that fails with a dependency takes all pods out of service at once and turns a
-slow hour into an outage. Nor does load make it fail (see `shedding`). A worker that does not beat is
-named and not held against the others: its `watchdog` or its `siblings` end it.
+/health answers for the worker that the connection reached, and lists the heartbeats of all. It does not query the
+database: a probe that fails with a dependency takes all pods out of service at once. Load does not make it fail either
+(see `shedding`). A worker without heartbeats is listed and does not make the others unhealthy: its `watchdog` or its
+`siblings` end it.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from shop.workers.draining import Drain
 from shop.workers.heartbeats import Heartbeats
 
 
-def routes(  # noqa: PLR0913 - whatever there is to tell
+def routes(  # noqa: PLR0913 - everything that /health reports
     metrics: Metrics, vitals: Vitals, heartbeats: Heartbeats, drain: Drain, recycling: Recycling, *, live: LiveSettings
 ) -> list[Route]:
-    """Return the routes that are for the inside of the cluster."""
+    """Return the routes that only the cluster should reach."""
     document = Path(__file__).with_name("openapi.json").read_bytes()
 
     async def health(_request: Request) -> Response:
@@ -46,7 +46,7 @@ def routes(  # noqa: PLR0913 - whatever there is to tell
         metrics.write_tallies()
         # In a thread, since it reads files.
         text = await asyncio.to_thread(metrics.exposition)
-        # Starlette adds a second charset to text types given as media_type.
+        # As a header: Starlette adds a second charset to text types that are given as media_type.
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def describe(_request: Request) -> Response:

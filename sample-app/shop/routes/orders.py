@@ -1,4 +1,4 @@
-"""The order's resource."""
+"""Orders: POST /carts/{cart}/order, which is idempotent, and GET /orders/{order}."""
 
 from dataclasses import asdict
 
@@ -17,9 +17,9 @@ def routes(orders: Orders, carts: CartStore, metrics: Metrics) -> list[Route]:
 
     async def place_order(request: Request) -> Response:
         try:
-            cart = await carts.sent(request)
+            cart = await carts.load(request)
         except HTTPException:
-            # A client that did not hear the answer asks again: its cart is gone, and its order here.
+            # A client that did not receive the answer repeats the request: its cart is deleted, and the order exists.
             placed = await orders.of_cart(request.path_params["cart"])
             if placed is None:
                 raise
@@ -30,7 +30,7 @@ def routes(orders: Orders, carts: CartStore, metrics: Metrics) -> list[Route]:
             raise HTTPException(409, "The cart is empty; put a product into it first.") from None
         metrics.orders.inc(is_new)
         response = _answer(order, status=201 if is_new else 200)
-        carts.take_back(cart, response)
+        carts.remove_from_client(cart, response)
         return response
 
     async def show_order(request: Request) -> Response:

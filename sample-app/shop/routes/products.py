@@ -1,6 +1,6 @@
-"""The routes that read the catalogue.
+"""Products: pages, single products, the most viewed ones, and an export of all.
 
-What is cached, of a page and of a product, is the encoded answer: a hit costs neither a query nor the JSON.
+The cache stores encoded answers: a hit costs neither a query nor the encoding of JSON.
 """
 
 import json
@@ -21,7 +21,7 @@ from shop.http import parameters
 
 
 async def product_or_404(catalogue: Catalogue, product_id: str) -> Product:
-    """Return one product, for the client that asked for it."""
+    """Return a product; raises HTTPException 404."""
     found = await catalogue.products([product_id])
     if product_id not in found:
         raise no_product(product_id)
@@ -29,7 +29,7 @@ async def product_or_404(catalogue: Catalogue, product_id: str) -> Product:
 
 
 def no_product(product_id: str) -> HTTPException:
-    """Return the refusal of an id that is not in the catalogue."""
+    """Return the 404 of an id that is not in the catalogue."""
     return HTTPException(404, f"There is no product {product_id!r}; GET /products lists them.")
 
 
@@ -43,7 +43,7 @@ def routes(catalogue: Catalogue, answers: Cache, views: Views) -> list[Route]:
         if category is not None and category not in (known := await catalogue.categories()):
             raise HTTPException(400, f"category must be one of {', '.join(known)}, not {category!r}.")
 
-        # From the checked values, so that one page has one key however the client writes it; last what may be any text.
+        # Of parsed values, so that one page has one key however the client writes them. Arbitrary text comes last.
         key = f"page:{limit}:{category or ''}:{after}"
         page = partial(_encoded_page, catalogue, category=category, after=after, limit=limit)
         return Response(await answers.get(key, page), media_type="application/json")
@@ -77,7 +77,7 @@ def routes(catalogue: Catalogue, answers: Cache, views: Views) -> list[Route]:
 
 
 async def _encoded_page(catalogue: Catalogue, *, category: str | None, after: str, limit: int) -> bytes:
-    # One more than asked tells whether there is a next page.
+    # One more than requested shows whether there is a next page.
     found = await catalogue.page(category=category, after=after, limit=limit + 1)
     items = found[:limit]
     query = {"limit": limit, "after": items[-1].id} if len(found) > limit else None

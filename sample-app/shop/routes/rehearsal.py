@@ -1,12 +1,11 @@
-"""Trouble on purpose, to watch the platform deal with it.
+"""Fault injection, to watch the platform handle it.
 
-/slow holds a request open, to see that draining waits for it. The others are there only where
-SHOP_REHEARSAL_ENABLED=true (for /leak alone, SHOP_LEAK_ENABLED=true):
+/slow delays an answer, to test that draining waits for it. The other routes exist only with SHOP_REHEARSAL_ENABLED=true
+(/leak also with SHOP_LEAK_ENABLED=true):
 
-- /leak keeps memory for ever, to see the worker recycled at its threshold and the pod replaced
-  before the kernel kills it
-- /wedge blocks the event loop, to see the siblings notice and the watchdog bite
-- /fail meets a bug, to see the error budget spent and the worker replaced
+- /leak never frees memory, to test that the worker is recycled at its limit, and the pod replaced before an OOM kill
+- /wedge blocks the event loop, to test heartbeats and the watchdog
+- /fail raises an unexpected error, to test the error budget
 """
 
 import asyncio
@@ -24,7 +23,7 @@ _MEBIBYTE = 1024 * 1024
 
 
 def routes(vitals: Vitals, *, leak_enabled: bool, rehearsal_enabled: bool) -> list[Route]:
-    """Return the routes that misbehave, as far as they are enabled."""
+    """Return the routes of faults that are enabled."""
     leaked: list[bytes] = []
 
     async def be_slow(request: Request) -> Response:
@@ -34,14 +33,14 @@ def routes(vitals: Vitals, *, leak_enabled: bool, rehearsal_enabled: bool) -> li
 
     async def leak(request: Request) -> Response:
         mebibytes = parameters.whole_number(request, "mebibytes", default=1, minimum=1, maximum=256)
-        # Not zeros: the kernel gives memory to a page only when something is written to it.
+        # Not zeros: the kernel allocates a page only when it is written.
         leaked.append(b"x" * (mebibytes * _MEBIBYTE))
         held = sum(map(len, leaked)) // _MEBIBYTE
         return JSONResponse({"held_mebibytes": held, "rss_bytes": vitals.resident_memory, "worker": os.getpid()})
 
     async def wedge(request: Request) -> Response:
         seconds = parameters.seconds(request, "seconds", default=60, maximum=600)
-        time.sleep(seconds)  # noqa: ASYNC251 - that is the trouble
+        time.sleep(seconds)  # noqa: ASYNC251 - this is the fault
         return JSONResponse({"seconds": seconds, "worker": os.getpid()})
 
     async def fail(_request: Request) -> Response:

@@ -1,11 +1,11 @@
 """Bodies of any size at constant memory.
 
-A body that is read whole before it is used costs its size for each request under way: ten uploads
-of 100 MiB are a killed pod. Here one piece at a time is held, in both directions, and the network
-sets the pace: the next piece is read or made only when the one before is dealt with (backpressure).
+A body that is read completely before it is used costs its size for each request in progress: ten uploads of 100 MiB
+kill the pod. Here one piece at a time is in memory, in both directions, and the next piece is read or made only after
+the previous one was processed (backpressure).
 
-What an upload would do with each piece is to send it on to an object store. Here it is hashed, a
-piece of 64 KiB in less time than the loop notices.
+A real upload would send each piece on to an object store. Here it is hashed: a piece of 64 KiB takes too little time to
+delay the event loop.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _PIECE = bytes(range(256)) * 256
 
 
 def routes(*, upload_mebibytes: int) -> list[Route]:
-    """Return the routes with large bodies."""
+    """Return the routes of uploads and downloads."""
     limit = upload_mebibytes * MEBIBYTE
 
     async def upload(request: Request) -> Response:

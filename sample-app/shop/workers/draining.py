@@ -1,10 +1,9 @@
-"""Between SIGTERM and the end: finish what has begun, take nothing new.
+"""Draining: what the app does between SIGTERM and the end of the worker.
 
-Granian does the most of it. On SIGTERM a worker stops listening, closes idle connections and ends
-with the last answer. Idle connections close at once: the balancer has to have stopped choosing the
-pod before, which is what a preStop sleep is for. Here the app learns of it, so that /health says so
-to whoever is still connected, and so that answers carry `Connection: close`: a client that keeps
-its connection would send the next request to a worker that is about to go.
+Granian does most of it. On SIGTERM a worker stops listening, closes idle connections at once, and ends after its last
+answer. A load balancer must have removed the pod before, which is the purpose of a preStop sleep. The app adds two
+things: /health answers 503, and answers carry `Connection: close`, so that no client sends its next request on a
+connection of a worker that is about to end.
 
 Pools are closed after the last answer, by the lifespan in `app`.
 """
@@ -18,16 +17,16 @@ from starlette.types import Scope
 
 
 class Drain:
-    """Whether this worker is on its way out."""
+    """Whether this worker has received SIGTERM."""
 
     def __init__(self) -> None:
         self.begun = False
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Notice SIGTERM; the event loop's own handling of it goes on beside this.
+        """Handle SIGTERM in the block, in addition to the handler of the event loop.
 
-        Loops learn of signals through a wake-up descriptor, so the handler proper is free to take.
+        Event loops receive signals through a wake-up descriptor, so the handler of Python is not used by them.
         """
         before = signal.signal(signal.SIGTERM, self._begin)
         signal.siginterrupt(signal.SIGTERM, False)
@@ -37,8 +36,8 @@ class Drain:
             signal.signal(signal.SIGTERM, before)
 
     def closes(self, scope: Scope) -> bool:
-        """Return whether the answer that begins now is to be the last one on its connection."""
-        # HTTP/2 has no header for it, and a message of its own.
+        """Return whether the answer to this request must be the last one on its connection."""
+        # HTTP/2 forbids the header, and has a frame for this.
         return self.begun and bool(scope["http_version"] < "2")
 
     def _begin(self, _signal: int, _frame: FrameType | None) -> None:

@@ -1,12 +1,11 @@
-"""A heartbeat of each worker's event loop, which the other workers can see.
+"""Heartbeats of the event loops of all workers of a pod, in files that they share.
 
-A probe reaches one worker of several, whichever the kernel picks: a worker whose loop is blocked
-takes its share of the connections, answers none of them, and most probes never meet it. So each
-loop writes the time into a few bytes of shared memory as long as it turns, and any worker that is
-asked for /health tells how long ago each of them did.
+A probe reaches one worker of several, whichever the kernel picks. A worker whose loop is blocked takes its share of the
+connections and answers none, and most probes never reach it. So each loop writes the time into a few bytes of shared
+memory, and /health of any worker reports the age of each heartbeat.
 
-Shared memory is a mapped file beside the worker's slot: writing it costs no system call, and what a
-dead worker leaves behind is known by its slot, which is free.
+The shared memory is a mapped file beside the slot of the worker: a write costs no system call. The file of a dead
+worker is ignored, since its slot is free.
 """
 
 import mmap
@@ -21,7 +20,7 @@ _LAYOUT = struct.Struct("<Qd")
 
 
 class Heartbeats:
-    """The own one, and those of the workers that share the directory."""
+    """The heartbeat of this worker, and those of the workers that share its directory."""
 
     def __init__(self, slot: WorkerSlot | None) -> None:
         self._slot = slot
@@ -29,12 +28,12 @@ class Heartbeats:
         self.beat()
 
     def beat(self) -> None:
-        """Say that the loop turns."""
-        # Not pack_into, which clears the bytes first: a sibling that looks just then would see a worker without a beat.
+        """Write the current time."""
+        # Not pack_into, which clears the bytes first: a reader at that moment would find a worker without a heartbeat.
         self._own[:] = _LAYOUT.pack(os.getpid(), time.monotonic())
 
     def ages(self) -> dict[int, float]:
-        """Return the seconds since each live worker's last beat, by process id."""
+        """Return the seconds since the last heartbeat of each live worker, by process id."""
         beats = [self._own[:]] if self._slot is None else _beats(self._slot)
         now = time.monotonic()
         found = (_LAYOUT.unpack(beat) for beat in beats)
@@ -50,5 +49,5 @@ def _mapped(slot: WorkerSlot) -> mmap.mmap:
 def _beats(slot: WorkerSlot) -> list[bytes]:
     dead = set(slot.free_numbers())
     found = [path.read_bytes() for path in slot.directory.glob("*.beat") if int(path.stem) not in dead]
-    # A worker that is just starting has made its file and not yet written to it.
+    # A starting worker may have created its file and not written to it yet.
     return [beat for beat in found if len(beat) == _LAYOUT.size and any(beat)]

@@ -1,11 +1,11 @@
-"""Ends a worker whose event loop is blocked for good, and says where it was blocked.
+"""Ends a worker whose event loop is blocked, with the stack of every thread on stderr.
 
-A call that never returns, on the loop, stops every request of the worker: its connections hang, and
-no supervisor sees a reason to act, for the process is there. The interpreter's own fault handler
-has a timer that needs neither the loop nor the GIL: unless it is set anew in time, it writes the
-stack of every thread to stderr and ends the process. The server then starts another worker.
+A call that never returns blocks the loop and every request of the worker. Its connections hang, and the server does not
+replace it, since the process is alive. The fault handler of the interpreter has a timer that needs neither the loop nor
+the GIL: unless it is reset in time, it writes the stacks to stderr and ends the process. The server then starts another
+worker.
 
-Thirty seconds is what gunicorn gives its workers: far longer than any load makes a loop late.
+The default of thirty seconds is that of gunicorn: far longer than load alone delays a loop.
 """
 
 import faulthandler
@@ -14,24 +14,24 @@ from contextlib import contextmanager
 
 
 class Watchdog:
-    """Bites when it is not patted for `seconds`."""
+    """Ends the process if it is not reset for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._awake = False
+        self._armed = False
 
     @contextmanager
-    def awake(self) -> Iterator[None]:
-        """Watch while the worker serves."""
-        self._awake = True
-        self.pat()
+    def armed(self) -> Iterator[None]:
+        """Arm the timer for the duration of the block."""
+        self._armed = True
+        self.reset()
         try:
             yield
         finally:
-            self._awake = False
+            self._armed = False
             faulthandler.cancel_dump_traceback_later()
 
-    def pat(self) -> None:
-        """Say that the loop turns."""
-        if self._awake:
+    def reset(self) -> None:
+        """Start the timer again, if it is armed."""
+        if self._armed:
             faulthandler.dump_traceback_later(self._seconds, exit=True)

@@ -41,10 +41,10 @@ async def test_the_loop_goes_on_while_nobody_reads_stdout_and_no_line_is_lost(
             break
     os.set_blocking(writing, True)
     monkeypatch.setattr(access_log, "_STDOUT", writing)
-    monkeypatch.setattr(access_log, "_SECONDS", 0.001)
+    monkeypatch.setattr(access_log, "_INTERVAL_SECONDS", 0.001)
     async with asyncio.timeout(20), log.written():
         note(log, "/first")
-        while log._waiting:  # noqa: ASYNC110 - until the thread has it, and waits for a reader
+        while log._lines:  # noqa: ASYNC110 - until the thread has it, and waits for a reader
             await asyncio.sleep(0.001)
         note(log, "/second")
         assert os.read(reading, full) == b"\n" * full
@@ -75,14 +75,14 @@ async def test_a_line_is_never_in_two_writes_that_another_worker_could_come_betw
 async def test_lines_that_nobody_takes_are_bounded_and_it_is_said_how_many_were_left_out(
     log: AccessLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(access_log, "_MOST_WAITING", 3)
+    monkeypatch.setattr(access_log, "_MAX_LINES", 3)
     async with log.written():
         for number in range(5):
             note(log, f"/{number}")
 
     assert [json.loads(line)["path"] for line in capfd.readouterr().out.splitlines()] == ["/0", "/1", "/2"]
     assert [record.getMessage() for record in caplog.records] == [
-        "2 lines of requests are left out: stdout was not read"
+        "2 lines of requests were dropped: stdout was not read"
     ]
 
 

@@ -38,7 +38,7 @@ def test_it_is_spent_by_ten_errors_within_a_minute(seconds_between: float, spent
 async def test_a_worker_with_too_many_errors_is_unready_and_asks_to_end(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shop.overload.error_budget._YOUNGEST_SECONDS", 0)
+    monkeypatch.setattr("shop.overload.error_budget._MIN_UPTIME_SECONDS", 0)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)  # as the server does
     try:
@@ -63,7 +63,7 @@ async def test_a_worker_with_too_many_errors_is_unready_and_asks_to_end(
 
 async def test_it_waits_for_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not within the first minute, not while another is being replaced, not while one is missing."""
-    monkeypatch.setattr("shop.overload.error_budget._LOOK_SECONDS", 0)
+    monkeypatch.setattr("shop.overload.error_budget._CHECK_SECONDS", 0)
     killed: list[int] = []
     monkeypatch.setattr(os, "kill", lambda _process, number: killed.append(number))
     slot, clock, budget = WorkerSlot(tmp_path), Clock(), ErrorBudget(1, Metrics(None))
@@ -99,6 +99,6 @@ async def test_it_waits_for_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyP
     await task
 
     assert killed == [signal.SIGTERM]
-    for lock in (slot._lock, recycling._turn):  # what a process does by ending
+    for lock in (slot._lock, recycling._lock):  # what a process does by ending
         assert lock is not None
         lock.close()

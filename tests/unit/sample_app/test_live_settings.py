@@ -33,27 +33,27 @@ def live_settings(file: Path | None) -> LiveSettings:
 
 
 def read_again(live: LiveSettings, content: bytes | OSError) -> None:
-    live._take(Path("/etc/shop/shop.toml"), content)
+    live._apply(Path("/etc/shop/shop.toml"), content)
 
 
 def test_without_a_file_the_environment_decides() -> None:
     live = live_settings(None)
-    assert live.now == ENVIRONMENT
+    assert live.current == ENVIRONMENT
     assert live.digest is None
 
 
 def test_what_the_file_does_not_say_is_the_environments(file: Path) -> None:
     file.write_text("max_in_flight = 9")
-    assert live_settings(file).now == Limits("info", 9, 500)
+    assert live_settings(file).current == Limits("info", 9, 500)
 
 
 def test_a_line_that_is_taken_out_gives_the_environments_value_back(file: Path) -> None:
     file.write_text('log_level = "debug"\nmax_lag_ms = 9')
     live = live_settings(file)
-    assert live.now == Limits("debug", 512, 9)
+    assert live.current == Limits("debug", 512, 9)
     assert logging.getLogger("shop").level == logging.DEBUG
     read_again(live, b"max_lag_ms = 9")
-    assert live.now == Limits("info", 512, 9)
+    assert live.current == Limits("info", 512, 9)
     assert logging.getLogger("shop").level == logging.INFO
 
 
@@ -81,7 +81,7 @@ def test_wrong_content_changes_nothing_and_is_logged_once(
     before = live.digest
     for _ in range(3):
         read_again(live, content)
-    assert live.now == Limits("info", 9, 500)
+    assert live.current == Limits("info", 9, 500)
     assert live.digest == before
     (told,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
     assert told.startswith(f"/etc/shop/shop.toml changes nothing: {complaint}")
@@ -91,11 +91,11 @@ def test_a_worker_that_starts_with_a_wrong_file_serves_with_the_environments_set
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     live = live_settings(file)
-    assert live.now == ENVIRONMENT
+    assert live.current == ENVIRONMENT
     assert live.digest is None
     assert f"{file} changes nothing: it cannot be read (No such file or directory)" in caplog.text
     read_again(live, b"max_in_flight = 9")
-    assert live.now.max_in_flight == 9
+    assert live.current.max_in_flight == 9
 
 
 @pytest.fixture

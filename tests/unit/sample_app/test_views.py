@@ -14,7 +14,7 @@ from shop.observation.metrics import Metrics
 
 @pytest.fixture(autouse=True)
 def written_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shop.domain.views._SECONDS", 1000)
+    monkeypatch.setattr("shop.domain.views._INTERVAL_SECONDS", 1000)
 
 
 @asynccontextmanager
