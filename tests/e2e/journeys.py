@@ -30,14 +30,15 @@ spec:
       scaleDown:
         stabilizationWindowSeconds: 15
         policies: [{{type: Pods, value: 4, periodSeconds: 15}}]
+  availability: {{terminationGracePeriod: {grace}}}
   traffic:
     ingress: {{className: contour}}
     routes: [{{host: {name}.localhost}}]
 """
 
 
-def api(name: str, image: str, *, cpu: str = "1", workers: str = "{}", replicas: int = 2) -> str:
-    return API.format(name=name, image=image, cpu=cpu, workers=workers, replicas=replicas)
+def api(name: str, image: str, *, cpu: str = "1", workers: str = "{}", replicas: int = 2, grace: str = "60s") -> str:
+    return API.format(name=name, image=image, cpu=cpu, workers=workers, replicas=replicas, grace=grace)
 
 
 def pods(cluster: Cluster, name: str) -> list[str]:

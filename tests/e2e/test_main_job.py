@@ -13,6 +13,8 @@ from tests.e2e.processes import worker_processes
 
 AROUND_AN_EVENT = 3000
 IN_ALL = 20_000
+GRACE = "15s"
+"""Of which pods serve on for ten seconds: enough while Contour runs, and the test waits for them."""
 SIZES = {"one-cpu": ("1", "{}"), "two-cpus": ("2", "{}"), "count": ("1", "{count: 3}")}
 """By the API's name: the CPU limit of its pods, and their workers."""
 
@@ -65,7 +67,7 @@ def test_nothing_is_lost(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -
         load.go_on(AROUND_AN_EVENT / 2 + RATE)
         spans[title] = (start, time.monotonic())
 
-    with living(cluster, name, api(name, cluster.sample_image)):
+    with living(cluster, name, api(name, cluster.sample_image, grace=GRACE)):
         with load.running():
             started = time.monotonic()
             event("rolling update", lambda: update_image(cluster, name, newer))

@@ -12,7 +12,6 @@ NAME = "leaking"
 FULL = 270 * 1024**2
 """Bytes: over the threshold of the pod, 60 percent of 384 MiB, and below that of its worker, which is 336 MiB."""
 POD_RUNG_ALONE = {
-    "availability": {"terminationGracePeriod": "15s"},
     "env": [{"name": "SHOP_LEAK_ENABLED", "value": "true"}],
     "memoryRestart": {"worker": {"thresholdPercent": 100}, "pod": {"thresholdPercent": 60}, "samples": 2},
 }
@@ -21,7 +20,7 @@ POD_RUNG_ALONE = {
 @pytest.fixture
 def leaking(cluster: Cluster) -> Iterator[None]:
     """An API whose pods can be made to leak."""
-    cluster.apply(api(NAME, cluster.sample_image))
+    cluster.apply(api(NAME, cluster.sample_image, grace="15s"))
     cluster.patch("hcapi", NAME, {"spec": POD_RUNG_ALONE})
     cluster.wait_ready(NAME)
     cluster.until(lambda: served(NAME).status_code == 200, "the ingress serves the API")
