@@ -156,7 +156,7 @@ class Actor:
     def _keep(self, resolved: Resolved | Refused, key: Key, plan: Plan) -> None:
         """Store in the trackers what was decided from them."""
         if isinstance(resolved, Resolved):
-            self._trackers.memory.watch(key, resolved.memory)
+            self._trackers.memory.track(key, resolved.memory)
         if burst := next((floor for floor in plan.floors if floor.source == Source.BURST), None):
             self._trackers.bursts.keep(key, burst)
         if plan.config:

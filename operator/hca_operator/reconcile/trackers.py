@@ -39,7 +39,7 @@ class Trackers:
         """The object is gone, and the garbage collector removes its children."""
         self.applied.pop(key, None)
         self.gate.leave(key)
-        self.memory.watch(key, None)
+        self.memory.track(key, None)
         self.bursts.forget(key)
         self.config_changes.forget(key)
         self.replacements.keep(key, under_way=False)

@@ -120,7 +120,7 @@ class MemoryTracker:
         self._growing: set[Name] = set()
         self._failed = 0
 
-    def watch(self, name: Name, policy: MemoryPolicy | None) -> None:
+    def track(self, name: Name, policy: MemoryPolicy | None) -> None:
         """Judge the pods of an object by a policy, None for not at all."""
         if policy is None:
             self._policies.pop(name, None)

@@ -121,7 +121,7 @@ def reading(pod: str, mebibytes: float, number: int, **labels: str) -> Manifest:
 
 def book(*samples: float, pod: str = "shop-1") -> MemoryTracker:
     memory = MemoryTracker()
-    memory.watch(KEY, POLICY)
+    memory.track(KEY, POLICY)
     for number, used in enumerate(samples):
         memory.take([reading(pod, used, number)])
     return memory
@@ -129,7 +129,7 @@ def book(*samples: float, pod: str = "shop-1") -> MemoryTracker:
 
 def test_the_largest_of_the_pods_that_are_due_goes_first() -> None:
     memory = MemoryTracker()
-    memory.watch(KEY, POLICY)
+    memory.track(KEY, POLICY)
     for number in range(3):
         changed = memory.take([reading(f"shop-{pod}", 465 + pod, number) for pod in (1, 3, 2)])
     assert (memory.due(KEY), changed) == ("shop-3", {KEY})
@@ -161,17 +161,17 @@ def test_a_pod_that_has_gone_or_is_being_replaced_is_not_due() -> None:
 
 def test_an_object_that_nobody_judges_has_no_pod_that_is_due() -> None:
     memory = book(500, 500, 500)
-    memory.watch(KEY, None)
+    memory.track(KEY, None)
     assert memory.due(KEY) is None
 
 
 def test_the_trend_of_an_object_is_that_of_its_fastest_pod_and_of_the_one_that_is_full_first() -> None:
     memory = MemoryTracker()
-    memory.watch(KEY, POLICY)
+    memory.track(KEY, POLICY)
     for number in range(3):
         memory.take([reading("shop-1", 100 + 30 * number, number), reading("shop-2", 500 + number, number)])
     assert memory.trends()[KEY] == pytest.approx((2 * MIB, 150))
-    memory.watch(KEY, None)
+    memory.track(KEY, None)
     assert memory.trends()[KEY].seconds_to_limit is None, "nobody knows the limit"
 
 
@@ -250,7 +250,7 @@ async def test_a_metrics_api_that_is_absent_is_unknown_at_once_and_one_that_fail
 def test_all_pods_are_read_with_one_request_every_fifteen_seconds() -> None:
     source = Source(*[[reading("shop-1", 500, number), reading("shop-2", 100, number)] for number in range(4)])
     memory = MemoryTracker()
-    memory.watch(KEY, POLICY)
+    memory.track(KEY, POLICY)
     changed: list[Key] = []
 
     async def forever() -> None:

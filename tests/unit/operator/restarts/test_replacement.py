@@ -196,7 +196,7 @@ async def test_whatever_fails_it_ends_as_if_nothing_had(at: int, error: HcaError
             world.restart_operator()
             # What was found detached at the start, in one list for all objects.
             world.replacements.found(p for p in pods_of(world) if REPLACED_LABEL in p["metadata"]["labels"])
-            world.memory.watch(KEY, None)
+            world.memory.track(KEY, None)
             await world.step()
             grow(world)
         if HASH_LABEL not in the_pod(world)["metadata"]["labels"]:
