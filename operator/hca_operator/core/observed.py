@@ -22,12 +22,12 @@ def owner_of(child: Manifest) -> str | None:
 
 
 def edited(obj: Manifest) -> bool:
-    """Whether an object has changed since the operator last told what it saw of it."""
+    """Whether an object has changed since the operator last stored its status."""
     return bool(obj.get("status", {}).get("observedGeneration") != obj["metadata"].get("generation"))
 
 
 def is_new(obj: Manifest) -> bool:
-    """Whether the operator has told nothing of an object yet: children that it has were made a moment ago."""
+    """Whether an object has no status yet: its children, if any, were created a moment ago."""
     return not obj.get("status")
 
 
@@ -50,7 +50,7 @@ def belongs_to_predecessor(manifest: Manifest, name: str) -> bool:
 
 
 def owns_replicas(deployment: Manifest | None) -> bool:
-    """Whether the operator owns `spec.replicas`: nobody has changed it since."""
+    """Whether the operator owns `spec.replicas`: no other client has changed it since."""
     return deployment is not None and any(
         entry.get("manager") == FIELD_MANAGER
         and entry.get("operation") == "Apply"
@@ -69,8 +69,8 @@ def available_replicas(deployment: Manifest | None) -> int:
     return int((deployment or {}).get("status", {}).get("availableReplicas", 0))
 
 
-def looked_at(deployment: Manifest) -> bool:
-    """Whether the Deployment's controller has seen its latest generation, which scaling moves too."""
+def is_observed(deployment: Manifest) -> bool:
+    """Whether the Deployment controller has observed the latest generation, which scaling raises, too."""
     return bool(deployment.get("status", {}).get("observedGeneration", 0) >= deployment["metadata"]["generation"])
 
 
@@ -81,7 +81,7 @@ def rolled_out(deployment: Manifest | None) -> bool:
     is no rollout. The counts are asked as well, because a template that changes during such a scaling is reported as
     observed, with the condition of the rollout before, until the controller comes to roll it out.
     """
-    if deployment is None or not looked_at(deployment):
+    if deployment is None or not is_observed(deployment):
         return False
     status = deployment.get("status", {})
     if status.get("updatedReplicas", 0) != status.get("replicas", 0):

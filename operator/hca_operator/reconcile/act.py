@@ -128,7 +128,7 @@ class Actor:
             try:
                 await self._cluster.create(event)
             except HcaError as error:
-                # The condition says the same and stays; an Event is for those who look just now.
+                # The condition says the same, and stays.
                 logger.info("an event could not be written: %s", error, extra={"object": str(observed.key)})
 
     async def _write_children(self, resolved: Resolved, observed: Observed, plan: Plan) -> list[ChildDone]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Problem
 from hca_operator.core.errors import Conflict, Forbidden, HcaError, Rejected
 from hca_operator.core.names import KIND, STABLE, TRACK_LABEL, Manifest
@@ -18,8 +19,8 @@ from hca_operator.core.observed import (
     available_replicas,
     edited,
     is_new,
+    is_observed,
     is_ours,
-    looked_at,
     replicas_of,
     rolled_out,
 )
@@ -45,7 +46,7 @@ class Observed:
     """The object as it is stored."""
     now: datetime
     children: Mapping[Slot, Manifest]
-    """Live objects that have the names of the children, whoever they belong to."""
+    """Live objects that have the names of the children, of any owner."""
     config: ObservedConfig = field(default_factory=ObservedConfig)
     autoscalers: Sequence[Manifest] | HcaError = ()
     """Those of the namespace, or why they cannot be listed; only if the count of the Deployment differs from
@@ -170,37 +171,24 @@ class Observer:
 
         `children`: as they are after the writes. `rolls`: whether the pod template has just been changed.
         """
-        key, api = observed.key, resolved.api
+        key, api, memory = observed.key, resolved.api, self._trackers.memory
         deployment = children.get(("Deployment", key.name))
-        seen = ObservedPods(
-            deployment if deployment and is_ours(deployment, observed.uid) else None,
-            memory_known=self._trackers.memory.available,
-            memory_grows=self._trackers.memory.grows(key),
-        )
-        deployment = seen.deployment
-        if api is None:
+        if deployment is not None and not is_ours(deployment, observed.uid):
+            deployment = None
+        too_few = api is not None and available_replicas(deployment) < fewest_pods(api)
+        seen = ObservedPods(deployment, too_few, memory_known=memory.available, memory_grows=memory.grows(key))
+        if api is None or deployment is None:
             return seen
-        seen = replace(seen, too_few=available_replicas(deployment) < fewest_pods(api))
-        if deployment is None:
+        active, ready, current = api.spec.reconciliation == "Active", all_ready(deployment), is_observed(deployment)
+        due = memory.due(key) if active and ready and not rolls else None
+        replaces = active and (due is not None or key in self._trackers.replacements)
+        unready = current and not ready
+        pods = await self._pods(api) if replaces or unready else []
+        stable = [pod for pod in pods if pod["metadata"].get("labels", {}).get(TRACK_LABEL) == STABLE]
+        seen = replace(seen, pods=pods, unready=stable if unready else (), replaces=replaces, due=due)
+        if not current or (rolled_out(deployment) and not too_few):
             return seen
-        ready, current = all_ready(deployment), looked_at(deployment)
-        if api.spec.reconciliation == "Active" and ready and not rolls:
-            seen = replace(seen, due=self._trackers.memory.due(key))
-        active = api.spec.reconciliation == "Active"
-        if active and (seen.due is not None or key in self._trackers.replacements):
-            seen = replace(seen, replaces=True)
-        if seen.replaces or (current and not ready):
-            selector = selector_text(api_selector(api.name))
-            seen = replace(seen, pods=await self._cluster.list("Pod", api.namespace, labelSelector=selector))
-        if current and not ready:
-            seen = replace(seen, unready=_stable(seen.pods))
-        if current and (seen.too_few or not rolled_out(deployment)):
-            events: list[Manifest] = []
-            for reason in event_reasons(api.spec, seen.unready):
-                selector = f"involvedObject.kind=Pod,reason={reason}"
-                events += await self._cluster.list("Event", api.namespace, fieldSelector=selector)
-            seen = replace(seen, problem=diagnose(api.spec, deployment, seen.unready, events))
-        return seen
+        return replace(seen, problem=await self._diagnosis(api, deployment, seen.unready))
 
     async def _children(self, manifest: Manifest, children: Sequence[Child]) -> Mapping[Slot, Manifest]:
         """The children from the cache; the API server is asked for those that are desired and not cached.
@@ -217,9 +205,21 @@ class Observer:
                 *(self._cluster.get(kind, namespace, child) for kind, child in missing),
             )
             if current is None or version_of(current) > version_of(manifest):
-                raise Conflict(f"{KIND} {namespace}/{name} has changed since it was last seen")
+                raise Conflict(f"{KIND} {namespace}/{name} has changed since it was read")
             live |= zip(missing, found, strict=True)
         return {slot: found for slot, found in live.items() if found is not None}
+
+    async def _pods(self, api: ApiObject) -> list[Manifest]:
+        selector = selector_text(api_selector(api.name))
+        return await self._cluster.list("Pod", api.namespace, labelSelector=selector)
+
+    async def _diagnosis(self, api: ApiObject, deployment: Manifest, pods: Sequence[Manifest]) -> Problem | None:
+        """Why pods do not serve, from the pods and those Events of the kubelet that say more."""
+        events: list[Manifest] = []
+        for reason in event_reasons(api.spec, pods):
+            selector = f"involvedObject.kind=Pod,reason={reason}"
+            events += await self._cluster.list("Event", api.namespace, fieldSelector=selector)
+        return diagnose(api.spec, deployment, pods, events)
 
     async def _autoscalers(self, resolved: Resolved, observed: Observed) -> Sequence[Manifest] | HcaError:
         """The autoscalers of the namespace, if the count of the Deployment is not the one that the object sets."""
@@ -251,7 +251,3 @@ class Observer:
         except Forbidden as error:
             refused = error
         return ObservedConfig(used, digests, refused, changes.state(key), changes.spread())
-
-
-def _stable(pods: Sequence[Manifest]) -> list[Manifest]:
-    return [pod for pod in pods if pod["metadata"].get("labels", {}).get(TRACK_LABEL) == STABLE]

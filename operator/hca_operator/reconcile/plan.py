@@ -39,7 +39,7 @@ class Plan:
     removals: Sequence[Step] = ()
     """First: an autoscaler that is to go must not undo the count that is applied next."""
     workload: Sequence[Step] = ()
-    """Second. Without it the rest is not written: traffic and scaling of a missing workload help nobody."""
+    """Second. Without it the rest is not written: traffic and scaling are of no use then."""
     others: Sequence[Step] = ()
     """Third."""
 

@@ -1,4 +1,4 @@
-"""Fifth step: the status, from what was seen and done, and when the next pass is due. Pure."""
+"""Fifth step: the status, from what was observed and done, and when the next pass is due. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

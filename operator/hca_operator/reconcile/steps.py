@@ -18,9 +18,9 @@ from hca_operator.reconcile.trackers import Applied, Slot
 from hca_operator.restarts.requested import Restarts, restarted
 
 EVENT_MISSED_SECONDS = 5.0
-"""Until a pass looks again at a rollout that something waits for: as a rule an event of the Deployment comes first."""
+"""Until the next pass while something waits for a rollout: as a rule an event of its Deployment comes first."""
 PLACE_MISSED_SECONDS = 120.0
-"""Until a pass asks for a place among the rollouts again: as a rule the gate tells when one becomes free."""
+"""Until the next pass while a rollout waits for a place: as a rule one becomes free first, and the object is queued."""
 
 
 class Verb(StrEnum):

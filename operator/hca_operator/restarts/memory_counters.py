@@ -1,7 +1,7 @@
-"""What memory has cost an object so far, as status keeps it: pure.
+"""Restarts on memory, as status.memoryRestarts counts them: pure.
 
-Counted from what is there, against what was counted before: a kill by the time at which it happened, a replaced pod by
-its uid. So nothing is counted twice, whoever looks and however often, and nothing has to be remembered.
+A count is made from the pods as they are and from the stored count: a kill is known by its time, a replaced pod by its
+uid. So nothing is counted twice, by any number of passes or processes, and nothing is kept in memory.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ RECENT = timedelta(hours=1)
 
 
 def count_kills(before: Manifest | None, pods: Iterable[Manifest], now: datetime) -> Manifest | None:
-    """The count after a look at pods; what it was where nothing is new, or where it was changed a moment ago."""
+    """The count with the kills of these pods; unchanged without a new one, or within COUNT_EACH after the last."""
     last = time_of(before, "oomKilledAt")
     if last is not None and now - last < COUNT_EACH:
         return before
@@ -38,7 +38,7 @@ def count_kills(before: Manifest | None, pods: Iterable[Manifest], now: datetime
 
 
 def count_replaced(before: Manifest | None, pod: Manifest, now: datetime) -> Manifest | None:
-    """The count once a pod was seen to be replaced; what it was where that was known."""
+    """The count with the replacement of a pod; unchanged if it is the pod that was counted last."""
     metadata = pod["metadata"]
     if (before or {}).get("replacedUID") == metadata["uid"]:
         return before
@@ -53,7 +53,7 @@ def count_replaced(before: Manifest | None, pod: Manifest, now: datetime) -> Man
 
 
 def killed_lately(counted: Manifest | None, now: datetime) -> bool:
-    """Whether the kernel has ended a container of late."""
+    """Whether the kernel has ended a container within RECENT."""
     last = time_of(counted, "oomKilledAt")
     return last is not None and now - last < RECENT
 

@@ -17,7 +17,7 @@ from hca_operator.desired.sizing import Sizing
 CYCLE = 15.0
 """Seconds between two readings: metrics-server has a new sample no more often."""
 KEPT = 20
-"""Samples of each pod that are remembered: five minutes."""
+"""Samples of each pod that are kept: five minutes."""
 PATIENCE = 4
 """Readings in a row that may fail until memory counts as unknown: a minute, so that a restart of metrics-server is not
 a change in the status of every object."""
@@ -41,7 +41,7 @@ class MemoryPolicy:
 
 
 def memory_policy(spec: HighConcurrencyApiSpec, sizing: Sizing) -> MemoryPolicy | None:
-    """What holds for the pods of an object, None where they are not replaced on memory."""
+    """The policy of an object, None if its pods are not replaced on memory."""
     wanted = spec.memory_restart
     if wanted.mode == "Disabled":
         return None
@@ -77,7 +77,7 @@ def growth(history: History) -> float:
 
 
 def over_threshold(history: History, policy: MemoryPolicy) -> bool:
-    """Whether each of the last samples is at the threshold: a spike is forgiven."""
+    """Whether each of the last samples is at the threshold: a spike alone is none."""
     last = history[-policy.samples :]
     return len(last) == policy.samples and all(sample.used >= policy.threshold for sample in last)
 
@@ -85,7 +85,7 @@ def over_threshold(history: History, policy: MemoryPolicy) -> bool:
 def soon_at_limit(history: History, policy: MemoryPolicy) -> bool:
     """Whether a pod that grew with each of its last samples is at its limit before a replacement could serve.
 
-    Below half of the threshold it is not asked: that is how a pod grows when it starts.
+    Growth below half of the threshold does not count: that is how a pod grows when it starts.
     """
     last = history[-policy.samples - 1 :]
     if len(last) <= policy.samples or last[-1].used < policy.threshold / 2:
@@ -101,16 +101,16 @@ def seconds_to_limit(history: History, policy: MemoryPolicy) -> float | None:
 
 
 class Trend(NamedTuple):
-    """How the memory of an object's pods changes."""
+    """How the memory of the pods of an object changes."""
 
     growth: float
     """Bytes each second, of the pod that grows fastest."""
     seconds_to_limit: float | None
-    """Until the first of the pods is at its limit; None where none grows, or none is judged."""
+    """Until the first of the pods is at its limit; None if none grows, or if the object has no policy."""
 
 
 class MemoryTracker:
-    """What is known of the memory of all pods, reading by reading."""
+    """The memory of all pods, reading by reading."""
 
     def __init__(self) -> None:
         self.available: bool | None = None
@@ -121,14 +121,14 @@ class MemoryTracker:
         self._failed = 0
 
     def track(self, name: Name, policy: MemoryPolicy | None) -> None:
-        """Judge the pods of an object by a policy, None for not at all."""
+        """Judge the pods of an object by a policy; None: not at all."""
         if policy is None:
             self._policies.pop(name, None)
         else:
             self._policies[name] = policy
 
     def due(self, name: Name) -> str | None:
-        """The pod of an object that is to be replaced first, None where none needs to be."""
+        """Name of the pod of an object that is to be replaced first, None if none needs to be."""
         policy = self._policies.get(name)
         if policy is None:
             return None
@@ -152,7 +152,7 @@ class MemoryTracker:
         }
 
     def take(self, readings: Iterable[Manifest]) -> set[Name]:
-        """Take in a reading of all pods; the objects for which that changes something or leaves something to do."""
+        """Take in a reading of all pods; returns the objects whose next pass may come to something else."""
         before, growing = self._due(), self._growing
         histories: dict[Name, dict[str, History]] = {}
         for reading in readings:
@@ -166,7 +166,7 @@ class MemoryTracker:
         return before | self._due() | (growing ^ self._growing)
 
     def fail(self, *, absent: bool) -> None:
-        """A reading that failed; `absent`: for there is no metrics API."""
+        """Take in that a reading failed; `absent`: because the cluster does not serve metrics.k8s.io."""
         self._failed += 1
         if absent or self._failed >= PATIENCE:
             self.available, self._histories, self._growing = False, {}, set()
@@ -179,7 +179,7 @@ class MemoryTracker:
         return min((seconds for seconds in found if seconds is not None), default=None)
 
     def _limit_ahead(self, name: Name) -> bool:
-        """Whether a pod that has long started, and not just in this moment, grows towards its limit."""
+        """Whether a pod that started long ago grows towards its limit, over all samples that are kept."""
         half = self._policies[name].threshold / 2
         pods = self._histories.get(name, {}).values()
         ahead = self._ahead(name, [pod for pod in pods if len(pod) == KEPT and pod[-1].used >= half])
@@ -190,7 +190,7 @@ class MemoryTracker:
 
 
 def _sample(reading: Manifest) -> Sample | None:
-    """What the API's container used, None where the reading does not say."""
+    """The memory of the API's container, None if the reading lacks it."""
     usage = {container["name"]: container.get("usage", {}) for container in reading.get("containers") or []}
     try:
         return Sample(parse_time(reading["timestamp"]).timestamp(), int(parse_quantity(usage[CONTAINER]["memory"])))
@@ -203,5 +203,5 @@ def _grown(history: History, sample: Sample) -> History:
     if history and sample.at <= history[-1].at:
         return history
     if history and sample.at - history[-1].at > PATIENCE * CYCLE:
-        return (sample,)  # nobody has looked for so long that these are not in a row
+        return (sample,)  # after so long a gap these are no consecutive samples
     return (*history, sample)[-KEPT:]

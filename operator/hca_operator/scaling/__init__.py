@@ -1,1 +1,4 @@
-"""How many pods at least, and why: schedules, missing metrics, bursts, and what the cluster can do. Pure."""
+"""Floors under the number of pods, and which metrics work in this install. Pure.
+
+The autoscaler itself is built in desired/; what reads the load is in controller/.
+"""

@@ -7,7 +7,7 @@ from datetime import datetime
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Problem, Reason, Unsupported
 from hca_operator.core.names import REVISION_ANNOTATION, Manifest
-from hca_operator.core.observed import available_replicas, condition, looked_at, replicas_of, rolled_out
+from hca_operator.core.observed import available_replicas, condition, is_observed, replicas_of, rolled_out
 from hca_operator.core.timestamps import time_text
 from hca_operator.desired.metadata import selector_text, stable_selector
 from hca_operator.desired.network import public_metrics, url
@@ -186,7 +186,7 @@ def _only_scaled(seen: Observation) -> bool:
     return (
         seen.deployment is not None
         and not seen.rolls
-        and not looked_at(seen.deployment)
+        and not is_observed(seen.deployment)
         and before.get("status") == "True"
         and before.get("observedGeneration") == seen.generation
     )
