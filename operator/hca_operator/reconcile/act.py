@@ -154,9 +154,11 @@ class Actor:
         return done
 
     def _keep(self, resolved: Resolved | Refused, key: Key, plan: Plan) -> None:
-        """Store in the trackers what was decided from them."""
+        """Store in the trackers what was decided from them, before another pass can read them."""
         if isinstance(resolved, Resolved):
             self._trackers.memory.track(key, resolved.memory)
+        for step in plan.workload:
+            take_place(self._trackers, key, step.place)
         if burst := next((floor for floor in plan.floors if floor.source == Source.BURST), None):
             self._trackers.bursts.keep(key, burst)
         if plan.config:

@@ -43,7 +43,7 @@ class ChildWriter:
         self._trackers = trackers
 
     async def write(self, resolved: Resolved, observed: Observed, plan: Plan, step: Step) -> ChildDone:
-        """Carry out the step for a child, and those that follow from the answers.
+        """Carry out the step for a child, whose place is taken, and those that follow from the answers.
 
         Raises Transient if the pass is to be repeated; every other error is the problem of this child alone.
         """
@@ -61,14 +61,14 @@ class ChildWriter:
                 else:
                     if step.verb not in {Verb.ADOPT, Verb.CLAIM} or done.live is None:
                         return done
-                    observed = observed.with_child(done.live)
+                    observed = self._observer.answered(observed, done.live)
                 claimed, child = step.verb == Verb.CLAIM, plan.children[step.slot]
                 step = plan_child(resolved.api, plan.intent, observed, child, claimed=claimed)
+                take_place(self._trackers, observed.key, step.place)
         except (NotOwned, Rejected, Forbidden) as error:
             return replace(done, problem=problem_of(error))
 
     async def _carry_out(self, done: ChildDone, observed: Observed, step: Step) -> ChildDone:
-        take_place(self._trackers, observed.key, step.place)
         done = replace(done, requeue_after_seconds=step.requeue_after_seconds)
         match step.verb:
             case Verb.DELETE:

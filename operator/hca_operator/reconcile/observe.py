@@ -158,11 +158,14 @@ class Observer:
         live = await self._cluster.get(slot[0], observed.key.namespace, slot[1])
         if live is None:
             return None
-        observed = observed.with_child(live)
-        if slot[0] != "Deployment":
-            return observed
-        autoscalers = await self._autoscalers(resolved, observed)
-        return replace(observed, autoscalers=autoscalers, has_place=self._trackers.gate.has_place(observed.key))
+        if slot[0] == "Deployment":
+            observed = observed.with_child(live)
+            observed = replace(observed, autoscalers=await self._autoscalers(resolved, observed))
+        return self.answered(observed, live)
+
+    def answered(self, observed: Observed, live: Manifest) -> Observed:
+        """The same with the API server's answer about a child; the place among the rollouts is as it is now."""
+        return replace(observed.with_child(live), has_place=self._trackers.gate.has_place(observed.key))
 
     async def pods(
         self, resolved: Resolved | Refused, observed: Observed, children: Mapping[Slot, Manifest], *, rolls: bool

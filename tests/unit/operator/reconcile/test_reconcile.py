@@ -1,5 +1,6 @@
 """The reconcile loop against an API server in memory that fails on demand."""
 
+import asyncio
 import copy
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -607,3 +608,19 @@ async def test_what_is_due_is_done_on_time_however_long_pods_have_not_been_ready
     await settle(cluster)
     late = reconciler(cluster, now=datetime(2026, 1, 2, 4, 4, 57, tzinfo=UTC))
     assert (await late.reconcile(KEY)).requeue_after == 3, "after an hour, pods alone are looked at each 30 seconds"
+
+
+async def test_passes_that_run_at_the_same_time_take_no_more_places_than_there_are() -> None:
+    cluster = cluster_with()
+    names = [NAME, *(f"shop-{number}" for number in range(5))]
+    for name in names[1:]:
+        other = manifest(uid=f"uid-of-{name}")
+        cluster.put({**other, "metadata": {**other["metadata"], "name": name}})
+    before = reconciler(cluster)
+    keys = [Key(NAMESPACE, name) for name in names]
+    for key in keys * 3:
+        await before.reconcile(key)
+    rolling = reconciler(cluster, parse_policy(NODES, "policy"), gate=RolloutGate(2))
+    await asyncio.gather(*(rolling.reconcile(key) for key in keys))
+    templates = [cluster.objects["Deployment", NAMESPACE, name]["spec"]["template"]["spec"] for name in names]
+    assert sum("nodeSelector" in template for template in templates) == 2
