@@ -2,7 +2,7 @@ from pathlib import Path
 
 from tests.eventually import eventually
 from tests.integration.sample_app.server import Server, serving
-from tests.unit.sample_app.test_live_settings import digest
+from tests.unit.sample_app.configuration.test_live_settings import digest
 
 
 def agreed(server: Server, file: Path, *, workers: int) -> bool:

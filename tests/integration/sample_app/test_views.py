@@ -9,7 +9,7 @@ from shop.domain.views import Views
 from tests.eventually import eventually
 from tests.integration.sample_app.real_servers import RealServer, postgres
 from tests.integration.sample_app.server import serving
-from tests.unit.sample_app.test_views import opened
+from tests.unit.sample_app.domain.test_views import opened
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from dev.programs import program
-from tests.unit.workers.world import POLICY, STORIES, Event, World
+from tests.unit.workers.rules.world import POLICY, STORIES, Event, World
 
 HERE = Path(__file__).parent
 Judge = Callable[[dict[str, Any]], Any]

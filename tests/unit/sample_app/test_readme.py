@@ -20,7 +20,7 @@ def test_every_module_and_test_of_the_map_exists_and_every_module_is_in_it() -> 
     assert modules | glue == {name for name in files if not name.endswith("__init__")}
     assert not modules & glue
     assert tests <= {
-        path.stem for tier in ("unit", "integration") for path in (TESTS / tier / "sample_app").glob("*.py")
+        path.stem for tier in ("unit", "integration") for path in (TESTS / tier / "sample_app").rglob("*.py")
     }
 
 

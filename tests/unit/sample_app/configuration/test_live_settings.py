@@ -9,7 +9,7 @@ from shop.configuration.live_settings import Limits, LiveSettings
 from shop.configuration.settings import Settings
 from shop.observation.metrics import Metrics
 from tests.unit.sample_app.conftest import Connect
-from tests.unit.sample_app.test_shedding import under_way
+from tests.unit.sample_app.overload.test_shedding import under_way
 
 ENVIRONMENT = Limits("info", 512, 500)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hca_workers.rules import recycling, respawning
 from hca_workers.rules.recycling import Policy, State, Verb
-from tests.unit.workers.world import DESIRED, POLICY, STORIES, Event, World
+from tests.unit.workers.rules.world import DESIRED, POLICY, STORIES, Event, World
 
 
 @pytest.fixture
