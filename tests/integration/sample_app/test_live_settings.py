@@ -6,7 +6,7 @@ from tests.unit.sample_app.configuration.test_live_settings import digest
 
 
 def agreed(server: Server, file: Path, *, workers: int) -> bool:
-    """Whether every worker runs with the content of the file, as a scrape of any of them tells."""
+    """Whether every worker runs with the content of the file, from a scrape of any of them."""
     lines = [line for line in server.http.get("/metrics").text.splitlines() if line.startswith("config_digest{")]
     found = [float(line.rsplit(" ", 1)[1]) for line in lines]
     return found == [int(digest(file), 16)] * workers

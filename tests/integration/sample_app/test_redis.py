@@ -43,7 +43,7 @@ async def test_what_one_pod_has_loaded_another_need_not(
 ) -> None:
     async with connect(redis_url=server.url) as one, connect(redis_url=server.url) as other:
         first = await one.get("/products?limit=5")
-        monkeypatch.delattr(Catalogue, "page")  # whoever loads now fails
+        monkeypatch.delattr(Catalogue, "page")  # a load would fail now
         second = await other.get("/products?limit=5")
         metrics = (await other.get("/metrics")).text
 

@@ -22,7 +22,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def ages(server: Server) -> dict[int, float]:
-    """Seconds since the beat of each worker, as told by one that answers soon."""
+    """Seconds since the heartbeat of each worker, from any worker that answers soon."""
     for _ in range(50):
         try:
             workers = server.http.get("/health", timeout=0.5).json()["workers"]

@@ -1,4 +1,4 @@
-"""An app that leaks, hangs and starts slowly when told to, for ASGI and for WSGI; it needs nothing installed.
+"""An app that leaks, hangs and starts slowly on request, for ASGI and for WSGI; it needs nothing installed.
 
 It runs on a server of its own, never in the tests' process. What is to happen when it is loaded comes
 from the environment, and from a file where it is to differ between one worker and the next.

@@ -63,7 +63,7 @@ class Server:
             connection.close()
 
     def ready(self) -> set[int]:
-        """The workers as any of them knows them; none while nobody answers."""
+        """The workers as any of them knows them; none while no worker answers."""
         try:
             return {worker["worker"] for worker in self.get("/health", seconds=2)}
         except (OSError, http.client.HTTPException):

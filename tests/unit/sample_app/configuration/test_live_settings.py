@@ -9,7 +9,7 @@ from shop.configuration.live_settings import Limits, LiveSettings
 from shop.configuration.settings import Settings
 from shop.observation.metrics import Metrics
 from tests.unit.sample_app.conftest import Connect
-from tests.unit.sample_app.overload.test_shedding import under_way
+from tests.unit.sample_app.overload.test_shedding import in_progress
 
 ENVIRONMENT = Limits("info", 512, 500)
 
@@ -83,8 +83,8 @@ def test_wrong_content_changes_nothing_and_is_logged_once(
         read_again(live, content)
     assert live.current == Limits("info", 9, 500)
     assert live.digest == before
-    (told,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
-    assert told.startswith(f"/etc/shop/shop.toml changes nothing: {complaint}")
+    (message,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert message.startswith(f"/etc/shop/shop.toml changes nothing: {complaint}")
 
 
 def test_a_worker_that_starts_with_a_wrong_file_serves_with_the_environments_settings(
@@ -106,7 +106,7 @@ def one_at_a_time(file: Path) -> Path:
 
 async def test_a_limit_of_the_file_holds(connect: Connect, one_at_a_time: Path) -> None:
     async with connect(config_file=one_at_a_time) as client:
-        async with under_way(client, 1):
+        async with in_progress(client, 1):
             refused = await client.get("/products")
         health = (await client.get("/health")).json()
     assert refused.status_code == 503

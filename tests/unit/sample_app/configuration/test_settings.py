@@ -126,5 +126,5 @@ def test_all_workers_of_all_pods_stay_within_the_databases_limit(connections: in
         assert 1 <= settings_from(environment).pool_size * most <= connections
 
 
-def test_without_postgresql_the_servers_limit_is_nobodys_concern() -> None:
+def test_without_postgresql_the_limit_of_the_server_does_not_matter() -> None:
     assert settings_from({"SHOP_MAX_PODS": "1000"}).max_pods == 1000

@@ -28,7 +28,7 @@ async def read(descriptor: int, lines: int) -> list[Any]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-async def test_the_loop_goes_on_while_nobody_reads_stdout_and_no_line_is_lost(
+async def test_the_loop_goes_on_while_stdout_is_not_read_and_no_line_is_lost(
     log: AccessLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading, writing = os.pipe()
@@ -72,7 +72,7 @@ async def test_a_line_is_never_in_two_writes_that_another_worker_could_come_betw
     assert len(written) == 4
 
 
-async def test_lines_that_nobody_takes_are_bounded_and_it_is_said_how_many_were_left_out(
+async def test_unread_lines_are_bounded_and_the_number_of_dropped_ones_is_logged(
     log: AccessLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(access_log, "_MAX_LINES", 3)

@@ -17,7 +17,7 @@ ANSWERS = st.lists(
 )
 
 
-def told(answer: Callable[[RequestTally], None], *, durations: type[Histogram] = Durations) -> str:
+def exposition(answer: Callable[[RequestTally], None], *, durations: type[Histogram] = Durations) -> str:
     registry = CollectorRegistry()
     requests = Counter("requests", "Requests.", ["method", "route", "status"], registry=registry)
     duration = durations("duration", "Time.", ["method", "route"], buckets=BUCKETS, registry=registry)
@@ -41,7 +41,7 @@ def test_what_is_tallied_shows_as_if_each_request_had_been_written(
             tally._requests.labels(method, route, str(status)).inc()
             tally._durations.labels(method, route).observe(seconds)
 
-    assert told(tallied) == told(written, durations=Histogram)
+    assert exposition(tallied) == exposition(written, durations=Histogram)
 
 
 def test_what_was_written_is_not_written_again() -> None:

@@ -73,7 +73,7 @@ async def test_it_waits_for_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyP
     recycling = Recycling(budget, Metrics(None), heartbeats, slot, workers=2, uptime=clock)
     budget.note()
 
-    async def looks() -> None:
+    async def settled() -> None:
         for _ in range(10):
             await asyncio.sleep(0)
         assert recycling.begun is bool(killed)
@@ -84,18 +84,18 @@ async def test_it_waits_for_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert other.stdout is not None
     other.stdout.readline()
     task = asyncio.create_task(recycling.when_spent())
-    await looks()
+    await settled()
     clock.now = 60.0
-    await looks()
+    await settled()
     beats[2] = 0.0
-    await looks()
+    await settled()
     assert killed == []
     del beats[2]
     other.communicate(b"\n")
-    await looks()
+    await settled()
     assert killed == []
     beats[2] = 0.0
-    await looks()
+    await settled()
     await task
 
     assert killed == [signal.SIGTERM]

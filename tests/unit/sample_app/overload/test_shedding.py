@@ -15,7 +15,7 @@ def refusals(metrics: str) -> dict[str, float]:
 
 
 @contextlib.asynccontextmanager
-async def under_way(client: httpx.AsyncClient, requests: int) -> AsyncIterator[None]:
+async def in_progress(client: httpx.AsyncClient, requests: int) -> AsyncIterator[None]:
     """That many requests which take long."""
     tasks = [asyncio.create_task(client.get("/slow?seconds=30")) for _ in range(requests)]
     async with asyncio.timeout(10):
@@ -29,7 +29,7 @@ async def under_way(client: httpx.AsyncClient, requests: int) -> AsyncIterator[N
 
 async def test_what_is_too_much_is_refused_at_once_and_readiness_stays(connect: Connect) -> None:
     async with connect(max_in_flight=3) as client:
-        async with under_way(client, 3):
+        async with in_progress(client, 3):
             refused = await client.get("/products")
             health, metrics = await client.get("/health"), (await client.get("/metrics")).text
         later = await client.get("/products")
