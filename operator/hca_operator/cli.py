@@ -116,7 +116,7 @@ def _run(options: argparse.Namespace) -> int:
     # Imported here: render and crd are quicker without kopf and the Kubernetes client.
     from hca_operator.controller.process import Settings, run  # noqa: PLC0415
     from hca_operator.kube.leader_election import Candidate  # noqa: PLC0415
-    from hca_operator.telemetry import log_json  # noqa: PLC0415
+    from hca_operator.telemetry.logs import log_json  # noqa: PLC0415
 
     log_json(options.log_level.upper())
     candidate = Candidate(
@@ -145,7 +145,7 @@ def _metrics(options: argparse.Namespace) -> int:
     # Imported here for the same reason.
     from hca_operator.metrics_server.ingress.reader import IngressPods  # noqa: PLC0415
     from hca_operator.metrics_server.process import PrometheusSettings, Settings, run  # noqa: PLC0415
-    from hca_operator.telemetry import log_json  # noqa: PLC0415
+    from hca_operator.telemetry.logs import log_json  # noqa: PLC0415
 
     log_json(options.log_level.upper())
     ingress = None

@@ -10,12 +10,12 @@ from pathlib import Path
 from dev.control_plane import free_ports
 from hca_operator.core.ports import Key
 from hca_operator.kube.client import KubeClient
-from hca_operator.metrics_server.pods.rounds import INTERVAL
+from hca_operator.metrics_server.pods.pod_polling import INTERVAL_SECONDS
 from hca_operator.metrics_server.process import MetricsApi, Settings
 from hca_operator.metrics_server.samples.exposition import PodSample
-from hca_operator.metrics_server.samples.signals import Signals
-from hca_operator.metrics_server.serving.telemetry import MetricsTelemetry
-from hca_operator.telemetry import log_json
+from hca_operator.metrics_server.samples.sample_store import SampleStore
+from hca_operator.metrics_server.serving.server_metrics import ServerMetrics
+from hca_operator.telemetry.logs import log_json
 from tests.controlplane.operator_process import OperatorProcess
 
 API = "shop"
@@ -40,30 +40,30 @@ class ToldMetrics(OperatorProcess):
         return ["tests.bench.told_metrics", *self._place, str(self.port), str(self._port)]
 
 
-async def _tell(signals: Signals, clock: Callable[[], float], objects: int) -> None:
+async def _tell(samples: SampleStore, clock: Callable[[], float], objects: int) -> None:
     """A sample of each pod every two seconds, one after the other."""
     keys = [Key(namespace(number), API) for number in range(objects)]
     for key in keys:
-        signals.follow(key, ["pod"])
+        samples.follow(key, ["pod"])
     start, told = clock(), 0
     while True:
         requests = REQUESTS_PER_SECOND * clock()
         buckets = {0.1: requests * 0.9, 1.0: requests, math.inf: requests}
-        signals.add(keys[told % objects], "pod", PodSample(requests, buckets, in_flight=3, loop_lag=0.001))
+        samples.add(keys[told % objects], "pod", PodSample(requests, buckets, in_flight=3, loop_lag=0.001))
         told += 1
-        await asyncio.sleep(max(0.0, start + told * INTERVAL / objects - clock()))
+        await asyncio.sleep(max(0.0, start + told * INTERVAL_SECONDS / objects - clock()))
 
 
 async def _main(namespace: str, name: str, objects: str, port: str, telemetry_port: str) -> None:
     log_json("INFO")
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    telemetry = MetricsTelemetry()
-    kube = await KubeClient.connect(telemetry.requests.observe)
-    signals = Signals(loop.time)
+    metrics = ServerMetrics()
+    kube = await KubeClient.connect(metrics.requests.observe)
+    samples = SampleStore(loop.time)
     settings = Settings(namespace, name, int(port), int(telemetry_port))
     try:
-        await MetricsApi(kube, telemetry, settings, signals).run(stop, _tell(signals, loop.time, int(objects)))
+        await MetricsApi(kube, metrics, settings, samples).run(stop, _tell(samples, loop.time, int(objects)))
     finally:
         await kube.close()
 

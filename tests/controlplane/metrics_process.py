@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,13 @@ from pathlib import Path
 from dev.control_plane import free_ports
 from hca_operator.core.errors import Transient
 from hca_operator.kube.client import KubeClient
-from hca_operator.kube.watch import LONGEST_WAIT, ForeverWithJitter
+from hca_operator.kube.informer import EndlessBackoff
+from hca_operator.metrics_server.inventory.inventory import api_informer
 from hca_operator.metrics_server.process import MetricsApi, Settings
-from hca_operator.metrics_server.samples.signals import Reading
+from hca_operator.metrics_server.samples.reading import Reading
 from hca_operator.metrics_server.serving.bursts import BurstLoads
-from hca_operator.metrics_server.serving.telemetry import MetricsTelemetry
-from hca_operator.telemetry import log_json
+from hca_operator.metrics_server.serving.server_metrics import ServerMetrics
+from hca_operator.telemetry.logs import log_json
 from tests.controlplane.operator_process import OperatorProcess
 
 
@@ -33,7 +35,15 @@ class Written:
         made.write_text(json.dumps({"values": values, "days": days}))
         made.rename(self.path)
 
-    def read(self, namespace: str, api: str, metric: str, now: datetime) -> Reading:
+    def read(
+        self,
+        namespace: str,
+        api: str,
+        metric: str,
+        now: datetime,
+        *,
+        window_seconds: float = math.inf,  # noqa: ARG002 - the file has no window
+    ) -> Reading:
         """What the file has, at once."""
         values = json.loads(self.path.read_text())["values"]
         if (name := f"{namespace}/{api}/{metric}") not in values:
@@ -62,13 +72,14 @@ async def _main(path: str, namespace: str, name: str, port: str, telemetry_port:
     log_json("INFO")
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    written, telemetry = Written(Path(path)), MetricsTelemetry()
-    kube = await KubeClient.connect(telemetry.requests.observe)
+    written, metrics = Written(Path(path)), ServerMetrics()
+    kube = await KubeClient.connect(metrics.requests.observe)
     settings = Settings(namespace, name, int(port), int(telemetry_port))
     try:
-        loads = BurstLoads(kube, written.read)
-        api = MetricsApi(kube, telemetry, settings, written, now=written.now, signals=loads.signals)
-        await api.run(stop, loads.run(ForeverWithJitter(LONGEST_WAIT)))
+        apis = api_informer(kube)
+        loads = BurstLoads(apis, written.read)
+        api = MetricsApi(kube, metrics, settings, written, now=written.now, signals=loads.signals)
+        await api.run(stop, apis.run(EndlessBackoff()))
     finally:
         await kube.close()
 

@@ -12,29 +12,33 @@ from prometheus_client import CollectorRegistry
 from dev.control_plane import ControlPlane
 from hca_operator.core.names import API_LABEL
 from hca_operator.kube.client import KubeClient
+from hca_operator.metrics_server.inventory.inventory import api_informer, pod_informer
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_server.pods.scraper import Scraper
-from hca_operator.metrics_server.samples.signals import Signals, Unknown
+from hca_operator.metrics_server.samples.reading import Unknown
+from hca_operator.metrics_server.samples.sample_store import SampleStore
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import api
-from tests.unit.operator.metrics_server.loopback_pods import pod_metrics
+from tests.unit.operator.metrics_server.pods.loopback_pods import pod_metrics
+from tests.unit.operator.metrics_server.pods.test_scraper import together
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IN_FLIGHT = {"metrics": [{"name": "in-flight", "type": "Concurrency", "concurrency": {"targetPerWorker": 20}}]}
 
 
 @asynccontextmanager
-async def scraping(control_plane: ControlPlane, namespace: str) -> AsyncIterator[Signals]:
+async def scraping(control_plane: ControlPlane, namespace: str) -> AsyncIterator[SampleStore]:
     configuration = client.Configuration()
     await config.load_kube_config(str(control_plane.kubeconfig), client_configuration=configuration)
     clock = asyncio.get_running_loop().time
-    signals = Signals(clock)
+    samples = SampleStore(clock)
     async with client.ApiClient(configuration) as connected:
         kube = KubeClient(connected, lambda *_: None)
-        scraper = Scraper(kube, namespace, signals, ScrapeMetrics(CollectorRegistry()), clock=clock, chance=lambda: 0.0)
-        running = asyncio.create_task(scraper.run(repeat(0.1)))
+        apis, pods = api_informer(kube, namespace), pod_informer(kube, namespace)
+        scraper = Scraper(apis, pods, samples, ScrapeMetrics(CollectorRegistry()), clock=clock, phase=lambda: 0.0)
+        running = asyncio.create_task(together(scraper.run(), apis.run(repeat(0.1)), pods.run(repeat(0.1))))
         try:
-            yield signals
+            yield samples
         finally:
             running.cancel()
             with suppress(asyncio.CancelledError):
@@ -57,7 +61,7 @@ async def test_pods_are_asked_from_when_they_are_ready_until_they_are_not(
 ) -> None:
     def is_told(expected: float | None) -> bool:
         try:
-            known: float | None = signals.read(namespace, "shop", "hca-concurrency", NOW).value
+            known: float | None = samples.read(namespace, "shop", "hca-concurrency", NOW).value
         except Unknown:
             known = None
         assert known == expected
@@ -70,7 +74,7 @@ async def test_pods_are_asked_from_when_they_are_ready_until_they_are_not(
         pod_metrics("http_requests_in_flight 3", "127.0.0.1") as port,
         pod_metrics("http_requests_in_flight 5", "127.0.0.2", port),
         pod_metrics("http_requests_in_flight 100", "127.0.0.3", port),
-        scraping(control_plane, namespace) as signals,
+        scraping(control_plane, namespace) as samples,
     ):
         for name, address in (("a", "127.0.0.1"), ("b", "127.0.0.2")):
             create_pod(server, namespace, name, **{API_LABEL: "shop"})

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from dev.workloads import CHART, NAMESPACE, RELEASE
-from hca_operator.kube.leader_election import CENSUS, RETRY_PERIOD
+from hca_operator.kube.leader_election import CENSUS_SECONDS, RETRY_PERIOD_SECONDS
 from tests.e2e.cluster import Cluster
 
 TEAM = "hca-team"
@@ -65,7 +65,7 @@ def test_an_install_for_one_namespace_has_it_to_itself_until_it_goes(cluster: Cl
     assert cluster.kubectl("get", "clusterroles,clusterrolebindings", "--selector", labels, "--output=name") == ""
     cluster.until(lambda: bool(cluster.get("lease", team, team)["spec"].get("holderIdentity")), "the team's leads")
     # The other one sees it at its next census, at the latest with the first renewal after that.
-    seen = renewed(cluster, RELEASE, NAMESPACE) + timedelta(seconds=CENSUS + 2 * RETRY_PERIOD)
+    seen = renewed(cluster, RELEASE, NAMESPACE) + timedelta(seconds=CENSUS_SECONDS + 2 * RETRY_PERIOD_SECONDS)
     cluster.until(lambda: renewed(cluster, RELEASE, NAMESPACE) > seen, "the cluster's install has looked around")
 
     cluster.apply(API.format(namespace=team, image=cluster.sample_image))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from hca_operator.api.metric_types import METRIC_TYPES
 from hca_operator.api.schema import IntOrString, Rule, SpecModel
 from hca_operator.api.types import DnsLabel, quantity_rule
 
@@ -111,21 +112,13 @@ restricted to the namespace of this object."""
     """Target amount per pod, such as 100."""
 
 
-MEMBERS = {
-    "CPU": "cpu",
-    "Memory": "memory",
-    "RequestsPerSecond": "requests_per_second",
-    "Latency": "latency",
-    "Concurrency": "concurrency",
-    "EventLoopLag": "event_loop_lag",
-    "Prometheus": "prometheus",
-}
+MEMBERS = {metric.name: metric.member for metric in METRIC_TYPES}
 """The member of a metric that each type names."""
-FROM_PODS = frozenset({"RequestsPerSecond", "Latency", "Concurrency", "EventLoopLag"})
+FROM_PODS = frozenset(metric.name for metric in METRIC_TYPES if metric.from_pods)
 """Types that spec.monitoring leads to, and which the autoscaler gets from the external metrics API."""
-EXTERNAL = FROM_PODS | {"Prometheus"}
+EXTERNAL = frozenset(metric.name for metric in METRIC_TYPES if metric.external)
 """All types that the autoscaler gets from there."""
-TOTALS = frozenset({"RequestsPerSecond", "Concurrency"})
+TOTALS = frozenset(metric.name for metric in METRIC_TYPES if metric.is_total)
 """Those that tell how many pods the load needs, whatever pods there are."""
 
 

@@ -1,22 +1,152 @@
-"""From watch events to keys in the queue: the only module that registers handlers with kopf.
+"""The watch of the HighConcurrencyApi objects, which kopf runs, and everything that cures a fault of kopf.
 
-Handlers of kopf's `on.event` are never retried and their errors are dropped, so they do nothing but remember what they
-are told and add a key. No other kind of handler is used: they would write finalizers and annotations
-(docs/design/0001).
+No other module imports kopf. What is cured here, by part:
+
+| part | without it | upstream |
+|---|---|---|
+| `on.event` is the only kind of handler | timers, daemons and delete handlers add a finalizer, so that a deletion \
+hangs while the operator is down | nolar/kopf#833 |
+| handlers only cache the object and queue its key | an exception in `on.event` is logged and dropped, never retried | \
+nolar/kopf#1294 |
+| `EndlessBackoff` as `error_backoffs` | the watcher gives up after 54 s of errors, for good, and kopf goes on without \
+it | nolar/kopf#1276, #1145, #996 |
+| `is_watching`, in both probes | kopf's own /healthz stays green without a watcher | nolar/kopf#1077 |
+| `check_definition` | kopf reads a CustomResourceDefinition once, when it is reported, which may be before it is \
+served; and the API server ends no watch when the definition is deleted | kubernetes/kubernetes#74105 |
+| `posting.enabled = False` | log lines become Events of the object | nolar/kopf#1258 |
+| `peering.standalone = True` | another operator of the same peering pauses the watch | nolar/kopf#734 |
+| `identity` | kopf makes one of the user's name, and a numeric user has none | none known |
+| all other tasks start before kopf, and `stopping` ends them | at its end kopf cancels tasks that were started after \
+itself, and waits up to 5 s for them | none known |
+| the stop flag is set at the end, too | kopf leaves a task behind that waits for it | none known |
+| the `kopf` logger from WARNING on | kopf logs every start and end of a watch | none known |
+
+Measurements of the first three: docs/design/0001.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
 
 from hca_operator.controller.work_queue import WorkQueue
-from hca_operator.core.names import GROUP, PLURAL, VERSION, Manifest
+from hca_operator.core.errors import Absent, HcaError, Transient
+from hca_operator.core.names import GROUP, KIND, PLURAL, VERSION, Manifest
 from hca_operator.core.observed import edited
 from hca_operator.core.ports import Key
+from hca_operator.kube.client import KubeClient
+from hca_operator.kube.informer import EndlessBackoff
 from hca_operator.kube.object_cache import ObjectCache
-from hca_operator.kube.watch import LONGEST_WAIT, ForeverWithJitter
+
+WATCH_GRACE_SECONDS = 120.0
+"""For how long there may be no watch until the process is restarted: at the start there is none yet."""
+DEFINITION_CHECK_SECONDS = 15.0
+"""Between two checks whether the objects are defined."""
+UNWATCHED_SECONDS = 45.0
+"""For how long the objects may be defined but not watched until the process ends."""
+
+logger = logging.getLogger(__name__)
+
+
+class KopfEvents:
+    """Has kopf watch the objects of one namespace, or ("") of all, and knows whether it does."""
+
+    def __init__(self, kube: KubeClient, namespace: str, *, jitter: Callable[[], float]) -> None:
+        """`jitter` returns a factor around 1."""
+        self._kube = kube
+        self._namespace = namespace
+        self._jitter = jitter
+        self._stop = asyncio.Event()
+        self._undefined = False
+        self._trouble: HcaError | None = None
+        self._watched_at = asyncio.get_running_loop().time()
+
+    async def run(
+        self, queue: WorkQueue[Key], objects: ObjectCache, *, stopping: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Watch until SIGTERM or SIGINT; `stopping` is awaited as soon as one arrives, and should end all other tasks.
+
+        Raises HcaError if the watch broke off: a new process is the surest way to go on. kopf cancels every task that
+        was started after this, so all others must have been started before.
+        """
+        logging.getLogger("kopf").setLevel(logging.WARNING)
+        registry = kopf.OperatorRegistry()
+
+        async def stop() -> None:
+            await stopping()
+            self._stop.set()
+
+        register(registry, queue, objects, stopping=stop)
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=operator_settings(clusterwide=not self._namespace),
+                clusterwide=not self._namespace,
+                namespaces=[self._namespace] if self._namespace else [],
+                stop_flag=self._stop,
+                identity="hca-operator",  # type: ignore[arg-type] # a NewType of str that kopf keeps private
+            )
+        except HcaError as error:
+            # From a write that was under way at the end: kopf waits for the tasks that it cancels.
+            logger.info("not carried out before the end: %s", error)
+        except Exception as error:
+            self._trouble = self._trouble or await self._cause(error)
+        if self._trouble:
+            raise self._trouble
+
+    async def check_definition(self) -> None:
+        """Check again and again whether the objects are defined. End `run` if they are defined but not watched.
+
+        With the rights of one namespace kopf does not read definitions at all, so `run` ends if there is none.
+        """
+        while True:
+            try:
+                await self._kube.require(KIND, self._namespace)
+                self._undefined = False
+                if self._unwatched_seconds() > UNWATCHED_SECONDS:
+                    self._end(Transient("the objects are defined, but not watched"))
+            except Absent as error:
+                if not self._undefined:
+                    logger.error("%s: install the chart with crds.enabled, or apply crds/", error)
+                self._undefined = True
+                if self._namespace:
+                    self._end(error)
+            except HcaError as error:
+                logger.debug("the definition could not be read: %s", error)
+            await asyncio.sleep(DEFINITION_CHECK_SECONDS * self._jitter())
+
+    def not_ready(self) -> str | None:
+        """Why the objects are not watched, None if they are."""
+        if self._undefined:
+            return f"{KIND} is not defined in this cluster"
+        return None if is_watching(self._namespace) else f"not watching {KIND}"
+
+    def not_alive(self) -> str | None:
+        """Why only a new process can help, None if this one may go on."""
+        if self._unwatched_seconds() > WATCH_GRACE_SECONDS:
+            return f"not watching {KIND} for {WATCH_GRACE_SECONDS:.0f} seconds"
+        return None
+
+    def _unwatched_seconds(self) -> float:
+        """Seconds since the objects were last watched, or not defined."""
+        now = asyncio.get_running_loop().time()
+        if self._undefined or is_watching(self._namespace):
+            self._watched_at = now
+        return now - self._watched_at
+
+    async def _cause(self, error: Exception) -> HcaError:
+        """Why the watch broke off: what the API server says of the kind, otherwise what kopf says."""
+        try:
+            await self._kube.require(KIND, self._namespace)
+        except HcaError as cause:
+            return cause
+        return Transient(f"watching the objects broke off: {error}")
+
+    def _end(self, trouble: HcaError) -> None:
+        self._trouble = trouble
+        self._stop.set()
 
 
 def register(
@@ -26,9 +156,9 @@ def register(
     *,
     stopping: Callable[[], Awaitable[None]],
 ) -> None:
-    """Register the handler: an object of which an event tells something new is remembered and put into the queue.
+    """Register the handler of events: an object that is newer than in the cache is cached and queued.
 
-    `stopping` is awaited as soon as the process is told to end.
+    `stopping` is awaited as soon as the process is asked to end.
     """
 
     @kopf.on.event(GROUP, VERSION, PLURAL, id="object", registry=registry)
@@ -38,7 +168,7 @@ def register(
         if event["type"] == "DELETED":
             objects.remove(manifest)
             queue.add(key)
-        elif objects.update(manifest):  # as a rule it is as the operator has just left it
+        elif objects.update(manifest):  # as a rule the cache already has it from the operator's own write
             if edited(manifest):
                 queue.add(key, urgent=True)
             else:
@@ -54,17 +184,16 @@ def register(
 
 
 def operator_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
-    """Settings under which kopf only watches: it posts nothing, locks nothing and marks nothing.
+    """Settings under which kopf only watches: it posts no Event, takes no lock and writes to no object.
 
-    With the rights of a few namespaces it cannot look for definitions that come and go.
+    With the rights of one namespace it cannot watch for definitions.
     """
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = not clusterwide
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.persistence.finalizer = f"{GROUP}/unused"
-    # kopf's default ends after 54 seconds of errors and the watcher with it, for good; nothing would start it again.
-    settings.networking.error_backoffs = ForeverWithJitter(LONGEST_WAIT)
+    settings.networking.error_backoffs = EndlessBackoff()
     settings.networking.connect_timeout = 5
     settings.networking.request_timeout = 30
     settings.watching.server_timeout = 300
@@ -72,8 +201,8 @@ def operator_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     return settings
 
 
-def watching(namespace: str) -> bool:
-    """Whether kopf watches the objects of a namespace ("": of the cluster)."""
+def is_watching(namespace: str) -> bool:
+    """Whether kopf's task that watches the objects of a namespace ("": of the cluster) runs."""
     return any(
         task.get_name().startswith(f"watcher for {PLURAL}.") and task.get_name().endswith(f"@{namespace or None}")
         for task in asyncio.all_tasks()

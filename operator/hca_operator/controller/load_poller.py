@@ -1,4 +1,4 @@
-"""The load of the objects that follow bursts, read from the metrics API: one request for each reading, for all."""
+"""Reads the load of all objects that follow bursts from the metrics API: one request for each poll."""
 
 import asyncio
 import logging
@@ -7,44 +7,44 @@ from datetime import datetime
 
 from hca_operator.core.errors import HcaError
 from hca_operator.core.names import Manifest
-from hca_operator.core.ports import Key, Measured
+from hca_operator.core.ports import Key, MetricsLister
 from hca_operator.core.quantities import parse_quantity
 from hca_operator.scaling.burst import BurstTracker, Load, Name
 
 logger = logging.getLogger(__name__)
 
-CYCLE = 1.0
-"""Seconds between two readings: pods are asked every other second, and an answer costs less than a status."""
-PATIENCE = 2.0
-"""Seconds after which an answer tells of the past."""
+INTERVAL_SECONDS = 1.0
+"""Between two polls: pods are scraped every other second, and an answer costs less than a write of a status."""
+TIMEOUT_SECONDS = 2.0
+"""A later answer would be about the past."""
 
 
 class LoadPoller:
-    """Reads the load while this process is the leader and an object follows bursts; asks nobody otherwise."""
+    """Reads the load while this replica is the leader and an object follows bursts; sends no request otherwise."""
 
-    def __init__(self, source: Measured, bursts: BurstTracker, now: Callable[[], datetime]) -> None:
+    def __init__(self, source: MetricsLister, bursts: BurstTracker, now: Callable[[], datetime]) -> None:
         self._source = source
         self._bursts = bursts
         self._now = now
         self._trouble: str | None = None
 
     async def run(self, *, leading: Callable[[], Awaitable[None]], changed: Callable[[Key], None]) -> None:
-        """Read for ever; `changed` is called for an object whose count is to be raised."""
+        """Poll until cancelled; `changed` is called for an object whose number of pods has to be raised."""
         while True:
             await leading()
             if self._bursts:
                 for key in await self.read():
                     changed(key)
-            await asyncio.sleep(CYCLE)
+            await asyncio.sleep(INTERVAL_SECONDS)
 
     async def read(self) -> set[Key]:
-        """Read once; the objects that are to be looked at for it. Without an answer nothing is known."""
+        """Poll once. Returns the objects that have to be reconciled for it. Without an answer, the load is unknown."""
         now, found, trouble = self._now(), None, None
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 found = await self._source.readings("Signal", "")
         except TimeoutError:
-            trouble = f"no answer within {PATIENCE:g} seconds"
+            trouble = f"no answer within {TIMEOUT_SECONDS:g} seconds"
         except HcaError as error:
             trouble = str(error)
         if trouble is not None and self._trouble is None:
@@ -61,5 +61,5 @@ def _loads(signals: Iterable[Manifest]) -> Mapping[Name, Mapping[str, Load]]:
             load = Load(float(parse_quantity(signal["value"])), float(signal.get("window", 0)))
             loads.setdefault(name, {})[signal["metricName"]] = load
         except (KeyError, TypeError, ValueError):
-            logger.debug("a load that cannot be read: %s", signal)  # of a release with other words
+            logger.debug("a load that cannot be read: %s", signal)  # from another release
     return loads

@@ -1,11 +1,11 @@
-"""The memory of all pods, read from metrics.k8s.io: one request for each reading, however many APIs there are."""
+"""Reads the memory of all pods from metrics.k8s.io: one request for each poll, however many APIs there are."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from hca_operator.core.errors import HcaError
-from hca_operator.core.ports import Key, Measured
+from hca_operator.core.ports import Key, MetricsLister
 from hca_operator.desired.metadata import MANAGED_SELECTOR
 from hca_operator.restarts.memory_trend import CYCLE, MemoryTracker, Trend
 
@@ -13,23 +13,23 @@ logger = logging.getLogger(__name__)
 
 
 class MemoryPoller:
-    """Reads the memory of the pods of one namespace, or ("") of all, while this process is the leader."""
+    """Reads the memory of the pods of one namespace, or ("") of all, while this replica is the leader."""
 
     def __init__(
         self,
-        source: Measured,
+        source: MetricsLister,
         memory: MemoryTracker,
         namespace: str,
         *,
-        told: Callable[[Mapping[tuple[str, str], Trend]], None],
+        observe_trends: Callable[[Mapping[tuple[str, str], Trend]], None],
     ) -> None:
-        """`told` is given the trend of each object after each reading."""
+        """`observe_trends` is called after each poll with the trends by namespace and name of the object."""
         self._source = source
         self._memory = memory
         self._namespace = namespace
-        self._told = told
-        self.looked = asyncio.Event()
-        """Set after the first try, whatever came of it."""
+        self._observe_trends = observe_trends
+        self.tried = asyncio.Event()
+        """Set after the first poll, even one that failed."""
 
     async def run(
         self,
@@ -38,19 +38,23 @@ class MemoryPoller:
         changed: Callable[[Key], None],
         all_changed: Callable[[], None],
     ) -> None:
-        """Read for ever; `all_changed` is called when memory can be read that could not, or the other way round."""
+        """Poll until cancelled. `leading` returns as soon as this replica is the leader.
+
+        `changed` is called for an object whose pods need something; `all_changed` when memory can be read that could
+        not be read before, or the other way round.
+        """
         while True:
             await leading()
             before = self._memory.available
             for key in await self.read():
                 changed(key)
-            if self.looked.is_set() and before != self._memory.available:
+            if self.tried.is_set() and before != self._memory.available:
                 all_changed()
-            self.looked.set()
+            self.tried.set()
             await asyncio.sleep(CYCLE)
 
     async def read(self) -> set[Key]:
-        """Read once; the objects that are to be looked at for it."""
+        """Poll once. Returns the objects that have to be reconciled for it."""
         try:
             found = await self._source.readings("PodMetrics", self._namespace, labelSelector=MANAGED_SELECTOR)
         except HcaError as error:
@@ -61,5 +65,5 @@ class MemoryPoller:
             self._memory.fail(absent=True)
             return set()
         changed = self._memory.take(found)
-        self._told(self._memory.trends())
+        self._observe_trends(self._memory.trends())
         return {Key(*name) for name in changed}

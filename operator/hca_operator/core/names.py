@@ -47,15 +47,9 @@ STABLE: Final = "stable"
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "hca-operator"
 
-REQUESTS_METRIC: Final = "hca-requests-per-second"
-CONCURRENCY_METRIC: Final = "hca-concurrency"
-LAG_METRIC: Final = "hca-event-loop-lag"
-LATENCY_METRIC: Final = "hca-latency-p"
-"""External metrics, as the autoscaler asks for them and the metrics API answers; the last with its percentile added."""
-QUERY_METRIC: Final = "hca-prometheus"
-"""What a query of an object's own comes to: which one, the selector says beside the object."""
 METRIC_LABEL: Final = f"{GROUP}/metric"
-"""In the selector of the autoscaler: the name of the metric in the object."""
+"""In the selector of an external metric of type Prometheus: the name of the metric in the object. The names of the
+external metrics themselves are in `metric_types`."""
 
 CONTAINER: Final = "api"
 PORT_NAME: Final = "http"

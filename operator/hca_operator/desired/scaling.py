@@ -3,24 +3,25 @@
 from decimal import Decimal
 from typing import NamedTuple
 
+from hca_operator.api.metric_types import (
+    CONCURRENCY,
+    EVENT_LOOP_LAG,
+    LATENCY,
+    METRIC_TYPES,
+    PROMETHEUS,
+    REQUESTS_PER_SECOND,
+    Aggregation,
+)
 from hca_operator.api.metrics import EXTERNAL, Metric, seconds
 from hca_operator.api.scaling import Autoscaling
 from hca_operator.api.spec import ApiObject
-from hca_operator.core.names import (
-    CONCURRENCY_METRIC,
-    LAG_METRIC,
-    LATENCY_METRIC,
-    METRIC_LABEL,
-    QUERY_METRIC,
-    REQUESTS_METRIC,
-    Manifest,
-)
+from hca_operator.core.names import METRIC_LABEL, Manifest
 from hca_operator.core.quantities import decimal_text, parse_quantity
 from hca_operator.desired.metadata import api_selector, child_metadata
 from hca_operator.desired.sizing import Sizing
 
 _HELD = {"None": (), "ScaleUp": ("scaleUp",), "ScaleDown": ("scaleDown",), "Both": ("scaleUp", "scaleDown")}
-_COMPOUNDING = {"Latency", "EventLoopLag"}
+_COMPOUNDING = {metric.name for metric in METRIC_TYPES if metric.aggregation is not Aggregation.SUM}
 """Types that the autoscaler compares as they are: every 15 s it multiplies the pods that are ready by how far they are
 off, although what is measured still tells of the time before the last ones came."""
 _STEP_UP: Manifest = {
@@ -43,9 +44,9 @@ class PodLoad(NamedTuple):
 def pod_load(metric: Metric, sizing: Sizing) -> PodLoad | None:
     """What a metric makes of the load, None where it is no total."""
     if metric.requests_per_second is not None:
-        return PodLoad(REQUESTS_METRIC, parse_quantity(metric.requests_per_second.target_per_pod))
+        return PodLoad(REQUESTS_PER_SECOND.external, parse_quantity(metric.requests_per_second.target_per_pod))
     if metric.concurrency is not None:
-        return PodLoad(CONCURRENCY_METRIC, Decimal(metric.concurrency.target_per_worker * sizing.workers))
+        return PodLoad(CONCURRENCY.external, Decimal(metric.concurrency.target_per_worker * sizing.workers))
     return None
 
 
@@ -109,11 +110,11 @@ def _external(metric: Metric, sizing: Sizing) -> tuple[str, Manifest]:
     if total := pod_load(metric, sizing):
         return total.metric, _for_each_pod(total.target)
     if metric.latency is not None:
-        return f"{LATENCY_METRIC}{metric.latency.percentile}", _as_it_is(metric.latency.target)
+        return LATENCY.external_name(metric.latency.percentile), _as_it_is(metric.latency.target)
     if metric.prometheus is not None:
-        return QUERY_METRIC, _for_each_pod(parse_quantity(metric.prometheus.target_per_pod))
+        return PROMETHEUS.external, _for_each_pod(parse_quantity(metric.prometheus.target_per_pod))
     assert metric.event_loop_lag is not None, "the rules of Metric ask for the member that type names"  # noqa: S101
-    return LAG_METRIC, _as_it_is(metric.event_loop_lag.target)
+    return EVENT_LOOP_LAG.external, _as_it_is(metric.event_loop_lag.target)
 
 
 def _for_each_pod(value: Decimal) -> Manifest:

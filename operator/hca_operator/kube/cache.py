@@ -1,8 +1,8 @@
-"""What is known of the children: the last state of each, told by watches and by the answers to our own writes.
+"""The last known state of live objects, kept as compressed JSON.
 
-Kept as compressed JSON, a tenth of what dicts take: thousands of APIs have tens of thousands of children, and each is
-read only when its object is looked at. An older state never replaces a newer one, so a watch that lags behind cannot
-make the operator forget what it has just written; resource versions can be compared as numbers (KEP-5504).
+That takes a tenth of the memory of dicts: thousands of APIs have tens of thousands of children, and each is read only
+when its object is reconciled. An older state never replaces a newer one, so a watch that lags behind does not undo what
+the operator has just written; resource versions can be compared as numbers (KEP-5504).
 """
 
 import json
@@ -13,20 +13,20 @@ from typing import NamedTuple
 from hca_operator.core.names import Manifest
 
 FASTEST = 1
-"""Level of zlib: the slower ones gain little on a few kilobytes."""
+"""Level of zlib: slower levels gain little on a few kilobytes."""
 
 
-class Slot(NamedTuple):
-    """Which object."""
+class ObjectRef(NamedTuple):
+    """Identifies an object by name."""
 
     kind: str
     namespace: str
     name: str
 
 
-def slot_of(manifest: Manifest) -> Slot:
-    """Where a manifest belongs."""
-    return Slot(manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+def ref_of(manifest: Manifest) -> ObjectRef:
+    """The reference of an object."""
+    return ObjectRef(manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"])
 
 
 def version_of(manifest: Manifest) -> int:
@@ -36,62 +36,60 @@ def version_of(manifest: Manifest) -> int:
 
 class _Entry(NamedTuple):
     version: int
-    packed: bytes
+    compressed: bytes
 
 
-class Store:
+class ManifestCache:
     """Live objects by kind, namespace and name."""
 
     def __init__(self) -> None:
-        self._entries: dict[Slot, _Entry] = {}
+        self._entries: dict[ObjectRef, _Entry] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, slot: Slot) -> Manifest | None:
-        """The last known state, None where nothing is known: that is no proof that it does not exist."""
-        entry = self._entries.get(slot)
+    def get(self, ref: ObjectRef) -> Manifest | None:
+        """The last known state. None does not mean that the object does not exist."""
+        entry = self._entries.get(ref)
         if entry is None:
             return None
-        manifest: Manifest = json.loads(zlib.decompress(entry.packed))
+        manifest: Manifest = json.loads(zlib.decompress(entry.compressed))
         return manifest
 
     def put(self, manifest: Manifest) -> bool:
-        """Take in a state; False where it is not newer than what is known."""
-        slot, version = slot_of(manifest), version_of(manifest)
-        entry = self._entries.get(slot)
+        """Cache a state; False if the cached one is as new or newer."""
+        ref, version = ref_of(manifest), version_of(manifest)
+        entry = self._entries.get(ref)
         if entry is not None and entry.version >= version:
             return False
-        self._entries[slot] = _Entry(version, zlib.compress(json.dumps(manifest).encode(), FASTEST))
+        self._entries[ref] = _Entry(version, zlib.compress(json.dumps(manifest).encode(), FASTEST))
         return True
 
-    def remove(self, slot: Slot, *, before: int) -> bool:
-        """Forget an object that was gone at a version; one that was made anew later is kept."""
-        entry = self._entries.get(slot)
+    def remove(self, ref: ObjectRef, *, before: int) -> bool:
+        """Remove an object that did not exist at a resource version; a newer one of that name stays."""
+        entry = self._entries.get(ref)
         if entry is None or entry.version > before:
             return False
-        del self._entries[slot]
+        del self._entries[ref]
         return True
 
-    def forget(self, slot: Slot) -> None:
-        """Know nothing of an object any more."""
-        self._entries.pop(slot, None)
+    def forget(self, ref: ObjectRef) -> None:
+        """Remove an object whose cached state may be wrong, so that it is read from the API server."""
+        self._entries.pop(ref, None)
 
     def replace(self, kind: str, namespace: str, listed: Iterable[Manifest], version: int) -> list[Manifest]:
-        """Take in a whole list ("" for every namespace) as it was at a version; what it changed, the gone included."""
+        """Take in the list of a namespace ("": of all) and its version. Returns what changed, deleted objects too."""
         changed = []
         present = set()
         for manifest in listed:
-            present.add(slot_of(manifest))
+            present.add(ref_of(manifest))
             if self.put(manifest):
                 changed.append(manifest)
         absent = [
-            slot
-            for slot in self._entries
-            if slot.kind == kind and namespace in {"", slot.namespace} and slot not in present
+            ref for ref in self._entries if ref.kind == kind and namespace in {"", ref.namespace} and ref not in present
         ]
-        for slot in absent:
-            last = self.get(slot)
-            if last is not None and self.remove(slot, before=version):
+        for ref in absent:
+            last = self.get(ref)
+            if last is not None and self.remove(ref, before=version):
                 changed.append(last)
         return changed

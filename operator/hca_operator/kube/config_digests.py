@@ -1,7 +1,7 @@
-"""What ConfigMaps or Secrets contain, as digests: of those alone that objects use.
+"""Digests of the ConfigMaps or Secrets that objects use.
 
-A watch tells of every one of them in the cluster, but as metadata only, and what nobody uses is forgotten at once. The
-content is asked for where it is used, when it has changed; only its digest is kept (docs/design/0010).
+The watch reports every one of them in the cluster, but as metadata only, and those that no object uses are dropped at
+once. The content of the others is read when it has changed; only its digest is kept (docs/design/0010).
 """
 
 import asyncio
@@ -10,16 +10,13 @@ from typing import NamedTuple, Protocol
 
 from hca_operator.core.fingerprints import fingerprint
 from hca_operator.core.names import Manifest
-from hca_operator.core.ports import Key
+from hca_operator.core.ports import Getter, Key, ListerWatcher
 from hca_operator.kube.cache import version_of
-from hca_operator.kube.watch import Source, Watch
+from hca_operator.kube.informer import Informer
 
 
-class Readable(Source, Protocol):
-    """Where their content comes from as well."""
-
-    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """An object, None where it does not exist."""
+class ConfigSource(ListerWatcher, Getter, Protocol):
+    """Lists and watches metadata, and reads content."""
 
 
 class _Content(NamedTuple):
@@ -28,101 +25,105 @@ class _Content(NamedTuple):
     """None: it does not exist."""
 
 
-class ConfigWatch(Watch):
-    """The digests of one kind. Nothing is watched until the first object uses one."""
+class ConfigInformer(Informer):
+    """The digests of one kind. Nothing is listed or watched until the first object uses one."""
 
-    def __init__(self, source: Readable, kind: str, namespace: str, *, changed: Callable[[Key], None]) -> None:
+    def __init__(self, source: ConfigSource, kind: str, namespace: str, *, changed: Callable[[Key], None]) -> None:
         super().__init__(source, kind, namespace)
-        self._readable = source
+        self._getter = source
         self._changed = changed
         self._used = asyncio.Event()
-        self._uses: dict[Key, frozenset[Key]] = {}
+        self._configs_of: dict[Key, frozenset[Key]] = {}
+        """ConfigMaps or Secrets by the object that uses them."""
         self._users: dict[Key, set[Key]] = {}
+        """Objects by the ConfigMap or Secret that they use."""
         self._contents: dict[Key, _Content] = {}
-        self._told: dict[Key, int] = {}
-        """The latest version of each that is used, as the watch has told."""
+        self._latest: dict[Key, int] = {}
+        """The latest resource version of each that is used, as the watch has reported it."""
 
-    async def run(self, waits: Iterable[float]) -> None:
-        """Watch for ever, from the first use on."""
+    async def run(self, backoff: Iterable[float]) -> None:
+        """List and watch until cancelled, from the first use on."""
         await self._used.wait()
-        await super().run(waits)
+        await super().run(backoff)
 
-    async def look(self) -> int:
-        """List everything once, unless nothing is used."""
-        return await super().look() if self._used.is_set() else 0
+    async def relist(self) -> int:
+        """List all once, unless none is used."""
+        return await super().relist() if self._used.is_set() else 0
 
     async def digests(self, key: Key, names: Collection[str], *, fresh: bool) -> dict[str, str | None]:
-        """The digest of each that the object uses, None for one that does not exist.
+        """The digest of each that the object uses, None for one that does not exist. Raises HcaError.
 
-        `fresh`: asked for anew, where a change that the watch has not told of yet would make a difference.
+        `fresh`: read from the API server, where a change that the watch has not reported yet would make a difference.
         """
-        slots = {name: Key(key.namespace, name) for name in names}
-        self._note(key, frozenset(slots.values()))
-        known = {} if fresh else {name: self._contents[slot] for name, slot in slots.items() if self._is_known(slot)}
+        configs = {name: Key(key.namespace, name) for name in names}
+        self._note(key, frozenset(configs.values()))
+        known = {}
+        if not fresh:
+            known = {name: self._contents[config] for name, config in configs.items() if self._is_current(config)}
         unknown = [name for name in names if name not in known]
-        known |= zip(unknown, await asyncio.gather(*(self._read(slots[name]) for name in unknown)), strict=True)
+        known |= zip(unknown, await asyncio.gather(*(self._read(configs[name]) for name in unknown)), strict=True)
         return {name: content.digest for name, content in known.items()}
 
     def forget(self, key: Key) -> None:
-        """The object uses none of them any more."""
+        """The object no longer uses any of them."""
         self._note(key, frozenset())
 
-    def _note(self, key: Key, uses: frozenset[Key]) -> None:
-        before = self._uses.pop(key, frozenset())
-        for slot in before - uses:
-            self._users[slot].discard(key)
-            if not self._users[slot]:
-                for index in (self._users, self._contents, self._told):
-                    index.pop(slot, None)
-        for slot in uses - before:
-            self._users.setdefault(slot, set()).add(key)
-        if uses:
-            self._uses[key] = uses
+    def _note(self, key: Key, configs: frozenset[Key]) -> None:
+        before = self._configs_of.pop(key, frozenset())
+        for config in before - configs:
+            self._users[config].discard(key)
+            if not self._users[config]:
+                for index in (self._users, self._contents, self._latest):
+                    index.pop(config, None)
+        for config in configs - before:
+            self._users.setdefault(config, set()).add(key)
+        if configs:
+            self._configs_of[key] = configs
             self._used.set()
 
-    async def _read(self, slot: Key) -> _Content:
+    async def _read(self, config: Key) -> _Content:
         while True:
-            told = self._told.get(slot, 0)
-            manifest = await self._readable.get(self._kind, slot.namespace, slot.name)
-            # No answer is older than what was told before it was asked for, whatever the object's own version.
-            version = told if manifest is None else max(told, version_of(manifest))
+            latest = self._latest.get(config, 0)
+            manifest = await self._getter.get(self._kind, config.namespace, config.name)
+            # No answer is older than what the watch had reported before the request, whatever its own version.
+            version = latest if manifest is None else max(latest, version_of(manifest))
             content = _Content(version, None if manifest is None else digest(manifest))
-            if slot not in self._users:
-                return content  # nobody asks any more, so nothing is told of it
-            self._contents[slot] = content
-            if self._is_known(slot):
+            if config not in self._users:
+                return content  # no object uses it any more, so the watch would not keep it up to date
+            self._contents[config] = content
+            if self._is_current(config):
                 return content
 
-    def _is_known(self, slot: Key) -> bool:
-        return slot in self._contents and self._contents[slot].version >= self._told.get(slot, 0)
+    def _is_current(self, config: Key) -> bool:
+        return config in self._contents and self._contents[config].version >= self._latest.get(config, 0)
 
-    def _concerns(self, manifest: Manifest) -> bool:
-        return _slot(manifest) in self._users
+    def _needs(self, manifest: Manifest) -> bool:
+        return _key(manifest) in self._users
 
-    def _listed(self, manifests: Sequence[Manifest], version: int) -> None:
-        versions = {_slot(manifest): version_of(manifest) for manifest in manifests}
-        for slot in list(self._users):
-            content = self._contents.get(slot)
-            if slot in versions:
-                self._hear(slot, versions[slot])
+    def _on_list(self, manifests: Sequence[Manifest], version: int) -> None:
+        versions = {_key(manifest): version_of(manifest) for manifest in manifests}
+        for config in list(self._users):
+            content = self._contents.get(config)
+            if config in versions:
+                self._note_version(config, versions[config])
             elif content is not None and content.digest is not None:
-                self._hear(slot, version)  # gone, unless it was made after the list
+                self._note_version(config, version)  # deleted, unless it was made after the list
 
-    def _happened(self, _type: str, manifest: Manifest) -> None:
-        if self._concerns(manifest):
-            self._hear(_slot(manifest), version_of(manifest))
+    def _on_event(self, _type: str, manifest: Manifest) -> None:
+        if self._needs(manifest):
+            self._note_version(_key(manifest), version_of(manifest))
 
-    def _hear(self, slot: Key, version: int) -> None:
-        self._told[slot] = max(version, self._told.get(slot, 0))
-        if slot in self._contents and not self._is_known(slot):
-            for key in self._users[slot]:
+    def _note_version(self, config: Key, version: int) -> None:
+        self._latest[config] = max(version, self._latest.get(config, 0))
+        if config in self._contents and not self._is_current(config):
+            for key in self._users[config]:
                 self._changed(key)
 
 
 def digest(manifest: Manifest) -> str:
-    """What stands for the data: not for labels, annotations or the version, which change nothing for the pods."""
+    """Digest of the data: labels, annotations and the resource version change nothing for the pods."""
     return fingerprint([manifest.get("data") or {}, manifest.get("binaryData") or {}]).hex()
 
 
-def _slot(manifest: Manifest) -> Key:
+def _key(manifest: Manifest) -> Key:
     return Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])

@@ -1,12 +1,12 @@
-"""Who writes: one replica of one install, by a Lease (coordination.k8s.io).
+"""Elects the one replica of one install that writes, by a Lease (coordination.k8s.io).
 
-The algorithm is client-go's (tools/leaderelection), with monotonic time throughout: a candidate waits a whole lease
-from when it last saw the record change, so clocks need not agree. What is more here (docs/design/0005):
+The algorithm is that of client-go (tools/leaderelection), with monotonic time: a candidate waits a whole lease after
+the record last changed, so clocks need not agree. In addition (docs/design/0005):
 
-- a fence: the leader may write until RENEW_DEADLINE after the *start* of its last successful renewal, and no request
-  outlives that; others wait LEASE_DURATION, so the two never overlap;
-- a second install over the same objects holds back: it sees the first one's Lease by its label;
-- an install for the whole cluster leaves alone the namespaces that have an install of their own.
+- a fence: the leader may write until RENEW_DEADLINE_SECONDS after the *start* of its last successful renewal, and no
+  request takes longer; other candidates wait LEASE_SECONDS, so two leaders never overlap;
+- a second install for the same objects waits: it finds the Lease of the first one by its label;
+- an install for the whole cluster skips the namespaces that have an install of their own.
 """
 
 import asyncio
@@ -19,56 +19,45 @@ from typing import Protocol
 
 from hca_operator.core.errors import HcaError, Transient
 from hca_operator.core.names import GROUP, MANAGED_BY, Manifest
+from hca_operator.core.ports import Creator, Getter, Lister, Replacer
 from hca_operator.desired.metadata import selector_text
 
-LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD = 15.0, 10.0, 2.0
-"""Seconds; the defaults of client-go and of every controller of Kubernetes itself."""
-STANDBY_PERIOD = 1.0
-"""Seconds between two looks of a replica that stands by: a leader that goes gives its Lease back, and until that is
-seen nobody writes. A look is one GET of one small object."""
+LEASE_SECONDS, RENEW_DEADLINE_SECONDS, RETRY_PERIOD_SECONDS = 15.0, 10.0, 2.0
+"""The defaults of client-go and of every controller of Kubernetes itself."""
+STANDBY_PERIOD_SECONDS = 1.0
+"""Between two tries of a replica that is not the leader. A leader that ends releases its Lease, and until the next try
+no replica writes. A try is one GET of one small object."""
 LABELS = {"app.kubernetes.io/name": MANAGED_BY}
 SCOPE_LABEL = f"{GROUP}/scope"
 SELECTOR = selector_text(LABELS)
-CENSUS = 10.0
-"""Seconds between two looks for installs that look after one namespace alone."""
+CENSUS_SECONDS = 10.0
+"""Between two lists of the installs for one namespace."""
 
 logger = logging.getLogger(__name__)
 
 
-class Leases(Protocol):
+class Leases(Getter, Lister, Creator, Replacer, Protocol):
     """What an election needs of the API server."""
-
-    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """An object, None where it does not exist."""
-
-    async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
-        """Objects of a namespace, "" for all."""
-
-    async def create(self, manifest: Manifest) -> Manifest:
-        """A new object; Transient where it exists."""
-
-    async def replace(self, manifest: Manifest) -> Manifest:
-        """The object as given; Transient where it has changed since it was read."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Who stands for election, and for which Lease."""
+    """One replica, and the Lease that it wants to hold."""
 
     namespace: str
     name: str
     identity: str
     namespaced: bool = False
-    """Whether it looks after its own namespace alone."""
+    """Whether its install is for its own namespace only."""
 
     @property
     def labels(self) -> dict[str, str]:
-        """What the Lease tells other installs."""
+        """Labels of the Lease, by which other installs find it."""
         return {**LABELS, SCOPE_LABEL: "namespace" if self.namespaced else "cluster"}
 
 
 class Leader:
-    """Keeps this process's claim to be the one that writes."""
+    """Acquires and renews the Lease for this replica."""
 
     def __init__(self, leases: Leases, candidate: Candidate, *, now: Callable[[], datetime]) -> None:
         self._leases = leases
@@ -77,76 +66,76 @@ class Leader:
         self._clock = asyncio.get_running_loop().time
         self._until = 0.0
         self._seen: dict[tuple[str, str], tuple[object, float]] = {}
-        """Per Lease: its record, and when it was first seen so."""
+        """The record of each Lease by namespace and name, and when this replica first read it so."""
         self._gained = asyncio.Event()
         self._resigned = False
         self.rival: str | None = None
-        """Namespace of another install that looks after the same objects."""
+        """Namespace of another install for the same objects, which this one waits for."""
         self.elsewhere: frozenset[str] = frozenset()
-        """Namespaces that an install of their own looks after."""
-        self._counted = -CENSUS
+        """Namespaces that have an install of their own."""
+        self._counted = -CENSUS_SECONDS
 
     def remaining(self) -> float:
-        """Seconds for which this process may write; 0 where it is not the leader."""
+        """Seconds for which this replica may write; 0 if it is not the leader."""
         return max(0.0, self._until - self._clock())
 
     async def leading(self) -> None:
-        """Wait until this process is the leader."""
+        """Return as soon as this replica is the leader."""
         while not self.remaining():
             self._gained.clear()
             await self._gained.wait()
 
     async def run(self, gained: Callable[[], None], jitter: Callable[[], float]) -> None:
-        """Stand for election until told to resign; `gained` is called whenever this process becomes the leader."""
+        """Acquire and renew the Lease until `resign`; `gained` is called whenever this replica becomes the leader."""
         while not self._resigned:
             await self._try(gained)
-            await asyncio.sleep((RETRY_PERIOD if self.remaining() else STANDBY_PERIOD) * jitter())
-        await asyncio.Event().wait()  # a task that ended would look like one that failed
+            await asyncio.sleep((RETRY_PERIOD_SECONDS if self.remaining() else STANDBY_PERIOD_SECONDS) * jitter())
+        await asyncio.Event().wait()  # the probes take a task that ended for one that failed
 
     async def resign(self) -> None:
-        """Write no more, and give the Lease back so that the next leader need not wait for its end."""
+        """Stop writing, and release the Lease so that the next leader need not wait until it expires."""
         self._resigned = True
         if self.remaining():
             with suppress(HcaError, TimeoutError):
-                async with asyncio.timeout(RENEW_DEADLINE / 2):
+                async with asyncio.timeout(RENEW_DEADLINE_SECONDS / 2):
                     await self._release()
 
     async def _try(self, gained: Callable[[], None]) -> None:
         was_leading = bool(self.remaining())
         started = self._clock()
         try:
-            async with asyncio.timeout(RENEW_DEADLINE / 2):
+            async with asyncio.timeout(RENEW_DEADLINE_SECONDS / 2):
                 won = await self._acquire_or_renew(was_leading=was_leading)
         except (HcaError, TimeoutError) as error:
-            # While the old renewal lasts, this is one missed try of several.
+            # Until the last renewal expires, further tries follow.
             logger.warning("the Lease could not be renewed: %s", str(error) or "no answer in time")
             return
         if not won or self._resigned:
             self._until = 0.0
             return
         try:
-            async with asyncio.timeout(RETRY_PERIOD):
+            async with asyncio.timeout(RETRY_PERIOD_SECONDS):
                 await self._take_census(gained)
         except (HcaError, TimeoutError) as error:
             logger.warning("the Leases of other installs could not be listed: %s", str(error) or "no answer in time")
             if not was_leading:
                 return
-        self._until = started + RENEW_DEADLINE
+        self._until = started + RENEW_DEADLINE_SECONDS
         if not was_leading:
             logger.info("leading", extra={"lease": f"{self._candidate.namespace}/{self._candidate.name}"})
             gained()
-        # Also where it led before: the Lease may have run out while it was renewed, and work has waited since.
+        # Also if it was the leader: the Lease may have expired during the renewal, and reconciles wait since then.
         self._gained.set()
 
     async def _acquire_or_renew(self, *, was_leading: bool) -> bool:
         lease = await self._leases.get("Lease", self._candidate.namespace, self._candidate.name)
         if lease is not None and self._held_by_other(lease):
-            self.rival = None  # whoever holds our own Lease was not held back
+            self.rival = None  # the replica that holds our own Lease did not have to wait
             return False
         if not was_leading and await self._held_back(lease):
             return False
         held = await self._write(lease)
-        # Two installs that start at once see nobody, and then each other: the older Lease has it.
+        # Two installs that start at once find no Lease, and then each other's: the older Lease wins.
         if not was_leading and await self._held_back(held):
             await self._release()
             return False
@@ -156,7 +145,7 @@ class Leader:
         return lease["spec"].get("holderIdentity") != self._candidate.identity and self._active(lease)
 
     def _active(self, lease: Manifest) -> bool:
-        """Whether somebody holds a Lease: it has a holder, and has changed within its duration as seen from here."""
+        """Whether a Lease is held: it has a holder, and this replica has seen it change within its duration."""
         spec = lease["spec"]
         if not spec.get("holderIdentity"):
             return False
@@ -164,10 +153,10 @@ class Leader:
         record = (spec["holderIdentity"], spec.get("renewTime"))
         if self._seen.get(slot, (None, 0.0))[0] != record:
             self._seen[slot] = (record, self._clock())
-        return self._clock() < self._seen[slot][1] + float(spec.get("leaseDurationSeconds") or LEASE_DURATION)
+        return self._clock() < self._seen[slot][1] + float(spec.get("leaseDurationSeconds") or LEASE_SECONDS)
 
     async def _others(self) -> list[Manifest]:
-        """The Leases that other installs hold, as far as this one may see."""
+        """The Leases that other installs hold, in the namespaces that this one may read."""
         own = (self._candidate.namespace, self._candidate.name)
         scope = self._candidate.namespace if self._candidate.namespaced else ""
         found = await self._leases.list("Lease", scope, labelSelector=SELECTOR)
@@ -178,8 +167,8 @@ class Leader:
         ]
 
     async def _take_census(self, gained: Callable[[], None]) -> None:
-        """See which namespaces have an install of their own; one that has gone leaves its objects to this one."""
-        if self._candidate.namespaced or self._clock() < self._counted + CENSUS:
+        """Find the namespaces that have an install of their own. The objects of one that is gone fall to this one."""
+        if self._candidate.namespaced or self._clock() < self._counted + CENSUS_SECONDS:
             return
         others = await self._others()
         self._counted = self._clock()
@@ -189,11 +178,11 @@ class Leader:
             gained()
 
     async def _held_back(self, own: Manifest | None) -> bool:
-        """Whether another install goes first; `own` is our Lease, None where there is none yet."""
+        """Whether this install waits for another one; `own` is our Lease, None if there is none yet."""
         self.rival = None
         for lease in await self._others():
             if _namespaced(lease) != self._candidate.namespaced:
-                continue  # they share the work: see `elsewhere`
+                continue  # these share the objects by namespace: see `elsewhere`
             if own is None or _age(lease) < _age(own) or own["spec"].get("holderIdentity") != self._candidate.identity:
                 self.rival = lease["metadata"]["namespace"]
                 return True
@@ -203,7 +192,7 @@ class Leader:
         now = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = {
             "holderIdentity": self._candidate.identity,
-            "leaseDurationSeconds": int(LEASE_DURATION),
+            "leaseDurationSeconds": int(LEASE_SECONDS),
             "acquireTime": now,
             "renewTime": now,
             "leaseTransitions": 0,
@@ -233,7 +222,7 @@ class Leader:
             try:
                 await self._leases.replace({**lease, "spec": spec})
             except Transient:
-                logger.info("somebody else has taken the Lease already")
+                logger.info("another replica has taken the Lease already")
 
 
 def _namespaced(lease: Manifest) -> bool:

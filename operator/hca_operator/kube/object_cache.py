@@ -1,44 +1,44 @@
-"""What is known of the objects: the last state of each, told by their watch, by lists and by the answers to writes.
+"""The last known state of each HighConcurrencyApi, from its watch, from lists and from the answers to writes.
 
-Asking for an object before each decision would be most of what a look at it costs. An older state never replaces a
-newer one (`store.py`), so whoever works on an object never goes back to what it was before.
+To read an object before each reconcile would be most of what a reconcile costs. As in every `ManifestCache`, an older
+state never replaces a newer one.
 """
 
 from hca_operator.core.names import KIND, Manifest
-from hca_operator.kube.cache import Slot, Store, slot_of, version_of
+from hca_operator.kube.cache import ManifestCache, ObjectRef, ref_of, version_of
 
 
 class ObjectCache:
-    """The objects as they were last seen.
+    """The HighConcurrencyApi objects.
 
-    A replica that waits may be told late of what the leader has carried out already. So from the moment it begins to
-    lead nothing is known, until a list has shown that nothing is older than that.
+    A replica that is not the leader may receive late what the leader has already carried out. So when it becomes the
+    leader, the cache counts as not synced until a list has shown that nothing in it is older than that moment.
     """
 
     def __init__(self) -> None:
-        self._store = Store()
+        self._cache = ManifestCache()
         self._synced = False
 
     def known(self, namespace: str, name: str) -> Manifest | None:
-        """An object as it was last seen, None where that is not to be relied on."""
-        return self._store.get(Slot(KIND, namespace, name)) if self._synced else None
+        """An object from the cache; None while the cache is not synced."""
+        return self._cache.get(ObjectRef(KIND, namespace, name)) if self._synced else None
 
     def update(self, manifest: Manifest) -> bool:
-        """Take in a state; False where it is not newer than what is known."""
-        return self._store.put(manifest)
+        """Cache a state; False if the cached one is as new or newer."""
+        return self._cache.put(manifest)
 
     def remove(self, manifest: Manifest) -> None:
-        """An object was gone at this state; one that was made anew under its name is kept."""
-        self._store.remove(slot_of(manifest), before=version_of(manifest))
+        """Remove a deleted object, given its last state; a newer one of that name stays."""
+        self._cache.remove(ref_of(manifest), before=version_of(manifest))
 
     def forget(self, namespace: str, name: str) -> None:
-        """What was known of an object is wrong, or may be: it is to be asked for."""
-        self._store.forget(Slot(KIND, namespace, name))
+        """Remove an object whose cached state may be wrong, so that it is read from the API server."""
+        self._cache.forget(ObjectRef(KIND, namespace, name))
 
     def mark_unsynced(self) -> None:
-        """Another may have seen more than this process."""
+        """Another replica may have written what this one has not received."""
         self._synced = False
 
     def mark_synced(self) -> None:
-        """Every object has been seen since."""
+        """Every object has been listed since."""
         self._synced = True

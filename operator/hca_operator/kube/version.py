@@ -9,17 +9,17 @@ from hca_operator.core.names import Manifest
 OLDEST_KUBERNETES: Final = (1, 33)
 """The oldest minor version that is supported.
 
-What the operator counts on, and since when it is on by default: the `sleep` of preStop since 1.30; `quantity()` in the
+What the operator needs, and since when it is on by default: the `sleep` of preStop since 1.30; `quantity()` in the
 CRD's rules since 1.28; `unhealthyPodEvictionPolicy` of disruption budgets and `matchLabelKeys` of topology spread since
-1.27. The sleep is the kubelet's work, and kubelets may be three minor versions older than the API server: only from
-1.33 on does no node drop it, and with it the requests of each rollout.
+1.27. The kubelet carries out the sleep, and kubelets may be three minor versions older than the API server: only from
+1.33 on does every node do so, without which each rollout would lose requests.
 """
 
 
 def refuse_older(version: Manifest) -> None:
-    """Raises CannotStart where what the API server says at /version is too old.
+    """Raise CannotStart if the answer of the API server at /version is too old.
 
-    Providers write `33+` for 33. A build that does not know its version is a developer's own and let through.
+    Providers write `33+` for 33. A build without a version is a developer's own and is accepted.
     """
     major, minor = (re.match(r"\d+", str(version.get(part, ""))) for part in ("major", "minor"))
     if major is None or minor is None or (int(major[0]), int(minor[0])) >= OLDEST_KUBERNETES:

@@ -1,4 +1,4 @@
-"""The composition root of the metrics API: everything of it is put together here, and nowhere else."""
+"""The composition root of the metrics server: everything of it is put together here, and nowhere else."""
 
 import asyncio
 import logging
@@ -16,34 +16,38 @@ from aiohttp import web
 from hca_operator.core.errors import HcaError, Transient
 from hca_operator.core.names import Manifest
 from hca_operator.kube.client import KubeClient
-from hca_operator.kube.watch import LONGEST_WAIT, ForeverWithJitter
-from hca_operator.metrics_server.ingress.reader import IngressPods, IngressReader
+from hca_operator.kube.informer import EndlessBackoff
+from hca_operator.metrics_server.ingress.reader import IngressPods, IngressReader, envoy_informer
+from hca_operator.metrics_server.inventory.inventory import api_informer, pod_informer
+from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_server.pods.scraper import Scraper
 from hca_operator.metrics_server.prometheus.client import Prometheus
 from hca_operator.metrics_server.prometheus.own_queries import OwnQueries
+from hca_operator.metrics_server.prometheus.query_metrics import QueryMetrics
 from hca_operator.metrics_server.prometheus.readings import PrometheusReadings
-from hca_operator.metrics_server.prometheus.telemetry import PrometheusTelemetry
-from hca_operator.metrics_server.samples.signals import Signals
-from hca_operator.metrics_server.samples.sources import PodReadings, Sources
-from hca_operator.metrics_server.serving import keeper, registration
+from hca_operator.metrics_server.samples.reading import Readings
+from hca_operator.metrics_server.samples.sample_store import SampleStore
+from hca_operator.metrics_server.serving import registration
 from hca_operator.metrics_server.serving.authentication import FrontProxy, User, read_front_proxy
 from hca_operator.metrics_server.serving.authorization import Authorizer
-from hca_operator.metrics_server.serving.bursts import LATELY, BurstLoads
-from hca_operator.metrics_server.serving.server import ExternalMetricsServer, Readings
-from hca_operator.metrics_server.serving.telemetry import MetricsTelemetry
+from hca_operator.metrics_server.serving.bursts import BURST_WINDOW_SECONDS, BurstLoads
+from hca_operator.metrics_server.serving.credentials_secret import current_credentials
+from hca_operator.metrics_server.serving.server import ExternalMetricsServer
+from hca_operator.metrics_server.serving.server_metrics import ServerMetrics
+from hca_operator.metrics_server.serving.sources import Sources
 from hca_operator.metrics_server.serving.tls import ServingTls
 from hca_operator.scaling.capabilities import REGISTRATION
-from hca_operator.telemetry import Check, serve
+from hca_operator.telemetry.probes import Check, serve
 
 logger = logging.getLogger(__name__)
 
-LOOK = 30.0
-"""Seconds between two looks at what may change: how the API server is known, the certificate, the APIService."""
-RETRY = 2.0
-"""Seconds between them until everybody can be answered."""
-LAST_ANSWERS = 5.0
-"""Seconds for which answers that are under way are waited for at the end."""
+REFRESH_SECONDS = 30.0
+"""Between two reads of what may change: the authority of the API server, the Secret, the APIService."""
+RETRY_SECONDS = 2.0
+"""Between them until this server is ready."""
+SHUTDOWN_SECONDS = 5.0
+"""For which the end waits for answers that are under way."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,9 @@ class PrometheusSettings:
 
     url: str
     secret: Path | None = None
-    """Folder with the keys token, or username and password, and ca.crt, each where it is needed."""
+    """Folder with the keys token, or username and password, and ca.crt, each if it is needed."""
     custom_queries: bool = False
-    """Whether those that objects bring along are asked as well."""
+    """Whether the queries of the objects' own are sent as well."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,9 @@ class Settings:
     """Of the Service as well."""
     telemetry_port: int = 8080
     ingress: IngressPods | None = None
-    """Whose counts answer for objects with monitoring.source Ingress; None where there are none to read."""
+    """The pods that count for objects with `monitoring.source: Ingress`; None if this install reads none."""
     prometheus: PrometheusSettings | None = None
-    """Where what the pods tell is read instead of from the pods."""
+    """From where the metrics of pods are read; None: from the pods themselves."""
 
 
 def _now() -> datetime:
@@ -82,27 +86,27 @@ def _jitter() -> float:
 
 
 class MetricsApi:
-    """The running server, and what keeps it trusted and asked."""
+    """The HTTPS server, its certificate, the authority that it trusts, and its APIService."""
 
-    def __init__(  # noqa: PLR0913 - what a test puts others in for
+    def __init__(  # noqa: PLR0913 - what a test replaces
         self,
         kube: KubeClient,
-        telemetry: MetricsTelemetry,
+        metrics: ServerMetrics,
         settings: Settings,
         readings: Readings,
         *,
-        lacks: Check = lambda: None,
+        readings_not_ready: Check = lambda: None,
         signals: Callable[[datetime], Iterable[Manifest]] = lambda _now: (),
         now: Callable[[], datetime] = _now,
     ) -> None:
-        """`lacks`: what is missing until the readings are complete, None when nothing is.
+        """`readings_not_ready`: what is missing until the readings are complete, None if nothing is.
 
         `signals`: the load of all objects that follow bursts.
         """
         self._kube = kube
-        self._telemetry = telemetry
+        self._metrics = metrics
         self._settings = settings
-        self._readings_lack = lacks
+        self._readings_not_ready = readings_not_ready
         self._now = now
         self._service = registration.Service(settings.namespace, settings.name, settings.port)
         self._hosts = [f"{settings.name}.{settings.namespace}.svc{suffix}" for suffix in ("", ".cluster.local")]
@@ -110,20 +114,20 @@ class MetricsApi:
         self._front_proxy: FrontProxy | None = None
         self._certificate: bytes | None = None
         self._held_by: str | None = None
-        self._troubles: dict[str, str] = {}
+        self._errors: dict[str, str] = {}
         rights = Authorizer(kube, asyncio.get_running_loop().time)
-        self._server = ExternalMetricsServer(readings, self, rights, telemetry, now, signals=signals)
+        self._server = ExternalMetricsServer(readings, self, rights, metrics, now, signals=signals)
 
     async def run(self, stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
-        """Serve until told to stop, while `work` goes on. Raises where any of it fails, for a fresh process."""
+        """Serve until `stop`, and run `work` meanwhile. An exception of any of it ends the process, for a new one."""
         app = self._server.application(alive=lambda: None, ready=self._not_ready)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_ANSWERS)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         port = self._settings.telemetry_port
-        own = await serve(self._telemetry.registry, port=port, alive=lambda: None, ready=self._not_ready)
+        own = await serve(self._metrics.registry, port=port, alive=lambda: None, ready=self._not_ready)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(each) for each in (self._look_again_and_again(), *work)]
+                tasks = [group.create_task(each) for each in (self._refresh_repeatedly(), *work)]
                 await web.TCPSite(runner, port=self._settings.port, ssl_context=self._tls.context).start()
                 await stop.wait()
                 for task in tasks:
@@ -133,29 +137,29 @@ class MetricsApi:
             await own.cleanup()
 
     def caller(self, request: web.Request) -> User | None:
-        """Whom a request is made for, None where that is not proven."""
+        """The user for whom a request is made, None if that is not proven."""
         if self._front_proxy is None:
             return None
         certificate = self._tls.peer(request.get_extra_info("ssl_object"))
         return self._front_proxy.user(certificate, request.headers)
 
-    async def _look_again_and_again(self) -> None:
+    async def _refresh_repeatedly(self) -> None:
         while True:
-            await self._try("knowing the API server", self._look_at_the_front_proxy)
-            await self._try("the certificate and the APIService", self._look_at_the_certificate)
-            await asyncio.sleep((RETRY if self._not_ready() else LOOK) * _jitter())
+            await self._try("knowing the API server", self._refresh_front_proxy)
+            await self._try("the certificate and the APIService", self._refresh_certificate)
+            await asyncio.sleep((RETRY_SECONDS if self._not_ready() else REFRESH_SECONDS) * _jitter())
 
-    async def _try(self, what: str, look: Callable[[], Awaitable[None]]) -> None:
-        """What fails is told once and tried again at the next look."""
+    async def _try(self, what: str, refresh: Callable[[], Awaitable[None]]) -> None:
+        """Log an error once; the next refresh tries again."""
         try:
-            await look()
-            self._troubles.pop(what, None)
+            await refresh()
+            self._errors.pop(what, None)
         except HcaError as error:
-            if self._troubles.get(what) != str(error):
+            if self._errors.get(what) != str(error):
                 logger.warning("%s: %s", what, error)
-            self._troubles[what] = str(error)
+            self._errors[what] = str(error)
 
-    async def _look_at_the_front_proxy(self) -> None:
+    async def _refresh_front_proxy(self) -> None:
         found = await read_front_proxy(self._kube)
         if self._front_proxy is None or found.authority != self._front_proxy.authority:
             try:
@@ -164,13 +168,13 @@ class MetricsApi:
                 raise Transient(f"requestheader-client-ca-file holds no certificates: {error}") from error
         self._front_proxy = found
 
-    async def _look_at_the_certificate(self) -> None:
+    async def _refresh_certificate(self) -> None:
         place = self._settings
-        credentials = await keeper.look_after(self._kube, place.namespace, place.name, self._hosts, self._now())
+        credentials = await current_credentials(self._kube, place.namespace, place.name, self._hosts, self._now())
         if credentials.certificate != self._certificate:
             self._tls.serve(credentials.certificate, credentials.key)
             self._certificate = credentials.certificate
-            self._telemetry.observe_certificate(credentials.served().not_valid_after_utc)
+            self._metrics.observe_certificate(credentials.served().not_valid_after_utc)
         if self._not_ready() is None:
             await self._register(credentials.bundle)
 
@@ -182,59 +186,62 @@ class MetricsApi:
                 REGISTRATION, held_by,
             )  # fmt: skip
         self._held_by = held_by
-        self._telemetry.observe_registration(registered=held_by is None)
-
-    def _lacking(self) -> str | None:
-        """Without what nobody can be answered."""
-        if self._front_proxy is None or self._certificate is None:
-            return "; ".join(self._troubles.values()) or "the first look is not over"
-        return None
+        self._metrics.observe_registration(registered=held_by is None)
 
     def _not_ready(self) -> str | None:
-        return self._lacking() or self._readings_lack()
+        if self._front_proxy is None or self._certificate is None:
+            return "; ".join(self._errors.values()) or "the first look is not over"
+        return self._readings_not_ready()
 
 
 async def run(settings: Settings) -> None:
-    """Connect to the API server and serve until SIGTERM or SIGINT."""
-    telemetry = MetricsTelemetry()
+    """Connect to the API server and serve until SIGTERM or SIGINT. Raises HcaError."""
+    metrics = ServerMetrics()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    kube = await KubeClient.connect(telemetry.requests.observe)
+    kube = await KubeClient.connect(metrics.requests.observe)
     try:
-        waits = ForeverWithJitter(LONGEST_WAIT)
-        scrapes = ScrapeMetrics(telemetry.registry)
-        pods: PodReadings
-        reader: Scraper | PrometheusReadings
+        informers = apis, pods = [api_informer(kube), pod_informer(kube)]
+        scrapes = ScrapeMetrics(metrics.registry)
+        readings: Readings
+        readers: list[Scraper | PrometheusReadings | IngressReader]
         if settings.prometheus is None:
-            pods, reader = _from_pods(kube, scrapes)
+            readings, scraper = _from_pods(apis, pods, scrapes)
+            readers = [scraper]
         else:
-            pods = reader = _from_prometheus(kube, telemetry, settings.prometheus)
+            readings = _from_prometheus(apis, pods, metrics, settings.prometheus)
+            readers = [readings]
         ingress = None
         if settings.ingress is not None:
+            envoys = envoy_informer(kube, settings.ingress)
             clock = asyncio.get_running_loop().time
-            ingress = IngressReader(kube, settings.ingress, scrapes, clock=clock, chance=random.random)
-        readers = [each for each in (reader, ingress) if each is not None]
+            ingress = IngressReader(apis, envoys, settings.ingress, scrapes, clock=clock, phase=random.random)
+            informers.append(envoys)
+            readers.append(ingress)
 
-        def lacks() -> str | None:
-            return next(filter(None, (each.lacks() for each in readers)), None)
+        def readings_not_ready() -> str | None:
+            return next(filter(None, (reader.not_ready() for reader in readers)), None)
 
-        sources = Sources(pods, ingress)
-        loads = BurstLoads(kube, partial(sources.read, window=LATELY))
-        api = MetricsApi(kube, telemetry, settings, sources, lacks=lacks, signals=loads.signals)
-        await api.run(stop, *(work.run(waits) for work in (*readers, loads)))
+        sources = Sources(readings, ingress)
+        loads = BurstLoads(apis, partial(sources.read, window_seconds=BURST_WINDOW_SECONDS))
+        api = MetricsApi(kube, metrics, settings, sources, readings_not_ready=readings_not_ready, signals=loads.signals)
+        watches = [informer.run(EndlessBackoff()) for informer in informers]
+        await api.run(stop, *(reader.run() for reader in readers), *watches)
     finally:
         await kube.close()
 
 
-def _from_pods(kube: KubeClient, scrapes: ScrapeMetrics) -> tuple[Signals, Scraper]:
+def _from_pods(apis: SharedInformer, pods: SharedInformer, scrapes: ScrapeMetrics) -> tuple[SampleStore, Scraper]:
     clock = asyncio.get_running_loop().time
-    signals = Signals(clock)
-    return signals, Scraper(kube, "", signals, scrapes, clock=clock, chance=random.random)
+    samples = SampleStore(clock)
+    return samples, Scraper(apis, pods, samples, scrapes, clock=clock, phase=random.random)
 
 
-def _from_prometheus(kube: KubeClient, telemetry: MetricsTelemetry, settings: PrometheusSettings) -> PrometheusReadings:
+def _from_prometheus(
+    apis: SharedInformer, pods: SharedInformer, metrics: ServerMetrics, settings: PrometheusSettings
+) -> PrometheusReadings:
     clock = asyncio.get_running_loop().time
-    prometheus = Prometheus(settings.url, settings.secret, PrometheusTelemetry(telemetry.registry), clock)
-    queries = OwnQueries(prometheus, clock=clock, chance=random.random) if settings.custom_queries else None
-    return PrometheusReadings(kube, "", prometheus, queries, clock=clock, chance=random.random)
+    prometheus = Prometheus(settings.url, settings.secret, QueryMetrics(metrics.registry), clock)
+    queries = OwnQueries(prometheus, clock=clock, phase=random.random) if settings.custom_queries else None
+    return PrometheusReadings(apis, pods, prometheus, queries, clock=clock, phase=random.random)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from hca_operator.api.metric_types import CONCURRENCY
 from hca_operator.api.spec import ApiObject
 from hca_operator.core.durations import parse_duration
-from hca_operator.core.names import CONCURRENCY_METRIC, Manifest
+from hca_operator.core.names import Manifest
 from hca_operator.core.observed import replicas_of
 from hca_operator.core.timestamps import time_of
 from hca_operator.desired.scaling import autoscaling_wanted, pod_load
@@ -119,7 +120,7 @@ class _Tracked:
     def _judge(self, metric: str, load: Load, now: datetime) -> int:
         share = load.value / self.policy.targets[metric]
         # While pods start, requests pile up: that belongs to the jump that they were started for.
-        piling_up = self.starting and metric == CONCURRENCY_METRIC
+        piling_up = self.starting and metric == CONCURRENCY.external
         if not self.pods or share < self.policy.threshold * self.pods or piling_up:
             self.intervals.pop(metric, None)
             return 0

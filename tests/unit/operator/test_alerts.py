@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from hca_operator.metrics_server.serving.telemetry import MetricsTelemetry
-from hca_operator.telemetry import Telemetry
+from hca_operator.controller.metrics import OperatorMetrics
+from hca_operator.metrics_server.serving.server_metrics import ServerMetrics
 
 REPOSITORY = Path(__file__).parents[3]
 RULES = yaml.safe_load((REPOSITORY / "charts" / "files" / "rules.yaml").read_text())["groups"][0]["rules"]
@@ -20,9 +20,9 @@ def test_every_alert_is_documented_where_it_says() -> None:
 
 
 def test_the_alerts_look_at_metrics_that_the_operator_or_the_metrics_api_has() -> None:
-    telemetry = Telemetry()
-    telemetry.watch_queue(lambda: 0, lambda: 0, lambda: 0)
-    families = [*telemetry.registry.collect(), *MetricsTelemetry().registry.collect()]
+    metrics = OperatorMetrics()
+    metrics.watch_queue(lambda: 0, lambda: 0, lambda: 0)
+    families = [*metrics.registry.collect(), *ServerMetrics().registry.collect()]
     there = {sample for family in families for sample in (family.name, f"{family.name}_total")}
     asked = {name for rule in RULES for name in re.findall(r"\bhca_\w+", rule["expr"])}
     assert asked <= there

@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 import yaml
 
-from hca_operator import telemetry
 from hca_operator.cli import main
 from hca_operator.metrics_server import process
 from hca_operator.metrics_server.ingress.reader import IngressPods
+from hca_operator.telemetry import logs
 from tests.unit.operator.objects import manifest
 
 REPOSITORY = Path(__file__).parents[3]
@@ -121,7 +121,7 @@ def test_the_metrics_api_is_told_where_it_is(monkeypatch: pytest.MonkeyPatch) ->
         told.append(settings)
 
     monkeypatch.setattr(process, "run", run)
-    monkeypatch.setattr(telemetry, "log_json", lambda _level: None)
+    monkeypatch.setattr(logs, "log_json", lambda _level: None)
     assert main(["metrics", "--namespace=sys", "--name=hca-metrics"]) == 0
     envoys = ["--ingress-namespace=edge", "--ingress-selector=app=edge,tier=public", "--ingress-port=19001"]
     assert main(["metrics", "--namespace=sys", "--name=hca-metrics", *envoys]) == 0

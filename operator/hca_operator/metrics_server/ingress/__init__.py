@@ -1,1 +1,1 @@
-"""Samples from the ingress controller."""
+"""Reads what Envoy counts for the objects, from the pods of the ingress controller."""

@@ -1,7 +1,6 @@
-"""What an Envoy tells of the Services that it leads to, read from its Prometheus text: pure.
+"""Reads what an Envoy counts for the Services behind it, from its statistics in Prometheus' text format: pure.
 
-Envoy counts by clusters, of which Contour makes one for each port of a Service, with a name of its own in the
-statistics. Times are in milliseconds.
+Envoy counts by cluster, and Contour makes one cluster for each port of a Service. Times are in milliseconds.
 """
 
 import math
@@ -25,77 +24,77 @@ _NO_TIMES: Mapping[float, float] = {math.inf: 0.0}
 
 @dataclass(frozen=True)
 class ClusterCounts:
-    """What an Envoy has counted for one cluster since it knows of it."""
+    """What an Envoy has counted for one cluster since the cluster was made."""
 
-    begun: float
+    sent: float
     """Requests that were sent to a pod."""
     without_room: float
-    """Requests that Envoy has answered itself, for too many were waiting for a connection."""
+    """Requests that Envoy has answered itself, since too many were waiting for a connection."""
     without_pod: float
-    """Requests that Envoy has answered itself, for no pod was ready."""
-    under_way: float
+    """Requests that Envoy has answered itself, since no pod was ready."""
+    in_flight: float
     times: Mapping[float, float]
-    """How many requests took at most so many seconds; at infinity all that have ended."""
+    """How many requests took at most so many seconds, by seconds; all that have ended at infinity."""
 
     @property
     def requests(self) -> float:
-        """All that came."""
-        return self.begun + self.without_room + self.without_pod
+        """All that arrived."""
+        return self.sent + self.without_room + self.without_pod
 
 
-def question(clusters: Collection[str]) -> str:
-    """The query that asks for what matters of these clusters and for nothing else; an Envoy has hundreds of counts."""
+def statistics_filter(clusters: Collection[str]) -> str:
+    """The query string that selects the counts above of these clusters; an Envoy has hundreds of others."""
     names = "|".join(sorted(clusters))
     return "filter=" + quote(rf"^cluster\.({names})\.upstream_({'|'.join((*_COUNTS, _TIMES))})$", safe="")
 
 
 def counts_of_clusters(text: str) -> dict[str, ClusterCounts]:
-    """What was counted, by cluster; one that is not there is not known to this Envoy.
+    """What was counted, by cluster. A cluster that this Envoy does not have is absent.
 
-    A cluster is shown with its counts from the moment on at which it is made, its times from the first request on.
+    Envoy exposes the counts of a cluster as soon as it is made, and the times from its first request on.
     """
     values: dict[str, dict[tuple[str, float], float]] = {}
     for what, labels, number in _LINES.findall(text):
         cluster, bound = _series(labels)
         values.setdefault(cluster, {})[what, bound] = float(number)
-    return {cluster: _counts(told) for cluster, told in values.items() if ("rq_total", math.inf) in told}
+    return {cluster: _counts(series) for cluster, series in values.items() if ("rq_total", math.inf) in series}
 
 
 def sample(now: ClusterCounts, before: ClusterCounts | None) -> PodSample:
-    """What is told of a cluster, given what was counted at the last time.
+    """The sample of a cluster, given its counts and those of the last time.
 
-    Envoy adds its times up each 5 seconds. In between they stand still while requests come, as if none came: then
-    nothing is told of them.
+    Envoy adds up its times every 5 seconds. In between they stand still while requests arrive, as if none did: then the
+    sample has no times.
 
-    Where no pod is ready, no request is under way and none takes long. Told so, an autoscaler would take the pods away
-    that are about to be ready: nothing is told then but the requests that come.
+    While no pod is ready, no request is in flight and none takes long. An autoscaler that read this would remove the
+    pods that are about to be ready: then the sample has the requests that arrive, and nothing else.
     """
     still = before is not None and now.times == before.times and now.requests != before.requests
-    nobody_serves = before is not None and now.without_pod > before.without_pod
+    no_pod_ready = before is not None and now.without_pod > before.without_pod
     return PodSample(
         requests=now.requests,
-        buckets=None if still or nobody_serves else now.times,
-        in_flight=None if nobody_serves else now.under_way,
+        buckets=None if still or no_pod_ready else now.times,
+        in_flight=None if no_pod_ready else now.in_flight,
     )
 
 
 @lru_cache(maxsize=2**15)
 def _series(labels: str) -> tuple[str, float]:
-    """Cluster and bound of a series, infinity for what is no bucket; remembered, for they come again and again."""
+    """Cluster and upper bound of a series, infinity for one that is no bucket. Cached, for they come repeatedly."""
     found = dict(_LABELS.findall(labels))
     return found.get("envoy_cluster_name", ""), float(found.get("le", "inf"))
 
 
-def _counts(told: Mapping[tuple[str, float], float]) -> ClusterCounts:
+def _counts(series: Mapping[tuple[str, float], float]) -> ClusterCounts:
     def total(*names: str) -> float:
-        return math.fsum(told.get((name, math.inf), 0.0) for name in names)
+        return math.fsum(series.get((name, math.inf), 0.0) for name in names)
 
-    times = {bound / 1000: count for (what, bound), count in told.items() if what.startswith(_TIMES)}
+    times = {bound / 1000: count for (what, bound), count in series.items() if what.startswith(_TIMES)}
     return ClusterCounts(
-        begun=total("rq_total"),
+        sent=total("rq_total"),
         without_room=total("rq_pending_overflow"),
         without_pod=total("cx_none_healthy"),
-        # What waits for a connection is under way for whoever asked.
-        under_way=total("rq_active", "rq_pending_active"),
+        # For the client, a request that waits for a connection is in flight.
+        in_flight=total("rq_active", "rq_pending_active"),
         times=times or _NO_TIMES,
     )

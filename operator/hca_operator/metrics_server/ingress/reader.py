@@ -1,4 +1,4 @@
-"""Asks the pods of the ingress how many requests they bring to each object, and how long these take."""
+"""Reads from the pods of the ingress how many requests they send to each object, and how long these take."""
 
 import asyncio
 import math
@@ -9,36 +9,38 @@ from datetime import datetime
 import aiohttp
 
 from hca_operator.core.names import KIND
-from hca_operator.core.ports import Key
-from hca_operator.kube.watch import Source
-from hca_operator.metrics_server.ingress.envoy import ClusterCounts, counts_of_clusters, question, sample
-from hca_operator.metrics_server.inventory.table_watch import TableWatch
-from hca_operator.metrics_server.inventory.targets import Endpoint, Pod, Table, cluster_of, own_key, serving_pod
-from hca_operator.metrics_server.pods.rounds import FIRST_READINGS, ask_for_ever
-from hca_operator.metrics_server.pods.scrape import Failure, Target, ask, scrape_session
+from hca_operator.core.ports import Key, ListerWatcher
+from hca_operator.metrics_server.ingress.envoy import ClusterCounts, counts_of_clusters, sample, statistics_filter
+from hca_operator.metrics_server.inventory.inventory import Inventory
+from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
+from hca_operator.metrics_server.inventory.targets import Endpoint, Pod, cluster_of
+from hca_operator.metrics_server.pods.pod_polling import FIRST_SAMPLES_SECONDS, poll_pod
+from hca_operator.metrics_server.pods.scrape import Failure, Target, fetch, scrape_session
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
-from hca_operator.metrics_server.samples.signals import Reading, Signals, Tellers
+from hca_operator.metrics_server.polling.pollers import Pollers
+from hca_operator.metrics_server.samples.reading import Reading
+from hca_operator.metrics_server.samples.sample_store import SampleSource, SampleStore
 
-AT_A_TIME = 100
-"""Services that are asked for in one request: 12 KiB of it at most, and a quarter of a mebibyte of answer."""
-ENVOYS = Tellers(
-    # Three times in which Envoy adds the times of requests up, so that two of them are always within.
-    window=15.0,
+CLUSTERS_PER_REQUEST = 100
+"""12 KiB of request at most, and a quarter of a mebibyte of answer."""
+ENVOYS = SampleSource(
+    # Three intervals at which Envoy adds up the times of requests, so that two of them are always within.
+    window_seconds=15.0,
     # All of them: a balancer before them may send everything to the one that is not known.
     quorum=1.0,
-    count="the {} pods of the ingress",
-    none="no pod of the ingress is ready: ask the platform team to look at the pods that the operator's chart value "
-    "externalMetrics.ingress selects",
-    silent="requests come there but none ends, or no pod of the API is ready: see its condition Ready",
+    pods="the {} pods of the ingress",
+    none_ready="no pod of the ingress is ready: ask the platform team to look at the pods that the operator's chart "
+    "value externalMetrics.ingress selects",
+    not_exposed="requests come there but none ends, or no pod of the API is ready: see its condition Ready",
 )
 
-_FLEET = Key("", "")
-"""Stands for whatever the Envoys are asked for: all of it."""
+_ENVOYS = Key("", "")
+"""The key under which the pods of the ingress are kept: they belong to no object."""
 
 
 @dataclass(frozen=True)
 class IngressPods:
-    """Which pods are the ingress, and where each of them shows its statistics."""
+    """Which pods are the ingress, and where each of them exposes its statistics."""
 
     namespace: str
     selector: str
@@ -47,122 +49,115 @@ class IngressPods:
 
 
 class IngressReader:
-    """Knows which objects the ingress counts for, asks its pods, and answers."""
+    """Reads the pods of the ingress, and answers for the objects with `monitoring.source: Ingress`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a test replaces
         self,
-        source: Source,
+        apis: SharedInformer,
+        envoys: SharedInformer,
         ingress: IngressPods,
         metrics: ScrapeMetrics,
         *,
         clock: Callable[[], float],
-        chance: Callable[[], float],
+        phase: Callable[[], float],
     ) -> None:
-        """`clock` is monotonic; `chance` is from 0 to 1, and spreads the requests over the time between two."""
+        """`clock` is monotonic; `phase` returns a number from 0 to 1, and spreads the requests over the interval."""
         self._ingress = ingress
         self._metrics = metrics
         self._clock = clock
-        self._chance = chance
-        self._signals = Signals(clock, ENVOYS)
-        self._clusters = Table(cluster_of, own_key)
-        self._envoys = Table(serving_pod, lambda _pod: _FLEET)
-        self._watches = (
-            TableWatch(source, KIND, "", self._clusters, self._changed),
-            TableWatch(source, "Pod", ingress.namespace, self._envoys, self._changed, labelSelector=ingress.selector),
-        )
+        self._phase = phase
+        self._samples = SampleStore(clock, ENVOYS)
+        self._inventory = Inventory(apis, cluster_of, envoys, api_of=lambda _pod: _ENVOYS)
         self._session: aiohttp.ClientSession
-        self._tasks: asyncio.TaskGroup
-        self._began: float | None = None
-        self._asked: dict[Key, str] = {}
-        self._rounds: dict[Pod, asyncio.Task[None]] = {}
+        self._synced_at: float | None = None
+        self._clusters: dict[Key, str] = {}
+        """The Envoy cluster from which the samples of each object are."""
+        self._pollers = Pollers(self._poll)
 
     def counts_for(self, api: Key) -> bool:
-        """Whether an object is one whose requests the ingress counts."""
-        return api in self._asked
+        """Whether the metrics of an object are read from the ingress."""
+        return api in self._clusters
 
-    def read(self, namespace: str, api: str, metric: str, now: datetime, *, window: float = math.inf) -> Reading:
-        """The value of a metric of an object, over so many seconds at most. Raises Unknown where there is none."""
-        return self._signals.read(namespace, api, metric, now, window=window)
+    def read(
+        self, namespace: str, api: str, metric: str, now: datetime, *, window_seconds: float = math.inf
+    ) -> Reading:
+        """The value of a metric of an object, over at most `window_seconds`. Raises Unknown if there is none."""
+        return self._samples.read(namespace, api, metric, now, window_seconds=window_seconds)
 
-    def lacks(self) -> str | None:
-        """What is missing until answers are complete, None when nothing is."""
-        if self._began is None:
+    def not_ready(self) -> str | None:
+        """What is missing until the values are complete, None if nothing is."""
+        if self._synced_at is None:
             return f"the objects of kind {KIND} and the pods of the ingress are not listed yet"
-        if self._clock() < self._began + FIRST_READINGS:
+        if self._clock() < self._synced_at + FIRST_SAMPLES_SECONDS:
             return "the pods of the ingress are being read for the first time"
         return None
 
-    async def run(self, waits: Iterable[float]) -> None:
-        """Ask for ever; `waits` are the seconds between tries of a watch while they fail."""
-        async with scrape_session() as self._session, asyncio.TaskGroup() as self._tasks:
-            for watch in self._watches:
-                self._tasks.create_task(watch.run(waits))
+    async def run(self) -> None:
+        """Read until cancelled."""
+        async with scrape_session() as self._session, asyncio.TaskGroup() as tasks:
+            self._pollers.start(tasks)
+            self._inventory.follow(self._changed)
+            await asyncio.Event().wait()
 
-    def _changed(self, concerned: set[Key]) -> None:
-        if not all(watch.listed for watch in self._watches):
-            return
-        if self._began is None:
-            self._began = self._clock()
-            concerned = {_FLEET, *self._clusters}
-        if _FLEET in concerned:
-            self._settle_envoys()
-            concerned |= self._asked.keys()
-        for api in concerned - {_FLEET}:
-            self._settle(api)
+    def _changed(self, keys: set[Key]) -> None:
+        if self._synced_at is None:
+            self._synced_at = self._clock()
+        if _ENVOYS in keys:
+            self._pollers.keep(_ENVOYS, set(self._inventory.pods_of(_ENVOYS)))
+            keys = keys | self._clusters.keys()
+        for api in keys - {_ENVOYS}:
+            self._update(api)
 
-    def _settle_envoys(self) -> None:
-        """Ask the Envoys that serve now, and no others."""
-        serving = set(self._envoys.of(_FLEET))
-        for gone in self._rounds.keys() - serving:
-            self._rounds.pop(gone).cancel()
-        for envoy in serving - self._rounds.keys():
-            self._rounds[envoy] = self._tasks.create_task(self._ask_for_ever(envoy))
-
-    def _settle(self, api: Key) -> None:
-        """Have what is told of an object taken in, if the ingress counts for it."""
-        cluster = next(iter(self._clusters.of(api)), None)
-        if self._asked.pop(api, None) != cluster:
-            self._signals.forget(api)  # counts of another Service cannot be compared
+    def _update(self, api: Key) -> None:
+        """Take in the samples of an object, if it is read from the ingress."""
+        cluster = self._inventory.api(api)
+        if self._clusters.pop(api, None) != cluster:
+            self._samples.forget(api)  # counts of another Service cannot be compared
         if cluster is not None:
-            self._asked[api] = cluster
-            self._signals.follow(api, [envoy.uid for envoy in self._rounds])
+            self._clusters[api] = cluster
+            self._samples.follow(api, [envoy.uid for envoy in self._pollers.of(_ENVOYS)])
 
-    async def _ask_for_ever(self, envoy: Pod) -> None:
+    async def _poll(self, _key: Key, envoy: Pod) -> None:
         before: dict[str, ClusterCounts] = {}
 
-        async def look(_: Failure | None) -> Failure | None:
+        async def read(_: Failure | None) -> Failure | None:
             nonlocal before
-            begun, asked = self._clock(), dict(self._asked)
+            started, clusters = self._clock(), dict(self._clusters)
             try:
-                now = await self._counts(envoy, asked.values())
+                now = await self._counts(envoy, clusters.values())
             except Failure as failure:
-                for api in asked:
-                    self._signals.fail(api, envoy.uid, str(failure))
-                self._metrics.observe(failure.result, self._clock() - begun)
+                for api in clusters:
+                    self._samples.fail(api, envoy.uid, str(failure))
+                self._metrics.observe(failure.result, self._clock() - started)
                 return failure
-            for api, cluster in asked.items():
+            for api, cluster in clusters.items():
                 if cluster in now:
-                    self._signals.add(api, envoy.uid, sample(now[cluster], before.get(cluster)))
+                    self._samples.add(api, envoy.uid, sample(now[cluster], before.get(cluster)))
                 else:
-                    self._signals.fail(api, envoy.uid, _unrouted(api, cluster))
+                    self._samples.fail(api, envoy.uid, _unrouted(api, cluster))
             before = now
-            self._metrics.observe("read", self._clock() - begun)
+            self._metrics.observe("read", self._clock() - started)
             return None
 
-        await ask_for_ever(f"{self._ingress.namespace}/{envoy.name}", look, self._clock, self._chance())
+        await poll_pod(f"{self._ingress.namespace}/{envoy.name}", read, self._clock, self._phase())
 
     async def _counts(self, envoy: Pod, clusters: Iterable[str]) -> dict[str, ClusterCounts]:
         found: dict[str, ClusterCounts] = {}
         for some in _portions(sorted(clusters)):
-            path = f"{self._ingress.path}?{question(some)}"
+            path = f"{self._ingress.path}?{statistics_filter(some)}"
             target = Target(envoy, Endpoint(self._ingress.port, path, frozenset()), "externalMetrics.ingress")
-            found |= await ask(self._session, target, counts_of_clusters)
+            found |= await fetch(self._session, target, counts_of_clusters)
         return found
 
 
+def envoy_informer(source: ListerWatcher, ingress: IngressPods) -> SharedInformer:
+    """The informer of the pods of the ingress."""
+    return SharedInformer(source, "Pod", ingress.namespace, labelSelector=ingress.selector)
+
+
 def _portions(clusters: list[str]) -> Iterator[list[str]]:
-    for first in range(0, len(clusters), AT_A_TIME):
-        yield clusters[first : first + AT_A_TIME]
+    for first in range(0, len(clusters), CLUSTERS_PER_REQUEST):
+        yield clusters[first : first + CLUSTERS_PER_REQUEST]
 
 
 def _unrouted(api: Key, cluster: str) -> str:

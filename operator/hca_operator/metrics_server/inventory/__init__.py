@@ -1,1 +1,1 @@
-"""Which objects and pods there are to be measured."""
+"""Which objects have metrics, which pods they have, and where these expose them: from watches, kept small."""

@@ -1,1 +1,1 @@
-"""Samples from the pods themselves."""
+"""Reads the metrics of the pods of the objects, by HTTP."""

@@ -1,4 +1,4 @@
-"""One look at the metrics of one pod."""
+"""One HTTP request for the metrics of one pod."""
 
 import asyncio
 import os
@@ -13,12 +13,12 @@ from hca_operator.core.errors import HcaError
 from hca_operator.metrics_server.inventory.targets import Endpoint, Pod
 from hca_operator.metrics_server.samples.exposition import PodSample, Unreadable, pod_sample
 
-TIMEOUT = 1.0
-"""Seconds for a whole answer. A pod that takes longer is not known."""
-LARGEST_BODY = 4 * 2**20
-LONG_BODY = 2**18
-"""Bytes from which on an answer is parsed beside the event loop, so that nobody waits for it."""
-CHUNK = 2**16
+TIMEOUT_SECONDS = 1.0
+"""For a whole answer."""
+LARGEST_BODY_BYTES = 4 * 2**20
+LONG_BODY_BYTES = 2**18
+"""From here on an answer is parsed in a thread, so that the event loop does not wait for it."""
+CHUNK_BYTES = 2**16
 
 T = TypeVar("T")
 
@@ -30,16 +30,16 @@ _HEADERS = {
 
 
 class Target(NamedTuple):
-    """Whom to ask, and where."""
+    """A pod and where it exposes its metrics."""
 
     pod: Pod
     endpoint: Endpoint
-    said_by: str = "monitoring.path and monitoring.port"
-    """The fields that lead there, for whoever has to set them right."""
+    configured_by: str = "monitoring.path and monitoring.port"
+    """The fields that lead there, for an error message."""
 
     @property
     def url(self) -> URL:
-        """The pod's own address, whatever the object says; the path as it is."""
+        """With the address of the pod, whatever the object says, and the path as it is."""
         path, _, query = self.endpoint.path.partition("?")
         host = f"[{self.pod.address}]" if ":" in self.pod.address else self.pod.address
         port = self.endpoint.port
@@ -50,7 +50,10 @@ class Target(NamedTuple):
 
 
 class Failure(HcaError):
-    """A pod told nothing; the sentence says why and what to do, for whoever looks after the object."""
+    """A pod could not be read. The message says why and what to do.
+
+    `result`: the label of the metric `hca_scrapes_total`.
+    """
 
     def __init__(self, result: str, message: str) -> None:
         super().__init__(message)
@@ -58,28 +61,28 @@ class Failure(HcaError):
 
 
 def scrape_session() -> aiohttp.ClientSession:
-    """What scrapes share: no connection, for it would always lead to the same worker and hold up a pod's end."""
+    """A session that keeps no connection: one would always lead to the same worker and hold up the end of a pod."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, force_close=True),
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=TIMEOUT),
+        timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
         headers=_HEADERS,
         auto_decompress=False,
     )
 
 
 async def scrape(session: aiohttp.ClientSession, target: Target) -> PodSample:
-    """What a pod tells of itself. Raises Failure where it tells nothing, whatever the reason."""
-    return await ask(session, target, partial(pod_sample, aside=target.endpoint.aside))
+    """The sample of a pod. Raises Failure, whatever the reason."""
+    return await fetch(session, target, partial(pod_sample, ignored_paths=target.endpoint.ignored_paths))
 
 
-async def ask(session: aiohttp.ClientSession, target: Target, read: Callable[[str], T]) -> T:
-    """What a pod shows, as `read` reads it. Raises Failure where that is nothing, whatever the reason."""
+async def fetch(session: aiohttp.ClientSession, target: Target, parse: Callable[[str], T]) -> T:
+    """What `parse` returns for the answer of a pod. Raises Failure, whatever the reason."""
     try:
         body = await _body(session, target)
-        if len(body) > LONG_BODY:
-            return await asyncio.to_thread(read, body.decode(errors="replace"))
-        return read(body.decode(errors="replace"))
+        if len(body) > LONG_BODY_BYTES:
+            return await asyncio.to_thread(parse, body.decode(errors="replace"))
+        return parse(body.decode(errors="replace"))
     except Failure:
         raise
     except Unreadable as error:
@@ -87,9 +90,9 @@ async def ask(session: aiohttp.ClientSession, target: Target, read: Callable[[st
     except TimeoutError as error:
         raise Failure(
             "unreachable",
-            f"{target} gives no answer within {TIMEOUT:g} s: have it answer sooner, and let traffic in",
+            f"{target} gives no answer within {TIMEOUT_SECONDS:g} s: have it answer sooner, and let traffic in",
         ) from error
-    except Exception as error:  # nothing that a pod can answer may be anybody else's trouble
+    except Exception as error:  # whatever one pod answers must not end the task that reads the others
         why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
         raise Failure(
             "unreachable", f"{target} cannot be read ({why}): have something listen there, and let traffic in"
@@ -101,13 +104,13 @@ async def _body(session: aiohttp.ClientSession, target: Target) -> bytes:
         if response.status != 200:
             raise Failure(
                 "refused",
-                f"{target} answers {response.status}: set {target.said_by} to where the metrics are shown",
+                f"{target} answers {response.status}: set {target.configured_by} to where the metrics are shown",
             )
         body = bytearray()
-        async for chunk in response.content.iter_chunked(CHUNK):
+        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
             body += chunk
-            if len(body) > LARGEST_BODY:
+            if len(body) > LARGEST_BODY_BYTES:
                 raise Failure(
-                    "unreadable", f"{target} shows more than {LARGEST_BODY >> 20} MiB: have it show fewer series"
+                    "unreadable", f"{target} shows more than {LARGEST_BODY_BYTES >> 20} MiB: have it show fewer series"
                 )
         return bytes(body)

@@ -1,4 +1,4 @@
-"""What the reading of the pods tells about itself."""
+"""Metrics of the scrapes."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class ScrapeMetrics:
-    """Metrics of the reading of the pods."""
+    """How many scrapes there are, how they end, and how long they take."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -26,7 +26,7 @@ class ScrapeMetrics:
         self._seconds.observe(seconds)
 
     def watch(self, apis: Callable[[], float], pods: Callable[[], float]) -> None:
-        """Export what is scraped, read when asked for."""
+        """Export how many objects and pods are scraped, which is read at each scrape of this process."""
         for name, help_text, read in (
             ("hca_scraped_apis", "APIs whose pods are asked for their metrics.", apis),
             ("hca_scraped_pods", "Pods that are asked for their metrics.", pods),

@@ -1,1 +1,1 @@
-"""Samples from Prometheus."""
+"""Reads metrics of the pods, and the queries of objects, from Prometheus."""

@@ -1,4 +1,4 @@
-"""One query to Prometheus: off the event loop, bounded in time and size, and trusted with no more than it needs."""
+"""One query to Prometheus: in a thread, limited in time and size, with the credentials of the install's Secret."""
 
 import asyncio
 import io
@@ -13,26 +13,29 @@ import requests
 from prometheus_api_client import PrometheusConnect
 
 from hca_operator.core.errors import CannotStart, HcaError
-from hca_operator.metrics_server.prometheus.connection import Line, LineAdapter
-from hca_operator.metrics_server.prometheus.telemetry import PrometheusTelemetry
+from hca_operator.metrics_server.prometheus.connection import CancellableAdapter, CancellableConnection
+from hca_operator.metrics_server.prometheus.query_metrics import QueryMetrics
 
-TIMEOUT = 3.0
-"""Seconds for a whole answer, the connection included."""
-LARGEST_BODY = 8 * 2**20
+TIMEOUT_SECONDS = 3.0
+"""For a whole answer, the connection included."""
+LARGEST_BODY_BYTES = 8 * 2**20
 THREADS = 16
-"""More than queries at a time: one whose name is being looked up cannot be cut."""
-LONGEST_WORD = 200
-"""Characters of Prometheus' own words that a sentence repeats."""
+"""More than queries at a time: a thread that looks up a host name cannot be cancelled."""
+LONGEST_QUOTE = 200
+"""Characters of a message of Prometheus that an error repeats."""
 
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?")
 
 T = TypeVar("T")
 Result = Sequence[Any]
-"""What a query comes to, as Prometheus' JSON has it: series, or the time and the value of a scalar."""
+"""The result of a query as in the JSON of Prometheus: a list of series, or time and value of a scalar."""
 
 
 class Failure(HcaError):
-    """Prometheus has told nothing; the sentence says why and what to do."""
+    """A query failed. The message says why and what to do.
+
+    `result`: the label of the metric `hca_prometheus_queries_total`.
+    """
 
     def __init__(self, result: str, message: str) -> None:
         super().__init__(message)
@@ -40,21 +43,19 @@ class Failure(HcaError):
 
 
 class Access(NamedTuple):
-    """With what a query is made."""
+    """The credentials of a query."""
 
     headers: dict[str, str]
     auth: tuple[str, str] | None
     authority: str | None
-    """File with the certificates to trust, None for those of the image."""
+    """File with the certificates of authorities, None for those of the image."""
 
 
 class Prometheus:
     """The Prometheus of the install."""
 
-    def __init__(
-        self, url: str, secret: Path | None, telemetry: PrometheusTelemetry, clock: Callable[[], float]
-    ) -> None:
-        """`secret`: folder with what the Secret holds. Raises CannotStart for an address that is none."""
+    def __init__(self, url: str, secret: Path | None, metrics: QueryMetrics, clock: Callable[[], float]) -> None:
+        """`secret`: folder with the keys of the Secret. Raises CannotStart if the URL is malformed."""
         if not _ADDRESS.fullmatch(url):
             raise CannotStart(
                 "the address of Prometheus must be http:// or https:// with a host, and no credentials or query: these "
@@ -62,40 +63,45 @@ class Prometheus:
             )
         self._url = url.rstrip("/")
         self._secret = secret
-        self._telemetry = telemetry
+        self._metrics = metrics
         self._clock = clock
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="prometheus")
 
-    async def ask(self, kind: str, query: str, read: Callable[[Result], T]) -> T:
-        """What `read`, which runs beside the event loop, makes of the result of a query. Raises Failure."""
-        line, begun, result = Line(), self._clock(), "answered"
+    async def query(self, kind: str, promql: str, parse: Callable[[Result], T]) -> T:
+        """What `parse`, which runs in a thread, returns for the result of a query. Raises Failure.
+
+        `kind`: the label of the metrics.
+        """
+        connection, started, result = CancellableConnection(), self._clock(), "answered"
         try:
-            async with asyncio.timeout(TIMEOUT):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, query, read, line)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._threads, self._query, promql, parse, connection)
         except TimeoutError as error:
             result = "timeout"
             raise Failure(
-                result, f"Prometheus gives no answer within {TIMEOUT:g} s: see how busy it is, or ask for fewer series"
+                result,
+                f"Prometheus gives no answer within {TIMEOUT_SECONDS:g} s: see how busy it is, or ask for fewer series",
             ) from error
         except Failure as failure:
             result = failure.result
             raise
         finally:
-            line.cut()
-            self._telemetry.observe(kind, result, self._clock() - begun)
+            connection.cancel()
+            self._metrics.observe(kind, result, self._clock() - started)
 
-    def _ask(self, query: str, read: Callable[[Result], T], line: Line) -> T:
+    def _query(self, promql: str, parse: Callable[[Result], T], connection: CancellableConnection) -> T:
         try:
             with requests.Session() as session:
                 access = self._access()
                 session.trust_env = False  # no proxy, no .netrc
                 session.verify = access.authority or True
-                session.hooks["response"].append(_take)
+                session.hooks["response"].append(_read_within_limits)
                 client = PrometheusConnect(
-                    self._url, headers=access.headers, auth=access.auth, session=session, timeout=TIMEOUT
+                    self._url, headers=access.headers, auth=access.auth, session=session, timeout=TIMEOUT_SECONDS
                 )
-                session.mount(self._url, LineAdapter(line))  # in place of the client's own, which tries again and again
-                return read(client.custom_query(query, params={"timeout": f"{TIMEOUT:g}s"}))
+                session.mount(self._url, CancellableAdapter(connection))  # in place of the client's own, which retries
+                return parse(client.custom_query(promql, params={"timeout": f"{TIMEOUT_SECONDS:g}s"}))
         except Failure:
             raise
         except requests.exceptions.SSLError as error:
@@ -106,7 +112,7 @@ class Prometheus:
             ) from error
         except (LookupError, TypeError, ValueError) as error:
             raise _unreadable() from error
-        except OSError as error:  # which all of requests' are
+        except OSError as error:  # the base of all errors of requests
             raise Failure(
                 "unreachable",
                 f"Prometheus cannot be asked ({type(error).__name__}): see whether it runs, and the chart value "
@@ -114,8 +120,8 @@ class Prometheus:
             ) from error
 
     def _access(self) -> Access:
-        """Read anew each time: a Secret may change."""
-        token, user, password = (self._word(key) for key in ("token", "username", "password"))
+        """Read for each query: the Secret may change."""
+        token, user, password = (self._secret_value(key) for key in ("token", "username", "password"))
         authority = None if self._secret is None else self._secret / "ca.crt"
         return Access(
             {"Authorization": f"Bearer {token}"} if token else {},
@@ -123,43 +129,44 @@ class Prometheus:
             str(authority) if authority and authority.exists() else None,
         )
 
-    def _word(self, key: str) -> str | None:
+    def _secret_value(self, key: str) -> str | None:
         file = None if self._secret is None else self._secret / key
         return file.read_text(encoding="utf-8").strip() if file and file.exists() else None
 
 
-def _take(response: requests.Response, **_: Any) -> None:  # noqa: ANN401 - as requests calls it
-    """Read an answer before the client does, within bounds. Raises Failure for any but a whole one."""
-    with response.raw as answer:
+def _read_within_limits(response: requests.Response, **_: Any) -> None:  # noqa: ANN401 - as requests calls it
+    """Read an answer before the client does, within limits. Raises Failure for any but a complete one."""
+    with response.raw as raw:
         if 300 <= response.status_code < 400:
             raise Failure(
                 "redirected", "Prometheus answers with a redirect: set the chart value prometheus.url to where it leads"
             )
-        body = answer.read(LARGEST_BODY + 1, decode_content=True)
-    if len(body) > LARGEST_BODY:
+        body = raw.read(LARGEST_BODY_BYTES + 1, decode_content=True)
+    if len(body) > LARGEST_BODY_BYTES:
         raise Failure(
-            "too_large", f"Prometheus answers with more than {LARGEST_BODY >> 20} MiB: have the query come to less"
+            "too_large",
+            f"Prometheus answers with more than {LARGEST_BODY_BYTES >> 20} MiB: have the query come to less",
         )
-    told = _told(body)
+    answer = _json_object(body)
     if response.status_code != 200:
-        said = _few_words(told.get("error") or response.reason)
+        said = _quote(answer.get("error") or response.reason)
         raise Failure("refused", f"Prometheus answers {response.status_code}: {said}")
-    # What it says of the query is about series that do not fit, which it leaves out: anybody may have some.
-    if lacks := [said for said in told.get("warnings") or () if not str(said).startswith("PromQL ")]:
-        raise Failure("partial", f"Prometheus tells only a part of it: {_few_words(lacks[0])}")
+    # A warning about PromQL is about series that do not fit the query and are left out, which any team may have.
+    if missing := [said for said in answer.get("warnings") or () if not str(said).startswith("PromQL ")]:
+        raise Failure("partial", f"Prometheus tells only a part of it: {_quote(missing[0])}")
     response.raw = io.BytesIO(body)
 
 
-def _told(body: bytes) -> dict[str, Any]:
+def _json_object(body: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(body)
+        answer = json.loads(body)
     except ValueError:  # a UnicodeDecodeError is one
         return {}
-    return told if isinstance(told, dict) else {}
+    return answer if isinstance(answer, dict) else {}
 
 
-def _few_words(said: object) -> str:
-    return " ".join(str(said).split())[:LONGEST_WORD]
+def _quote(said: object) -> str:
+    return " ".join(str(said).split())[:LONGEST_QUOTE]
 
 
 def _unreadable() -> Failure:

@@ -1,6 +1,7 @@
-"""The one connection of a query, which can be cut from outside.
+"""A connection that the event loop can close while a thread reads from it.
 
-requests bounds each read, not their sum: a server that sends a byte now and then would hold a thread for ever.
+The library requests limits the time of each read, not their sum: a server that sends a byte now and then would hold a
+thread for ever.
 """
 
 import socket
@@ -13,26 +14,26 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 
-class Line:
-    """A connection that is there once it is made, and gone once it is cut."""
+class CancellableConnection:
+    """The socket of a query, as soon as it is connected and until it is cancelled."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._is_cut = False
+        self._cancelled = False
 
-    def hold(self, made: socket.socket) -> None:
-        """Take note of the connection. Raises TimeoutError where it comes too late."""
+    def hold(self, connected: socket.socket) -> None:
+        """Keep the socket. Raises TimeoutError if the query has been cancelled."""
         with self._lock:
-            if self._is_cut:
-                made.close()
+            if self._cancelled:
+                connected.close()
                 raise TimeoutError
-            self._socket = made.dup()  # TLS takes the original over
+            self._socket = connected.dup()  # TLS takes the original over
 
-    def cut(self) -> None:
-        """End the connection, or what will be one. Whoever reads from it gets an error."""
+    def cancel(self) -> None:
+        """Close the connection, also one that is not connected yet. The thread that reads from it gets an error."""
         with self._lock:
-            self._is_cut = True
+            self._cancelled = True
             if self._socket is not None:
                 with suppress(OSError):  # it has ended by itself
                     self._socket.shutdown(socket.SHUT_RDWR)
@@ -40,28 +41,28 @@ class Line:
                 self._socket = None
 
 
-class LineAdapter(HTTPAdapter):
-    """Makes connections that a line holds; tries everything once."""
+class CancellableAdapter(HTTPAdapter):
+    """Connects so that the query can be cancelled, and never retries."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, connection: CancellableConnection) -> None:
+        self._connection = connection
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
-        """Have connections made that tell the line of themselves."""
-        line = self._line
+        """Have every new socket kept by the connection."""
+        connection = self._connection
 
         class Plain(HTTPConnection):
             def _new_conn(self) -> socket.socket:
-                made = super()._new_conn()
-                line.hold(made)
-                return made
+                connected = super()._new_conn()
+                connection.hold(connected)
+                return connected
 
         class Secure(HTTPSConnection):
             def _new_conn(self) -> socket.socket:
-                made = super()._new_conn()
-                line.hold(made)
-                return made
+                connected = super()._new_conn()
+                connection.hold(connected)
+                return connected
 
         class PlainPool(HTTPConnectionPool):
             ConnectionCls = Plain

@@ -1,56 +1,50 @@
-"""What objects want to know of Prometheus, read off their manifests, tolerantly: pure."""
+"""Which metrics of an object are read from Prometheus, off a manifest that may lack any field: pure."""
 
 from typing import Any, NamedTuple
 
-from hca_operator.api.metrics import FROM_PODS
+from hca_operator.api.metric_types import METRIC_TYPE_BY_NAME, PROMETHEUS, MetricType
 from hca_operator.api.promql import RefusedQuery, bounded
-from hca_operator.core.names import CONCURRENCY_METRIC, LAG_METRIC, REQUESTS_METRIC, Manifest
-from hca_operator.metrics_server.prometheus.question import KINDS, LATENCY, Kind
-
-_KIND_OF = {
-    "RequestsPerSecond": REQUESTS_METRIC,
-    "Latency": LATENCY,
-    "Concurrency": CONCURRENCY_METRIC,
-    "EventLoopLag": LAG_METRIC,
-}
+from hca_operator.core.names import Manifest
+from hca_operator.metrics_server.inventory.targets import ignored_paths_of
 
 
 class OwnQuery(NamedTuple):
-    """A query that an object brings along."""
+    """A query of an object's own."""
 
     name: str
+    """Of the metric in the object."""
     query: str
-    """Bound to the object's namespace; empty where it may not be asked."""
+    """Bound to the object's namespace; empty if it is refused."""
     refusal: str
+    """Why it is refused; empty if it is not."""
 
 
 class Demand(NamedTuple):
-    """What is to be known of an object."""
+    """What is read for an object."""
 
-    kinds: frozenset[Kind]
-    aside: frozenset[str]
-    """Paths that are asked for by probes and scrapes, which is no load."""
+    metrics: frozenset[MetricType]
+    """Types of metrics of its pods."""
+    ignored_paths: frozenset[str]
+    """Paths of probes and scrapes: requests for them are no load."""
     queries: frozenset[OwnQuery]
 
 
 def demand_of(api: Manifest) -> Demand | None:
-    """What an object wants to know, None where it is nothing."""
+    """What is read for an object, None for nothing."""
     spec = api.get("spec") or {}
     scaling = spec.get("autoscaling") or {}
-    metrics = scaling.get("metrics") or []
     if scaling.get("mode") == "Disabled":
         return None
-    monitoring = spec.get("monitoring") or {}
-    of_pods = monitoring.get("source") != "Ingress"
-    wanted = {_KIND_OF[metric["type"]] for metric in metrics if of_pods and metric.get("type") in FROM_PODS}
+    metrics = scaling.get("metrics") or []
+    if (spec.get("monitoring") or {}).get("source") == "Ingress":
+        of_pods = frozenset[MetricType]()
+    else:
+        types = (METRIC_TYPE_BY_NAME.get(metric.get("type")) for metric in metrics)
+        of_pods = frozenset(type_ for type_ in types if type_ is not None and type_.from_pods)
     queries = frozenset(
-        _own_query(metric, api["metadata"]["namespace"]) for metric in metrics if metric.get("type") == "Prometheus"
+        _own_query(metric, api["metadata"]["namespace"]) for metric in metrics if metric.get("type") == PROMETHEUS.name
     )
-    if not wanted and not queries:
-        return None
-    path = monitoring.get("path") or "/metrics"
-    readiness = (spec.get("health") or {}).get("readinessPath") or "/health"
-    return Demand(frozenset(kind for kind in KINDS if kind.name in wanted), frozenset({path, readiness}), queries)
+    return Demand(of_pods, ignored_paths_of(spec), queries) if of_pods or queries else None
 
 
 def _own_query(metric: dict[str, Any], namespace: str) -> OwnQuery:

@@ -1,1 +1,1 @@
-"""What was measured, and what follows from it."""
+"""What pods exposed, and the one number of an object that follows from it: pure."""

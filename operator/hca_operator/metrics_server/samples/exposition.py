@@ -1,8 +1,8 @@
-"""What one pod tells of its load, read from its Prometheus or OpenMetrics text: pure.
+"""Reads the load of one pod from its metrics in Prometheus' or OpenMetrics' text format: pure.
 
-prometheus_client's own parser looks at each character and takes 130 microseconds for a line, which a histogram with a
-few routes has hundreds of, for each pod, every two seconds. So only the lines of the few families that matter are
-read, each by one expression; the tests hold it against that parser.
+The parser of prometheus_client takes 130 microseconds for a line. A histogram with a few routes has hundreds of lines,
+for each pod, every two seconds. So only the lines of the metrics in `metric_types` are parsed, each by one regular
+expression; the tests compare the result with that parser.
 """
 
 import math
@@ -12,25 +12,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from hca_operator.api.metric_types import CONCURRENCY, EVENT_LOOP_LAG, LATENCY, POD_METRICS, REQUESTS_PER_SECOND
 from hca_operator.core.errors import HcaError
 
-HISTOGRAMS = ("http_request_duration_seconds", "http_server_request_duration_seconds")
-REQUESTS = "http_requests_total"
-IN_FLIGHT = (
-    "http_requests_in_flight",
-    "http_requests_in_progress",
-    "http_requests_inprogress",
-    "http_server_active_requests",
-)
-LOOP_LAG = "event_loop_lag_seconds"
 ROUTE_LABELS = ("route", "path", "handler", "http_route")
+"""Labels that may have the path of a request."""
 
 MOST_SERIES = 10_000
-"""Series of these families that a pod may show: more have a label of which each request makes a new value."""
+"""Series of these metrics that a pod may expose: with more, a label has a new value for each request."""
 LARGEST = 2.0**53
 """From here on a float no longer counts by ones."""
 
-_NAMES = "|".join((*(f"{family}_bucket" for family in HISTOGRAMS), REQUESTS, *IN_FLIGHT, LOOP_LAG))
+_HISTOGRAMS = dict.fromkeys(name for metric in POD_METRICS for name in metric.histograms)
+_SERIES = dict.fromkeys(name for metric in POD_METRICS for name in metric.series)
+_NAMES = "|".join((*(f"{name}_bucket" for name in _HISTOGRAMS), *_SERIES))
+(_COUNTER,) = REQUESTS_PER_SECOND.series
 _LABEL = r"""[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\\n]++|\\.)*+)"[ \t]*"""
 _LABELS = re.compile(_LABEL)
 _LINES = re.compile(
@@ -38,26 +34,27 @@ _LINES = re.compile(
     rf"""[ \t]*(?P<number>[^\s#]+)(?:[ \t\r].*)?|(?:{_NAMES})(?=[\s{{]|$).*)$""",
     re.MULTILINE,
 )
-"""Lines that matter; of those that cannot be understood, only that they are there."""
+"""Lines of these metrics. A line that is malformed matches without the groups `series` and `number`."""
 _DECLARED = re.compile(
-    rf"^#[ \t]+TYPE[ \t]+(?:({'|'.join(HISTOGRAMS)})[ \t]+histogram|http_requests(?:_total)?[ \t]+counter)\s*$",
+    rf"^#[ \t]+TYPE[ \t]+(?:({'|'.join(_HISTOGRAMS)})[ \t]+histogram"
+    rf"|{_COUNTER.removesuffix('_total')}(?:_total)?[ \t]+counter)\s*$",
     re.MULTILINE,
 )
 _ESCAPED = re.compile(r"\\(.)")
 
 
 class Unreadable(HcaError):
-    """A pod shows something that is no exposition, or too much of one."""
+    """A pod exposes something that is malformed, or too much. The message says what to change."""
 
 
 @dataclass(frozen=True)
 class PodSample:
-    """What a pod told at one time; None: it does not tell, or no number that could be true."""
+    """The metrics of a pod at one time; None: it does not expose one, or a number that cannot be true."""
 
     requests: float | None = None
-    """Requests answered since the pod began to count."""
+    """Requests answered since the pod started to count."""
     buckets: Mapping[float, float] | None = None
-    """How many of them took at most so many seconds; at infinity all of them."""
+    """How many of them took at most so many seconds, by seconds; all of them at infinity."""
     in_flight: float | None = None
     """Requests that are being served."""
     loop_lag: float | None = None
@@ -67,7 +64,7 @@ class PodSample:
 class _Series(NamedTuple):
     family: str
     bound: float
-    """Of a bucket; infinity for what is no bucket, for then it is about all."""
+    """Upper bound of a bucket in seconds; infinity for a series that is no bucket."""
     routes: tuple[str, ...]
 
 
@@ -75,27 +72,28 @@ _Family = dict[float, list[float]]
 """The values of all series by their bounds."""
 
 
-def pod_sample(text: str, aside: Collection[str]) -> PodSample:
-    """What an exposition says of all workers together, the requests for the paths `aside` left out.
+def pod_sample(text: str, ignored_paths: Collection[str]) -> PodSample:
+    """The sample of all workers of a pod together, without the requests for `ignored_paths`.
 
-    Raises Unreadable where a line that matters cannot be understood.
+    Raises Unreadable if a line of these metrics is malformed.
     """
-    # What is declared alone has counted nothing yet: client libraries show a series from its first use on.
-    families: dict[str, _Family] = {histogram or REQUESTS: {} for histogram in _DECLARED.findall(text)}
-    set_aside = {_bare(path) for path in aside}
+    # A metric that is declared without a series has counted nothing yet: client libraries expose a series from its
+    # first use on.
+    families: dict[str, _Family] = {histogram or _COUNTER: {} for histogram in _DECLARED.findall(text)}
+    ignored = {_without_query(path) for path in ignored_paths}
     for (family, bound, routes), value in _values(text):
         values = families.setdefault(family, {})
-        if set_aside.isdisjoint(routes):
+        if ignored.isdisjoint(routes):
             values.setdefault(bound, []).append(value)
 
     def first(*names: str) -> _Family | None:
         return next((families[name] for name in names if name in families), None)
 
     return PodSample(
-        requests=_total(first(*HISTOGRAMS, REQUESTS)),
-        buckets=_buckets(first(*HISTOGRAMS)),
-        in_flight=_total(first(*IN_FLIGHT)),
-        loop_lag=_worst(first(LOOP_LAG)),
+        requests=_total(first(*REQUESTS_PER_SECOND.histograms, *REQUESTS_PER_SECOND.series)),
+        buckets=_buckets(first(*LATENCY.histograms)),
+        in_flight=_total(first(*CONCURRENCY.series)),
+        loop_lag=_worst(first(*EVENT_LOOP_LAG.series)),
     )
 
 
@@ -117,22 +115,22 @@ def _values(text: str) -> Iterator[tuple[_Series, float]]:
 
 @lru_cache(maxsize=2**15)
 def _series(text: str) -> _Series:
-    """What a series is about; remembered, for the pods of an API show the same ones again and again."""
+    """A series by its name and labels. Cached, for the pods of an API expose the same ones again and again."""
     name, _, labels_text = text.partition("{")
-    labels = {label: _ESCAPED.sub(_meant, value) for label, value in _LABELS.findall(labels_text)}
+    labels = {label: _ESCAPED.sub(_unescaped, value) for label, value in _LABELS.findall(labels_text)}
     family = name.strip().removesuffix("_bucket")
-    bound = float(labels.get("le", "nan")) if family in HISTOGRAMS else math.inf
+    bound = float(labels.get("le", "nan")) if family in _HISTOGRAMS else math.inf
     if math.isnan(bound):
         raise ValueError
-    return _Series(family, bound, tuple(_bare(labels[label]) for label in ROUTE_LABELS if label in labels))
+    return _Series(family, bound, tuple(_without_query(labels[label]) for label in ROUTE_LABELS if label in labels))
 
 
-def _meant(escape: re.Match[str]) -> str:
+def _unescaped(escape: re.Match[str]) -> str:
     return "\n" if escape[1] == "n" else escape[1]
 
 
 def _total(family: _Family | None) -> float | None:
-    """The sum over all series; of none, nothing was counted. Buckets without the one of all requests tell nothing."""
+    """The sum over all series, 0 without any. None for buckets without the one at infinity."""
     if family is None or (family and math.inf not in family):
         return None
     return _sum(family.get(math.inf, []))
@@ -160,6 +158,6 @@ def _is_possible(value: float) -> bool:
     return 0 <= value < LARGEST
 
 
-def _bare(path: str) -> str:
-    """A path as a label may have it: without its query, and the same with a slash at the end and without."""
+def _without_query(path: str) -> str:
+    """A path as a label may have it: without query and final slash."""
     return path.partition("?")[0].rstrip("/")

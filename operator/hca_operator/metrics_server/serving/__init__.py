@@ -1,1 +1,1 @@
-"""The external metrics API as the autoscaler asks it."""
+"""Answers autoscalers and the operator over TLS, and registers with the API server. Waits for no reading."""

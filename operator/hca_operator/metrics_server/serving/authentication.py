@@ -1,38 +1,31 @@
-"""Who asks: the API server tells it in headers, and proves with a certificate that it is the one who tells it.
+"""Authenticates requests: the API server names the user in headers, and itself with a client certificate.
 
-What kube-apiserver expects of every server behind its aggregator ("requestheader"). The ConfigMap that says by which
-certificate it is known may change at any time, so it is read again and again.
+kube-apiserver expects this of every server behind its aggregator ("requestheader"). The ConfigMap that names the
+authority of that certificate may change at any time, so it is read again at an interval.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from urllib.parse import unquote
 
 from multidict import CIMultiDictProxy
 
 from hca_operator.core.errors import Transient
-from hca_operator.core.names import Manifest
+from hca_operator.core.ports import Getter
 
 NAMESPACE = "kube-system"
 CONFIG_MAP = "extension-apiserver-authentication"
 _AUTHENTICATED, _UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
 
 Certificate = Mapping[str, Any]
-"""As `ssl` shows the verified certificate of a peer."""
-
-
-class Reader(Protocol):
-    """Where the ConfigMap is read."""
-
-    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """An object, None where it does not exist."""
+"""The verified certificate of a peer, as `ssl` returns it."""
 
 
 @dataclass(frozen=True)
 class User:
-    """Whom a request is made for."""
+    """The user for whom a request is made."""
 
     name: str
     uid: str = ""
@@ -42,21 +35,21 @@ class User:
 
 @dataclass(frozen=True)
 class FrontProxy:
-    """How the API server is known, and in which headers it tells for whom it asks."""
+    """How the API server authenticates, and in which headers it names the user."""
 
     authority: str
-    """Certificates in PEM; one of them has signed the API server's."""
+    """Certificates in PEM; one of them has signed that of the API server."""
     names: frozenset[str] = frozenset()
-    """Common names of which it has one; none: any."""
+    """Common names that its certificate may have; empty: any."""
     users: Sequence[str] = ("X-Remote-User",)
     uids: Sequence[str] = ()
     groups: Sequence[str] = ()
     extras: Sequence[str] = ()
-    """What the names of headers with anything else begin with."""
+    """Prefixes of the headers with further attributes."""
 
     @classmethod
     def parse(cls, data: Mapping[str, str]) -> Self:
-        """What the ConfigMap says. Raises Transient where it does not say enough: it may do so later."""
+        """Parse the data of the ConfigMap. Raises Transient if something is missing, which may be added later."""
         if not data.get("requestheader-client-ca-file"):
             raise Transient(
                 f"ConfigMap {NAMESPACE}/{CONFIG_MAP} has no requestheader-client-ca-file: start kube-apiserver with "
@@ -72,7 +65,7 @@ class FrontProxy:
         )
 
     def user(self, certificate: Certificate | None, headers: CIMultiDictProxy[str]) -> User | None:
-        """For whom the API server asks, None where it is not the API server who does: its headers then mean nothing.
+        """The user for whom the API server asks, None if the request is not from the API server.
 
         `certificate` must be verified against `authority`.
         """
@@ -96,9 +89,9 @@ class FrontProxy:
         return tuple(sorted(found.items()))
 
 
-async def read_front_proxy(reader: Reader) -> FrontProxy:
-    """What the cluster says now. Raises HcaError."""
-    found = await reader.get("ConfigMap", NAMESPACE, CONFIG_MAP)
+async def read_front_proxy(source: Getter) -> FrontProxy:
+    """Read the ConfigMap. Raises HcaError."""
+    found = await source.get("ConfigMap", NAMESPACE, CONFIG_MAP)
     return FrontProxy.parse((found or {}).get("data") or {})
 
 

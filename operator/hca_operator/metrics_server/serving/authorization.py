@@ -1,31 +1,24 @@
-"""What a caller may ask for: the API server is asked, and its word holds for a while, a yes for longer than a no."""
+"""Authorizes requests by SubjectAccessReviews, whose answers are cached, a yes for longer than a no."""
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from hca_operator.core.names import Manifest
+from hca_operator.core.ports import Creator
 from hca_operator.metrics_server.serving.authentication import User
 
-ALLOWED_LASTS = 300.0
-"""Seconds for which a yes holds, as kube-apiserver has it with those that it asks itself. With less than the 15 s
-between two looks of an autoscaler, the API server would be asked anew at each of them."""
-DENIED_LASTS = 10.0
-"""Seconds for which a no holds: whoever is given a right does not wait for it."""
-REMEMBERED = 16_384
-"""Answers at most, 30 MiB: three metrics of 5,000 objects, each in a namespace of its own. Whoever asks for ever new
-names must not fill the memory."""
+ALLOWED_SECONDS = 300.0
+"""For which a yes is cached, as in kube-apiserver's own webhook authorizer. With less than the 15 s between two
+requests of an autoscaler, each of them would cause a review."""
+DENIED_SECONDS = 10.0
+"""For which a no is cached: a user who gets a right should not wait long for it."""
+MOST_CACHED = 16_384
+"""Answers, 30 MiB: three metrics of 5,000 objects, each in a namespace of its own. Requests for ever new names must not
+fill the memory."""
 MASTERS = "system:masters"
-"""May do everything, by definition and without being asked about."""
-
-
-class Reviewer(Protocol):
-    """The API server."""
-
-    async def create(self, manifest: Manifest) -> Manifest:
-        """A new object; the answer to a review is its status."""
+"""A group that may do everything, by definition and without a review."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class Access:
     resource: str = ""
 
     def attributes(self) -> Manifest:
-        """As a SubjectAccessReview names it. A GET of what has no name is a `list`."""
+        """The attributes of a SubjectAccessReview. A GET without a name is a `list`."""
         if not self.resource:
             return {"nonResourceAttributes": {"path": self.path, "verb": "get"}}
         place = {"namespace": self.namespace, "group": self.group, "version": self.version, "resource": self.resource}
@@ -52,24 +45,24 @@ class _Answer:
     asked_at: float
 
     def holds(self, now: float) -> bool:
-        """While it is waited for, too, but not where nobody could tell."""
+        """Whether the answer is used again: also while it is pending, but not after an error."""
         if not self.allowed.done():
             return True
         if self.allowed.exception() is not None:
             return False
-        return now - self.asked_at <= (ALLOWED_LASTS if self.allowed.result() else DENIED_LASTS)
+        return now - self.asked_at <= (ALLOWED_SECONDS if self.allowed.result() else DENIED_SECONDS)
 
 
 class Authorizer:
-    """Asks and remembers. Callers that want to know the same at the same time cause one request."""
+    """Sends and caches reviews. Requests that need the same one at the same time share it."""
 
-    def __init__(self, reviewer: Reviewer, clock: Callable[[], float]) -> None:
-        self._reviewer = reviewer
+    def __init__(self, server: Creator, clock: Callable[[], float]) -> None:
+        self._server = server
         self._clock = clock
         self._answers: OrderedDict[tuple[User, Access], _Answer] = OrderedDict()
 
     async def allows(self, user: User, access: Access) -> bool:
-        """Whether a user may. Raises HcaError where nobody can tell, and that is not remembered."""
+        """Whether a user may. Raises HcaError if the API server cannot say, which is not cached."""
         if MASTERS in user.groups:
             return True
         question, now = (user, access), self._clock()
@@ -78,13 +71,13 @@ class Authorizer:
             answer = _Answer(asyncio.create_task(self._review(user, access)), now)
             self._answers[question] = answer
             self._answers.move_to_end(question)
-            while len(self._answers) > REMEMBERED:
+            while len(self._answers) > MOST_CACHED:
                 self._answers.popitem(last=False)
-        # One caller that hangs up must not take the answer away from the others.
+        # A request that is cancelled must not cancel the review for the others.
         return await asyncio.shield(answer.allowed)
 
     async def _review(self, user: User, access: Access) -> bool:
-        review = await self._reviewer.create(
+        review = await self._server.create(
             {
                 "apiVersion": "authorization.k8s.io/v1",
                 "kind": "SubjectAccessReview",

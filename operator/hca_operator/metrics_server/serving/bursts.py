@@ -1,55 +1,47 @@
-"""The load of each object that follows bursts, for the operator: all in one answer, from what is known.
+"""The load of each object that follows bursts, for the operator: all in one answer, from memory."""
 
-A watch of its own, so that it is the same wherever the numbers come from.
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
+from hca_operator.api.metric_types import METRIC_TYPE_BY_NAME
 from hca_operator.core.errors import HcaError
-from hca_operator.core.names import API_LABEL, CONCURRENCY_METRIC, KIND, REQUESTS_METRIC, Manifest
-from hca_operator.kube.watch import Source
-from hca_operator.metrics_server.inventory.table_watch import TableWatch
-from hca_operator.metrics_server.inventory.targets import Table, own_key
-from hca_operator.metrics_server.samples.signals import Reading
-from hca_operator.metrics_server.serving.server import value
+from hca_operator.core.names import API_LABEL, Manifest
+from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
+from hca_operator.metrics_server.inventory.table import Table, own_key
+from hca_operator.metrics_server.samples.reading import Reading
+from hca_operator.metrics_server.serving.values import external_metric_value
 
-LATELY = 5.0
-"""Seconds over which the load is taken: two scrapes of each pod, and room for one that failed."""
-
-_METRICS = {"RequestsPerSecond": REQUESTS_METRIC, "Concurrency": CONCURRENCY_METRIC}
+BURST_WINDOW_SECONDS = 5.0
+"""Over which the load is taken: two scrapes of each pod, and room for one that failed."""
 
 
 class BurstLoads:
-    """Knows which objects follow bursts, and tells their load."""
+    """Keeps which objects follow bursts, and reads their load."""
 
-    def __init__(self, source: Source, read: Callable[[str, str, str, datetime], Reading]) -> None:
-        """`read` is that of Readings, over a time as short as the source of the numbers can."""
+    def __init__(self, apis: SharedInformer, read: Callable[[str, str, str, datetime], Reading]) -> None:
+        """`read` is that of Readings, over a window as short as its source can."""
         self._read = read
-        self._followed = Table(_followed, own_key)
-        self._watch = TableWatch(source, KIND, "", self._followed, lambda _: None)
-
-    async def run(self, waits: Iterable[float]) -> None:
-        """Know for ever; `waits` are the seconds between tries of the watch while they fail."""
-        await self._watch.run(waits)
+        self._followed = Table(_burst_metrics, own_key)
+        apis.subscribe(self._followed, lambda _apis: None)
 
     def signals(self, now: datetime) -> Iterator[Manifest]:
-        """What is known of them, one by one; what is not known is left out."""
-        # Which may change before the next one is asked for.
+        """The load of these objects, one metric at a time; a metric without a value is left out."""
+        # A copy, since the table may change before the next one is asked for.
         followed = [(key, metrics) for key in self._followed for metrics in self._followed.of(key)]
         for key, metrics in followed:
             for metric in metrics:
                 try:
-                    told = value(metric, {API_LABEL: key.name}, self._read(key.namespace, key.name, metric, now))
+                    reading = self._read(key.namespace, key.name, metric, now)
+                    value = external_metric_value(metric, {API_LABEL: key.name}, reading)
                 except HcaError:
-                    continue  # whoever asks for this metric alone is told why
-                yield {"metadata": {"namespace": key.namespace, "name": key.name}, **told}
+                    continue  # a request for this metric alone gets the reason
+                yield {"metadata": {"namespace": key.namespace, "name": key.name}, **value}
 
 
-def _followed(api: Manifest) -> Sequence[str] | None:
-    """The metrics by which an object follows bursts, None where it does not."""
+def _burst_metrics(api: Manifest) -> Sequence[str] | None:
+    """External names of the metrics by which an object follows bursts, None if it does not."""
     scaling = (api.get("spec") or {}).get("autoscaling") or {}
     if scaling.get("mode") == "Disabled" or (scaling.get("burst") or {}).get("mode") != "Enabled":
         return None
-    found = [_METRICS[type_] for metric in scaling.get("metrics") or [] if (type_ := metric.get("type")) in _METRICS]
-    return found or None
+    types = (METRIC_TYPE_BY_NAME.get(metric.get("type")) for metric in scaling.get("metrics") or [])
+    return [type_.external for type_ in types if type_ is not None and type_.is_total] or None

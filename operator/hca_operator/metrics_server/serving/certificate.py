@@ -1,8 +1,8 @@
-"""The certificate that is served, and the authority that has signed it: both our own, and when they are renewed.
+"""The serving certificate and the authority that signs it, both self-made, and when they are renewed.
 
-The API server trusts the authority (`caBundle` of the APIService), so a new certificate of the same authority needs no
-word to anybody. A new authority is told first and signs later: at the certificate's next turn, weeks after. So there is
-no moment at which what is served is not trusted.
+The API server trusts the authority (`caBundle` of the APIService), so a new certificate of the same authority changes
+nothing there. A new authority is published first, and signs the next certificate, weeks later. So the certificate that
+is served is trusted at any time.
 """
 
 import base64
@@ -25,13 +25,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-AUTHORITY_LASTS = timedelta(days=3650)
-AUTHORITY_RENEWED = timedelta(days=365)
-"""Before its end: longer than a certificate lasts, so that none outlives its authority."""
-LASTS = timedelta(days=90)
-RENEWED = timedelta(days=30)
+AUTHORITY_VALIDITY = timedelta(days=3650)
+AUTHORITY_RENEWAL = timedelta(days=365)
+"""Before its end: longer than a certificate is valid, so that none outlives its authority."""
+VALIDITY = timedelta(days=90)
+RENEWAL = timedelta(days=30)
 """Before its end."""
-SKEW = timedelta(hours=1)
+CLOCK_SKEW = timedelta(hours=1)
 """By which clocks of the cluster may differ."""
 
 
@@ -40,11 +40,11 @@ class Step(Enum):
 
     NOTHING = auto()
     BEGIN = auto()
-    """There is nothing, or nothing that can be read."""
+    """Create everything: there is nothing, or nothing valid."""
     CERTIFICATE = auto()
-    """Another one of the same authority."""
+    """Create another certificate of the same authority."""
     AUTHORITY = auto()
-    """Another authority beside the present one, whose certificate stays for now."""
+    """Create another authority beside the present one, whose certificate stays for now."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Credentials:
     """Certificates and keys in PEM."""
 
     bundle: bytes
-    """What callers are to trust: the present authority, then earlier ones."""
+    """Authorities that callers trust: the present one, then earlier ones."""
     authority_key: bytes
     certificate: bytes
     key: bytes
 
     @classmethod
     def parse(cls, data: Mapping[str, str]) -> Self | None:
-        """From the data of a Secret, None where it is not all there."""
+        """From the data of a Secret, None if a part is missing or malformed."""
         try:
             found = cls(*(base64.b64decode(data[name], validate=True) for name in _KEYS))
             found.authorities()
@@ -76,11 +76,11 @@ class Credentials:
         return {name: base64.b64encode(part).decode() for name, part in zip(_KEYS, parts, strict=True)}
 
     def authorities(self) -> list[x509.Certificate]:
-        """The present one first."""
+        """The certificates of the authorities, the present one first."""
         return x509.load_pem_x509_certificates(self.bundle)
 
     def served(self) -> x509.Certificate:
-        """What callers see."""
+        """The serving certificate."""
         return x509.load_pem_x509_certificate(self.certificate)
 
 
@@ -88,20 +88,20 @@ _KEYS = ("ca.crt", "ca.key", "tls.crt", "tls.key")
 
 
 def due(kept: Credentials | None, names: Sequence[str], now: datetime) -> Step:
-    """What is to be done now for a server of these names."""
+    """What to do now for a server with these DNS names."""
     if kept is None or not _belongs(kept.authorities()[0], kept.authority_key):
         return Step.BEGIN
     authority_ends = kept.authorities()[0].not_valid_after_utc
-    if authority_ends < now + LASTS:
+    if authority_ends < now + VALIDITY:
         return Step.AUTHORITY
-    if not _fits(kept, names) or kept.served().not_valid_after_utc < now + RENEWED:
+    if not _fits(kept, names) or kept.served().not_valid_after_utc < now + RENEWAL:
         return Step.CERTIFICATE
-    if authority_ends < now + AUTHORITY_RENEWED:
+    if authority_ends < now + AUTHORITY_RENEWAL:
         return Step.AUTHORITY
     return Step.NOTHING
 
 
-def take(step: Step, kept: Credentials | None, names: Sequence[str], now: datetime) -> Credentials:
+def take_step(step: Step, kept: Credentials | None, names: Sequence[str], now: datetime) -> Credentials:
     """The credentials after a step other than NOTHING."""
     if kept is None or step is Step.BEGIN:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -148,7 +148,7 @@ def _authority(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certifica
     name = _name("hca-operator metrics authority")
     public = key.public_key()
     return (
-        _builder(name, name, public, now, AUTHORITY_LASTS)
+        _builder(name, name, public, now, AUTHORITY_VALIDITY)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
@@ -162,7 +162,7 @@ def _signed(kept: Credentials, names: Sequence[str], now: datetime) -> Credentia
     authority = kept.authorities()[0]
     signer = _key(kept.authority_key)
     certificate = (
-        _builder(_name("hca-operator metrics"), authority.subject, key.public_key(), now, LASTS)
+        _builder(_name("hca-operator metrics"), authority.subject, key.public_key(), now, VALIDITY)
         .add_extension(x509.SubjectAlternativeName(list(map(x509.DNSName, names))), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
@@ -175,7 +175,7 @@ def _signed(kept: Credentials, names: Sequence[str], now: datetime) -> Credentia
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, lasts: timedelta
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, validity: timedelta
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -183,8 +183,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - SKEW)
-        .not_valid_after(now + lasts)
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + validity)
     )
 
 

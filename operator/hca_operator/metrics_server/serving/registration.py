@@ -1,8 +1,8 @@
-"""The APIService that sends autoscalers here. There is one for the whole cluster, and it may be another server's.
+"""The APIService that leads autoscalers here. There is one for the whole cluster, and it may lead to another server.
 
-It is made by the pods and not by the chart: only so can one that belongs to somebody else be left alone, and be taken
-when it becomes free. It is owned by the ClusterRole of the install, so it goes with `helm uninstall`: without a server
-behind it, no namespace could be deleted, and every discovery would complain.
+The pods create it and not the chart: only so can one of another server be left alone, and be taken when it is deleted.
+The ClusterRole of the install owns it, so that `helm uninstall` deletes it: without a server behind it, no namespace
+could be deleted, and every discovery would report an error.
 """
 
 import base64
@@ -12,48 +12,40 @@ from typing import Any, NamedTuple, Protocol
 
 from hca_operator.core.errors import Transient
 from hca_operator.core.names import MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from hca_operator.core.ports import Applier, Getter
 from hca_operator.metrics_server.serving.server import GROUP, VERSION
 from hca_operator.scaling.capabilities import REGISTRATION, server_of
 
 logger = logging.getLogger(__name__)
 
 
-class Server(Protocol):
-    """The API server."""
-
-    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """An object, None where it does not exist."""
-
-    async def apply(self, manifest: Manifest) -> Manifest:
-        """Server-side apply by force."""
-
-    async def apply_new(self, manifest: Manifest) -> Manifest:
-        """Server-side apply of what is not there."""
+class ApiServices(Getter, Applier, Protocol):
+    """Reads and writes the APIService and reads its owner."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """Where the metrics API is reached."""
+    """The Service of the metrics API."""
 
     namespace: str
     name: str
     port: int
 
     def reference(self) -> dict[str, Any]:
-        """As an APIService names it."""
+        """In the form of an APIService."""
         return {"namespace": self.namespace, "name": self.name, "port": self.port}
 
 
 class Verdict(NamedTuple):
-    """What is to be done."""
+    """What to do about the APIService."""
 
     apply: Manifest | None = None
     held_by: str | None = None
-    """Who has it instead."""
+    """The server that has it instead."""
 
 
-def wanted(service: Service, owner: Manifest, bundle: bytes) -> Manifest:
-    """The APIService as it should be."""
+def desired(service: Service, owner: Manifest, bundle: bytes) -> Manifest:
+    """The APIService that leads here. `bundle`: the authorities of the certificate in PEM."""
     reference = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
@@ -79,42 +71,42 @@ def wanted(service: Service, owner: Manifest, bundle: bytes) -> Manifest:
     }
 
 
-def judge(found: Manifest | None, wished: Manifest) -> Verdict:
-    """What to do about what is there."""
+def judge(found: Manifest | None, wanted: Manifest) -> Verdict:
+    """What to do about the APIService that exists, None if there is none."""
     if found is None:
-        return Verdict(apply=wished)
+        return Verdict(apply=wanted)
     server = server_of(found)
     if server is None:
         return Verdict(held_by="the API server itself, for a CustomResourceDefinition of that group")
-    if server != server_of(wished):
+    if server != server_of(wanted):
         return Verdict(held_by=f"Service {server}")
-    if found["metadata"].get("deletionTimestamp") or _covers(found, wished):
+    if found["metadata"].get("deletionTimestamp") or _covers(found, wanted):
         return Verdict()
     known = {"resourceVersion": found["metadata"]["resourceVersion"]}
-    return Verdict(apply={**wished, "metadata": {**wished["metadata"], **known}})
+    return Verdict(apply={**wanted, "metadata": {**wanted["metadata"], **known}})
 
 
-async def register(server: Server, service: Service, owner: str, bundle: bytes) -> Verdict:
-    """Have the APIService lead here where nobody else has it. Raises HcaError."""
+async def register(server: ApiServices, service: Service, owner: str, bundle: bytes) -> Verdict:
+    """Have the APIService lead here, unless it leads to another server. Raises HcaError."""
     role = await server.get("ClusterRole", "", owner)
     if role is None:
         raise Transient(
             f"ClusterRole {owner} does not exist, with which the APIService {REGISTRATION} would go: make it"
         )
-    verdict = judge(await server.get("APIService", "", REGISTRATION), wanted(service, role, bundle))
+    verdict = judge(await server.get("APIService", "", REGISTRATION), desired(service, role, bundle))
     if verdict.apply is not None:
-        # Whoever was faster keeps it.
-        known = "resourceVersion" in verdict.apply["metadata"]
-        await (server.apply if known else server.apply_new)(verdict.apply)
+        # A server that was faster keeps it.
+        exists = "resourceVersion" in verdict.apply["metadata"]
+        await (server.apply if exists else server.apply_new)(verdict.apply)
         logger.info("APIService %s leads to Service %s/%s", REGISTRATION, service.namespace, service.name)
     return verdict
 
 
-def _covers(found: Manifest, wished: Manifest) -> bool:
-    (owner,) = wished["metadata"]["ownerReferences"]
+def _covers(found: Manifest, wanted: Manifest) -> bool:
+    (owner,) = wanted["metadata"]["ownerReferences"]
     metadata = found["metadata"]
     return (
-        all(found["spec"].get(name) == value for name, value in wished["spec"].items())
+        all(found["spec"].get(name) == value for name, value in wanted["spec"].items())
         and owner["uid"] in {reference["uid"] for reference in metadata.get("ownerReferences", [])}
-        and wished["metadata"]["labels"].items() <= metadata.get("labels", {}).items()
+        and wanted["metadata"]["labels"].items() <= metadata.get("labels", {}).items()
     )

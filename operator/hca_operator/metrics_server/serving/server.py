@@ -1,11 +1,10 @@
-"""The API external.metrics.k8s.io: what autoscalers and discovery ask for, answered from memory.
+"""The API external.metrics.k8s.io: answers autoscalers and discovery from memory.
 
-The only thing that an answer may wait for is the API server's word on what the caller may do, which is remembered. What
-is not known is an error with a sentence, never a number: the autoscaler shows it in its condition and keeps the pods.
+An answer waits for nothing but the SubjectAccessReview of the caller, which is cached. A metric without a value is an
+error with the reason, never a number: the autoscaler shows it in its condition and keeps the pods.
 """
 
 import asyncio
-import math
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
@@ -14,29 +13,30 @@ from typing import Protocol
 
 from aiohttp import web
 
+from hca_operator.api.metric_types import METRIC_TYPES, external_metric
 from hca_operator.core.errors import HcaError
-from hca_operator.core.names import API_LABEL, METRIC_LABEL, QUERY_METRIC, Manifest
-from hca_operator.core.timestamps import time_text
-from hca_operator.metrics_server.samples.signals import Reading
+from hca_operator.core.names import API_LABEL, METRIC_LABEL, Manifest
+from hca_operator.metrics_server.samples.reading import Readings
 from hca_operator.metrics_server.serving.authentication import User
 from hca_operator.metrics_server.serving.authorization import Access
-from hca_operator.metrics_server.serving.telemetry import MetricsTelemetry
-from hca_operator.telemetry import Check, probe
+from hca_operator.metrics_server.serving.server_metrics import ServerMetrics
+from hca_operator.metrics_server.serving.values import external_metric_value
+from hca_operator.telemetry.probes import Check, probe
 
 GROUP = "external.metrics.k8s.io"
 VERSION = "v1beta1"
 GROUP_VERSION = f"{GROUP}/{VERSION}"
 SIGNALS = "signals"
-"""A resource beside the metrics, which the operator alone may list."""
-AT_ONCE = 20
-"""Numbers that are put together until autoscalers are answered again: they have a few milliseconds each."""
-MOST = 1e15
-"""More than any API serves; a quantity has no room for a thousand times its square."""
+"""A resource beside the metrics, which only the operator may list."""
+SIGNALS_AT_A_TIME = 20
+"""Signals that are computed until other requests are answered again."""
 
 _TERM = r"\s*{}\s*==?\s*([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)\s*"
-_API = _TERM.format(re.escape(API_LABEL))
-_SELECTOR = re.compile(_API)
-_SELECTOR_OF_QUERY = re.compile(f"{_API},{_TERM.format(re.escape(METRIC_LABEL))}")
+_SELECTORS = {
+    labels: re.compile(",".join(_TERM.format(re.escape(label)) for label in labels))
+    for labels in {metric.labels for metric in METRIC_TYPES}
+}
+"""The label selectors by which metrics are asked for, by their labels."""
 
 _SERVED = {"groupVersion": GROUP_VERSION, "version": VERSION}
 _GROUP_ENTRY = {"name": GROUP, "versions": [_SERVED], "preferredVersion": _SERVED}
@@ -59,39 +59,29 @@ RESOURCE_LIST = {
 }
 
 
-class Readings(Protocol):
-    """What is known."""
-
-    def read(self, namespace: str, api: str, metric: str, now: datetime) -> Reading:
-        """A metric of an API, of its queries `hca-prometheus/` and which one of them.
-
-        Raises HcaError with a sentence that says why it is not known.
-        """
-
-
 class Callers(Protocol):
-    """Who is at the other end."""
+    """Authenticates requests."""
 
     def caller(self, request: web.Request) -> User | None:
-        """Whom a request is made for, None where that is not proven."""
+        """The user for whom a request is made, None if that is not proven."""
 
 
 class Rights(Protocol):
-    """What callers may."""
+    """Authorizes requests."""
 
     async def allows(self, user: User, access: Access) -> bool:
-        """Whether a user may. Raises HcaError where nobody can tell."""
+        """Whether a user may. Raises HcaError if the API server cannot say."""
 
 
 class ExternalMetricsServer:
-    """The handlers, and what they answer from."""
+    """The HTTP handlers."""
 
-    def __init__(  # noqa: PLR0913 - what a test puts others in for
+    def __init__(  # noqa: PLR0913 - what a test replaces
         self,
         readings: Readings,
         callers: Callers,
         rights: Rights,
-        telemetry: MetricsTelemetry,
+        metrics: ServerMetrics,
         now: Callable[[], datetime],
         *,
         signals: Callable[[datetime], Iterable[Manifest]] = lambda _now: (),
@@ -101,11 +91,11 @@ class ExternalMetricsServer:
         self._readings = readings
         self._callers = callers
         self._rights = rights
-        self._telemetry = telemetry
+        self._metrics = metrics
         self._now = now
 
     def application(self, *, alive: Check, ready: Check) -> web.Application:
-        """Everything that is served over TLS."""
+        """Everything that is served over TLS. `alive` and `ready` are for the probes of the kubelet."""
         app = web.Application(middlewares=[self._as_status])
         for path, check in (("/healthz", alive), ("/livez", alive), ("/readyz", ready)):
             app.router.add_get(path, probe(check))
@@ -123,14 +113,14 @@ class ExternalMetricsServer:
     async def _as_status(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Errors as Kubernetes writes them; every answer is counted."""
+        """Errors as a Status of Kubernetes; every answer is counted."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
             response = await handler(request)
         except web.HTTPException as error:
             response = _status(HTTPStatus(error.status), error.text or error.reason)
-        self._telemetry.observe_answer(response.status, loop.time() - started)
+        self._metrics.observe_answer(response.status, loop.time() - started)
         return response
 
     def _discovery(self, content: Manifest) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -147,7 +137,7 @@ class ExternalMetricsServer:
         of = f"{metric}/{labels[METRIC_LABEL]}" if METRIC_LABEL in labels else metric
         try:
             reading = self._readings.read(namespace, labels[API_LABEL], of, self._now())
-            item = value(metric, labels, reading)
+            item = external_metric_value(metric, labels, reading)
         except HcaError as unknown:
             raise web.HTTPServiceUnavailable(text=str(unknown)) from unknown
         return web.json_response(
@@ -155,12 +145,12 @@ class ExternalMetricsServer:
         )
 
     async def _signals(self, request: web.Request) -> web.Response:
-        """For the operator alone: many numbers at once, each second. Discovery does not show it."""
+        """For the operator only: all numbers at once, each second. Discovery does not show it."""
         await self._admit(request, Access(request.path, "", GROUP, VERSION, SIGNALS))
         items = []
         for item in self._signals_at(self._now()):
             items.append(item)
-            if len(items) % AT_ONCE == 0:
+            if len(items) % SIGNALS_AT_A_TIME == 0:
                 await asyncio.sleep(0)
         return web.json_response({"kind": "SignalList", "apiVersion": GROUP_VERSION, "metadata": {}, "items": items})
 
@@ -177,31 +167,17 @@ class ExternalMetricsServer:
 
 
 def selected(metric: str, selectors: list[str]) -> dict[str, str]:
-    """The API that a request is about, and which of its queries where it is about one. Raises HTTPBadRequest."""
-    keys = (API_LABEL, METRIC_LABEL) if metric == QUERY_METRIC else (API_LABEL,)
-    pattern = _SELECTOR_OF_QUERY if metric == QUERY_METRIC else _SELECTOR
-    match = pattern.fullmatch(selectors[0]) if len(selectors) == 1 else None
+    """The labels that a request selects: the object, and for a query of its own the metric. Raises HTTPBadRequest."""
+    asked = external_metric(metric)
+    labels = asked.type.labels if asked else (API_LABEL,)
+    match = _SELECTORS[labels].fullmatch(selectors[0]) if len(selectors) == 1 else None
     if match is None:
-        which = f", and {METRIC_LABEL}=METRIC, the name of one of its metrics" if metric == QUERY_METRIC else ""
+        which = f", and {METRIC_LABEL}=METRIC, the name of one of its metrics" if METRIC_LABEL in labels else ""
         raise web.HTTPBadRequest(
             text=f"labelSelector must be {API_LABEL}=NAME, the name of one HighConcurrencyApi{which}, not "
             f"{','.join(selectors)!r}"
         )
-    return dict(zip(keys, match.groups(), strict=True))
-
-
-def value(metric: str, labels: dict[str, str], reading: Reading) -> Manifest:
-    """An ExternalMetricValue. Raises HcaError for what is no number that an autoscaler could work with."""
-    if not 0 <= reading.value < MOST:  # which NaN is not either
-        raise HcaError(f"{metric} of {labels[API_LABEL]} is {reading.value}: it must be a number from 0 to {MOST:.0e}")
-    return {
-        "metricName": metric,
-        "metricLabels": labels,
-        "timestamp": time_text(reading.at),
-        **({"window": math.ceil(reading.window)} if reading.window else {}),
-        # Upwards, so that what is there is never told as nothing; what multiplying adds at the end is cut off first.
-        "value": f"{math.ceil(round(reading.value * 1000, 6))}m",
-    }
+    return dict(zip(labels, match.groups(), strict=True))
 
 
 def _refusal(user: User, access: Access) -> str:

@@ -232,7 +232,7 @@ class Source:
 async def read(source: Source) -> list[bool | None]:
     """Whether memory counts as known after each reading."""
     memory = MemoryTracker()
-    reader = MemoryPoller(source, memory, "", told=lambda _trends: None)
+    reader = MemoryPoller(source, memory, "", observe_trends=lambda _trends: None)
     found = []
     for _ in range(len(source.answers)):
         await reader.read()
@@ -254,7 +254,7 @@ def test_all_pods_are_read_with_one_request_every_fifteen_seconds() -> None:
     changed: list[Key] = []
 
     async def forever() -> None:
-        reader = MemoryPoller(source, memory, "", told=lambda _trends: None)
+        reader = MemoryPoller(source, memory, "", observe_trends=lambda _trends: None)
 
         async def leading() -> None:
             if not source.answers:

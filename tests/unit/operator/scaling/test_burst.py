@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hca_operator.api.metric_types import CONCURRENCY, REQUESTS_PER_SECOND
 from hca_operator.core.errors import Forbidden, Transient
-from hca_operator.core.names import CONCURRENCY_METRIC, REQUESTS_METRIC, Manifest
+from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.timestamps import time_text
 from hca_operator.desired.sizing import size
@@ -34,7 +35,7 @@ from tests.unit.operator.reconcile.test_reconcile import API, AUTOSCALER, DEPLOY
 
 SYNC = 15
 """Seconds between two looks of the autoscaler."""
-LATELY, MEAN = 5, 10
+BURST_WINDOW_SECONDS, MEAN = 5, 10
 """Seconds over which the load is taken, for the operator and for the autoscaler."""
 WINDOW = 60
 JUMP = 33
@@ -66,7 +67,7 @@ class World:
         scaling = {"minReplicas": 1, "maxReplicas": 10, "metrics": [metric], "burst": {"mode": "Enabled"}}
         self.cluster.put(manifest(autoscaling=scaling | autoscaling))
         self._metric, self._target = (
-            (REQUESTS_METRIC, 50) if metric["type"] == "RequestsPerSecond" else (CONCURRENCY_METRIC, 20)
+            (REQUESTS_PER_SECOND.external, 50) if metric["type"] == "RequestsPerSecond" else (CONCURRENCY.external, 20)
         )
         self._starts_within = starts_within
         self._raised_at = -math.inf
@@ -97,8 +98,8 @@ class World:
         return START + timedelta(seconds=self._second)
 
     async def _read(self, load: LoadAt) -> None:
-        lately = _mean(load, self._second, LATELY)
-        loads = {} if lately is None else {self._metric: Load(lately * self._target, LATELY)}
+        lately = _mean(load, self._second, BURST_WINDOW_SECONDS)
+        loads = {} if lately is None else {self._metric: Load(lately * self._target, BURST_WINDOW_SECONDS)}
         if KEY in self._bursts.take({KEY: loads}, self._now()):
             await self._reconcile()
 
@@ -334,7 +335,10 @@ async def test_a_count_that_the_autoscaler_has_just_raised_further_is_not_taken_
     await world.play(step(0.8, 4.5), until=JUMP)
     bursts, cluster = world._bursts, world.cluster
     for second in (0, 2, 6):
-        bursts.take({KEY: {REQUESTS_METRIC: Load(225, LATELY)}}, world._now() + timedelta(seconds=second))
+        bursts.take(
+            {KEY: {REQUESTS_PER_SECOND.external: Load(225, BURST_WINDOW_SECONDS)}},
+            world._now() + timedelta(seconds=second),
+        )
 
     def raised_meanwhile() -> None:
         cluster.before_apply = lambda: None
@@ -403,10 +407,10 @@ def test_what_one_pod_is_to_take_is_that_of_all_its_workers() -> None:
     api = api_object(workers={"count": 3}, autoscaling={"metrics": metrics, "burst": {"mode": "Enabled"}})
     policy = burst_policy(api, size(api.spec))
     assert policy is not None
-    assert policy.targets == {REQUESTS_METRIC: 50, CONCURRENCY_METRIC: 60}
+    assert policy.targets == {REQUESTS_PER_SECOND.external: 50, CONCURRENCY.external: 60}
 
 
-POLICY = BurstPolicy({REQUESTS_METRIC: 50.0}, threshold=2.0, max_pods=20, window=timedelta(seconds=60))
+POLICY = BurstPolicy({REQUESTS_PER_SECOND.external: 50.0}, threshold=2.0, max_pods=20, window=timedelta(seconds=60))
 
 
 def kept_floor(tracker: BurstTracker, status: Manifest, now: datetime) -> Floor:
@@ -438,7 +442,7 @@ def test_a_floor_that_the_status_tells_of_holds_if_it_can_be_one_of_ours(told: M
 def test_two_readings_that_are_far_apart_are_two_things() -> None:
     tracker = BurstTracker()
     tracker.track(KEY, POLICY, of_deployment(1))
-    high: Loads = {KEY: {REQUESTS_METRIC: Load(400, 2)}}
+    high: Loads = {KEY: {REQUESTS_PER_SECOND.external: Load(400, 2)}}
     late = START + MAX_GAP + timedelta(seconds=1)
     assert (
         tracker.take(high, START) == tracker.take({}, START + timedelta(seconds=5)) == tracker.take(high, late) == set()
@@ -449,7 +453,7 @@ def test_two_readings_that_are_far_apart_are_two_things() -> None:
 def test_a_momentary_value_takes_two_readings_as_well() -> None:
     tracker = BurstTracker()
     tracker.track(KEY, POLICY, of_deployment(1))
-    high: Loads = {KEY: {REQUESTS_METRIC: Load(400, 0)}}
+    high: Loads = {KEY: {REQUESTS_PER_SECOND.external: Load(400, 0)}}
     assert tracker.take(high, START) == set()
     assert tracker.take(high, START + timedelta(seconds=1)) == {KEY}
 
@@ -458,7 +462,7 @@ def test_without_a_pod_no_load_is_a_jump() -> None:
     tracker = BurstTracker()
     tracker.track(KEY, POLICY, of_deployment(0))
     for second in range(10):
-        assert not tracker.take({KEY: {REQUESTS_METRIC: Load(400, 1)}}, START + timedelta(seconds=second))
+        assert not tracker.take({KEY: {REQUESTS_PER_SECOND.external: Load(400, 1)}}, START + timedelta(seconds=second))
 
 
 readings = st.lists(st.one_of(st.none(), st.floats(0, 2000)), min_size=1, max_size=60)
@@ -472,7 +476,7 @@ def test_the_floor_is_never_more_than_a_load_that_was_seen_needs_and_never_more_
     tracker.track(KEY, POLICY, of_deployment(pods))
     for second, load in enumerate(readings):
         now = START + timedelta(seconds=second)
-        due = tracker.take({} if load is None else {KEY: {REQUESTS_METRIC: Load(load, window)}}, now)
+        due = tracker.take({} if load is None else {KEY: {REQUESTS_PER_SECOND.external: Load(load, window)}}, now)
         before, floor = floor, kept_floor(tracker, {}, now)
         if due:
             assert load is not None, "raised for what nobody has seen"
@@ -494,7 +498,7 @@ def test_a_load_that_stays_raises_the_count_once_at_most(load: float, pods: int,
     raises = 0
     for second in range(30):
         now = START + timedelta(seconds=second)
-        raises += bool(tracker.take({KEY: {REQUESTS_METRIC: Load(load, window)}}, now))
+        raises += bool(tracker.take({KEY: {REQUESTS_PER_SECOND.external: Load(load, window)}}, now))
         pods = max(pods, kept_floor(tracker, {}, now).pods)
         tracker.track(KEY, POLICY, of_deployment(pods, ready))
     assert raises <= 1

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hca_operator.controller.capability_poller import CYCLE, RETRY, CapabilityPoller
+from hca_operator.controller.capability_poller import INTERVAL_SECONDS, RETRY_SECONDS, CapabilityPoller
 from hca_operator.core.errors import Forbidden, HcaError, Transient
 from hca_operator.core.names import METRIC_LABEL, Manifest
 from hca_operator.core.observed import condition
@@ -181,8 +181,8 @@ def told(*answers: Any) -> list[tuple[float, bool]]:
         reader = CapabilityPoller(Answers(*answers), external, OURS)
         reading = reader.run(all_changed=lambda: found.append((loop.time(), external.missing is None)))
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(reading, 10 * CYCLE)
-        assert reader.looked.is_set()
+            await asyncio.wait_for(reading, 10 * INTERVAL_SECONDS)
+        assert reader.synced.is_set()
 
     virtual_time.run(main())
     return found
@@ -190,7 +190,7 @@ def told(*answers: Any) -> list[tuple[float, bool]]:
 
 def test_every_other_answer_is_told_and_the_same_one_is_not() -> None:
     ours = registration(*OURS)
-    assert told(ours, KEDA, KEDA, None, ours) == [(CYCLE, False), (3 * CYCLE, True)]
+    assert told(ours, KEDA, KEDA, None, ours) == [(INTERVAL_SECONDS, False), (3 * INTERVAL_SECONDS, True)]
 
 
 def test_the_first_answer_is_no_change() -> None:
@@ -199,7 +199,9 @@ def test_the_first_answer_is_no_change() -> None:
 
 def test_an_api_server_that_does_not_answer_changes_nothing() -> None:
     assert told(KEDA, Transient("timeout"), Transient("timeout"), KEDA) == []
-    assert told(Transient("timeout"), KEDA, None) == [(RETRY + CYCLE, True)], "asked soon, until it is known"
+    assert told(Transient("timeout"), KEDA, None) == [(RETRY_SECONDS + INTERVAL_SECONDS, True)], (
+        "asked soon, until it is known"
+    )
 
 
 def test_where_it_may_not_be_asked_the_api_is_taken_for_ours() -> None:

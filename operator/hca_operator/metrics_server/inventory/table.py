@@ -1,0 +1,66 @@
+"""What is kept of the objects of one kind, by the HighConcurrencyApi that they belong to: pure.
+
+A cluster has tens of thousands of pods with manifests of many kilobytes, of which a few words matter here.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Generic, TypeVar
+
+from hca_operator.core.names import Manifest
+from hca_operator.core.ports import Key
+
+T = TypeVar("T")
+
+
+class Table(Generic[T]):
+    """Keeps what `read` returns for each object, by the HighConcurrencyApi that `api_of` returns for it."""
+
+    def __init__(self, read: Callable[[Manifest], T | None], api_of: Callable[[Manifest], Key]) -> None:
+        """`read` returns None for an object of which nothing is kept."""
+        self._read = read
+        self._api_of = api_of
+        self._apis: dict[Key, Key] = {}
+        """The HighConcurrencyApi by the object of which something is kept."""
+        self._kept: dict[Key, dict[Key, T]] = {}
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._kept)
+
+    def of(self, api: Key) -> Collection[T]:
+        """What is kept for a HighConcurrencyApi."""
+        return self._kept.get(api, {}).values()
+
+    def put(self, manifest: Manifest) -> set[Key]:
+        """Take in the state of an object. Returns the HighConcurrencyApis that this changes something for."""
+        key, value, api = own_key(manifest), self._read(manifest), self._api_of(manifest)
+        if value is None:
+            return self.remove(key)
+        if self._apis.get(key) == api and self._kept[api][key] == value:
+            return set()
+        changed = self.remove(key)
+        self._apis[key] = api
+        self._kept.setdefault(api, {})[key] = value
+        return {api, *changed}
+
+    def remove(self, key: Key) -> set[Key]:
+        """Remove an object. Returns the HighConcurrencyApis that this changes something for."""
+        api = self._apis.pop(key, None)
+        if api is None:
+            return set()
+        del self._kept[api][key]
+        if not self._kept[api]:
+            del self._kept[api]
+        return {api}
+
+    def replace(self, manifests: Iterable[Manifest]) -> set[Key]:
+        """Keep these objects and no others. Returns the HighConcurrencyApis that this changes something for."""
+        changed: set[Key] = set()
+        listed = {own_key(manifest): manifest for manifest in manifests}
+        for gone in self._apis.keys() - listed.keys():
+            changed |= self.remove(gone)
+        return changed.union(*(self.put(manifest) for manifest in listed.values()))
+
+
+def own_key(manifest: Manifest) -> Key:
+    """Namespace and name of an object."""
+    return Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])

@@ -1,0 +1,1 @@
+"""Runs one task for each item that is polled, at an interval, with limits to how many run at a time."""

@@ -1,0 +1,69 @@
+"""One task for each item that is polled."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Set
+from typing import Any, Generic, TypeVar
+
+from hca_operator.core.ports import Key
+
+Item = TypeVar("Item")
+
+
+class Pollers(Generic[Item]):
+    """Runs `poll` for each item of each object, until the object no longer has the item."""
+
+    def __init__(self, poll: Callable[[Key, Item], Coroutine[Any, Any, None]]) -> None:
+        """`poll` polls one item until it is cancelled."""
+        self._poll = poll
+        self._group: asyncio.TaskGroup
+        self._tasks: dict[Key, dict[Item, asyncio.Task[None]]] = {}
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """The task group in which all items are polled; call it before `keep`."""
+        self._group = group
+
+    def keep(self, api: Key, wanted: Set[Item]) -> Collection[Item]:
+        """From now on poll these items of an object and no others. Returns those that are no longer polled."""
+        tasks = self._tasks.pop(api, {})
+        gone = tasks.keys() - wanted
+        for item in gone:
+            tasks.pop(item).cancel()
+        for item in wanted - tasks.keys():
+            tasks[item] = self._group.create_task(self._poll(api, item))
+        if tasks:
+            self._tasks[api] = tasks
+        return gone
+
+    def of(self, api: Key) -> Collection[Item]:
+        """The items of an object that are polled."""
+        return self._tasks.get(api, {}).keys()
+
+    def __len__(self) -> int:
+        """The number of items that are polled."""
+        return sum(map(len, self._tasks.values()))
+
+
+class Lanes:
+    """Limits how many polls run at a time, with a limit of their own for items whose last poll failed.
+
+    Those wait for their time-outs behind each other, however many they are, and hold up no other.
+    """
+
+    def __init__(self, healthy: int, failing: int) -> None:
+        self._healthy = asyncio.Semaphore(healthy)
+        self._failing = asyncio.Semaphore(failing)
+
+    def of(self, *, failing: bool) -> asyncio.Semaphore:
+        """The lane for an item; use it as an async context."""
+        return self._failing if failing else self._healthy
+
+
+async def poll_at_interval(
+    seconds: float, poll: Callable[[], Awaitable[None]], *, clock: Callable[[], float], phase: float
+) -> None:
+    """Poll until cancelled. The first poll starts after the share `phase` (0 to 1) of the interval."""
+    await asyncio.sleep(phase * seconds)
+    while True:
+        due = clock() + seconds
+        await poll()
+        await asyncio.sleep(max(0.0, due - clock()))

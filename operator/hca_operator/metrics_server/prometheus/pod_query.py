@@ -1,0 +1,126 @@
+"""One query to Prometheus for a metric of the pods of all objects, and its result by pod: pure.
+
+A series belongs to a pod by its labels `namespace` and `pod`, as it does wherever the pods are discovered through
+Kubernetes. Which object a pod belongs to is known here, so no label of objects is needed.
+"""
+
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hca_operator.api.metric_types import Aggregation, MetricType
+from hca_operator.api.promql import quoted
+from hca_operator.metrics_server.samples.exposition import LARGEST, ROUTE_LABELS
+from hca_operator.metrics_server.samples.growth import Counts
+
+RANGE = "2m"
+"""How old a sample may be. A count needs two samples within it, so pods must be scraped each minute at least."""
+MEAN = "1m"
+"""Over which the mean of a gauge is taken, if it is scraped that often."""
+LONGEST_NAMESPACES = 500
+"""Characters of the namespaces that a query selects; of more, it selects all: the query is part of a URL."""
+
+_TARGET = "job, instance, service, endpoint"
+"""Labels that tell two scrapes of one pod apart, as by two Services: their values must not be added up."""
+_MARK = "hca"
+"""Label that the query gives each series: the index of the family, a dot, and the index of the group."""
+
+_INCREASE = f"irate(%s[{RANGE}])"
+_LEVEL = f"(avg_over_time(%s[{MEAN}]) or last_over_time(%s[{RANGE}]))"
+
+Place = tuple[str, str]
+"""Namespace and name of a pod."""
+
+
+class Group(NamedTuple):
+    """Objects with the same ignored paths."""
+
+    ignored_paths: frozenset[str]
+    namespaces: frozenset[str]
+
+
+def families_of(metric: MetricType) -> tuple[str, ...]:
+    """The names of the series that are queried. For each pod, the first one that it has counts."""
+    suffix = "_bucket" if _has_buckets(metric) else "_count"
+    return (*(f"{histogram}{suffix}" for histogram in metric.histograms), *metric.series)
+
+
+def pod_query(metric: MetricType, groups: Sequence[Group]) -> str:
+    """The query for a metric of all pods in the namespaces of the groups.
+
+    Counts of requests are queried without the paths of each group, and as a whole times zero: a pod that has served
+    nothing but probes has served nothing, which is another thing than not being known.
+    """
+    everywhere = _namespaces(frozenset[str]().union(*(group.namespaces for group in groups)))
+    parts: list[str] = []
+    for number, family in enumerate(families_of(metric)):
+        if metric.cumulative:
+            parts += [
+                _part(
+                    metric, family, f"{_namespaces(group.namespaces)}{_without(group.ignored_paths)}",
+                    f"{number}.{index}",
+                )
+                for index, group in enumerate(groups)
+            ]  # fmt: skip
+        parts.append(_part(metric, family, everywhere, f"{number}."))
+    return " or ".join(parts)
+
+
+def _part(metric: MetricType, family: str, selector: str, mark: str) -> str:
+    by = "namespace, pod, le" if _has_buckets(metric) else "namespace, pod"
+    merge = "max" if metric.worst_worker else "sum"
+    form = _INCREASE if metric.cumulative else _LEVEL
+    series = form.replace("%s", f'{family}{{{selector},pod!=""}}')
+    value = f"max by ({by}) ({merge} by ({by}, {_TARGET}) ({series}))"
+    zero = "0 * " if metric.cumulative and mark.endswith(".") else ""
+    return f'label_replace({zero}{value}, "{_MARK}", "{mark}", "", "")'
+
+
+def _has_buckets(metric: MetricType) -> bool:
+    return metric.aggregation is Aggregation.PERCENTILE
+
+
+def _namespaces(names: Collection[str]) -> str:
+    choice = "|".join(sorted(names))
+    return f"namespace=~{quoted(choice)}" if len(choice) <= LONGEST_NAMESPACES else 'namespace!=""'
+
+
+def _without(ignored_paths: Collection[str]) -> str:
+    """Matchers that leave out series with one of the paths in any of the labels for it; a label may be absent."""
+    bare = sorted({path.partition("?")[0].rstrip("/") for path in ignored_paths})
+    paths = "|".join(f"{re.escape(path)}/*" if path else "/+" for path in bare)
+    return "".join(f",{label}!~{quoted(f'({paths})([?].*)?')}" for label in ROUTE_LABELS)
+
+
+def values_by_pod(metric: MetricType, result: Sequence[Any], groups: Mapping[Place, int]) -> dict[Place, Counts]:
+    """The values of the pods of which the index of the group is given, from the result of `pod_query`.
+
+    A value without buckets is at infinity. A series that does not fit is skipped, and a pod without a number that can
+    be true is left out, so that one pod spoils no other. Raises LookupError or TypeError if this is no result of such a
+    query.
+    """
+    found: dict[Place, dict[str, dict[float, float]]] = {}
+    for series in result:
+        labels = series["metric"]
+        place = labels["namespace"], labels["pod"]
+        if place in groups and "value" in series and (bound := _bound(metric, labels)) is not None:
+            found.setdefault(place, {}).setdefault(labels[_MARK], {})[bound] = float(series["value"][1])
+    known = {place: _first(metric, marked, groups[place]) for place, marked in found.items()}
+    return {place: counts for place, counts in known.items() if counts is not None and _is_possible(counts)}
+
+
+def _bound(metric: MetricType, labels: Mapping[str, str]) -> float | None:
+    try:
+        return float(labels.get("le", "")) if _has_buckets(metric) else math.inf
+    except ValueError:
+        return None
+
+
+def _first(metric: MetricType, marked: Mapping[str, Counts], group: int) -> Counts | None:
+    marks = (f"{number}.{index}" for number in range(len(families_of(metric))) for index in (group, ""))
+    return next((marked[mark] for mark in marks if mark in marked), None)
+
+
+def _is_possible(counts: Counts) -> bool:
+    return math.inf in counts and all(0 <= value < LARGEST for value in counts.values())

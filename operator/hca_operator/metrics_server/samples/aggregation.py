@@ -1,0 +1,57 @@
+"""One number of an object from the values of its pods: pure."""
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+from hca_operator.api.metric_types import POD_METRICS, Aggregation, ExternalMetric, external_metric
+from hca_operator.core.names import KIND
+from hca_operator.metrics_server.samples.growth import Counts
+from hca_operator.metrics_server.samples.reading import Unknown
+
+
+def pod_metric(name: str) -> ExternalMetric:
+    """The metric of pods with a name in external.metrics.k8s.io. Raises Unknown for any other name."""
+    found = external_metric(name)
+    if found is None or not found.type.from_pods:
+        raise Unknown(f"{name} is no metric of a {KIND}: ask for {', '.join(_NAMES[:-1])} or {_NAMES[-1]}")
+    return found
+
+
+def aggregate(metric: ExternalMetric, values: Collection[Any], scale: float) -> float | None:
+    """The value of an object.
+
+    `values`: of the pods that are known, numbers or for a percentile Counts. `scale`: by how many times all pods are
+    more than these. None if no value follows from them.
+    """
+    if metric.percentile is not None:
+        return percentile_of(metric.percentile, values)
+    if metric.type.aggregation is Aggregation.MEAN:
+        return math.fsum(values) / len(values)
+    return math.fsum(values) * scale
+
+
+def percentile_of(percentile: int, pods: Collection[Counts]) -> float | None:
+    """Seconds within which that share of the requests was answered, as PromQL's histogram_quantile computes it.
+
+    Without any request it is 0: no request waits, and no autoscaler should keep pods for it. Unknown would hold the
+    pods of an idle API for ever, for no metric may be unknown when pods are removed. Requests that all hang are not
+    counted either, but only until the first ends, and pods are removed after minutes (autoscaling/v2's default).
+    """
+    counts = {bound: math.fsum(pod.get(bound, 0.0) for pod in pods) for bound in set().union(*pods)}
+    total = counts.pop(math.inf)
+    if total == 0:
+        return 0.0
+    rank = total * percentile / 100
+    lower, below = 0.0, 0.0
+    for upper, up_to in sorted(counts.items()):
+        if up_to >= rank:
+            return max(0.0, lower + (upper - lower) * (rank - below) / (up_to - below))
+        lower, below = upper, max(below, up_to)
+    return max(0.0, lower) if counts else None
+
+
+_NAMES = [
+    *(metric.external for metric in POD_METRICS if metric.aggregation is not Aggregation.PERCENTILE),
+    *(f"{metric.external}-p1 to -p99" for metric in POD_METRICS if metric.aggregation is Aggregation.PERCENTILE),
+]

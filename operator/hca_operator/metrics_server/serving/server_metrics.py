@@ -1,0 +1,45 @@
+"""The metrics server's own metrics."""
+
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from hca_operator.telemetry.requests import RequestMetrics
+
+
+class ServerMetrics:
+    """Everything that /metrics shows beside the scrapes and the queries."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = RequestMetrics(self.registry)
+        self._answers = Counter(
+            "hca_external_metrics_answers_total", "Answers of the metrics API by HTTP status.", ["code"],
+            registry=self.registry,
+        )  # fmt: skip
+        self._answer_seconds = Histogram(
+            "hca_external_metrics_answer_seconds", "Time that an answer took, the question of rights included.",
+            registry=self.registry, buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10),
+        )  # fmt: skip
+        self._registered = Gauge(
+            "hca_external_metrics_registered",
+            "1 while autoscalers are sent here, 0 while another server has the APIService, or nobody.",
+            registry=self.registry,
+        )
+        self._certificate_ends = Gauge(
+            "hca_external_metrics_certificate_end_timestamp_seconds", "When the certificate that is served ends.",
+            registry=self.registry,
+        )  # fmt: skip
+
+    def observe_answer(self, status: int, seconds: float) -> None:
+        """Count an answer."""
+        self._answers.labels(status).inc()
+        self._answer_seconds.observe(seconds)
+
+    def observe_registration(self, *, registered: bool) -> None:
+        """Export whether the APIService leads here."""
+        self._registered.set(registered)
+
+    def observe_certificate(self, ends: datetime) -> None:
+        """Export when the certificate ends."""
+        self._certificate_ends.set(ends.timestamp())

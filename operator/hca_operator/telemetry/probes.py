@@ -1,0 +1,38 @@
+"""The HTTP server of a process for its kubelet and for Prometheus: /healthz, /readyz and /metrics."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+Check = Callable[[], str | None]
+"""Returns what is wrong, None if nothing is."""
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+def probe(check: Check) -> Handler:
+    """A handler that answers 200, or 503 with the result of the check."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        trouble = check()
+        status = HTTPStatus.OK if trouble is None else HTTPStatus.SERVICE_UNAVAILABLE
+        return web.Response(text=trouble or "ok", status=status)
+
+    return answer
+
+
+async def serve(registry: CollectorRegistry, *, port: int, alive: Check, ready: Check) -> web.AppRunner:
+    """Serve /metrics, /healthz and /readyz on every address; `cleanup()` of the result ends it."""
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/healthz", probe(alive))
+    app.router.add_get("/readyz", probe(ready))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, port=port).start()
+    return runner

@@ -1,0 +1,68 @@
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hca_operator.core.names import Manifest
+from hca_operator.kube.cache import ManifestCache, ObjectRef, ref_of
+
+SHOP = ObjectRef("Service", "default", "shop")
+
+
+def service(version: int, name: str = "shop", namespace: str = "default", **content: Any) -> Manifest:
+    metadata = {"name": name, "namespace": namespace, "resourceVersion": str(version)}
+    return {"kind": "Service", "metadata": metadata, **content}
+
+
+def test_what_is_put_is_what_is_got() -> None:
+    store = ManifestCache()
+    shop = service(7, spec={"note": "\u2603", "ports": [{"port": 80}]})
+    assert store.put(shop)
+    assert store.get(SHOP) == shop
+    assert store.get(ObjectRef("Service", "other", "shop")) is None
+
+
+@given(st.permutations(range(1, 6)))
+def test_in_whatever_order_states_come_the_newest_stays(versions: list[int]) -> None:
+    store = ManifestCache()
+    for version in versions:
+        store.put(service(version))
+    assert store.get(SHOP) == service(5)
+
+
+def test_what_is_told_again_is_no_change() -> None:
+    store = ManifestCache()
+    assert store.put(service(7))
+    assert not store.put(service(7))
+    assert store.replace("Service", "", [service(7)], 9) == []
+
+
+def test_a_deletion_does_not_reach_what_was_made_anew() -> None:
+    store = ManifestCache()
+    store.put(service(7))
+    assert not store.remove(SHOP, before=6)
+    assert store.remove(SHOP, before=8)
+    assert store.get(SHOP) is None
+
+
+def test_a_list_takes_away_what_it_lacks_but_not_what_came_after_it_or_lives_elsewhere() -> None:
+    store = ManifestCache()
+    for known in (service(3, "gone"), service(12, "newer"), service(3, "there", "other"), service(3)):
+        store.put(known)
+    store.put({**service(3, "gone"), "kind": "Ingress"})
+    changed = store.replace("Service", "default", [service(5), service(6, "new")], 10)
+    assert {manifest["metadata"]["name"] for manifest in changed} == {"gone", "shop", "new"}
+    assert store.get(ref_of(service(3, "gone"))) is None
+    assert store.get(ref_of(service(12, "newer"))) is not None
+    assert store.get(ref_of(service(3, "there", "other"))) is not None
+    assert store.get(ObjectRef("Ingress", "default", "gone")) is not None
+    assert len(store) == 5
+
+
+def test_what_is_doubted_is_forgotten() -> None:
+    store = ManifestCache()
+    store.put(service(7))
+    store.forget(SHOP)
+    store.forget(SHOP)
+    assert store.get(SHOP) is None
+    assert store.put(service(7))

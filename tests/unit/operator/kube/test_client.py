@@ -1,0 +1,133 @@
+import json
+from itertools import islice
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from kubernetes.aio import client
+
+from hca_operator.controller.kopf_events import operator_settings
+from hca_operator.core.errors import Conflict, Forbidden, HcaError, Rejected, Transient
+from hca_operator.core.names import API_LABEL, API_VERSION, KIND, Manifest
+from hca_operator.core.observed import owner_of
+from hca_operator.kube.client import KubeClient
+from hca_operator.kube.connection import failure, yaml_body
+from hca_operator.kube.informer import EndlessBackoff
+from tests.unit.operator.loopback_server import api_server
+
+NO_RIGHT = 'services "shop" is forbidden: User "system:serviceaccount:a:b" cannot patch resource "services"'
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (400, "bad request", Rejected),
+        (422, "Deployment is invalid", Rejected),
+        (403, NO_RIGHT, Forbidden),
+        (403, 'pods "x" is forbidden: exceeded quota: small', Rejected),
+        (403, "unable to create new content in namespace a because it is being terminated", Rejected),
+        (401, "Unauthorized", Transient),
+        (404, "namespaces not found", Transient),
+        (409, "the object has been modified", Conflict),
+        (429, "too many requests", Transient),
+        (500, "etcd leader changed", Transient),
+        (503, "shutting down", Transient),
+        (504, "time-out", Transient),
+    ],
+)
+def test_fault_31_an_answer_is_retried_or_told_by_what_it_means(
+    status: int, message: str, kind: type[HcaError]
+) -> None:
+    error = failure("PATCH Service a/shop", status, None, json.dumps({"message": message}).encode())
+    assert type(error) is kind
+    assert str(error) == f"PATCH Service a/shop: {message}"
+
+
+@pytest.mark.parametrize("payload", [b"", b"<html>", b"[]", b"{}", b"\xff", b"null"])
+def test_an_answer_that_is_no_status_is_still_an_error_with_words(payload: bytes) -> None:
+    error = failure("GET Service a/shop", 502, None, payload)
+    assert isinstance(error, Transient)
+    assert str(error).removeprefix("GET Service a/shop: ")
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), (None, None), ("", None), ("soon", None), ("-1", None)])
+def test_the_servers_wish_for_a_wait_is_read(header: str | None, seconds: float | None) -> None:
+    error = failure("PATCH", 429, header, b"{}")
+    assert isinstance(error, Transient)
+    assert error.retry_after == seconds
+
+
+def one_of_everything(path: str) -> Manifest:
+    answer = {"metadata": {"resourceVersion": "7"}, "items": [], "data": {"a": "b"}}
+    return {"type": "BOOKMARK", "object": answer} if "watch=true" in path else answer
+
+
+@pytest.mark.parametrize(
+    ("kind", "plural", "in_lists", "in_watches"),
+    [
+        ("ConfigMap", "configmaps", "as=PartialObjectMetadataList;", "as=PartialObjectMetadata;"),
+        ("Secret", "secrets", "as=PartialObjectMetadataList;", "as=PartialObjectMetadata;"),
+        ("Service", "services", "application/json", "application/json"),
+    ],
+)
+async def test_what_may_be_large_or_secret_is_read_by_name_alone(
+    kind: str, plural: str, in_lists: str, in_watches: str
+) -> None:
+    with api_server(one_of_everything) as (address, asked):
+        async with client.ApiClient(client.Configuration(host=address)) as api:
+            kube = KubeClient(api, lambda *_: None)
+            await kube.list(kind, "default")
+            async for _ in kube.watch(kind, "default", 7):
+                pass
+            assert (await kube.get(kind, "default", "shop") or {})["data"] == {"a": "b"}
+    assert [path.partition("?")[0] for path, _ in asked] == [f"/api/v1/namespaces/default/{plural}"] * 2 + [
+        f"/api/v1/namespaces/default/{plural}/shop"
+    ]
+    listed, watched, read = (form for _, form in asked)
+    assert in_lists in listed
+    assert in_watches in watched
+    assert read == "application/json"
+
+
+def _child(**metadata: object) -> Manifest:
+    return {"metadata": {"name": "x", **metadata}}
+
+
+def _controlled_by(kind: str, api_version: str, *, controller: bool = True) -> list[dict[str, object]]:
+    return [{"kind": kind, "apiVersion": api_version, "name": "shop", "uid": "u", "controller": controller}]
+
+
+@pytest.mark.parametrize(
+    ("child", "owner"),
+    [
+        (_child(ownerReferences=_controlled_by(KIND, API_VERSION)), "shop"),
+        (_child(ownerReferences=_controlled_by(KIND, "hca-operator.io/v9")), "shop"),
+        (_child(ownerReferences=_controlled_by("ReplicaSet", "apps/v1")), None),
+        (_child(ownerReferences=_controlled_by(KIND, "example.com/v1"), labels={API_LABEL: "cart"}), None),
+        (_child(ownerReferences=_controlled_by(KIND, API_VERSION, controller=False)), None),
+        (_child(labels={API_LABEL: "cart"}), "cart"),
+        (_child(), None),
+    ],
+)
+def test_an_event_of_a_child_leads_to_its_object(child: Manifest, owner: str | None) -> None:
+    assert owner_of(child) == owner
+
+
+def test_watches_are_tried_for_ever_and_ever_more_slowly_up_to_half_a_minute() -> None:
+    waits = list(islice(EndlessBackoff(), 200))
+    assert 0.8 <= waits[0] <= 1.2
+    assert all(24 <= wait <= 36 for wait in waits[10:])
+    assert len({round(wait, 6) for wait in waits[10:]}) > 100, "many operators must not come back at once"
+
+
+def test_kopf_only_watches() -> None:
+    settings = operator_settings(clusterwide=True)
+    assert not settings.posting.enabled
+    assert settings.peering.standalone
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_what_is_applied_reads_the_same_as_yaml_whatever_the_user_writes(text: str) -> None:
+    manifest = {"metadata": {"annotations": {"note": text}}}
+    assert yaml.safe_load(yaml_body(manifest)) == json.loads(yaml_body(manifest)) == manifest

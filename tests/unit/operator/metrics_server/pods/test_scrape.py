@@ -1,0 +1,199 @@
+"""One look at a pod, over real connections on the loopback interface."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+
+from hca_operator.metrics_server.inventory.targets import Endpoint, Pod
+from hca_operator.metrics_server.pods.scrape import (
+    LARGEST_BODY_BYTES,
+    LONG_BODY_BYTES,
+    Failure,
+    Target,
+    scrape,
+    scrape_session,
+)
+from hca_operator.metrics_server.samples.exposition import PodSample
+
+Answer = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
+TEXT = b"http_requests_total 5\n"
+
+
+def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+class LoopbackPod:
+    """Answers every request the same, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = http(TEXT)
+        self.asked: list[bytes] = []
+        self.ended = asyncio.Semaphore(0)
+        self._serving: set[asyncio.Task[None]] = set()
+
+    async def start(self, address: str) -> Target:
+        self.server = await asyncio.start_server(self._serve, address, 0)
+        port = self.server.sockets[0].getsockname()[1]
+        return Target(Pod("uid", "shop-1", address), Endpoint(port, "/metrics", frozenset({"/metrics"})))
+
+    async def stop(self) -> None:
+        self.server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        try:
+            self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+            if isinstance(self.answer, bytes):
+                writer.write(self.answer)
+            else:
+                await self.answer(writer)
+            await reader.read()  # until the other side has closed
+        except ConnectionError:
+            pass
+        finally:
+            self.ended.release()
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+@pytest.fixture
+async def pod() -> AsyncIterator[LoopbackPod]:
+    made = LoopbackPod()
+    yield made
+    await made.stop()
+
+
+async def look(target: Target) -> PodSample:
+    async with scrape_session() as session:
+        return await scrape(session, target)
+
+
+async def failure(target: Target) -> Failure:
+    with pytest.raises(Failure) as raised:
+        await look(target)
+    assert str(raised.value).startswith("/metrics on port ")
+    return raised.value
+
+
+async def test_a_pod_is_asked_for_its_path_as_it_is_and_without_any_credentials(pod: LoopbackPod) -> None:
+    target = await pod.start("127.0.0.1")
+    path = "/a%2Fb/../m;x?workers=all&q=%20"
+    assert await look(target._replace(endpoint=target.endpoint._replace(path=path))) == PodSample(requests=5)
+    first, *headers = pod.asked[0].decode().lower().split("\r\n")
+    assert first == f"get {path.lower()} http/1.1"
+    assert f"host: 127.0.0.1:{target.endpoint.port}" in headers
+    assert {header.partition(":")[0] for header in headers if header} == {
+        "host", "accept", "accept-encoding", "user-agent", "connection",
+    }  # fmt: skip
+
+
+async def test_no_connection_is_kept(pod: LoopbackPod) -> None:
+    target = await pod.start("127.0.0.1")
+    async with scrape_session() as session:
+        for _ in range(3):
+            await scrape(session, target)
+            assert b"connection: close\r\n" in pod.asked[-1].lower()
+            await pod.ended.acquire()
+    assert len(pod.asked) == 3
+
+
+def test_an_address_of_ipv6_is_asked_as_well() -> None:
+    target = Target(Pod("uid", "shop-1", "fd00::7"), Endpoint(8000, "/metrics", frozenset()))
+    assert (str(target.url), target.url.host) == ("http://[fd00::7]:8000/metrics", "fd00::7")
+
+
+async def test_a_long_answer_is_read(pod: LoopbackPod) -> None:
+    target = await pod.start("127.0.0.1")
+    pod.answer = http(b"# HELP something else\n" * (LONG_BODY_BYTES // 20) + TEXT)
+    assert await look(target) == PodSample(requests=5)
+
+
+async def test_bytes_that_are_no_text_are_nobodys_trouble(pod: LoopbackPod) -> None:
+    target = await pod.start("127.0.0.1")
+    pod.answer = http(b'other{a="\xff\xfe"} 1\n' + TEXT)
+    assert await look(target) == PodSample(requests=5)
+
+
+async def test_a_redirect_is_not_followed(pod: LoopbackPod) -> None:
+    target, elsewhere = await pod.start("127.0.0.1"), LoopbackPod()
+    other = await elsewhere.start("127.0.0.1")
+    pod.answer = http(b"", "302 Found", f"Location: {other.url}", "Set-Cookie: a=b")
+    told = await failure(target)
+    assert (told.result, elsewhere.asked) == ("refused", [])
+    assert "answers 302: set monitoring.path and monitoring.port" in str(told)
+    await elsewhere.stop()
+
+
+async def drip(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while True:
+        writer.write(b"#")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def hang(_writer: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
+async def flood(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"10000\r\n" + b"#" * 0x10000 + b"\r\n")
+        await writer.drain()
+
+
+@pytest.mark.parametrize(
+    ("answer", "result", "says"),
+    [
+        (http(b"", "404 Not Found"), "refused", "answers 404: set monitoring.path"),
+        (http(TEXT, "206 Partial Content"), "refused", "answers 206"),
+        (http(b"", "204 No Content"), "refused", "answers 204"),
+        (drip, "unreachable", "gives no answer within 1 s"),
+        (hang, "unreachable", "gives no answer within 1 s"),
+        (flood, "unreadable", "shows more than 4 MiB"),
+        (http(b"#" * (LARGEST_BODY_BYTES + 1)), "unreadable", "shows more than 4 MiB"),
+        (http(b"\nhttp_requests_total five\n"), "unreadable", "line 2 of its metrics must be"),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", "unreachable", "cannot be read"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nContent-Length: 20\r\n\r\n", "unreachable", "cannot be read"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", "unreachable", "cannot be read"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "unreachable", "cannot be read"),
+    ],
+)
+async def test_whatever_else_a_pod_answers_is_told_with_what_to_do(
+    pod: LoopbackPod, answer: Answer, result: str, says: str
+) -> None:
+    target = await pod.start("127.0.0.1")
+    pod.answer = answer
+    told = await failure(target)
+    assert told.result == result
+    assert says in str(told)
+    assert "127.0.0.1" not in str(told), "the sentence is the same for all pods"
+
+
+async def test_what_was_packed_unasked_is_not_unpacked(pod: LoopbackPod) -> None:
+    target = await pod.start("127.0.0.1")
+    pod.answer = http(gzip.compress(b"http_requests_total 5\n" * 1000), "200 OK", "Content-Encoding: gzip")
+    assert await look(target) == PodSample()
+
+
+async def test_a_port_on_which_nobody_listens_is_named(pod: LoopbackPod) -> None:
+    target = await pod.start("127.0.0.1")
+    pod.server.close()
+    told = await failure(target)
+    assert told.result == "unreachable"
+    assert str(told) == (
+        f"/metrics on port {target.endpoint.port} cannot be read (Connection refused): "
+        "have something listen there, and let traffic in"
+    )

@@ -1,0 +1,342 @@
+"""Whom the scraper asks and when, in a time that passes only when nothing else is left to do."""
+
+import asyncio
+import logging
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import chain, pairwise, repeat
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from hca_operator.core.errors import Transient
+from hca_operator.core.names import API_LABEL, KIND, Manifest
+from hca_operator.core.ports import Key
+from hca_operator.metrics_server.inventory.inventory import api_informer, pod_informer
+from hca_operator.metrics_server.pods import pod_polling
+from hca_operator.metrics_server.pods import scraper as module
+from hca_operator.metrics_server.pods.pod_polling import FIRST_SAMPLES_SECONDS, INTERVAL_SECONDS
+from hca_operator.metrics_server.pods.scrape import Failure, Target
+from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
+from hca_operator.metrics_server.pods.scraper import FAILING_AT_A_TIME, HEALTHY_AT_A_TIME, Scraper
+from hca_operator.metrics_server.samples.exposition import PodSample
+from hca_operator.metrics_server.samples.reading import Unknown
+from hca_operator.metrics_server.samples.sample_store import SampleStore
+from tests.unit.operator import virtual_time
+from tests.unit.operator.metrics_server.pods.loopback_pods import pod_metrics
+from tests.unit.operator.objects import manifest
+
+CONCURRENCY = {"metrics": [{"name": "in-flight", "type": "Concurrency"}]}
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def api(name: str = "shop", **spec: Any) -> Manifest:
+    made = manifest(**{"autoscaling": CONCURRENCY, **spec})
+    made["metadata"]["name"] = name
+    return made
+
+
+def pod(name: str, *, of: str = "shop", ready: str = "True") -> Manifest:
+    metadata = {"name": name, "namespace": "default", "uid": name, "labels": {API_LABEL: of}, "resourceVersion": "1"}
+    status = {"podIP": "10.0.0.7", "conditions": [{"type": "Ready", "status": ready}]}
+    return {"metadata": metadata, "status": status}
+
+
+class Server:
+    """Lists and watches, which a test can hold back and add to."""
+
+    def __init__(self, apis: Sequence[Manifest], pods: Sequence[Manifest]) -> None:
+        self.listed = {KIND: apis, "Pod": pods}
+        self.may_list = {KIND: asyncio.Event(), "Pod": asyncio.Event()}
+        self.events: dict[str, asyncio.Queue[tuple[str, Manifest]]] = {KIND: asyncio.Queue(), "Pod": asyncio.Queue()}
+
+    async def pages(self, kind: str, namespace: str, **selectors: str) -> AsyncIterator[tuple[Sequence[Manifest], int]]:
+        assert namespace == ""
+        assert selectors == ({"labelSelector": API_LABEL} if kind == "Pod" else {})
+        await self.may_list[kind].wait()
+        yield self.listed[kind], 1
+
+    async def watch(
+        self, kind: str, namespace: str, version: int, **selectors: str
+    ) -> AsyncIterator[tuple[str, Manifest]]:
+        assert (namespace, version, selectors) == ("", 1, {"labelSelector": API_LABEL} if kind == "Pod" else {})
+        while True:
+            event = await self.events[kind].get()
+            if event[0] == "ERROR":
+                raise Transient("the API server is away")
+            yield event
+
+
+Answer = Callable[[str], Awaitable[PodSample]]
+
+
+async def together(*work: Coroutine[Any, Any, None]) -> None:
+    """Run until cancelled, or until one fails."""
+    async with asyncio.TaskGroup() as tasks:
+        for each in work:
+            tasks.create_task(each)
+
+
+class World:
+    """A scraper, its API server, and pods that answer as the test says."""
+
+    def __init__(self, listed: Sequence[Manifest], listed_pods: Sequence[Manifest], answer: Answer) -> None:
+        self.server = Server(listed, listed_pods)
+        self.loop = asyncio.get_running_loop()
+        self.samples = SampleStore(self.loop.time)
+        self.registry = CollectorRegistry()
+        self.asked: defaultdict[str, list[float]] = defaultdict(list)
+        self.running: Counter[str] = Counter()
+        self.most = 0
+        self._answer = answer
+        self._phases = chain((0.25, 0.75), repeat(0.0))
+        self.informers = apis, pods = api_informer(self.server), pod_informer(self.server)
+        self.scraper = Scraper(
+            apis, pods, self.samples, ScrapeMetrics(self.registry),
+            clock=self.loop.time, phase=lambda: next(self._phases),
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        await together(self.scraper.run(), *(informer.run(repeat(0.1)) for informer in self.informers))
+
+    async def scrape(self, _session: object, target: Target) -> PodSample:
+        name = target.pod.name
+        self.asked[name].append(self.loop.time())
+        self.running[name] += 1
+        self.most = max(self.most, self.running.total())
+        try:
+            return await self._answer(name)
+        finally:
+            self.running[name] -= 1
+
+    def happens(self, kind: str, type_: str, made: Manifest) -> None:
+        self.server.events[kind].put_nowait((type_, {**made, "metadata": {**made["metadata"], "resourceVersion": "2"}}))
+
+    def concurrency(self, name: str = "shop") -> float | None:
+        try:
+            return self.samples.read("default", name, "hca-concurrency", NOW).value
+        except Unknown:
+            return None
+
+    def count(self, metric: str, **labels: str) -> float:
+        return self.registry.get_sample_value(metric, labels) or 0
+
+
+async def one(_name: str) -> PodSample:
+    return PodSample(in_flight=1)
+
+
+async def hang(_name: str) -> PodSample:
+    await asyncio.sleep(1)
+    raise Failure("unreachable", "/metrics on port 8000 gives no answer")
+
+
+Play = Callable[[World], Awaitable[None]]
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def run(
+        play: Play, *pods: Manifest, apis: Sequence[Manifest] = (), answer: Answer = one, listed: bool = True
+    ) -> None:
+        async def main() -> None:
+            world = World(apis or [api()], pods, answer)
+            monkeypatch.setattr(module, "scrape", world.scrape)
+            if listed:
+                for event in world.server.may_list.values():
+                    event.set()
+            async with virtual_time.beside(world.run()):
+                await asyncio.sleep(0)
+                await play(world)
+            assert not world.running.total(), "nothing is asked any more at the end"
+
+        virtual_time.run(main())
+
+    return run
+
+
+def test_each_pod_is_asked_every_two_seconds_in_a_phase_of_its_own(play: Callable[..., None]) -> None:
+    async def check(world: World) -> None:
+        await asyncio.sleep(20)
+        assert {name: (len(times), times[0]) for name, times in world.asked.items()} in (
+            {"a": (10, 0.5), "b": (10, 1.5)}, {"a": (10, 1.5), "b": (10, 0.5)},
+        )  # fmt: skip
+        assert {later - sooner for times in world.asked.values() for sooner, later in pairwise(times)} == {
+            INTERVAL_SECONDS
+        }
+        assert world.concurrency() == 2
+        assert world.count("hca_scrapes_total", result="read") == world.count("hca_scrape_seconds_count") == 20
+        assert (world.count("hca_scraped_apis"), world.count("hca_scraped_pods")) == (1, 2)
+
+    play(check, pod("a"), pod("b"), pod("c", of="cart"), pod("d", ready="False"))
+
+
+def test_only_the_pods_of_objects_that_need_it_are_asked(play: Callable[..., None]) -> None:
+    plain = api("cart", autoscaling={"metrics": [{"name": "cpu", "type": "CPU"}]})
+
+    async def check(world: World) -> None:
+        await asyncio.sleep(5)
+        assert world.asked.keys() == {"a"}
+        world.happens(KIND, "MODIFIED", api("cart"))
+        world.happens(KIND, "MODIFIED", api("shop", autoscaling={**CONCURRENCY, "mode": "Disabled"}))
+        await asyncio.sleep(1)
+        asked = len(world.asked["a"])
+        await asyncio.sleep(5)
+        assert len(world.asked["a"]) == asked
+        assert (world.concurrency("cart"), world.concurrency("shop")) == (1, None)
+        world.happens(KIND, "DELETED", api("cart"))
+        await asyncio.sleep(0.1)
+        assert world.concurrency("cart") is None
+        assert (world.count("hca_scraped_apis"), world.count("hca_scraped_pods")) == (0, 0)
+
+    play(check, pod("a"), pod("b", of="cart"), apis=[api(), plain])
+
+
+@pytest.mark.parametrize(
+    ("type_", "change"),
+    [
+        ("DELETED", {}),
+        ("MODIFIED", {"status": {}}),
+        ("MODIFIED", {"metadata": {**pod("a")["metadata"], "deletionTimestamp": "2026-03-01T00:00:00Z"}}),
+    ],
+)
+def test_a_pod_that_goes_is_let_go_at_once(play: Callable[..., None], type_: str, change: Manifest) -> None:
+    async def forever(_name: str) -> PodSample:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def check(world: World) -> None:
+        await asyncio.sleep(3)
+        assert world.running.total() == 2
+        world.happens("Pod", type_, {**pod("a"), **change})
+        await asyncio.sleep(0.001)
+        assert world.running == {"a": 0, "b": 1}
+        assert world.count("hca_scraped_pods") == 1
+
+    play(check, pod("a"), pod("b"), answer=forever)
+
+
+def test_what_a_pod_told_at_another_place_is_forgotten(play: Callable[..., None]) -> None:
+    async def check(world: World) -> None:
+        await asyncio.sleep(3)
+        assert world.concurrency() == 1
+        world.happens(KIND, "MODIFIED", api(monitoring={"path": "/elsewhere"}))
+        await asyncio.sleep(0.1)
+        assert world.concurrency() is None
+        await asyncio.sleep(4)
+        assert world.concurrency() == 1
+
+    play(check, pod("a"))
+
+
+@pytest.mark.parametrize("first", [KIND, "Pod"])
+def test_nobody_is_asked_and_nothing_is_complete_before_both_lists_are_there(
+    play: Callable[..., None], first: str
+) -> None:
+    async def check(world: World) -> None:
+        assert "not listed yet" in (world.scraper.not_ready() or "")
+        world.server.may_list[first].set()
+        await asyncio.sleep(5)
+        assert (world.asked, world.concurrency()) == ({}, None)
+        assert "not listed yet" in (world.scraper.not_ready() or "")
+        for event in world.server.may_list.values():
+            event.set()
+        await asyncio.sleep(0.1)
+        assert world.scraper.not_ready() == "the pods are being read for the first time"
+        await asyncio.sleep(FIRST_SAMPLES_SECONDS)
+        assert (world.scraper.not_ready(), world.concurrency()) == (None, 1)
+        assert len(world.asked["a"]) >= 2
+
+    play(check, pod("a"), listed=False)
+
+
+def test_pods_that_do_not_answer_hold_up_nobody_else(play: Callable[..., None]) -> None:
+    async def some(name: str) -> PodSample:
+        return await (one(name) if name.startswith("good") else hang(name))
+
+    async def check(world: World) -> None:
+        await asyncio.sleep(30)
+        assert world.most <= HEALTHY_AT_A_TIME + FAILING_AT_A_TIME
+        for name in ("good-1", "good-2"):
+            late = [time for time in world.asked[name] if time > 20]
+            assert {round(later - sooner, 6) for sooner, later in pairwise(late)} == {INTERVAL_SECONDS}
+        waiting = world.asked["bad-1"]
+        assert 1 < len(waiting) < 5, "they wait for each other"
+        assert world.concurrency("good") == 2
+        assert world.concurrency("bad") is None
+
+    bad = [pod(f"bad-{number}", of="bad") for number in range(300)]
+    play(check, *bad, pod("good-1", of="good"), pod("good-2", of="good"), apis=[api("bad"), api("good")], answer=some)
+
+
+def test_a_pod_that_begins_or_ceases_to_fail_is_told_once(
+    play: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    broken = True
+
+    async def at_times(_name: str) -> PodSample:
+        if broken:
+            raise Failure("refused", "/metrics on port 8000 answers 404: set monitoring.path")
+        return PodSample(in_flight=1)
+
+    async def check(world: World) -> None:
+        nonlocal broken
+        await asyncio.sleep(10)
+        with pytest.raises(Unknown, match="most often, /metrics on port 8000 answers 404"):
+            world.samples.read("default", "shop", "hca-concurrency", NOW)
+        broken = False
+        await asyncio.sleep(10)
+        assert world.count("hca_scrapes_total", result="refused") == 5
+
+    play(check, pod("a"), answer=at_times)
+    assert [record.getMessage() for record in caplog.records if record.name == pod_polling.__name__] == [
+        "pod default/a is not known: /metrics on port 8000 answers 404: set monitoring.path",
+        "pod default/a is known again",
+    ]
+
+
+def test_while_the_api_server_is_away_the_pods_are_asked_on(play: Callable[..., None]) -> None:
+    async def check(world: World) -> None:
+        await asyncio.sleep(3)
+        for _ in range(50):
+            world.server.events["Pod"].put_nowait(("ERROR", {}))
+        asked = len(world.asked["a"])
+        await asyncio.sleep(4)
+        assert len(world.asked["a"]) == asked + 2
+        assert world.concurrency() == 1
+
+    play(check, pod("a"))
+
+
+async def test_over_real_connections_pods_become_numbers() -> None:
+    text = 'http_requests_in_flight{worker="0"} %d\nhttp_requests_in_flight{worker="1"} 1\n'
+    pods = [pod("a"), pod("b")]
+    for made, address in zip(pods, ("127.0.0.1", "127.0.0.2"), strict=True):
+        made["status"]["podIP"] = address
+    async with pod_metrics(text % 3, "127.0.0.1") as port, pod_metrics(text % 5, "127.0.0.2", port):
+        server = Server([api(monitoring={"port": port})], pods)
+        for event in server.may_list.values():
+            event.set()
+        clock, known = asyncio.get_running_loop().time, asyncio.Event()
+
+        class Told(SampleStore):
+            def add(self, of: Key, uid: str, sample: PodSample) -> None:
+                super().add(of, uid, sample)
+                with suppress(Unknown):
+                    if self.read("default", "shop", "hca-concurrency", NOW).value == 10:
+                        known.set()
+
+        informers = apis, pods_of_apis = api_informer(server), pod_informer(server)
+        scraper = Scraper(
+            apis, pods_of_apis, Told(clock), ScrapeMetrics(CollectorRegistry()), clock=clock, phase=lambda: 0.0
+        )
+        running = asyncio.create_task(together(scraper.run(), *(informer.run(repeat(0.1)) for informer in informers)))
+        async with asyncio.timeout(30):
+            await known.wait()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running

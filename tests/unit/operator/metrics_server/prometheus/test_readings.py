@@ -1,0 +1,331 @@
+"""What is asked of Prometheus and when, and what follows from its answers, in a time that passes by itself."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise, repeat
+from typing import Any
+
+import pytest
+
+from hca_operator.core.names import KIND, Manifest
+from hca_operator.metrics_server.inventory.inventory import api_informer, pod_informer
+from hca_operator.metrics_server.prometheus.client import Failure, Result
+from hca_operator.metrics_server.prometheus.own_queries import INTERVAL_SECONDS as QUERY_INTERVAL
+from hca_operator.metrics_server.prometheus.own_queries import KEPT_SECONDS as QUERY_KEPT
+from hca_operator.metrics_server.prometheus.own_queries import OwnQueries
+from hca_operator.metrics_server.prometheus.readings import (
+    INTERVAL_SECONDS,
+    JOINING_SECONDS,
+    KEPT_SECONDS,
+    LONGEST_INTERVAL_SECONDS,
+    SHARE,
+    PrometheusReadings,
+)
+from hca_operator.metrics_server.samples.reading import Unknown
+from tests.unit.operator import virtual_time
+from tests.unit.operator.metrics_server.pods.test_scraper import Server, pod, together
+from tests.unit.operator.objects import manifest
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+RATE = {"name": "rps", "type": "RequestsPerSecond"}
+SLOW = {"name": "p95", "type": "Latency", "latency": {"percentile": 95}}
+DOWN = Failure("unreachable", "Prometheus cannot be asked (ConnectionError): see whether it runs")
+
+
+def api(*metrics: Manifest, name: str = "shop") -> Manifest:
+    made = manifest(autoscaling={"metrics": list(metrics)})
+    made["metadata"]["name"] = name
+    return made
+
+
+def queue(query: str, name: str = "queue") -> Manifest:
+    return {"name": name, "type": "Prometheus", "prometheus": {"query": query, "targetPerPod": "1"}}
+
+
+def series(value: float, name: str = "a", mark: str = "0.0", **labels: str) -> dict[str, Any]:
+    return {"metric": {"namespace": "default", "pod": name, "hca": mark, **labels}, "value": [0, str(value)]}
+
+
+class World:
+    """Readings, their API server, and a Prometheus that answers as the test says."""
+
+    def __init__(self, listed: Sequence[Manifest], listed_pods: Sequence[Manifest], *, queries: bool) -> None:
+        self.server = Server(listed, listed_pods)
+        self.loop = asyncio.get_running_loop()
+        self.asked: list[tuple[float, str, str]] = []
+        self.running = self.most = 0
+        self.answers: dict[str, Result | Failure | asyncio.Event] = {}
+        self.takes = 0.0
+        own = OwnQueries(self, clock=self.loop.time, phase=lambda: 0.5) if queries else None  # type: ignore[arg-type]
+        self.informers = apis, pods = api_informer(self.server), pod_informer(self.server)
+        self.readings = PrometheusReadings(
+            apis, pods, self, own, clock=self.loop.time, phase=lambda: 0.5,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        await together(self.readings.run(), *(informer.run(repeat(0.1)) for informer in self.informers))
+
+    async def query(self, kind: str, query: str, parse: Callable[[Result], Any]) -> Any:
+        self.asked.append((self.loop.time(), kind, query))
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await asyncio.sleep(self.takes)
+            answer = self.answers.get(query, self.answers.get(kind, []))
+            if isinstance(answer, asyncio.Event):
+                await asyncio.sleep(3)
+                raise Failure("timeout", "Prometheus gives no answer within 3 s")
+            if isinstance(answer, Failure):
+                raise answer
+            return parse(answer)
+        finally:
+            self.running -= 1
+
+    def happens(self, kind: str, type_: str, made: Manifest) -> None:
+        self.server.events[kind].put_nowait((type_, {**made, "metadata": {**made["metadata"], "resourceVersion": "2"}}))
+
+    def value(self, metric: str = "hca-requests-per-second", name: str = "shop") -> float:
+        return self.readings.read("default", name, metric, NOW).value
+
+    def why(self, metric: str = "hca-requests-per-second", name: str = "shop") -> str:
+        with pytest.raises(Unknown) as unknown:
+            self.value(metric, name)
+        return str(unknown.value)
+
+
+Play = Callable[[World], Awaitable[None]]
+
+
+def play(check: Play, *pods: Manifest, apis: Sequence[Manifest] = (), queries: bool = False) -> None:
+    async def main() -> None:
+        world = World(apis or [api(RATE)], pods, queries=queries)
+        for event in world.server.may_list.values():
+            event.set()
+        async with virtual_time.beside(world.run()):
+            await check(world)
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("objects", [1, 200])
+def test_as_many_queries_are_made_for_one_object_as_for_two_hundred(objects: int) -> None:
+    async def check(world: World) -> None:
+        await asyncio.sleep(30 * INTERVAL_SECONDS + 0.5)
+        assert Counter(kind for _, kind, _ in world.asked) == {"hca-requests-per-second": 31, "hca-latency": 31}
+
+    p50 = {"name": "p50", "type": "Latency", "latency": {"percentile": 50}}
+    apis = [api(RATE, SLOW, p50, name=f"shop-{number}") for number in range(objects)]
+    play(check, *(pod(f"pod-{number}", of=f"shop-{number}") for number in range(objects)), apis=apis)
+
+
+@pytest.mark.parametrize(
+    ("takes", "pause"),
+    [
+        (0.0, INTERVAL_SECONDS),
+        (INTERVAL_SECONDS * SHARE / 2, INTERVAL_SECONDS),
+        (0.5, 0.5 / SHARE),
+        (2.0, LONGEST_INTERVAL_SECONDS),
+    ],
+)
+def test_a_prometheus_that_takes_long_is_asked_less_often(takes: float, pause: float) -> None:
+    async def check(world: World) -> None:
+        world.takes = takes
+        await asyncio.sleep(100)
+        times = [at for at, _, _ in world.asked]
+        assert len(times) > 5
+        assert all(later - sooner == pytest.approx(takes + pause) for sooner, later in pairwise(times))
+
+    play(check, pod("a"))
+
+
+def test_only_what_some_object_asks_for_is_asked_and_nothing_where_none_does() -> None:
+    async def check(world: World) -> None:
+        await asyncio.sleep(30)
+        assert world.asked == []
+        assert world.readings.not_ready() is None
+        world.happens(KIND, "MODIFIED", api(SLOW))
+        await asyncio.sleep(INTERVAL_SECONDS + 1)
+        assert {kind for _, kind, _ in world.asked} == {"hca-latency"}
+
+    play(check, pod("a"), apis=[api({"name": "cpu", "type": "CPU"})])
+
+
+def test_a_total_is_that_of_the_pods_that_serve() -> None:
+    async def check(world: World) -> None:
+        assert world.readings.not_ready() is not None
+        world.answers["hca-requests-per-second"] = [series(10), series(20, "b"), series(99, "gone")]
+        await asyncio.sleep(1)
+        assert world.readings.not_ready() is None
+        assert world.value() == 30
+        world.happens("Pod", "DELETED", pod("b"))
+        await asyncio.sleep(1)
+        assert world.value() == 10
+
+    play(check, pod("a"), pod("b"))
+
+
+def test_a_pod_that_joins_counts_once_it_is_known_and_one_that_is_lost_is_made_up_for() -> None:
+    async def check(world: World) -> None:
+        world.answers["hca-requests-per-second"] = [series(10), series(20, "b")]
+        await asyncio.sleep(1)
+        world.happens("Pod", "ADDED", pod("c"))
+        await asyncio.sleep(1)
+        assert world.value() == 30
+        await asyncio.sleep(JOINING_SECONDS)
+        assert world.value() == 45, "two of three are known"
+        world.answers["hca-requests-per-second"] = [series(10)]
+        await asyncio.sleep(INTERVAL_SECONDS)
+        assert "for 2 of its 3 serving pods" in world.why()
+
+    play(check, pod("a"), pod("b"))
+
+
+def test_fault_32_an_empty_answer_is_unknown_and_says_what_to_look_at() -> None:
+    async def check(world: World) -> None:
+        await asyncio.sleep(1)
+        assert world.why() == (
+            "hca-requests-per-second of default/shop is unknown: Prometheus has no http_request_duration_seconds_count "
+            "or http_server_request_duration_seconds_count or http_requests_total of the last two minutes, with the "
+            "labels namespace and pod, for 1 of its 1 serving pods: see whether its targets are up and their clocks "
+            "right"
+        )
+
+    play(check, pod("a"))
+
+
+def test_fault_32_an_outage_is_unknown_after_a_while_and_over_with_the_first_answer() -> None:
+    async def check(world: World) -> None:
+        world.answers["hca-requests-per-second"] = [series(10)]
+        await asyncio.sleep(1)
+        world.answers["hca-requests-per-second"] = DOWN
+        await asyncio.sleep(KEPT_SECONDS - 2)
+        assert world.value() == 10
+        await asyncio.sleep(2)
+        assert world.why() == f"hca-requests-per-second of default/shop is unknown: {DOWN}"
+        world.answers["hca-requests-per-second"] = [series(12)]
+        await asyncio.sleep(INTERVAL_SECONDS)
+        assert world.value() == 12
+
+    play(check, pod("a"))
+
+
+def test_fault_14_a_kind_that_is_slow_is_no_trouble_of_the_others() -> None:
+    async def check(world: World) -> None:
+        world.answers |= {"hca-requests-per-second": [series(10)], "hca-latency": asyncio.Event()}
+        await asyncio.sleep(100)
+        assert world.value() == 10
+        assert "gives no answer within 3 s" in world.why("hca-latency-p95")
+
+    play(check, pod("a"), apis=[api(RATE, SLOW)])
+
+
+def test_a_percentile_is_that_of_all_pods_together_and_a_lag_their_mean() -> None:
+    lag = {"name": "lag", "type": "EventLoopLag"}
+
+    async def check(world: World) -> None:
+        world.answers["hca-latency"] = [
+            series(90, le="0.1"), series(100, le="+Inf"), series(100, le="0.2"),
+            series(0, "b", le="0.1"), series(100, "b", le="0.2"), series(100, "b", le="+Inf"),
+        ]  # fmt: skip
+        world.answers["hca-event-loop-lag"] = [series(0.1, mark="0."), series(0.3, "b", "0.")]
+        await asyncio.sleep(1)
+        assert world.value("hca-latency-p45") == pytest.approx(0.1)
+        assert world.value("hca-event-loop-lag") == pytest.approx(0.2)
+        assert world.why("hca-latency").startswith("hca-latency is no metric of a HighConcurrencyApi")
+        assert "has such a metric in autoscaling.metrics" in world.why("hca-concurrency")
+
+    play(check, pod("a"), pod("b"), apis=[api(SLOW, lag)])
+
+
+def test_a_query_of_an_object_is_asked_at_most_every_fifteen_seconds() -> None:
+    bound = 'sum({__name__="q",namespace="default"})'
+
+    async def check(world: World) -> None:
+        world.answers[bound] = [{"metric": {}, "value": [0, "250"]}]
+        await asyncio.sleep(61)
+        assert world.value("hca-prometheus/queue") == 250
+        times = [at for at, kind, query in world.asked if (kind, query) == ("hca-prometheus", bound)]
+        assert len(times) == 4
+        assert all(later - sooner >= QUERY_INTERVAL for sooner, later in pairwise(times))
+        assert "the object has no such metric" in world.why("hca-prometheus/other")
+        world.happens(KIND, "DELETED", api())
+        await asyncio.sleep(60)
+        assert sum(query == bound for _, _, query in world.asked) == 4
+        assert "the object has no such metric" in world.why("hca-prometheus/queue")
+
+    play(check, apis=[api(queue("sum(q)"))], queries=True)
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        ([], "its query comes to nothing"),
+        ([{"metric": {}, "value": [0, "1"]}] * 2, "its query comes to 2 series: have it come to one number, as sum"),
+        ([{"metric": {}, "value": [0, "NaN"]}], "its query comes to nan"),
+        ([0, "+Inf"], "its query comes to inf"),
+        ([0, "-1"], "its query comes to -1: have it come to a number from 0 upwards"),
+        ([{"metric": {}, "histogram": [0, {}]}], "its query comes to 1 series"),
+    ],
+    ids=lambda case: json.dumps(case)[:30],
+)
+def test_what_is_not_one_number_is_unknown_at_once(result: Result, why: str) -> None:
+    async def check(world: World) -> None:
+        world.answers["hca-prometheus"] = [0, "5"]
+        await asyncio.sleep(QUERY_INTERVAL)
+        assert world.value("hca-prometheus/queue") == 5
+        world.answers["hca-prometheus"] = result
+        await asyncio.sleep(QUERY_INTERVAL)
+        assert why in world.why("hca-prometheus/queue")
+
+    play(check, apis=[api(queue("sum(q)"))], queries=True)
+
+
+def test_queries_that_hang_hold_up_no_other_and_are_few_at_a_time() -> None:
+    async def check(world: World) -> None:
+        world.answers |= {"hca-prometheus": asyncio.Event(), 'sum({__name__="q",namespace="default"})': [0, "5"]}
+        await asyncio.sleep(120)
+        for _ in range(30):
+            assert world.value("hca-prometheus/queue") == 5
+            await asyncio.sleep(5)
+        assert world.most <= 6
+        assert "gives no answer within 3 s" in world.why("hca-prometheus/slow", "slow-7")
+
+    slow = [api(queue(f"sum(s{number})", "slow"), name=f"slow-{number}") for number in range(40)]
+    play(check, apis=[api(queue("sum(q)")), *slow], queries=True)
+
+
+def test_a_query_that_fails_holds_for_a_while() -> None:
+    async def check(world: World) -> None:
+        world.answers["hca-prometheus"] = [0, "5"]
+        await asyncio.sleep(QUERY_INTERVAL)
+        world.answers["hca-prometheus"] = DOWN
+        await asyncio.sleep(QUERY_KEPT - QUERY_INTERVAL)
+        assert world.value("hca-prometheus/queue") == 5
+        await asyncio.sleep(QUERY_INTERVAL)
+        assert world.why("hca-prometheus/queue") == f"hca-prometheus queue of default/shop is unknown: {DOWN}"
+        world.answers["hca-prometheus"] = [0, "6"]
+        await asyncio.sleep(QUERY_INTERVAL)
+        assert world.value("hca-prometheus/queue") == 6
+
+    play(check, apis=[api(queue("sum(q)"))], queries=True)
+
+
+def test_a_query_that_may_not_be_asked_is_not() -> None:
+    async def check(world: World) -> None:
+        await asyncio.sleep(60)
+        assert world.asked == []
+        assert "its query must not choose a namespace but its own" in world.why("hca-prometheus/queue")
+
+    play(check, apis=[api(queue('q{namespace="other"}'))], queries=True)
+
+
+def test_an_install_that_allows_none_asks_none() -> None:
+    async def check(world: World) -> None:
+        await asyncio.sleep(60)
+        assert world.asked == []
+        assert "prometheus.customQueries" in world.why("hca-prometheus/queue")
+
+    play(check, apis=[api(queue("sum(q)"))])

@@ -1,0 +1,169 @@
+"""What is read from the text that a pod shows, held against the parser and the writers of prometheus_client."""
+
+import math
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from hca_operator.api.metric_types import CONCURRENCY, LATENCY, REQUESTS_PER_SECOND
+from hca_operator.metrics_server.samples.exposition import MOST_SERIES, PodSample, Unreadable, pod_sample
+from shop.observation.metrics import Metrics
+
+ASIDE = ("/metrics", "/health")
+
+
+def sample(text: str) -> PodSample:
+    return pod_sample(text, ASIDE)
+
+
+def test_the_sample_app_tells_everything_and_its_probes_and_scrapes_are_no_load() -> None:
+    metrics = Metrics(None)
+    for route, seconds in [("/products", 0.02), ("/products", 0.3), ("/orders", 40), ("/health", 1), ("/metrics", 1)]:
+        metrics.requests.labels("GET", route, "200").inc()
+        metrics.duration.labels("GET", route).observe(seconds)
+    metrics.in_flight.inc(7)
+    metrics.loop_lag.labels("0").set(0.004)
+    metrics.loop_lag.labels("1").set(0.25)
+    told = sample(metrics.exposition().decode())
+    assert (told.requests, told.in_flight, told.loop_lag) == (3, 7, 0.25)
+    assert told.buckets is not None
+    assert {bound: told.buckets[bound] for bound in (0.01, 0.025, 0.25, 0.5, 30, math.inf)} == {
+        0.01: 0, 0.025: 1, 0.25: 1, 0.5: 2, 30: 2, math.inf: 3,
+    }  # fmt: skip
+
+
+def test_openmetrics_with_exemplars_and_times_says_the_same_as_prometheus_text() -> None:
+    registry = CollectorRegistry()
+    requests = Counter("http_requests", "Requests.", ["path"], registry=registry)
+    duration = Histogram("http_server_request_duration_seconds", "Time.", ["http_route"], registry=registry)
+    requests.labels("/a").inc(3, exemplar={"trace_id": "4bf9 } # {"})
+    duration.labels("/a").observe(0.2, exemplar={"trace_id": "4bf9"})
+    told = sample(openmetrics.generate_latest(registry).decode())  # type: ignore[no-untyped-call]
+    assert "# {" in openmetrics.generate_latest(registry).decode()  # type: ignore[no-untyped-call]
+    assert told == sample(generate_latest(registry).decode())
+    assert told.requests == 1, "the histogram comes before the counter"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", PodSample()),
+        ("http_requests_total 5", PodSample(requests=5)),
+        ('  http_requests_total{ path = "/a" , } 5 1700000000000 \r\n', PodSample(requests=5)),
+        ('http_requests_total{path="/a"} 5\nhttp_requests_total{path="/b"} 6.5\n', PodSample(requests=11.5)),
+        ('http_requests_total{handler="/metrics/"} 5\nhttp_requests_total{path="/health"} 9', PodSample(requests=0)),
+        ("http_requests_total_of_others 5\nmy_http_requests_total 5\nhttp_requests_created 5", PodSample()),
+        ("http_requests_inprogress 3\nhttp_requests_in_flight 2", PodSample(in_flight=2)),
+        ('http_server_active_requests{http_request_method="GET"} 3', PodSample(in_flight=3)),
+        ('event_loop_lag_seconds{worker="1"} 2e-3\nevent_loop_lag_seconds{worker="0"} 0.5', PodSample(loop_lag=0.5)),
+        ("# TYPE http_requests counter\n", PodSample(requests=0)),
+        ("# TYPE http_requests_total counter\r\n", PodSample(requests=0)),
+        ("# TYPE http_request_duration_seconds histogram", PodSample(requests=0, buckets={math.inf: 0})),
+        ("# TYPE http_request_duration_seconds summary\nhttp_request_duration_seconds_count 7", PodSample()),
+        ("# TYPE http_requests_in_flight gauge", PodSample()),
+        ('http_request_duration_seconds_bucket{le="0.1"} 7', PodSample()),
+    ],
+)  # fmt: skip
+def test_what_is_absent_is_unknown_and_what_is_declared_but_never_counted_is_nothing(
+    text: str, expected: PodSample
+) -> None:
+    assert sample(text) == expected
+
+
+@pytest.mark.parametrize("number", ["NaN", "nan", "+Inf", "-Inf", "-1", "1e300"])
+@pytest.mark.parametrize("name", ["http_requests_total", "http_requests_in_flight", "event_loop_lag_seconds"])
+def test_a_number_that_cannot_be_true_is_unknown(name: str, number: str) -> None:
+    assert sample(f'{name}{{worker="0"}} 1\n{name}{{worker="1"}} {number}\n{name}{{worker="2"}} 1') == PodSample()
+
+
+def test_a_histogram_with_an_impossible_bucket_tells_no_latency() -> None:
+    name = "http_request_duration_seconds_bucket"
+    told = sample(f'{name}{{le="1"}} NaN\n{name}{{le="+Inf"}} 3\nhttp_requests_total 9')
+    assert told == PodSample(requests=3)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "http_requests_total",
+        "http_requests_total ",
+        "http_requests_total five",
+        'http_requests_total{path="/a" 5',
+        'http_requests_total{path="/a""} 5',
+        "http_requests_total{path=/a} 5",
+        'http_requests_total{path="/a} 5',
+        'http_requests_total{path="/a"}',
+        'http_requests_total{a="b" c="d"} 5',
+        "http_request_duration_seconds_bucket 5",
+        'http_request_duration_seconds_bucket{le="NaN"} 5',
+        'http_request_duration_seconds_bucket{le="fast"} 5',
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named(line: str) -> None:
+    with pytest.raises(Unreadable, match=r"^line 3 of its metrics must be a name, labels in braces and a number"):
+        sample(f"# HELP http_requests_total Requests.\nother five\n{line}\nhttp_requests_total 5")
+
+
+def test_lines_of_other_metrics_are_not_even_read() -> None:
+    assert sample('<html>\nother{{{ five\nhttp_requests_total{path="/a"} 5\n') == PodSample(requests=5)
+
+
+def test_more_series_than_routes_can_have_are_refused_with_what_to_do() -> None:
+    text = "".join(f'http_requests_total{{path="/{number}"}} 1\n' for number in range(MOST_SERIES + 1))
+    assert sample(text[: text.rindex("http")]).requests == MOST_SERIES
+    with pytest.raises(Unreadable, match="pattern of the route"):
+        sample(text)
+
+
+COUNTS = st.dictionaries(st.text(max_size=8), st.integers(0, 2**40), min_size=1, max_size=5)
+
+
+@given(counts=COUNTS, seconds=st.lists(st.floats(0, 100), max_size=5), in_flight=st.integers(0, 10**6))
+def test_any_labels_are_read_as_prometheus_client_reads_them(
+    counts: Mapping[str, int], seconds: list[float], in_flight: int
+) -> None:
+    registry = CollectorRegistry()
+    requests = Counter(REQUESTS_PER_SECOND.series[0], "Requests.", ["path"], registry=registry)
+    duration = Histogram(LATENCY.histograms[1], 'Time "\n\\', ["route"], registry=registry)
+    gauge = Gauge(CONCURRENCY.series[2], "In flight.", ["method"], registry=registry)
+    for path, count in counts.items():
+        requests.labels(path).inc(count)
+        for each in seconds:
+            duration.labels(path).observe(each)
+        gauge.labels(path).set(in_flight)
+    ignored = min(counts)
+    text = generate_latest(registry).decode()
+    counter_alone = "\n".join(line for line in text.split("\n") if line.startswith(REQUESTS_PER_SECOND.series[0]))
+    told, counted = pod_sample(text, [ignored]), pod_sample(counter_alone, [ignored])
+
+    def expected(name: str, **labels: str) -> float:
+        return sum(
+            series.value
+            for family in text_string_to_metric_families(text)
+            for series in family.samples
+            if series.name == name and labels.items() <= series.labels.items()
+            if not {bare(ignored)} & {bare(series.labels.get(label, "\0")) for label in ("path", "route")}
+        )
+
+    def bare(path: str) -> str:
+        return path.partition("?")[0].rstrip("/")
+
+    assert counted.requests == expected(REQUESTS_PER_SECOND.series[0])
+    assert told.requests == expected(f"{LATENCY.histograms[1]}_count")
+    assert told.buckets is not None
+    assert told.buckets.get(0.5, 0) == expected(f"{LATENCY.histograms[1]}_bucket", le="0.5")
+    assert told.in_flight == expected(CONCURRENCY.series[2])
+
+
+@given(text=st.text(st.sampled_from('http_requests_total{}",=\\ /a5.e+#\n'), max_size=60))
+def test_whatever_a_pod_shows_is_read_or_refused(text: str) -> None:
+    try:
+        told = sample(f"http_requests_total{text}")
+    except Unreadable:
+        return
+    assert told.requests is None or told.requests >= 0
