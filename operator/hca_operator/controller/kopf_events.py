@@ -13,7 +13,8 @@ it | nolar/kopf#1276, #1145, #996 |
 | `is_watching`, in both probes | kopf's own /healthz stays green without a watcher | nolar/kopf#1077 |
 | `check_definition` | kopf reads a CustomResourceDefinition once, when it is reported, which may be before it is \
 served; and the API server ends no watch when the definition is deleted | kubernetes/kubernetes#74105 |
-| `posting.enabled = False` | log lines become Events of the object | nolar/kopf#1258 |
+| `posting.enabled = False` | Events of its own beside those of the operator; up to 1.43 one for each log line | \
+nolar/kopf#1258 |
 | `peering.standalone = True` | another operator of the same peering pauses the watch | nolar/kopf#734 |
 | `identity` | kopf makes one of the user's name, and a numeric user has none | none known |
 | all other tasks start before kopf, and `stopping` ends them | at its end kopf cancels tasks that were started after \
