@@ -1,4 +1,4 @@
-"""Node's workers are replaced by the same rules as Python's: both decide the same stories."""
+"""Node's workers are replaced by the same rules as Python's: both decide the same on the same events."""
 
 import json
 import subprocess
@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dev.programs import program
+from hca_workers.rules.respawning import RestartBackoff
 from tests.unit.workers.rules.world import POLICY, STORIES, Event, World
 
 HERE = Path(__file__).parent
@@ -49,3 +51,13 @@ def test_both_decide_the_same(node: Judge, story: list[Event]) -> None:
         }
         actions = [[action.verb, action.pid, action.reason] for _, action in world.done[before:]]
         assert node(moment) == [actions, world.state.surplus]
+
+
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 10**6)), max_size=12))
+@settings(deadline=None, max_examples=60)
+def test_both_delay_the_restart_of_a_worker_that_died_early_as_long(node: Judge, deaths: list[tuple[int, int]]) -> None:
+    backoff, expected = RestartBackoff(), []
+    for age, now in deaths:
+        backoff = backoff.after_death(age_seconds=age, now=now)
+        expected.append([backoff.early_deaths, backoff.not_before if backoff.early_deaths else None])
+    assert node({"deaths": deaths}) == expected
