@@ -41,7 +41,7 @@ class Cart:
 
 
 class CartTokens:
-    """Carts as signed text: only holders of the key can create it, and everybody can read it."""
+    """Carts as signed text: only holders of the key can create it, and any client can read it."""
 
     def __init__(self, secret_key: str) -> None:
         # The version of the layout: during a rolling update, pods of two releases read each other's cookies.
