@@ -49,10 +49,9 @@ def create_environment() -> None:
 
 
 def prepare_integration() -> None:
-    """Have the Python environment and the servers that the integration tests start."""
-    create_environment()
-    with Steps() as steps:
-        steps.result(steps.start("servers", programs.ensure))
+    """Have the Python environment, Docker and the servers that the integration tests start."""
+    with up.engine_run() as run:
+        run.steps.start("servers", programs.ensure, after=[run.docker])  # apt does one thing at a time
 
 
 def lock() -> None:

@@ -36,23 +36,28 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else ()
 
 
-def fits(tool: PathTool, program: Path) -> bool:
-    """Tell whether a program is of a version that does what the set-up and the tests ask of it."""
+def fits(tool: PathTool, prints: str) -> bool:
+    """Tell by what a program prints whether it is of a version that does what the set-up and the tests ask of it."""
     oldest, newer = versions.FITTING[tool.name]
+    return oldest <= version(prints) < newer
+
+
+def is_fitting(tool: PathTool, program: Path) -> bool:
+    """Tell whether a program runs and fits."""
     try:
         asked = subprocess.run(
             [program, *tool.version_arguments], capture_output=True, text=True, check=False, timeout=ANSWERS_WITHIN
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return asked.returncode == 0 and oldest <= version(asked.stdout) < newer
+    return asked.returncode == 0 and fits(tool, asked.stdout)
 
 
 def find(tool: PathTool) -> Path | None:
     """Return the machine's own program, if it fits."""
     elsewhere = [folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder) != FOLDER]
     found = shutil.which(tool.name, path=os.pathsep.join(elsewhere))
-    return Path(found) if found and fits(tool, Path(found)) else None
+    return Path(found) if found and is_fitting(tool, Path(found)) else None
 
 
 def link(tool: PathTool, target: Path) -> None:
@@ -71,4 +76,4 @@ def ready(tool: Tool) -> bool:
     if not tool.program().exists():
         return False
     target = tool.program().readlink()
-    return target == tool.built or (cache.HOME not in target.parents and fits(tool, target))
+    return target == tool.built or (cache.HOME not in target.parents and is_fitting(tool, target))

