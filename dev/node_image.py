@@ -203,7 +203,9 @@ def _preload(step: Step, unloaded: str, image: str, parts: list[str]) -> None:
 
     kind mounts a volume on /var, which Docker fills from what the image has there.
     """
-    container = step.read("docker", "run", "--detach", "--privileged", "--entrypoint", "sleep", unloaded, "infinity")
+    # Removed by Docker itself if that ends in the middle and is started again.
+    options = ("--detach", "--rm", "--privileged", "--entrypoint", "sleep")
+    container = step.read("docker", "run", *options, unloaded, "infinity")
     try:
         step.run("docker", "exec", "--detach", container, "containerd")
         step.run("docker", "exec", container, "bash", "-c", "until ctr version; do sleep 0.2; done")
