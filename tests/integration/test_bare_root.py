@@ -49,23 +49,22 @@ RUN apt-get install --yes --no-install-recommends systemd-sysv ca-certificates {
 ENV container=docker
 """
 IS_UP = "until systemctl is-system-running --wait | grep -E 'running|degraded'; do sleep 0.1; done"
-# Last, for it changes most often.
-REPOSITORY_IN = """\
-COPY . /repository
-# A registry of Python packages may be reached through authorities that are the host's own.
-ENV PIP_CERT={bundle} SSL_CERT_FILE={bundle}
-WORKDIR /repository
-"""
 
 
 class BareRoot:
     """One container: Debian with Python and make, and the repository's own set-up."""
 
-    def __init__(self, suite: str, image: str, *command: str) -> None:
+    def __init__(self, suite: str, image: str, repository: Path, *command: str) -> None:
         # An engine inside it needs a file system that is no overlay below its data.
         options = ("--privileged", "--volume", "/var/lib/docker", "--tmpfs", "/small:size=64m", "--tmpfs", "/run")
+        # A registry of Python packages may be reached through authorities that are the host's own.
+        bundle = ("--env", f"PIP_CERT={BUNDLE}", "--env", f"SSL_CERT_FILE={BUNDLE}") if CA_BUNDLE.exists() else ()
         self.suite = suite
-        self._container = docker("run", "--detach", *options, image, *(command or ("sleep", "infinity")))
+        self._container = docker(
+            *("run", "--detach", *options, *bundle, "--workdir", "/repository"),
+            *(image, *(command or ("sleep", "infinity"))),
+        )
+        docker("cp", f"{repository}/.", f"{self._container}:/repository")
 
     def close(self) -> None:
         docker("rm", "--force", "--volumes", self._container)
@@ -105,26 +104,26 @@ def docker(*arguments: str | Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the images get of the repository."""
-    context = tmp_path_factory.mktemp("context")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the set-up reads of the repository."""
+    folder = tmp_path_factory.mktemp("repository")
     for part in PARTS:
-        source, target = REPOSITORY / part, context / part
+        source, target = REPOSITORY / part, folder / part
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
-    (context / "tests").mkdir()
-    (context / "tests" / "requirements.txt").write_text(one_requirement())
+    (folder / "tests").mkdir()
+    (folder / "tests" / "requirements.txt").write_text(one_requirement())
     if CA_BUNDLE.exists():
-        shutil.copy(CA_BUNDLE, context / Path(BUNDLE).name)
-    return context
+        shutil.copy(CA_BUNDLE, folder / Path(BUNDLE).name)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def images(context: Path) -> dict[str, str]:
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An image of each release."""
-    return {suite: build_image(suite, context) for suite in SUITES}
+    return {suite: build_image(suite, tmp_path_factory.mktemp(suite)) for suite in SUITES}
 
 
 def one_requirement() -> str:
@@ -134,23 +133,23 @@ def one_requirement() -> str:
     return found.group()
 
 
-def build_image(suite: str, context: Path, more: str = "") -> str:
+def build_image(suite: str, work: Path, more: str = "") -> str:
     """Build an image of a release, with more packages or without, and return its name."""
-    step = Step("base", context.with_name(f"{suite}.log"))
+    step = Step("image", work / "build.log")
     base = debian_base.have(step, Base(f"debian:{suite}-slim", suite))
     image = f"hca-bare-root:{suite}{'-more' if more else ''}"
-    text = (PACKAGES + more + REPOSITORY_IN).format(
-        base=base, python=PYTHON[suite], packages=" ".join(sorted(ENGINE)), bundle=BUNDLE
-    )
+    context = work / "context"
+    context.mkdir()
+    text = (PACKAGES + more).format(base=base, python=PYTHON[suite], packages=" ".join(sorted(ENGINE)))
     (context / "Dockerfile").write_text(text)
     step.run("docker", "build", "--tag", image, context, env=node_image.CLASSIC_BUILDER)
     return image
 
 
 @pytest.fixture(scope="module", params=SUITES)
-def root(request: pytest.FixtureRequest, images: dict[str, str]) -> Iterator[BareRoot]:
+def root(request: pytest.FixtureRequest, images: dict[str, str], repository: Path) -> Iterator[BareRoot]:
     """A machine with a Docker client alone; what is refused on it changes nothing."""
-    with closing(BareRoot(request.param, images[request.param])) as bare:
+    with closing(BareRoot(request.param, images[request.param], repository)) as bare:
         bare.add_client()
         bare.add_go(versions.GO_WHEEL)
         yield bare
@@ -223,8 +222,8 @@ def test_a_client_alone_gets_an_engine_that_answers_and_is_started_again(root: B
     assert (code, "docker: running" in said) == (0, True), said
 
 
-def test_a_machine_with_no_docker_and_an_old_go_gets_both(images: dict[str, str]) -> None:
-    with closing(BareRoot("trixie", images["trixie"])) as bare:
+def test_a_machine_with_no_docker_and_an_old_go_gets_both(images: dict[str, str], repository: Path) -> None:
+    with closing(BareRoot("trixie", images["trixie"], repository)) as bare:
         bare.add_go("1.19.8")
         code, said = bare.set_up()
         assert code == 0, said
@@ -234,9 +233,9 @@ def test_a_machine_with_no_docker_and_an_old_go_gets_both(images: dict[str, str]
         bare.run("docker network ls")
 
 
-def test_a_stopped_engine_is_started_by_systemd(context: Path) -> None:
-    image = build_image("bookworm", context, SYSTEMD)
-    with closing(BareRoot("bookworm", image, "/sbin/init")) as bare:
+def test_a_stopped_engine_is_started_by_systemd(repository: Path, tmp_path: Path) -> None:
+    image = build_image("bookworm", tmp_path, SYSTEMD)
+    with closing(BareRoot("bookworm", image, repository, "/sbin/init")) as bare:
         bare.add_go(versions.GO_WHEEL)
         bare.run(f"{IS_UP}; systemctl stop docker.socket docker.service")
         code, said = bare.set_up("--user", "1000:1000", "--env", "HOME=/tmp")
