@@ -1,5 +1,6 @@
 """A Kubernetes control plane without nodes, for tests that run no pods: real etcd, API server and controllers."""
 
+import json
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from dev import tools
 from dev.steps import ClusterError
@@ -91,6 +92,14 @@ class ControlPlane:
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as the administrator and return what it writes."""
         return _read(tools.KUBECTL.program(), "--kubeconfig", self.kubeconfig, *arguments, stdin=stdin)
+
+    def audited(self, word: str, *, since: int = 0) -> Iterator[dict[str, Any]]:
+        """Yield the entries of the audit log in which a word stands, from a byte of it on."""
+        with self.audit_log.open("rb") as log:
+            log.seek(since)
+            for line in log:
+                if word.encode() in line and line.endswith(b"\n"):  # the last one may be about to be written
+                    yield json.loads(line)
 
     def kubeconfig_for(self, user: str, *groups: str) -> Path:
         """Return a kubeconfig with a client certificate for any user, so that a test can see what RBAC lets it do."""

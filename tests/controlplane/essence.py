@@ -64,14 +64,11 @@ def counts_since(server: ApiServer, version: str, namespace: str, name: str = "s
     return [deployment["spec"]["replicas"] for deployment in seen if deployment["metadata"]["name"] == name]
 
 
-def births_and_deaths(control_plane: ControlPlane, namespace: str, name: str = "shop") -> Counter[str]:
-    """How often each child was created and deleted, by anybody, as the API server's audit log has it."""
+def births_and_deaths(control_plane: ControlPlane, since: int, namespace: str, name: str = "shop") -> Counter[str]:
+    """How often each child was created and deleted, by anybody, as the audit log has it from a byte of it on."""
     ours = {child.format(name) for _, child in CHILDREN}
     counted: Counter[str] = Counter()
-    for line in control_plane.audit_log.read_text().splitlines():
-        if namespace not in line:
-            continue
-        entry = json.loads(line)
+    for entry in control_plane.audited(namespace, since=since):
         reference, code = entry.get("objectRef", {}), entry["responseStatus"]["code"]
         if reference.get("resource") not in RESOURCES or reference.get("name") not in ours:
             continue

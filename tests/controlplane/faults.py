@@ -24,22 +24,22 @@ class Killed(Fault):
 
     def __init__(self, after: Mapping[str, int], kill: Callable[[], None]) -> None:
         """`after` is k by namespace."""
+        self.deaths = 0
         self._left = dict(after)
         self._kill = kill
-        self._lives = 1
         self._one_at_a_time = asyncio.Lock()
 
     async def answer(self, asked: Asked, ask: Ask) -> Answer:
         if not asked.writes:
             return await ask(asked)
-        life = self._lives
+        life = self.deaths
         async with self._one_at_a_time:
-            if life != self._lives:
+            if life != self.deaths:
                 return failure(503, "of a former life")
             answer = await ask(asked)
             self._left[asked.namespace] = self._left.get(asked.namespace, 0) - 1
             if self._left[asked.namespace] == 0:
-                self._lives += 1
+                self.deaths += 1
                 self._kill()
             return answer
 

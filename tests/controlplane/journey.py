@@ -32,6 +32,7 @@ class Journey:
     def begin(self) -> None:
         """Make the object, with as many pods as it will have all its life."""
         self._since = self.server.version("Deployment", self.namespace)
+        self._audited_since = self.control_plane.audit_log.stat().st_size
         autoscaling = {"minReplicas": PODS}
         self.server.create(api(self.namespace, self.name, replicas=PODS, autoscaling=autoscaling))
 
@@ -91,4 +92,4 @@ class Journey:
 
     def tally(self) -> Counter[str]:
         """How often each child has been created and deleted until now."""
-        return births_and_deaths(self.control_plane, self.namespace, self.name)
+        return births_and_deaths(self.control_plane, self._audited_since, self.namespace, self.name)

@@ -171,9 +171,8 @@ def test_one_that_is_missing_is_told_and_heals_by_itself(
 
 def asked(control_plane: ControlPlane, operator: str, resource: str) -> Sequence[tuple[str, str, str]]:
     """Verb, namespace and name of each request about a resource."""
-    lines = control_plane.audit_log.read_text().splitlines()
-    entries = [json.loads(line) for line in lines if operator in line]
-    references = [(entry, entry.get("objectRef", {})) for entry in entries if entry["user"]["username"] == operator]
+    entries = [entry for entry in control_plane.audited(operator) if entry["user"]["username"] == operator]
+    references = [(entry, entry.get("objectRef", {})) for entry in entries]
     return [
         (entry["verb"], reference.get("namespace", ""), reference.get("name", ""))
         for entry, reference in references

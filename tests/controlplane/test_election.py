@@ -1,6 +1,5 @@
 """Two replicas, one writer: on a real API server, judged by its audit log."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -30,8 +29,7 @@ class Write:
 def writes(control_plane: ControlPlane, namespace: str) -> list[Write]:
     """What the audit log holds of a namespace."""
     found = []
-    for line in control_plane.audit_log.read_text().splitlines():
-        entry = json.loads(line)
+    for entry in control_plane.audited(namespace):
         reference = entry.get("objectRef", {})
         if (
             entry["user"]["username"].startswith("replica-")

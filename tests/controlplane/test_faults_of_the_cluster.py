@@ -1,6 +1,5 @@
 """Faults for which a test needs an operator of its own: rights, namespaces and numbers (docs/faults.md)."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dev.control_plane import ControlPlane
-from tests.controlplane.api_server import ApiServer, Manifest, eventually
+from tests.controlplane.api_server import ApiServer, eventually
 from tests.controlplane.conftest import temporary_namespace
 from tests.controlplane.objects import CHILDREN, DISABLED, KIND, ROUTES, api, children, condition_of, conditions
 from tests.controlplane.operator_process import OperatorProcess
@@ -75,7 +74,7 @@ def test_fault_30_a_namespace_that_is_deleted_goes_and_nothing_is_made_in_it_aga
     eventually(lambda: server.get("Namespace", "", doomed) is None, within=120)
     attempts = Counter(
         entry["objectRef"]["resource"] + "/" + entry["objectRef"].get("name", "")
-        for entry in audited(control_plane, start)
+        for entry in control_plane.audited(doomed, since=start)
         if entry["user"]["username"] == USER and entry.get("objectRef", {}).get("namespace") == doomed
         if entry["verb"] not in {"get", "list", "watch"}
     )
@@ -83,13 +82,6 @@ def test_fault_30_a_namespace_that_is_deleted_goes_and_nothing_is_made_in_it_aga
     assert not [tries for tries in attempts.values() if tries > 2 * len(CHILDREN) + 1], attempts
     assert operator.probe("healthz") == 200
     assert not [line for line in operator.log() if "exc_info" in line]
-
-
-def audited(control_plane: ControlPlane, start: int) -> list[Manifest]:
-    """The entries of the audit log from a place on."""
-    with control_plane.audit_log.open() as log:
-        log.seek(start)
-        return [json.loads(line) for line in log]
 
 
 @pytest.mark.long

@@ -3,7 +3,6 @@
 Judged by the API server's audit log of one full life of an object, lived with the rights of the chart alone.
 """
 
-import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -102,8 +101,7 @@ def rights(manifests: list[Manifest], namespace: str, name: str = RELEASE) -> se
 
 def requests(control_plane: ControlPlane, account: Account) -> list[Manifest]:
     """What the account has asked for, apart from what every account may: which kinds there are."""
-    lines = control_plane.audit_log.read_text().splitlines()
-    entries = [json.loads(line) for line in lines if account.name in line]
+    entries = control_plane.audited(account.name)
     return [entry for entry in entries if entry["user"]["username"] == account.name and "objectRef" in entry]
 
 
