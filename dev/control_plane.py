@@ -18,7 +18,7 @@ from typing import Any, Self
 from dev import tools
 from dev.steps import ClusterError
 
-STARTS_WITHIN = 60.0
+STARTS_WITHIN = 120.0
 HOST = "127.0.0.1"
 LISTENED_ON = 10_000, 30_000
 """Ports below those that Linux gives to connections (net.ipv4.ip_local_port_range, from 32768 on)."""
