@@ -1,5 +1,4 @@
 import json
-from itertools import islice
 
 import pytest
 import yaml
@@ -7,13 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.aio import client
 
-from hca_operator.controller.kopf_events import operator_settings
 from hca_operator.core.errors import Conflict, Forbidden, HcaError, Rejected, Transient
 from hca_operator.core.names import API_LABEL, API_VERSION, KIND, Manifest
 from hca_operator.core.observed import owner_of
 from hca_operator.kube.client import KubeClient
 from hca_operator.kube.connection import failure, yaml_body
-from hca_operator.kube.informer import EndlessBackoff
 from tests.unit.operator.loopback_server import api_server
 
 NO_RIGHT = 'services "shop" is forbidden: User "system:serviceaccount:a:b" cannot patch resource "services"'
@@ -112,19 +109,6 @@ def _controlled_by(kind: str, api_version: str, *, controller: bool = True) -> l
 )
 def test_an_event_of_a_child_leads_to_its_object(child: Manifest, owner: str | None) -> None:
     assert owner_of(child) == owner
-
-
-def test_watches_are_tried_for_ever_and_ever_more_slowly_up_to_half_a_minute() -> None:
-    waits = list(islice(EndlessBackoff(), 200))
-    assert 0.8 <= waits[0] <= 1.2
-    assert all(24 <= wait <= 36 for wait in waits[10:])
-    assert len({round(wait, 6) for wait in waits[10:]}) > 100, "many operators must not come back at once"
-
-
-def test_kopf_only_watches() -> None:
-    settings = operator_settings(clusterwide=True)
-    assert not settings.posting.enabled
-    assert settings.peering.standalone
 
 
 @given(st.text(st.characters(codec="utf-8")))

@@ -1,0 +1,106 @@
+"""One list and one watch for all readers, each with what it needs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from itertools import repeat
+from typing import Any
+
+from hca_operator.core.names import API_LABEL, KIND, Manifest
+from hca_operator.core.ports import Key
+from hca_operator.metrics_server.inventory.inventory import Inventory, api_informer, pod_informer
+from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
+from hca_operator.metrics_server.inventory.table import Table, own_key
+from tests.unit.operator.objects import manifest
+
+SHOP, CART = Key("default", "shop"), Key("default", "cart")
+
+
+def api(name: str, **spec: Any) -> Manifest:
+    made = manifest(**spec)
+    return {**made, "metadata": {**made["metadata"], "name": name, "resourceVersion": "1"}}
+
+
+def pod(name: str, of: str) -> Manifest:
+    metadata = {"name": name, "namespace": "default", "uid": name, "labels": {API_LABEL: of}, "resourceVersion": "1"}
+    return {"metadata": metadata, "status": {"podIP": "10.0.0.7", "conditions": [{"type": "Ready", "status": "True"}]}}
+
+
+class Server:
+    """One list of a kind when the test allows it, events, and then silence."""
+
+    def __init__(self, *listed: Manifest, events: Sequence[tuple[str, Manifest]] = ()) -> None:
+        self._listed = listed
+        self._events = events
+        self.may_list = asyncio.Event()
+        self.requests: list[str] = []
+
+    async def pages(self, kind: str, namespace: str, **selectors: str) -> AsyncIterator[tuple[Sequence[Manifest], int]]:
+        assert (namespace, selectors) == ("", {} if kind == KIND else {"labelSelector": API_LABEL})
+        self.requests.append(f"list {kind}")
+        await self.may_list.wait()
+        yield self._listed, 1
+
+    async def watch(
+        self, kind: str, namespace: str, version: int, **selectors: str
+    ) -> AsyncIterator[tuple[str, Manifest]]:
+        assert (namespace, selectors) == ("", {} if kind == KIND else {"labelSelector": API_LABEL})
+        self.requests.append(f"watch {kind} {version}")
+        for event in self._events:
+            yield event
+        await asyncio.Event().wait()
+
+
+async def settle(*informers: SharedInformer) -> list[asyncio.Task[None]]:
+    """Run until nothing happens any more."""
+    tasks = [asyncio.create_task(informer.run(repeat(0))) for informer in informers]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def test_many_readers_cost_one_list_and_one_watch() -> None:
+    server = Server(api("shop", port=1), events=[("MODIFIED", api("shop", port=2)), ("ADDED", api("cart", port=3))])
+    server.may_list.set()
+    informer = api_informer(server)
+    ports = Table(lambda made: made["spec"]["port"], own_key)
+    names = Table(lambda made: made["metadata"]["name"], own_key)
+    changed: dict[str, list[set[Key]]] = {"ports": [], "names": []}
+    informer.subscribe(ports, changed["ports"].append)
+    informer.subscribe(names, changed["names"].append)
+    (task,) = await settle(informer)
+    task.cancel()
+    assert server.requests == [f"list {KIND}", f"watch {KIND} 1"]
+    assert (list(ports.of(SHOP)), list(ports.of(CART)), list(names.of(CART))) == ([2], [3], ["cart"])
+    assert changed == {"ports": [{SHOP}, {SHOP}, {CART}], "names": [{SHOP}, set(), {CART}]}
+
+
+async def test_an_inventory_reports_everything_once_both_lists_are_there_and_then_what_changes() -> None:
+    apis, pods = Server(api("shop")), Server(pod("a", "shop"), events=[("DELETED", pod("a", "shop"))])
+    informers = api_informer(apis), pod_informer(pods)
+    inventory = Inventory(informers[0], lambda made: made["metadata"]["name"], informers[1])
+    seen: list[tuple[set[Key], int]] = []
+    inventory.follow(lambda keys: seen.append((keys, len(inventory.pods_of(SHOP)))))
+    apis.may_list.set()
+    tasks = await settle(*informers)
+    assert seen == [], "its pods would look like new ones"
+    pods.may_list.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    assert seen == [({SHOP}, 1), ({SHOP}, 0)]
+
+
+async def test_a_reader_that_follows_late_is_given_everything() -> None:
+    apis, pods = Server(api("shop"), api("cart")), Server(pod("a", "shop"))
+    informers = api_informer(apis), pod_informer(pods)
+    inventory = Inventory(informers[0], lambda made: made["metadata"]["name"], informers[1])
+    for server in (apis, pods):
+        server.may_list.set()
+    tasks = await settle(*informers)
+    seen: list[set[Key]] = []
+    inventory.follow(seen.append)
+    for task in tasks:
+        task.cancel()
+    assert seen == [{SHOP, CART}]
+    assert (inventory.api(CART), [found.name for found in inventory.pods_of(SHOP)]) == ("cart", ["a"])
