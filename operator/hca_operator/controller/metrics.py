@@ -57,7 +57,7 @@ class OperatorMetrics:
 
     def watch_children(self, count: Callable[[], float]) -> None:
         """Export how many children the cache has, which is read at each scrape."""
-        Gauge("hca_children", "Children that are remembered.", registry=self.registry).set_function(count)
+        Gauge("hca_children", "Children in the cache.", registry=self.registry).set_function(count)
 
     def observe_trends(self, trends: Mapping[tuple[str, str], Trend]) -> None:
         """Export how the memory of each API grows. APIs without a trend are no longer exported."""

@@ -23,7 +23,7 @@ class ServerMetrics:
         )  # fmt: skip
         self._registered = Gauge(
             "hca_external_metrics_registered",
-            "1 while autoscalers are sent here, 0 while another server has the APIService, or nobody.",
+            "1 while the APIService leads here, 0 while it leads to another server or does not exist.",
             registry=self.registry,
         )
         self._certificate_ends = Gauge(

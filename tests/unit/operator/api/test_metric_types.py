@@ -1,5 +1,7 @@
 """The table of metrics, against the model of the object and the names that autoscalers and dashboards rely on."""
 
+import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -21,6 +23,13 @@ def test_the_external_names_never_change() -> None:
         "EventLoopLag": ("hca-event-loop-lag", "s"),
         "Prometheus": ("hca-prometheus", ""),
     }
+
+
+def test_the_documents_name_every_external_metric_with_its_unit() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "autoscaling.md").read_text()
+    rows = {row[0]: row[1:] for row in re.findall(r"^\| (\w+) \| `([\w-]+)`.* \| (.+) \|$", text, re.MULTILINE)}
+    expected = {m.name: (m.external_name(1), m.unit or "that of the query") for m in METRIC_TYPES if m.external}
+    assert {name: rows[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize("percentile", [1, 50, 99])
