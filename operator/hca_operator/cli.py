@@ -180,24 +180,30 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--lease-name", default="hca-operator", help="Lease that says which replica writes (%(default)s)")
     run.add_argument("--identity", default=f"{platform.node()}-{os.getpid()}", help="name in the Lease (%(default)s)")
     run.add_argument(
-        "--own-namespace-only", action="store_true", help="look after the namespace of the Lease alone, with its rights"
+        "--own-namespace-only",
+        action="store_true",
+        help="manage only the objects in the namespace of the Lease, which a Role is enough for",
     )
     run.add_argument(
         "--unasked-rollouts", type=int, default=3, metavar="N",
-        help="APIs that may roll at a time because the operator changed and not they; 0: none (%(default)s)",
+        help="how many APIs may roll at a time after an upgrade of the operator; 0: none (%(default)s)",
     )  # fmt: skip
     run.add_argument(
-        "--watch-secrets", action="store_true", help="restart pods for changed Secrets as well, which needs the right"
+        "--watch-secrets",
+        action="store_true",
+        help="restart pods when Secrets change, too; needs the right to read Secrets",
     )
     run.add_argument(
         "--external-metrics", metavar="SERVICE",
-        help="Service in the namespace of the Lease that serves external.metrics.k8s.io; absent: none does",
+        help="Service of the metrics API in the namespace of the Lease; absent: the install has none",
     )  # fmt: skip
     run.add_argument(
-        "--reads-ingress", action="store_true", help="that Service knows what the ingress counts, too (--ingress-*)"
+        "--reads-ingress",
+        action="store_true",
+        help="that Service reads metrics of the ingress, too (its --ingress-* options)",
     )
     run.add_argument(
-        "--custom-queries", action="store_true", help="that Service asks Prometheus the queries of objects as well"
+        "--custom-queries", action="store_true", help="that Service sends the queries of objects to Prometheus, too"
     )
     metrics = commands.add_parser("metrics", help="serve external.metrics.k8s.io to autoscalers")
     metrics.add_argument("--namespace", required=True, help="namespace of the Service and the Secret")
@@ -210,13 +216,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_ingress(metrics)
     metrics.add_argument(
         "--prometheus-url", default="", metavar="URL",
-        help="Prometheus that what the pods tell is read from; absent: the pods are asked",
+        help="Prometheus from which the metrics of pods are read; absent: the pods are scraped",
     )  # fmt: skip
     metrics.add_argument(
         "--prometheus-secret", type=Path, metavar="FOLDER",
-        help="folder with the files token, or username and password, and ca.crt, each where it is needed",
+        help="folder with the files token, or username and password, and ca.crt, each if Prometheus needs it",
     )  # fmt: skip
-    metrics.add_argument("--custom-queries", action="store_true", help="ask Prometheus the queries of objects as well")
+    metrics.add_argument("--custom-queries", action="store_true", help="send the queries of objects to Prometheus, too")
     for command in (run, metrics):
         command.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     show = commands.add_parser("render", help="print the objects that the operator would apply")
@@ -241,7 +247,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_ingress(metrics: argparse.ArgumentParser) -> None:
     metrics.add_argument(
         "--ingress-namespace", metavar="NAMESPACE",
-        help="namespace of the Envoys that count for objects with monitoring.source Ingress; absent: there are none",
+        help="namespace of the Envoy pods that count for objects with monitoring.source: Ingress; absent: none do",
     )  # fmt: skip
     metrics.add_argument("--ingress-selector", default="app=envoy", help="labels of their pods (%(default)s)")
     metrics.add_argument("--ingress-port", type=int, default=8002, help="port of their statistics (%(default)s)")

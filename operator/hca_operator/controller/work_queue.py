@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from hca_operator.core.errors import Conflict, HcaError, Transient
 
-Key = TypeVar("Key")
+K = TypeVar("K")
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 60.0
 COALESCE_SECONDS = 0.5
@@ -25,7 +25,7 @@ async def _at_once() -> None:
     """Without a leader election, a key may be handled at any time."""
 
 
-class WorkQueue(Generic[Key]):
+class WorkQueue(Generic[K]):
     """Keys to be handled, by a bounded number of workers.
 
     The handler returns the seconds after which the key has to be handled again, None for not before it is added. After
@@ -35,17 +35,17 @@ class WorkQueue(Generic[Key]):
     def __init__(self, *, jitter: Callable[[], float]) -> None:
         """`jitter` returns a factor around 1, so that keys that failed together are not retried together."""
         self._jitter = jitter
-        self._ready: asyncio.PriorityQueue[tuple[bool, int, Key]] = asyncio.PriorityQueue()
+        self._ready: asyncio.PriorityQueue[tuple[bool, int, K]] = asyncio.PriorityQueue()
         self._order = itertools.count()
-        self._dirty: dict[Key, bool] = {}
+        self._dirty: dict[K, bool] = {}
         """Keys that wait, and whether they are urgent."""
-        self._processing: set[Key] = set()
-        self._timers: dict[Key, asyncio.TimerHandle] = {}
-        self._failures: dict[Key, int] = {}
+        self._processing: set[K] = set()
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._failures: dict[K, int] = {}
         self.adds = 0
         self.retries = 0
 
-    def add(self, key: Key, *, urgent: bool = False) -> None:
+    def add(self, key: K, *, urgent: bool = False) -> None:
         """Queue the key; a worker takes urgent keys before the others."""
         self.adds += 1
         if timer := self._timers.pop(key, None):
@@ -56,16 +56,16 @@ class WorkQueue(Generic[Key]):
         if key not in self._processing:
             self._offer(key)
 
-    def _offer(self, key: Key) -> None:
+    def _offer(self, key: K) -> None:
         # A key that becomes urgent is in the queue twice; the worker that takes it second finds nothing to do.
         self._ready.put_nowait((not self._dirty[key], next(self._order), key))
 
-    def add_soon(self, key: Key) -> None:
+    def add_soon(self, key: K) -> None:
         """Queue the key after COALESCE_SECONDS, once for all events until then."""
         if key not in self._dirty:
             self.add_after(key, COALESCE_SECONDS)
 
-    def add_after(self, key: Key, seconds: float) -> None:
+    def add_after(self, key: K, seconds: float) -> None:
         """Queue the key after some seconds, unless it is queued earlier for another reason."""
         loop = asyncio.get_running_loop()
         timer = self._timers.get(key)
@@ -80,7 +80,7 @@ class WorkQueue(Generic[Key]):
         return len(self._dirty)
 
     async def work(
-        self, handle: Callable[[Key], Awaitable[float | None]], may_start: Callable[[], Awaitable[None]] = _at_once
+        self, handle: Callable[[K], Awaitable[float | None]], may_start: Callable[[], Awaitable[None]] = _at_once
     ) -> None:
         """Handle keys until cancelled; run as many of these as keys may be handled at a time.
 
@@ -116,7 +116,7 @@ class WorkQueue(Generic[Key]):
                 elif requeue_after is not None:
                     self.add_after(key, requeue_after * self._jitter())
 
-    def _backoff(self, key: Key, retry_after: float | None) -> float:
+    def _backoff(self, key: K, retry_after: float | None) -> float:
         self.retries += 1
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         return max(retry_after or 0, min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16)))

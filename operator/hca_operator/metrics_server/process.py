@@ -108,7 +108,7 @@ class MetricsApi:
         self._settings = settings
         self._readings_not_ready = readings_not_ready
         self._now = now
-        self._service = registration.Service(settings.namespace, settings.name, settings.port)
+        self._service = registration.ServiceReference(settings.namespace, settings.name, settings.port)
         self._hosts = [f"{settings.name}.{settings.namespace}.svc{suffix}" for suffix in ("", ".cluster.local")]
         self._tls = ServingTls()
         self._front_proxy: FrontProxy | None = None

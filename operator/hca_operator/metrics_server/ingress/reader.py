@@ -15,7 +15,7 @@ from hca_operator.metrics_server.inventory.inventory import Inventory
 from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
 from hca_operator.metrics_server.inventory.targets import Endpoint, Pod, cluster_of
 from hca_operator.metrics_server.pods.pod_polling import FIRST_SAMPLES_SECONDS, poll_pod
-from hca_operator.metrics_server.pods.scrape import Failure, Target, fetch, scrape_session
+from hca_operator.metrics_server.pods.scrape import ScrapeFailure, Target, fetch, scrape_session
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_server.polling.pollers import Pollers
 from hca_operator.metrics_server.samples.reading import Reading
@@ -120,12 +120,12 @@ class IngressReader:
     async def _poll(self, _key: Key, envoy: Pod) -> None:
         before: dict[str, ClusterCounts] = {}
 
-        async def read(_: Failure | None) -> Failure | None:
+        async def read(_: ScrapeFailure | None) -> ScrapeFailure | None:
             nonlocal before
             started, clusters = self._clock(), dict(self._clusters)
             try:
                 now = await self._counts(envoy, clusters.values())
-            except Failure as failure:
+            except ScrapeFailure as failure:
                 for api in clusters:
                     self._samples.fail(api, envoy.uid, str(failure))
                 self._metrics.observe(failure.result, self._clock() - started)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 
-from hca_operator.metrics_server.pods.scrape import TIMEOUT_SECONDS, Failure
+from hca_operator.metrics_server.pods.scrape import TIMEOUT_SECONDS, ScrapeFailure
 from hca_operator.metrics_server.polling.pollers import poll_at_interval
 
 logger = logging.getLogger(__name__)
@@ -15,10 +15,13 @@ FIRST_SAMPLES_SECONDS = 2 * INTERVAL_SECONDS + TIMEOUT_SECONDS
 
 
 async def poll_pod(
-    pod: str, read: Callable[[Failure | None], Awaitable[Failure | None]], clock: Callable[[], float], phase: float
+    pod: str,
+    read: Callable[[ScrapeFailure | None], Awaitable[ScrapeFailure | None]],
+    clock: Callable[[], float],
+    phase: float,
 ) -> None:
     """Poll until cancelled. `read` is given the result of the last time; `phase`, from 0 to 1, spreads the pods."""
-    failure: Failure | None = None
+    failure: ScrapeFailure | None = None
 
     async def poll() -> None:
         nonlocal failure

@@ -49,7 +49,7 @@ class Target(NamedTuple):
         return f"{self.endpoint.path.partition('?')[0]} on port {self.endpoint.port}"
 
 
-class Failure(HcaError):
+class ScrapeFailure(HcaError):
     """A pod could not be read. The message says why and what to do.
 
     `result`: the label of the metric `hca_scrapes_total`.
@@ -72,29 +72,29 @@ def scrape_session() -> aiohttp.ClientSession:
 
 
 async def scrape(session: aiohttp.ClientSession, target: Target) -> PodSample:
-    """The sample of a pod. Raises Failure, whatever the reason."""
+    """The sample of a pod. Raises ScrapeFailure, whatever the reason."""
     return await fetch(session, target, partial(pod_sample, ignored_paths=target.endpoint.ignored_paths))
 
 
 async def fetch(session: aiohttp.ClientSession, target: Target, parse: Callable[[str], T]) -> T:
-    """What `parse` returns for the answer of a pod. Raises Failure, whatever the reason."""
+    """What `parse` returns for the answer of a pod. Raises ScrapeFailure, whatever the reason."""
     try:
         body = await _body(session, target)
         if len(body) > LONG_BODY_BYTES:
             return await asyncio.to_thread(parse, body.decode(errors="replace"))
         return parse(body.decode(errors="replace"))
-    except Failure:
+    except ScrapeFailure:
         raise
     except Unreadable as error:
-        raise Failure("unreadable", f"{target}: {error}") from error
+        raise ScrapeFailure("unreadable", f"{target}: {error}") from error
     except TimeoutError as error:
-        raise Failure(
+        raise ScrapeFailure(
             "unreachable",
             f"{target} gives no answer within {TIMEOUT_SECONDS:g} s: have it answer sooner, and let traffic in",
         ) from error
     except Exception as error:  # whatever one pod answers must not end the task that reads the others
         why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
-        raise Failure(
+        raise ScrapeFailure(
             "unreachable", f"{target} cannot be read ({why}): have something listen there, and let traffic in"
         ) from error
 
@@ -102,7 +102,7 @@ async def fetch(session: aiohttp.ClientSession, target: Target, parse: Callable[
 async def _body(session: aiohttp.ClientSession, target: Target) -> bytes:
     async with session.get(target.url, allow_redirects=False) as response:
         if response.status != 200:
-            raise Failure(
+            raise ScrapeFailure(
                 "refused",
                 f"{target} answers {response.status}: set {target.configured_by} to where the metrics are shown",
             )
@@ -110,7 +110,7 @@ async def _body(session: aiohttp.ClientSession, target: Target) -> bytes:
         async for chunk in response.content.iter_chunked(CHUNK_BYTES):
             body += chunk
             if len(body) > LARGEST_BODY_BYTES:
-                raise Failure(
+                raise ScrapeFailure(
                     "unreadable", f"{target} shows more than {LARGEST_BODY_BYTES >> 20} MiB: have it show fewer series"
                 )
         return bytes(body)

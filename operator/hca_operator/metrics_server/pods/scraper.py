@@ -11,7 +11,7 @@ from hca_operator.metrics_server.inventory.inventory import Inventory
 from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
 from hca_operator.metrics_server.inventory.targets import Endpoint, endpoint_of
 from hca_operator.metrics_server.pods.pod_polling import FIRST_SAMPLES_SECONDS, poll_pod
-from hca_operator.metrics_server.pods.scrape import Failure, Target, scrape, scrape_session
+from hca_operator.metrics_server.pods.scrape import ScrapeFailure, Target, scrape, scrape_session
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_server.polling.pollers import Lanes, Pollers
 from hca_operator.metrics_server.samples.sample_store import SampleStore
@@ -80,17 +80,17 @@ class Scraper:
         self._pollers.keep(api, wanted)
 
     async def _poll(self, api: Key, target: Target) -> None:
-        async def read(before: Failure | None) -> Failure | None:
+        async def read(before: ScrapeFailure | None) -> ScrapeFailure | None:
             async with self._lanes.of(failing=before is not None):
                 return await self._scrape(api, target)
 
         await poll_pod(f"{api.namespace}/{target.pod.name}", read, self._clock, self._phase())
 
-    async def _scrape(self, api: Key, target: Target) -> Failure | None:
+    async def _scrape(self, api: Key, target: Target) -> ScrapeFailure | None:
         started = self._clock()
         try:
             sample = await scrape(self._session, target)
-        except Failure as failure:
+        except ScrapeFailure as failure:
             self._samples.fail(api, target.pod.uid, str(failure))
             self._metrics.observe(failure.result, self._clock() - started)
             return failure

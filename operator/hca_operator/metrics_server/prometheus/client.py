@@ -31,7 +31,7 @@ Result = Sequence[Any]
 """The result of a query as in the JSON of Prometheus: a list of series, or time and value of a scalar."""
 
 
-class Failure(HcaError):
+class QueryFailure(HcaError):
     """A query failed. The message says why and what to do.
 
     `result`: the label of the metric `hca_prometheus_queries_total`.
@@ -42,7 +42,7 @@ class Failure(HcaError):
         self.result = result
 
 
-class Access(NamedTuple):
+class QueryCredentials(NamedTuple):
     """The credentials of a query."""
 
     headers: dict[str, str]
@@ -68,7 +68,7 @@ class Prometheus:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="prometheus")
 
     async def query(self, kind: str, promql: str, parse: Callable[[Result], T]) -> T:
-        """What `parse`, which runs in a thread, returns for the result of a query. Raises Failure.
+        """What `parse`, which runs in a thread, returns for the result of a query. Raises QueryFailure.
 
         `kind`: the label of the metrics.
         """
@@ -79,11 +79,11 @@ class Prometheus:
                 return await loop.run_in_executor(self._threads, self._query, promql, parse, connection)
         except TimeoutError as error:
             result = "timeout"
-            raise Failure(
+            raise QueryFailure(
                 result,
                 f"Prometheus gives no answer within {TIMEOUT_SECONDS:g} s: see how busy it is, or ask for fewer series",
             ) from error
-        except Failure as failure:
+        except QueryFailure as failure:
             result = failure.result
             raise
         finally:
@@ -102,10 +102,10 @@ class Prometheus:
                 )
                 session.mount(self._url, CancellableAdapter(connection))  # in place of the client's own, which retries
                 return parse(client.custom_query(promql, params={"timeout": f"{TIMEOUT_SECONDS:g}s"}))
-        except Failure:
+        except QueryFailure:
             raise
         except requests.exceptions.SSLError as error:
-            raise Failure(
+            raise QueryFailure(
                 "unreachable",
                 "the certificate of Prometheus is not trusted: put the one of its authority into the Secret of "
                 "prometheus.secretName as ca.crt",
@@ -113,17 +113,17 @@ class Prometheus:
         except (LookupError, TypeError, ValueError) as error:
             raise _unreadable() from error
         except OSError as error:  # the base of all errors of requests
-            raise Failure(
+            raise QueryFailure(
                 "unreachable",
                 f"Prometheus cannot be asked ({type(error).__name__}): see whether it runs, and the chart value "
                 "prometheus.url",
             ) from error
 
-    def _access(self) -> Access:
+    def _access(self) -> QueryCredentials:
         """Read for each query: the Secret may change."""
         token, user, password = (self._secret_value(key) for key in ("token", "username", "password"))
         authority = None if self._secret is None else self._secret / "ca.crt"
-        return Access(
+        return QueryCredentials(
             {"Authorization": f"Bearer {token}"} if token else {},
             (user, password or "") if user and not token else None,
             str(authority) if authority and authority.exists() else None,
@@ -135,25 +135,25 @@ class Prometheus:
 
 
 def _read_within_limits(response: requests.Response, **_: Any) -> None:  # noqa: ANN401 - as requests calls it
-    """Read an answer before the client does, within limits. Raises Failure for any but a complete one."""
+    """Read an answer before the client does, within limits. Raises QueryFailure for any but a complete one."""
     with response.raw as raw:
         if 300 <= response.status_code < 400:
-            raise Failure(
+            raise QueryFailure(
                 "redirected", "Prometheus answers with a redirect: set the chart value prometheus.url to where it leads"
             )
         body = raw.read(LARGEST_BODY_BYTES + 1, decode_content=True)
     if len(body) > LARGEST_BODY_BYTES:
-        raise Failure(
+        raise QueryFailure(
             "too_large",
             f"Prometheus answers with more than {LARGEST_BODY_BYTES >> 20} MiB: have the query come to less",
         )
     answer = _json_object(body)
     if response.status_code != 200:
         said = _quote(answer.get("error") or response.reason)
-        raise Failure("refused", f"Prometheus answers {response.status_code}: {said}")
+        raise QueryFailure("refused", f"Prometheus answers {response.status_code}: {said}")
     # A warning about PromQL is about series that do not fit the query and are left out, which any team may have.
     if missing := [said for said in answer.get("warnings") or () if not str(said).startswith("PromQL ")]:
-        raise Failure("partial", f"Prometheus tells only a part of it: {_quote(missing[0])}")
+        raise QueryFailure("partial", f"Prometheus tells only a part of it: {_quote(missing[0])}")
     response.raw = io.BytesIO(body)
 
 
@@ -169,8 +169,8 @@ def _quote(said: object) -> str:
     return " ".join(str(said).split())[:LONGEST_QUOTE]
 
 
-def _unreadable() -> Failure:
-    return Failure(
+def _unreadable() -> QueryFailure:
+    return QueryFailure(
         "unreadable",
         "what answers is no Prometheus: set the chart value prometheus.url to the address below which /api/v1/query is",
     )

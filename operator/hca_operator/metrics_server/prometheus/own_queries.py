@@ -10,7 +10,7 @@ from typing import NamedTuple
 from hca_operator.api.metric_types import PROMETHEUS
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.polling.pollers import Lanes, Pollers, poll_at_interval
-from hca_operator.metrics_server.prometheus.client import Failure, Prometheus, Result
+from hca_operator.metrics_server.prometheus.client import Prometheus, QueryFailure, Result
 from hca_operator.metrics_server.prometheus.demand import OwnQuery
 from hca_operator.metrics_server.samples.reading import Reading, Unknown
 
@@ -88,7 +88,7 @@ class OwnQueries:
         except Unknown as useless:  # an answer without a number is newer than the last number
             self._values.pop(place, None)
             self._failures[place] = str(useless)
-        except Failure as failure:
+        except QueryFailure as failure:
             self._failures[place] = str(failure)
             if before is None:
                 logger.warning("query %s of %s: %s", query.name, api, failure)

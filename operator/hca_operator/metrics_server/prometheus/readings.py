@@ -16,7 +16,7 @@ from hca_operator.core.names import KIND
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.inventory import Inventory
 from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
-from hca_operator.metrics_server.prometheus.client import Failure, Prometheus
+from hca_operator.metrics_server.prometheus.client import Prometheus, QueryFailure
 from hca_operator.metrics_server.prometheus.demand import Demand, demand_of
 from hca_operator.metrics_server.prometheus.own_queries import OwnQueries
 from hca_operator.metrics_server.prometheus.pod_query import Group, Place, families_of, pod_query, values_by_pod
@@ -189,7 +189,7 @@ class PrometheusReadings:
             pods = await self._prometheus.query(
                 metric.external, pod_query(metric, groups), lambda result: values_by_pod(metric, result, group_of)
             )
-        except Failure as failure:
+        except QueryFailure as failure:
             if metric not in self._failures:
                 logger.warning("%s is not known: %s", metric.external, failure)
             self._failures[metric] = str(failure)

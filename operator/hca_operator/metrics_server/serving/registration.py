@@ -24,7 +24,7 @@ class ApiServices(Getter, Applier, Protocol):
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceReference:
     """The Service of the metrics API."""
 
     namespace: str
@@ -44,7 +44,7 @@ class Verdict(NamedTuple):
     """The server that has it instead."""
 
 
-def desired(service: Service, owner: Manifest, bundle: bytes) -> Manifest:
+def desired(service: ServiceReference, owner: Manifest, bundle: bytes) -> Manifest:
     """The APIService that leads here. `bundle`: the authorities of the certificate in PEM."""
     reference = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -86,7 +86,7 @@ def judge(found: Manifest | None, wanted: Manifest) -> Verdict:
     return Verdict(apply={**wanted, "metadata": {**wanted["metadata"], **known}})
 
 
-async def register(server: ApiServices, service: Service, owner: str, bundle: bytes) -> Verdict:
+async def register(server: ApiServices, service: ServiceReference, owner: str, bundle: bytes) -> Verdict:
     """Have the APIService lead here, unless it leads to another server. Raises HcaError."""
     role = await server.get("ClusterRole", "", owner)
     if role is None:

@@ -29,7 +29,7 @@ from hca_operator.metrics_server.ingress.reader import (
 )
 from hca_operator.metrics_server.inventory.inventory import api_informer
 from hca_operator.metrics_server.pods.pod_polling import FIRST_SAMPLES_SECONDS, INTERVAL_SECONDS
-from hca_operator.metrics_server.pods.scrape import Failure, Target
+from hca_operator.metrics_server.pods.scrape import ScrapeFailure, Target
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_server.samples.reading import Reading, Unknown
 from hca_operator.metrics_server.serving.sources import Sources
@@ -123,7 +123,7 @@ class World:
         self.asked.append((self.loop.time(), name, names))
         if name in self.broken:
             await asyncio.sleep(1)
-            raise Failure("unreachable", f"{path} on port 8002 gives no answer within 1 s")
+            raise ScrapeFailure("unreachable", f"{path} on port 8002 gives no answer within 1 s")
         known = self.clusters[name]
         return {cluster: known[cluster].counts(self.loop.time()) for cluster in names if cluster in known}
 

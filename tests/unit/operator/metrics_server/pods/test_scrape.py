@@ -11,7 +11,7 @@ from hca_operator.metrics_server.inventory.targets import Endpoint, Pod
 from hca_operator.metrics_server.pods.scrape import (
     LARGEST_BODY_BYTES,
     LONG_BODY_BYTES,
-    Failure,
+    ScrapeFailure,
     Target,
     scrape,
     scrape_session,
@@ -79,8 +79,8 @@ async def look(target: Target) -> PodSample:
         return await scrape(session, target)
 
 
-async def failure(target: Target) -> Failure:
-    with pytest.raises(Failure) as raised:
+async def failure(target: Target) -> ScrapeFailure:
+    with pytest.raises(ScrapeFailure) as raised:
         await look(target)
     assert str(raised.value).startswith("/metrics on port ")
     return raised.value

@@ -19,7 +19,7 @@ from hca_operator.metrics_server.inventory.inventory import api_informer, pod_in
 from hca_operator.metrics_server.pods import pod_polling
 from hca_operator.metrics_server.pods import scraper as module
 from hca_operator.metrics_server.pods.pod_polling import FIRST_SAMPLES_SECONDS, INTERVAL_SECONDS
-from hca_operator.metrics_server.pods.scrape import Failure, Target
+from hca_operator.metrics_server.pods.scrape import ScrapeFailure, Target
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_server.pods.scraper import FAILING_AT_A_TIME, HEALTHY_AT_A_TIME, Scraper
 from hca_operator.metrics_server.samples.exposition import PodSample
@@ -131,7 +131,7 @@ async def one(_name: str) -> PodSample:
 
 async def hang(_name: str) -> PodSample:
     await asyncio.sleep(1)
-    raise Failure("unreachable", "/metrics on port 8000 gives no answer")
+    raise ScrapeFailure("unreachable", "/metrics on port 8000 gives no answer")
 
 
 Play = Callable[[World], Awaitable[None]]
@@ -280,7 +280,7 @@ def test_a_pod_that_begins_or_ceases_to_fail_is_told_once(
 
     async def at_times(_name: str) -> PodSample:
         if broken:
-            raise Failure("refused", "/metrics on port 8000 answers 404: set monitoring.path")
+            raise ScrapeFailure("refused", "/metrics on port 8000 answers 404: set monitoring.path")
         return PodSample(in_flight=1)
 
     async def check(world: World) -> None:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from dev.control_plane import free_ports
 from hca_operator.core.errors import CannotStart
 from hca_operator.metrics_server.prometheus import client as module
-from hca_operator.metrics_server.prometheus.client import LARGEST_BODY_BYTES, Failure, Prometheus, Result
+from hca_operator.metrics_server.prometheus.client import LARGEST_BODY_BYTES, Prometheus, QueryFailure, Result
 from hca_operator.metrics_server.prometheus.query_metrics import QueryMetrics
 from hca_operator.metrics_server.serving.certificate import Step, take_step
 from tests.unit.operator.metrics_server.prometheus.loopback_prometheus import (
@@ -45,11 +45,11 @@ class World:
         return self.registry.get_sample_value("hca_prometheus_queries_total", labels)
 
 
-async def failure(answers: Answer) -> Failure:
+async def failure(answers: Answer) -> QueryFailure:
     """What comes of an answer, which is counted as that."""
     async with prometheus(answers) as served:
         world = World(served.port)
-        with pytest.raises(Failure) as failed:
+        with pytest.raises(QueryFailure) as failed:
             await world.ask()
         assert world.count(failed.value.result) == 1
         assert len(served.asked) == 1, "nothing is asked a second time, and no other address"
@@ -113,7 +113,7 @@ async def test_fault_14_an_answer_that_never_ends_is_cut_off_and_holds_no_thread
     async with prometheus(drip) as served:
         world = World(served.port)
         for _ in range(2):  # the second would find no thread, and not even ask
-            with pytest.raises(Failure, match="gives no answer within"):
+            with pytest.raises(QueryFailure, match="gives no answer within"):
                 await world.ask()
         await asyncio.gather(*(asked.ended.wait() for asked in served.asked))
         assert (len(served.asked), world.count("timeout")) == (2, 2)
@@ -149,13 +149,13 @@ async def test_what_prometheus_says_of_the_query_is_no_partial_answer() -> None:
 
 async def test_where_nobody_listens_nothing_is_known() -> None:
     (port,) = free_ports(1)
-    with pytest.raises(Failure, match=r"cannot be asked \(ConnectionError\)"):
+    with pytest.raises(QueryFailure, match=r"cannot be asked \(ConnectionError\)"):
         await World(port).ask()
 
 
 async def test_a_result_that_cannot_be_read_is_none() -> None:
     async with prometheus(answer([{}])) as served:
-        with pytest.raises(Failure, match="no Prometheus"):
+        with pytest.raises(QueryFailure, match="no Prometheus"):
             await World(served.port).ask(lambda result: result[0]["metric"])
 
 
@@ -168,7 +168,7 @@ async def test_its_certificate_must_be_one_of_the_authority(tmp_path: Path) -> N
     (tmp_path / "secret").mkdir()
     async with prometheus(answer(SERIES), context) as served:
         world = World(served.port, tmp_path / "secret", scheme="https", host="localhost")
-        with pytest.raises(Failure, match=r"is not trusted: put .* as ca\.crt"):
+        with pytest.raises(QueryFailure, match=r"is not trusted: put .* as ca\.crt"):
             await world.ask()
         (tmp_path / "secret" / "ca.crt").write_bytes(made.bundle)
         assert await world.ask() == SERIES

@@ -12,7 +12,7 @@ import pytest
 
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.metrics_server.inventory.inventory import api_informer, pod_informer
-from hca_operator.metrics_server.prometheus.client import Failure, Result
+from hca_operator.metrics_server.prometheus.client import QueryFailure, Result
 from hca_operator.metrics_server.prometheus.own_queries import INTERVAL_SECONDS as QUERY_INTERVAL
 from hca_operator.metrics_server.prometheus.own_queries import KEPT_SECONDS as QUERY_KEPT
 from hca_operator.metrics_server.prometheus.own_queries import OwnQueries
@@ -32,7 +32,7 @@ from tests.unit.operator.objects import manifest
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RATE = {"name": "rps", "type": "RequestsPerSecond"}
 SLOW = {"name": "p95", "type": "Latency", "latency": {"percentile": 95}}
-DOWN = Failure("unreachable", "Prometheus cannot be asked (ConnectionError): see whether it runs")
+DOWN = QueryFailure("unreachable", "Prometheus cannot be asked (ConnectionError): see whether it runs")
 
 
 def api(*metrics: Manifest, name: str = "shop") -> Manifest:
@@ -57,7 +57,7 @@ class World:
         self.loop = asyncio.get_running_loop()
         self.asked: list[tuple[float, str, str]] = []
         self.running = self.most = 0
-        self.answers: dict[str, Result | Failure | asyncio.Event] = {}
+        self.answers: dict[str, Result | QueryFailure | asyncio.Event] = {}
         self.takes = 0.0
         own = OwnQueries(self, clock=self.loop.time, phase=lambda: 0.5) if queries else None  # type: ignore[arg-type]
         self.informers = apis, pods = api_informer(self.server), pod_informer(self.server)
@@ -77,8 +77,8 @@ class World:
             answer = self.answers.get(query, self.answers.get(kind, []))
             if isinstance(answer, asyncio.Event):
                 await asyncio.sleep(3)
-                raise Failure("timeout", "Prometheus gives no answer within 3 s")
-            if isinstance(answer, Failure):
+                raise QueryFailure("timeout", "Prometheus gives no answer within 3 s")
+            if isinstance(answer, QueryFailure):
                 raise answer
             return parse(answer)
         finally:

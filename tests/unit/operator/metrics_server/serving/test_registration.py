@@ -5,10 +5,10 @@ import pytest
 
 from hca_operator.core.errors import Transient
 from hca_operator.core.names import Manifest
-from hca_operator.metrics_server.serving.registration import Service, desired, judge, register
+from hca_operator.metrics_server.serving.registration import ServiceReference, desired, judge, register
 from hca_operator.scaling.capabilities import REGISTRATION
 
-OURS = Service("hca-system", "hca-operator-metrics", 8443)
+OURS = ServiceReference("hca-system", "hca-operator-metrics", 8443)
 ROLE = {"metadata": {"name": "hca-operator-metrics", "uid": "role-1"}}
 WANTED = desired(OURS, ROLE, b"PEM")
 
