@@ -33,7 +33,7 @@ test: ## Run every test: unit, integration, control plane, and end to end on the
 unit: environment ## Run the unit tests: no network, no root, nothing installed; under a minute
 	@$(PYTEST) -n logical tests/unit
 
-integration: ## Run the tests with real servers: PostgreSQL, Redis, Prometheus' rules, workers; 3 minutes
+integration: ## Run the tests with real servers (PostgreSQL, Redis, Granian, Node) and bare machines; 3 minutes
 	@$(CLUSTER) integration
 	@$(PYTEST) -n $(PROCESSES) tests/integration
 
