@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import sys
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ def refusal(event: str, arguments: tuple[Any, ...]) -> str | None:
         return None if _is_loopback(host) else f"look up {host}"
     if event == "subprocess.Popen":
         program = Path(os.fsdecode(arguments[0]))
+        written_by_a_test = program.is_relative_to(tempfile.gettempdir())
         known = program.parent == PYTHON_PROGRAMS or program.name in SYSTEM_PROGRAMS
-        return None if known else f"start {program}"
+        return None if known or written_by_a_test else f"start {program}"
     return None
 
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,10 @@ async def test_a_name_is_not_looked_up() -> None:
         await asyncio.get_running_loop().getaddrinfo("shop.example", 80)
 
 
-def test_loopback_and_python_are_allowed() -> None:
+def test_loopback_python_and_a_program_of_the_test_are_allowed(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         socket.create_connection(("localhost", server.getsockname()[1])).close()
     subprocess.run([sys.executable, "-c", ""], check=True)
+    (tmp_path / "kubectl").write_text("#!/bin/sh\n")
+    (tmp_path / "kubectl").chmod(0o755)
+    subprocess.run([tmp_path / "kubectl"], check=True)
