@@ -19,10 +19,6 @@ RUNNING = pytest.StashKey[ExitStack]()
 E2E = Path(__file__).parents[1] / "e2e"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "long: waits for half a minute or more, so it begins before the others")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first: other processes do the rest meanwhile."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
