@@ -4,11 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from hca_operator.api.environment import EnvFromList, EnvList
 from hca_operator.api.monitoring import Monitoring
 from hca_operator.api.pod import (
     Arguments,
-    EnvFromList,
-    EnvList,
     Health,
     Limits,
     MemoryRestart,

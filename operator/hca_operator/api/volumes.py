@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from hca_operator.api.pod import KeyName, LocalObject
+from hca_operator.api.environment import KeyName, LocalObject
 from hca_operator.api.schema import ListMap, Rule, SpecModel
 from hca_operator.api.types import DnsLabel, DnsSubdomain, VolumeSize
 

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from hca_operator.api.pod import RESERVED_ENV as RESERVED_WITH_EVERY_SERVER
+from hca_operator.api.environment import ALWAYS_RESERVED_ENV
 from hca_operator.api.servers import OPTIONS_ENV, RESERVED_ENV, Server
 from hca_operator.desired.servers import environment
 from hca_operator.desired.sizing import size
@@ -127,5 +127,5 @@ def test_options_that_the_user_leaves_empty_are_ours(server: Server) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_what_the_operator_sets_is_just_what_an_object_may_not_set(server: Server) -> None:
-    reserved = RESERVED_WITH_EVERY_SERVER if server == "Granian" else RESERVED_ENV[server]
+    reserved = ALWAYS_RESERVED_ENV if server == "Granian" else RESERVED_ENV[server]
     assert set(run_by(server)) - set(OPTIONS_ENV.values()) == set(reserved)
