@@ -142,6 +142,8 @@ class Actor:
     async def _stage(
         self, resolved: Resolved, observed: Observed, plan: Plan, steps: Sequence[Step]
     ) -> list[ChildDone]:
+        if not steps:
+            return []
         # All are waited for, whatever happens to one: the next pass must not overlap with writes of this one.
         results = await asyncio.gather(
             *(self._child_writer.write(resolved, observed, plan, step) for step in steps), return_exceptions=True

@@ -3,7 +3,7 @@
 As there are two observations there are two plans: of the children, and, after they are written, of the pods.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hca_operator.api.spec import ApiObject
@@ -26,7 +26,10 @@ from hca_operator.scaling.schedules import schedule_floor
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done about the children of an object; nothing for a refused or a paused one."""
+    """What is to be done about the children of an object; nothing for a refused or a paused one.
+
+    The steps come in three stages. None of them is idle: at rest there is no step.
+    """
 
     restarts: Restarts | None = None
     """None for a refused object."""
@@ -75,10 +78,14 @@ def plan(resolved: Resolved | Refused, observed: Observed) -> Plan:
         config,
         intent,
         {(child.kind, child.name): child for child in children},
-        removals=[plan_child(api, intent, observed, child) for child in others if child.manifest is None],
-        workload=workload,
-        others=[plan_child(api, intent, observed, child) for child in others if child.manifest is not None],
+        removals=_busy(plan_child(api, intent, observed, child) for child in others if child.manifest is None),
+        workload=_busy(workload),
+        others=_busy(plan_child(api, intent, observed, child) for child in others if child.manifest is not None),
     )
+
+
+def _busy(steps: Iterable[Step]) -> list[Step]:
+    return [step for step in steps if not step.idle]
 
 
 def plan_scale(

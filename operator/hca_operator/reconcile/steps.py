@@ -66,6 +66,11 @@ class Step:
     requeue_after_seconds: float | None = None
     """Until what was put off can be tried again; None: nothing was."""
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do and nothing to wait for."""
+        return self.verb == Verb.KEEP and self.place == Place.KEEP and self.requeue_after_seconds is None
+
 
 @dataclass(frozen=True)
 class Intent:

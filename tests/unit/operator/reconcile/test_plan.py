@@ -65,7 +65,7 @@ def test_a_new_object_has_its_workload_created_before_what_leads_to_it() -> None
         "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler", "NetworkPolicy",
     }  # fmt: skip
     assert {step.verb for step in (*planned.workload, *planned.others)} == {Verb.CREATE}
-    assert {step.verb for step in planned.removals} == {Verb.KEEP}, "there is no Ingress to delete"
+    assert planned.removals == [], "there is no Ingress to delete"
 
 
 def test_the_same_input_gives_the_same_plan_and_stays_as_it_is() -> None:
@@ -80,10 +80,10 @@ def test_what_was_applied_and_is_still_there_is_kept() -> None:
     found = resolved()
     seen = observed(as_applied(found), edited=False)
     first = plan(found, seen)
-    assert set(verbs(first).values()) == {Verb.APPLY, Verb.KEEP}, "an operator that has just started"
+    assert set(verbs(first).values()) == {Verb.APPLY}, "an operator that has just started"
     applied = {step.slot: step.digests for step in (*first.workload, *first.others)}
     again = plan(found, replace(seen, applied=applied))
-    assert set(verbs(again).values()) == {Verb.KEEP}
+    assert verbs(again) == {}
     stale = {slot: Applied(b"another", digests.live) for slot, digests in applied.items()}
     assert Verb.APPLY in verbs(plan(found, replace(seen, applied=stale))).values()
 
