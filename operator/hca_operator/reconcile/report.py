@@ -50,7 +50,7 @@ def report(result: PassResult) -> Report:
     status = next_status(_observation(result), observed.now)
     return Report(
         status,
-        min(_wishes(result, status), default=None),
+        min(_due_in_seconds(result, status), default=None),
         newly_counted(observed.status.get("memoryRestarts"), memory),
     )
 
@@ -90,12 +90,12 @@ def _dropped(resolved: Resolved | Refused, autoscaler: Manifest | None) -> Seque
     return dropped_tolerances(resolved.api, autoscaler)
 
 
-def _wishes(result: PassResult, status: Manifest) -> Iterator[float]:
-    """Seconds until each thing that no event brings about; the earliest of them counts."""
+def _due_in_seconds(result: PassResult, status: Manifest) -> Iterator[float]:
+    """Seconds until each thing is due that no event brings about; the earliest of them counts."""
     plan, now = result.plan, result.observed.now
     seconds = [result.pods_done.requeue_after_seconds, result.done.put_off_seconds]
     seconds += [plan.config.wait_seconds] if plan.config else []
-    yield from (wish for wish in seconds if wish is not None)
+    yield from (after for after in seconds if after is not None)
     times = [floor.until for floor in plan.floors]
     times += [plan.restarts.next_at] if plan.restarts else []
     yield from (max(0.0, (time - now).total_seconds()) for time in times if time is not None)
