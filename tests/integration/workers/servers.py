@@ -10,14 +10,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from dev.control_plane import free_ports
-from tests import eventually as polling
+from tests.eventually import eventually
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -34,10 +33,6 @@ LIMITS = {
     # A machine with other things to do keeps a healthy loop waiting; who tests silence says how much.
     "HCA_WORKER_MAX_SILENCE": "60",
 }
-
-
-eventually = partial(polling.eventually, seconds=120)
-"""A machine that has other things to do starts a worker in many times the second that it takes alone."""
 
 
 class Server:

@@ -14,7 +14,8 @@ import pytest
 
 from dev.programs import program
 from hca_workers.settings import MEBIBYTE
-from tests.integration.workers.servers import HERE, ROOT, WORKERS, SteadyClient, eventually, serving
+from tests.eventually import eventually
+from tests.integration.workers.servers import HERE, ROOT, WORKERS, SteadyClient, serving
 
 UVICORN = [
     sys.executable,
