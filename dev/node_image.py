@@ -12,6 +12,7 @@ from dev import cache, debian, python, tools, versions
 from dev.steps import ClusterError, Step
 
 STOCK_IMAGE = [*versions.NODE_IMAGES.values()][-1]
+LOCAL_ANSWERS_WITHIN = 120.0
 REGISTRY_ANSWERS_WITHIN = 30.0  # the first answer, not the whole download
 NODE_PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "kmod", "mount", "util-linux", "procps", "runc", "jq"),
@@ -112,7 +113,8 @@ def _pull(step: Step, image: str) -> Choice:
 
 
 def exists(step: Step, image: str) -> bool:
-    return step.succeeds("docker", "image", "inspect", image, timeout=30)
+    # On a busy machine an answer takes long, and one that is missing would have the image built again.
+    return step.succeeds("docker", "image", "inspect", image, timeout=LOCAL_ANSWERS_WITHIN)
 
 
 def registry_has(step: Step, image: str) -> bool:
