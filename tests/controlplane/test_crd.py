@@ -65,7 +65,7 @@ def test_every_field_is_explained(control_plane: ControlPlane, server: ApiServer
     ]
     undescribed = _undescribed(version["schema"]["openAPIV3Schema"]["properties"]["spec"], "spec")
     assert not undescribed
-    assert "one for each whole CPU" in control_plane.kubectl("explain", "hcapi.spec.workers.count")
+    assert "status.workersPerPod" in control_plane.kubectl("explain", "hcapi.spec.workers.count")
 
 
 def _undescribed(schema: dict[str, Any], path: str) -> list[str]:
