@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 from hca_operator.api.environment import LocalObject
 from hca_operator.api.heap_snapshots import HeapSnapshots
 from hca_operator.api.schema import ListMap, Rule, SpecModel
-from hca_operator.api.servers import Placement, Server
+from hca_operator.api.servers import ApplicationServer, Placement
 from hca_operator.api.types import (
     Cpu,
     HttpPath,
@@ -74,7 +74,7 @@ class Workers(SpecModel):
     """Number of workers per pod (placement Shared) or number of equal parts of resources (OnePerPod). Default: one \
 per whole CPU of resources.limits.cpu, or of requests.cpu without a limit, and at least one. status.workersPerPod \
 shows the result."""
-    server: Server = "Granian"
+    server: ApplicationServer = "Granian"
     """Application server that the image starts: Granian, Gunicorn, Uvicorn, Node (a Node.js program) or Generic (any \
 other). It determines how the number of workers, memory limits and timeouts reach the process (docs/servers.md)."""
     placement: Placement = "Shared"

@@ -5,7 +5,7 @@ A rule that concerns one part alone stands in that part's own model.
 
 from hca_operator.api.heap_snapshots import ENV, PATH, VOLUME
 from hca_operator.api.schema import Rule
-from hca_operator.api.servers import OPTIONS_ENV, RESERVED_ENV, Server
+from hca_operator.api.servers import OPTIONS_ENV, RESERVED_ENV, ApplicationServer
 from hca_operator.api.spec_fields import SpecFields
 from hca_operator.core.quantities import parse_quantity
 
@@ -43,7 +43,7 @@ def _options_have_a_value(spec: SpecFields) -> bool:
     return not any(variable.name == options and variable.value_from is not None for variable in spec.env)
 
 
-def _cel_map(entries: dict[Server, str]) -> str:
+def _cel_map(entries: dict[ApplicationServer, str]) -> str:
     return "{" + ", ".join(f"'{server}': {value}" for server, value in entries.items()) + "}"
 
 

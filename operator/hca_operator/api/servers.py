@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Server = Literal["Granian", "Gunicorn", "Uvicorn", "Node", "Generic"]
+ApplicationServer = Literal["Granian", "Gunicorn", "Uvicorn", "Node", "Generic"]
 Placement = Literal["Shared", "OnePerPod"]
 
 _EVERY_IMAGE_UNDERSTANDS = (
@@ -16,7 +16,7 @@ _EVERY_IMAGE_UNDERSTANDS = (
     "HCA_RSS_SAMPLE_INTERVAL",
     "HCA_RSS_SAMPLES",
 )
-RESERVED_ENV: dict[Server, tuple[str, ...]] = {
+RESERVED_ENV: dict[ApplicationServer, tuple[str, ...]] = {
     "Granian": (),  # its variables are refused with every server, by the rule of EnvVar
     "Gunicorn": _EVERY_IMAGE_UNDERSTANDS,
     "Uvicorn": (
@@ -33,5 +33,5 @@ RESERVED_ENV: dict[Server, tuple[str, ...]] = {
 }
 """Variables that the operator sets, and an object must not."""
 
-OPTIONS_ENV: dict[Server, str] = {"Gunicorn": "GUNICORN_CMD_ARGS", "Node": "NODE_OPTIONS"}
+OPTIONS_ENV: dict[ApplicationServer, str] = {"Gunicorn": "GUNICORN_CMD_ARGS", "Node": "NODE_OPTIONS"}
 """The one variable in which a server takes options of every kind, so that it is the operator's and the user's."""

@@ -9,7 +9,7 @@ from hca_operator.core.errors import HcaError
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Key, MetricsLister
 from hca_operator.core.quantities import parse_quantity
-from hca_operator.scaling.burst import BurstTracker, Load, Name
+from hca_operator.scaling.burst import BurstTracker, Load, ObjectName
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ class LoadPoller:
         return {Key(*name) for name in self._bursts.take(_loads(found or ()), now)}
 
 
-def _loads(signals: Iterable[Manifest]) -> Mapping[Name, Mapping[str, Load]]:
-    loads: dict[Name, dict[str, Load]] = {}
+def _loads(signals: Iterable[Manifest]) -> Mapping[ObjectName, Mapping[str, Load]]:
+    loads: dict[ObjectName, dict[str, Load]] = {}
     for signal in signals:
         try:
             name = signal["metadata"]["namespace"], signal["metadata"]["name"]

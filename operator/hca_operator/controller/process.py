@@ -39,7 +39,7 @@ from hca_operator.restarts.debounce import DebounceTracker
 from hca_operator.restarts.memory_trend import MemoryTracker
 from hca_operator.restarts.rollout_gate import RolloutGate
 from hca_operator.scaling.burst import BurstTracker
-from hca_operator.scaling.capabilities import OFF, ONE_NAMESPACE, ExternalMetrics, Service
+from hca_operator.scaling.capabilities import OFF, ONE_NAMESPACE, ExternalMetrics, ServiceReference
 from hca_operator.telemetry.probes import serve
 
 logger = logging.getLogger(__name__)
@@ -65,9 +65,9 @@ class Settings:
     external_metrics: str | None = None
     """Service with which this install serves the external metrics API, None if it serves none."""
     reads_ingress: bool = False
-    """Whether that Service reads metrics of the ingress, too."""
+    """Whether that ServiceReference reads metrics of the ingress, too."""
     custom_queries: bool = False
-    """Whether that Service sends the queries of objects to Prometheus."""
+    """Whether that ServiceReference sends the queries of objects to Prometheus."""
 
 
 def _now() -> datetime:
@@ -99,7 +99,9 @@ class Operator:
             queries=settings.custom_queries,
         )
         served = settings.external_metrics if external.missing is None else None
-        self._capabilities = CapabilityPoller(kube, external, Service(candidate.namespace, served)) if served else None
+        self._capabilities = (
+            CapabilityPoller(kube, external, ServiceReference(candidate.namespace, served)) if served else None
+        )
         children, self._objects = ManifestCache(), ObjectCache()
         self._children = {
             kind: ChildInformer(kube, children, kind, namespace, changed=self._queue.add_soon) for kind in CHILD_KINDS

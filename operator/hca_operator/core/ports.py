@@ -75,7 +75,7 @@ class Applier(Protocol):
         """Server-side apply of a new object. Raises Transient if one of that name exists, and leaves it as it is."""
 
 
-class Server(Getter, Lister, Creator, Applier, Protocol):
+class WritableCluster(Getter, Lister, Creator, Applier, Protocol):
     """The API server as a reconcile uses it."""
 
     async def patch(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
@@ -91,7 +91,7 @@ class Server(Getter, Lister, Creator, Applier, Protocol):
         """Evict exactly this pod. Raises Transient if it has to wait, as a rule for a disruption budget."""
 
 
-class Cluster(Server, Protocol):
+class Cluster(WritableCluster, Protocol):
     """The API server with the caches of the operator."""
 
     def known(self, kind: str, namespace: str, name: str) -> Manifest | None:

@@ -6,7 +6,7 @@ it, and what wins where the command says otherwise.
 
 from collections.abc import Callable
 
-from hca_operator.api.servers import OPTIONS_ENV, Server
+from hca_operator.api.servers import OPTIONS_ENV, ApplicationServer
 from hca_operator.api.spec import HighConcurrencyApiSpec
 from hca_operator.core.names import Manifest
 from hca_operator.desired import heap_snapshots
@@ -18,7 +18,7 @@ the server closes first may take a request with it."""
 NODE_HEAP_PERCENT = 75
 """Of a worker's memory; the rest is for what V8 does not count: young objects, code, buffers, Node itself."""
 
-Settings = dict[str, str | int]
+ServerEnvironment = dict[str, str | int]
 
 
 def environment(spec: HighConcurrencyApiSpec, sizing: Sizing) -> list[Manifest]:
@@ -35,7 +35,7 @@ def environment(spec: HighConcurrencyApiSpec, sizing: Sizing) -> list[Manifest]:
     return [*({"name": name, "value": str(value)} for name, value in ours.items()), *theirs]
 
 
-def _granian(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
+def _granian(spec: HighConcurrencyApiSpec, sizing: Sizing) -> ServerEnvironment:
     return {
         "GRANIAN_HOST": "0.0.0.0",  # noqa: S104 - the pod's own addresses
         "GRANIAN_PORT": spec.port,
@@ -49,7 +49,7 @@ def _granian(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
     }
 
 
-def _generic(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
+def _generic(spec: HighConcurrencyApiSpec, sizing: Sizing) -> ServerEnvironment:
     """What many programs read by convention, and the numbers by names of our own for those that read them."""
     return {
         "PORT": spec.port,
@@ -62,7 +62,7 @@ def _generic(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
     }
 
 
-def _memory(spec: HighConcurrencyApiSpec, sizing: Sizing, most: str, interval: str, samples: str) -> Settings:
+def _memory(spec: HighConcurrencyApiSpec, sizing: Sizing, most: str, interval: str, samples: str) -> ServerEnvironment:
     """When a worker is replaced on memory, by the names under which its server reads that; nothing where none is."""
     if sizing.worker_max_rss is None:
         return {}
@@ -73,7 +73,7 @@ def _memory(spec: HighConcurrencyApiSpec, sizing: Sizing, most: str, interval: s
     }
 
 
-def _gunicorn(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
+def _gunicorn(spec: HighConcurrencyApiSpec, sizing: Sizing) -> ServerEnvironment:
     options = (
         f"--bind=0.0.0.0:{spec.port}",
         f"--workers={sizing.workers}",  # also before a gunicorn.conf.py, which WEB_CONCURRENCY is not
@@ -84,7 +84,7 @@ def _gunicorn(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
     return _generic(spec, sizing) | {"GUNICORN_CMD_ARGS": " ".join(options)}
 
 
-def _uvicorn(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
+def _uvicorn(spec: HighConcurrencyApiSpec, sizing: Sizing) -> ServerEnvironment:
     return _generic(spec, sizing) | {
         "UVICORN_HOST": "0.0.0.0",  # noqa: S104 - the pod's own addresses
         "UVICORN_PORT": spec.port,
@@ -97,12 +97,12 @@ def _uvicorn(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
     }
 
 
-def _node(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Settings:
+def _node(spec: HighConcurrencyApiSpec, sizing: Sizing) -> ServerEnvironment:
     heap = sizing.worker_budget * NODE_HEAP_PERCENT // 100
     return _generic(spec, sizing) | {"NODE_OPTIONS": f"--max-old-space-size={heap}"}
 
 
-_SETTINGS: dict[Server, Callable[[HighConcurrencyApiSpec, Sizing], Settings]] = {
+_SETTINGS: dict[ApplicationServer, Callable[[HighConcurrencyApiSpec, Sizing], ServerEnvironment]] = {
     "Granian": _granian,
     "Gunicorn": _gunicorn,
     "Uvicorn": _uvicorn,

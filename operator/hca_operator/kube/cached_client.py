@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from hca_operator.core.errors import HcaError
 from hca_operator.core.names import KIND, MANAGED_BY, MANAGED_BY_LABEL, Manifest
-from hca_operator.core.ports import Server
+from hca_operator.core.ports import WritableCluster
 from hca_operator.desired.children import CHILD_KINDS
 from hca_operator.kube.cache import ManifestCache, ObjectRef, ref_of, version_of
 from hca_operator.kube.object_cache import ObjectCache
@@ -17,7 +17,7 @@ class CachedClient:
     An object that the caches lack is read from the API server, so one whose label was removed by hand is still found.
     """
 
-    def __init__(self, server: Server, children: ManifestCache, objects: ObjectCache) -> None:
+    def __init__(self, server: WritableCluster, children: ManifestCache, objects: ObjectCache) -> None:
         self._server = server
         self._children = children
         self._objects = objects

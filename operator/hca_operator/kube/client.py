@@ -10,7 +10,7 @@ from kubernetes.aio.client import ApiClient
 
 from hca_operator.core.errors import Absent, Transient
 from hca_operator.core.names import BURST_MANAGER, FIELD_MANAGER, Manifest
-from hca_operator.kube.connection import Connection, Observer, WatchEvent, connect, yaml_body
+from hca_operator.kube.connection import Connection, RequestObserver, WatchEvent, connect, yaml_body
 from hca_operator.kube.resources import RESOURCES
 
 PAGE_SIZE = 250
@@ -23,13 +23,15 @@ another one, and not where there is no object."""
 class KubeClient:
     """The API server, with the credentials of the pod or of the kubeconfig. Every verb raises HcaError."""
 
-    def __init__(self, api: ApiClient, observe: Observer, writable_seconds: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, api: ApiClient, observe: RequestObserver, writable_seconds: Callable[[], float] | None = None
+    ) -> None:
         self._api = api
         self._observe = observe
         self._connection = Connection(api, observe, writable_seconds)
 
     @classmethod
-    async def connect(cls, observe: Observer) -> Self:
+    async def connect(cls, observe: RequestObserver) -> Self:
         """Connect as the pod's service account, or as the kubeconfig's user outside a cluster."""
         return cls(await connect(), observe)
 

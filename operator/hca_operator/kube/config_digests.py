@@ -87,7 +87,7 @@ class ConfigInformer(Informer):
             manifest = await self._getter.get(self._kind, config.namespace, config.name)
             # No answer is older than what the watch had reported before the request, whatever its own version.
             version = latest if manifest is None else max(latest, version_of(manifest))
-            content = _Content(version, None if manifest is None else digest(manifest))
+            content = _Content(version, None if manifest is None else data_digest(manifest))
             if config not in self._users:
                 return content  # no object uses it any more, so the watch would not keep it up to date
             self._contents[config] = content
@@ -120,7 +120,7 @@ class ConfigInformer(Informer):
                 self._changed(key)
 
 
-def digest(manifest: Manifest) -> str:
+def data_digest(manifest: Manifest) -> str:
     """Digest of the data: labels, annotations and the resource version change nothing for the pods."""
     return fingerprint([manifest.get("data") or {}, manifest.get("binaryData") or {}]).hex()
 

@@ -37,7 +37,7 @@ class WatchEvent(NamedTuple):
     object: Manifest
 
 
-Observer = Callable[[str, str, int, float], None]
+RequestObserver = Callable[[str, str, int, float], None]
 """Called after each request: verb, kind, HTTP status (0: no answer), seconds."""
 
 
@@ -59,7 +59,7 @@ class Connection:
     """Sends requests with the credentials of an `ApiClient`."""
 
     def __init__(
-        self, api: client.ApiClient, observe: Observer, writable_seconds: Callable[[], float] | None = None
+        self, api: client.ApiClient, observe: RequestObserver, writable_seconds: Callable[[], float] | None = None
     ) -> None:
         """`writable_seconds`: for how long this process may still write. No write takes longer, and none starts at 0.
 

@@ -179,7 +179,7 @@ class MetricsApi:
             await self._register(credentials.bundle)
 
     async def _register(self, bundle: bytes) -> None:
-        held_by = (await registration.register(self._kube, self._service, self._settings.name, bundle)).held_by
+        held_by = (await registration.ensure_registered(self._kube, self._service, self._settings.name, bundle)).held_by
         if held_by is not None and held_by != self._held_by:
             logger.warning(
                 "APIService %s belongs to %s: until it is deleted, autoscalers know nothing but CPU and memory",

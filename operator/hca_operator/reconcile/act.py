@@ -16,7 +16,7 @@ from hca_operator.reconcile.plan import Plan, PodsPlan, plan_scale
 from hca_operator.reconcile.resolve import Refused, Resolved
 from hca_operator.reconcile.steps import Step, exactly
 from hca_operator.reconcile.trackers import Slot, Trackers
-from hca_operator.restarts.debounce import rolled_out
+from hca_operator.restarts.debounce import after_rollout
 from hca_operator.scaling.floors import Source
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class Actor:
             except (Rejected, Forbidden) as error:
                 problems.append(problem_of(error))
         if plan.config and plan.config.rolls_out and not problems:
-            state = rolled_out(plan.config.state, observed.now.timestamp())
+            state = after_rollout(plan.config.state, observed.now.timestamp())
             self._trackers.config_changes.keep(observed.key, state)
         self._track_load(resolved, observed.key, live)
         return Done(live, children, writes, problems)

@@ -13,7 +13,7 @@ from hca_operator.core.ports import Cluster, Key
 from hca_operator.reconcile.observe import Observed, Observer
 from hca_operator.reconcile.plan import Plan
 from hca_operator.reconcile.resolve import Resolved
-from hca_operator.reconcile.steps import Place, Step, Verb, digest, plan_child
+from hca_operator.reconcile.steps import GatePlace, Step, Verb, object_digest, plan_child
 from hca_operator.reconcile.trackers import Applied, Slot, Trackers
 
 
@@ -93,7 +93,7 @@ class ChildWriter:
 
     def _applied(self, done: ChildDone, observed: Observed, step: Step, live: Manifest) -> ChildDone:
         """The same after a creation or an application with that answer."""
-        kind, before, after = step.slot[0], observed.children.get(step.slot), digest(live)
+        kind, before, after = step.slot[0], observed.children.get(step.slot), object_digest(live)
         self._trackers.applied.setdefault(observed.key, {})[step.slot] = Applied(step.digests.desired, after)
         rolls = kind == "Deployment" and before is not None and live["spec"]["template"] != before["spec"]["template"]
         # Not by the version: a status may have changed since the child was observed.
@@ -102,11 +102,11 @@ class ChildWriter:
         return replace(done, live=live, writes=writes, rolls=done.rolls or rolls)
 
 
-def take_place(trackers: Trackers, key: Key, place: Place) -> None:
+def take_place(trackers: Trackers, key: Key, place: GatePlace) -> None:
     """Change the object's place among the rollouts that no user asked for."""
-    if place == Place.ENTER:
+    if place == GatePlace.ENTER:
         trackers.gate.enter(key)
-    elif place == Place.LEAVE:
+    elif place == GatePlace.LEAVE:
         trackers.gate.leave(key)
 
 

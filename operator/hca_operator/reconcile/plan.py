@@ -12,7 +12,7 @@ from hca_operator.core.observed import is_ours, replicas_of, rolled_out
 from hca_operator.desired.children import Child
 from hca_operator.reconcile.observe import Observed, ObservedPods
 from hca_operator.reconcile.resolve import Refused, Resolved
-from hca_operator.reconcile.steps import Intent, Place, Step, Verb, plan_child
+from hca_operator.reconcile.steps import GatePlace, Intent, Step, Verb, plan_child
 from hca_operator.reconcile.trackers import Slot
 from hca_operator.restarts.config_changes import ConfigPlan, plan_config
 from hca_operator.restarts.memory_counters import count_kills
@@ -111,7 +111,7 @@ class PodsPlan:
 
     counted: Manifest | None
     """status.memoryRestarts with the kills that were observed."""
-    place: Place = Place.KEEP
+    place: GatePlace = GatePlace.KEEP
     replacement: Replacement | None = None
     """The next step of the replacement of a pod; None: no pod is replaced."""
 
@@ -120,7 +120,7 @@ def plan_pods(resolved: Resolved | Refused, observed: Observed, pods: ObservedPo
     """What is to be done about the pods. `put_off`: a write of a child was."""
     counted = count_kills(observed.status.get("memoryRestarts"), pods.unready, observed.now)
     over = rolled_out(pods.deployment) and not pods.too_few and not put_off
-    place = Place.LEAVE if over else Place.KEEP
+    place = GatePlace.LEAVE if over else GatePlace.KEEP
     if resolved.api is None or pods.deployment is None or not pods.replaces:
         return PodsPlan(counted, place)
     replacement = plan_replacement(resolved.api, Pods(pods.deployment, pods.pods, pods.due), counted, observed.now)

@@ -15,7 +15,7 @@ from hca_operator.reconcile.steps import EVENT_MISSED_SECONDS
 from hca_operator.restarts.debounce import LONGEST_QUIET
 from hca_operator.restarts.memory_counters import newly_counted
 from hca_operator.scaling.tolerance import dropped_tolerances
-from hca_operator.status.conditions import Memory, Observation, next_status
+from hca_operator.status.conditions import Observation, PodMemoryState, next_status
 
 UNREADY_MIN_SECONDS, UNREADY_MAX_SECONDS = 1.0, 30.0
 """Between two passes over an object that is not ready: a tenth of the time for which it has not been, within these."""
@@ -72,7 +72,7 @@ def _observation(result: PassResult) -> Observation:
         restarts=plan.restarts,
         floors=plan.floors,
         config_delayed=plan.config is not None and (plan.config.wait_seconds or 0) > LONGEST_QUIET,
-        memory=Memory(
+        memory=PodMemoryState(
             counted=result.pods_done.counted,
             problem=result.pods_done.problem,
             detached=result.pods_done.serving,

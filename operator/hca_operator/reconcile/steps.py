@@ -39,7 +39,7 @@ class Verb(StrEnum):
     """The child cannot be written."""
 
 
-class Place(StrEnum):
+class GatePlace(StrEnum):
     """What happens to the object's place among the rollouts that no user asked for."""
 
     KEEP = "keep"
@@ -62,14 +62,14 @@ class Step:
     """Why the child cannot be written."""
     digests: Applied = field(default_factory=lambda: Applied(b"", b""))
     """Of the desired and the live child, for a creation or an application."""
-    place: Place = Place.KEEP
+    place: GatePlace = GatePlace.KEEP
     requeue_after_seconds: float | None = None
     """Until what was put off can be tried again; None: nothing was."""
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do and nothing to wait for."""
-        return self.verb == Verb.KEEP and self.place == Place.KEEP and self.requeue_after_seconds is None
+        return self.verb == Verb.KEEP and self.place == GatePlace.KEEP and self.requeue_after_seconds is None
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,11 @@ def _deployment(api: ApiObject, intent: Intent, observed: Observed, slot: Slot, 
     live, restarts = observed.children.get(slot), intent.restarts
     plain = adoption.keeping_selector(live, desired)
     wanted = _with_template_digest(restarted(plain, restarts.due))
-    place, requeue = Place.KEEP, None
+    place, requeue = GatePlace.KEEP, None
     if live is not None and (intent.user_change or restarts.requested):
-        place = Place.LEAVE
+        place = GatePlace.LEAVE
     elif live is not None and _template_digest(live) != _template_digest(wanted):
-        place = Place.ENTER
+        place = GatePlace.ENTER
         if not observed.has_place:
             requeue = PLACE_MISSED_SECONDS
             # If a restart alone waits, everything else is applied all the same.
@@ -177,8 +177,8 @@ def _application(observed: Observed, slot: Slot, desired: Manifest, *, shared: b
     """
     live = observed.children.get(slot)
     if live is None:
-        return Step(slot, Verb.CREATE, desired, digests=Applied(digest(desired), b""))
-    digests = Applied(digest(desired), digest(live))
+        return Step(slot, Verb.CREATE, desired, digests=Applied(object_digest(desired), b""))
+    digests = Applied(object_digest(desired), object_digest(live))
     if observed.applied.get(slot) == digests:
         return Step(slot, Verb.KEEP)
     bound = exactly(live, "resourceVersion") if shared else exactly(live)
@@ -204,7 +204,7 @@ def _template_digest(deployment: Manifest) -> str | None:
     return found
 
 
-def digest(manifest: Manifest) -> bytes:
+def object_digest(manifest: Manifest) -> bytes:
     """Digest of an object without its status and bookkeeping, which change all the time."""
     metadata = {
         name: manifest["metadata"].get(name) for name in ("uid", "labels", "ownerReferences", "deletionTimestamp")

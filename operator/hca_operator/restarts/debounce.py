@@ -29,7 +29,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Rollout:
+class ConfigRollout:
     """The latest rollout for a change."""
 
     at: float
@@ -43,7 +43,7 @@ class DebounceState:
     """What is known of one object."""
 
     change: Change | None = None
-    rollout: Rollout | None = None
+    rollout: ConfigRollout | None = None
 
 
 def changed(state: DebounceState, digest: str, now: float, spread: float) -> tuple[DebounceState, float]:
@@ -65,12 +65,12 @@ def unchanged(state: DebounceState) -> DebounceState:
     return replace(state, change=None)
 
 
-def rolled_out(state: DebounceState, now: float) -> DebounceState:
+def after_rollout(state: DebounceState, now: float) -> DebounceState:
     """The pods are being replaced for the change."""
     before, gap = state.rollout, SHORTEST_GAP
     if before is not None and now < before.at + 2 * before.gap:
         gap = min(LONGEST_GAP, 2 * before.gap)
-    return DebounceState(rollout=Rollout(now, gap))
+    return DebounceState(rollout=ConfigRollout(now, gap))
 
 
 class DebounceTracker:

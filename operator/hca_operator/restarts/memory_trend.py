@@ -25,7 +25,7 @@ a change in the status of every object."""
 AHEAD, NOT_AHEAD = 3600.0, 7200.0
 """Seconds to the limit below which a pod counts as growing, and above which no longer: no estimate is quite still."""
 
-Name = tuple[str, str]
+PodName = tuple[str, str]
 """Namespace and name of an object."""
 
 
@@ -66,7 +66,7 @@ History = tuple[Sample, ...]
 """Samples of one pod, the oldest first."""
 
 
-def growth(history: History) -> float:
+def bytes_per_second(history: History) -> float:
     """Bytes each second by which a pod grows: the slope of the line through its samples (least squares)."""
     if len(history) < 2:
         return 0.0
@@ -91,19 +91,19 @@ def soon_at_limit(history: History, policy: MemoryPolicy) -> bool:
     if len(last) <= policy.samples or last[-1].used < policy.threshold / 2:
         return False
     grows = all(earlier.used < later.used for earlier, later in pairwise(last))
-    return grows and policy.limit - last[-1].used < growth(last) * policy.lead
+    return grows and policy.limit - last[-1].used < bytes_per_second(last) * policy.lead
 
 
 def seconds_to_limit(history: History, policy: MemoryPolicy) -> float | None:
     """Seconds until a pod is at its limit if it goes on growing as it has; None for one that does not grow."""
-    rate = growth(history)
+    rate = bytes_per_second(history)
     return max(0, policy.limit - history[-1].used) / rate if rate > 0 else None
 
 
 class Trend(NamedTuple):
     """How the memory of the pods of an object changes."""
 
-    growth: float
+    bytes_per_second: float
     """Bytes each second, of the pod that grows fastest."""
     seconds_to_limit: float | None
     """Until the first of the pods is at its limit; None if none grows, or if the object has no policy."""
@@ -115,19 +115,19 @@ class MemoryTracker:
     def __init__(self) -> None:
         self.available: bool | None = None
         """Whether memory can be read; None until that is known."""
-        self._policies: dict[Name, MemoryPolicy] = {}
-        self._histories: dict[Name, dict[str, History]] = {}
-        self._growing: set[Name] = set()
+        self._policies: dict[PodName, MemoryPolicy] = {}
+        self._histories: dict[PodName, dict[str, History]] = {}
+        self._growing: set[PodName] = set()
         self._failed = 0
 
-    def track(self, name: Name, policy: MemoryPolicy | None) -> None:
+    def track(self, name: PodName, policy: MemoryPolicy | None) -> None:
         """Judge the pods of an object by a policy; None: not at all."""
         if policy is None:
             self._policies.pop(name, None)
         else:
             self._policies[name] = policy
 
-    def due(self, name: Name) -> str | None:
+    def due(self, name: PodName) -> str | None:
         """Name of the pod of an object that is to be replaced first, None if none needs to be."""
         policy = self._policies.get(name)
         if policy is None:
@@ -139,22 +139,22 @@ class MemoryTracker:
         }
         return max(found, key=lambda pod: (found[pod], pod), default=None)
 
-    def grows(self, name: Name) -> bool:
+    def grows(self, name: PodName) -> bool:
         """Whether a pod of an object will be at its limit within an hour or so, as it grows now."""
         return name in self._growing
 
-    def trends(self) -> Mapping[Name, Trend]:
+    def trends(self) -> Mapping[PodName, Trend]:
         """By object, how the memory of its pods changes."""
         return {
-            name: Trend(max(map(growth, pods.values())), self._ahead(name, pods.values()))
+            name: Trend(max(map(bytes_per_second, pods.values())), self._ahead(name, pods.values()))
             for name, pods in self._histories.items()
             if pods
         }
 
-    def take(self, readings: Iterable[Manifest]) -> set[Name]:
+    def take(self, readings: Iterable[Manifest]) -> set[PodName]:
         """Take in a reading of all pods; returns the objects whose next pass may come to something else."""
         before, growing = self._due(), self._growing
-        histories: dict[Name, dict[str, History]] = {}
+        histories: dict[PodName, dict[str, History]] = {}
         for reading in readings:
             labels = reading["metadata"].get("labels") or {}
             if (api := labels.get(API_LABEL)) and REPLACED_LABEL not in labels and (sample := _sample(reading)):
@@ -171,21 +171,21 @@ class MemoryTracker:
         if absent or self._failed >= PATIENCE:
             self.available, self._histories, self._growing = False, {}, set()
 
-    def _ahead(self, name: Name, histories: Iterable[History]) -> float | None:
+    def _ahead(self, name: PodName, histories: Iterable[History]) -> float | None:
         policy = self._policies.get(name)
         if policy is None:
             return None
         found = (seconds_to_limit(history, policy) for history in histories)
         return min((seconds for seconds in found if seconds is not None), default=None)
 
-    def _limit_ahead(self, name: Name) -> bool:
+    def _limit_ahead(self, name: PodName) -> bool:
         """Whether a pod that started long ago grows towards its limit, over all samples that are kept."""
         half = self._policies[name].threshold / 2
         pods = self._histories.get(name, {}).values()
         ahead = self._ahead(name, [pod for pod in pods if len(pod) == KEPT and pod[-1].used >= half])
         return ahead is not None and ahead < (NOT_AHEAD if name in self._growing else AHEAD)
 
-    def _due(self) -> set[Name]:
+    def _due(self) -> set[PodName]:
         return {name for name in self._policies if self.due(name)}
 
 

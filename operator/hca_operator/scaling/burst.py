@@ -24,7 +24,7 @@ from hca_operator.scaling.floors import Floor, Source
 MAX_GAP = timedelta(seconds=10)
 """Two readings above the threshold that are further apart than this are not of the same jump."""
 
-Name = tuple[str, str]
+ObjectName = tuple[str, str]
 """Namespace and name of an object."""
 
 
@@ -136,30 +136,30 @@ class BurstTracker:
     """The load of all objects that react to bursts, reading by reading."""
 
     def __init__(self) -> None:
-        self._tracked: dict[Name, _Tracked] = {}
-        self._floors: dict[Name, Floor] = {}
+        self._tracked: dict[ObjectName, _Tracked] = {}
+        self._floors: dict[ObjectName, Floor] = {}
 
     def __len__(self) -> int:
         """How many objects are tracked."""
         return len(self._tracked)
 
-    def state(self, name: Name) -> BurstState:
+    def state(self, name: ObjectName) -> BurstState:
         """What is known of an object, for `burst_floor`."""
         tracked = self._tracked.get(name)
         return BurstState(self._floors.get(name, NO_BURST), 0 if tracked is None else tracked.needed)
 
-    def keep(self, name: Name, floor: Floor) -> None:
+    def keep(self, name: ObjectName, floor: Floor) -> None:
         """Store the floor that was decided from `state`; what was needed then is in it."""
         self._floors[name] = floor
         if (tracked := self._tracked.get(name)) is not None:
             tracked.needed = 0
 
-    def forget(self, name: Name) -> None:
+    def forget(self, name: ObjectName) -> None:
         """The object is gone, or no jump raises its count any more."""
         self._tracked.pop(name, None)
         self._floors.pop(name, None)
 
-    def track(self, name: Name, policy: BurstPolicy, deployment: Manifest) -> None:
+    def track(self, name: ObjectName, policy: BurstPolicy, deployment: Manifest) -> None:
         """Judge the load of an object by a policy and by the pods that its Deployment has and should have."""
         # The count may have been raised after this state of the Deployment.
         pods = max(replicas_of(deployment), self._floors.get(name, NO_BURST).pods)
@@ -169,7 +169,7 @@ class BurstTracker:
         else:
             tracked.policy, tracked.pods, tracked.starting = policy, pods, starting
 
-    def take(self, loads: Mapping[Name, Mapping[str, Load]], now: datetime) -> set[Name]:
+    def take(self, loads: Mapping[ObjectName, Mapping[str, Load]], now: datetime) -> set[ObjectName]:
         """Take in a reading of all objects; returns those whose count is to be raised."""
         for name, tracked in self._tracked.items():
             tracked.judge(loads.get(name, {}), now)

@@ -18,7 +18,7 @@ from hca_operator.scaling.floors import Floor, Source, in_force
 
 
 @dataclass(frozen=True)
-class Memory:
+class PodMemoryState:
     """The memory of the pods of an object."""
 
     counted: Manifest | None = None
@@ -56,7 +56,7 @@ class Observation:
     restarts: Restarts | None
     """None for an object that is refused."""
     floors: Sequence[Floor] = ()
-    memory: Memory = Memory()
+    memory: PodMemoryState = PodMemoryState()
     unsupported: Sequence[Unsupported] = ()
     """Fields that the install does not carry out in full."""
     config_delayed: bool = False

@@ -17,7 +17,7 @@ TOLD = (
     ConditionType.ROLLOUT_HEALTHY,
 )
 """Reconciling and Stalled flip together with Ready, and would tell the same twice."""
-MAX_MESSAGE = 1024
+MAX_EVENT_MESSAGE = 1024
 """Longest message that the API server takes."""
 
 
@@ -93,7 +93,7 @@ def event(obj: Manifest, news: News, now: datetime, instance: str) -> Manifest:
         },
         "type": "Warning" if news.warning else "Normal",
         "reason": news.reason,
-        "message": news.message[:MAX_MESSAGE],
+        "message": news.message[:MAX_EVENT_MESSAGE],
         "source": {"component": FIELD_MANAGER},
         "reportingComponent": FIELD_MANAGER,
         "reportingInstance": instance,

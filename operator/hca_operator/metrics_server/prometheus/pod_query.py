@@ -29,7 +29,7 @@ _MARK = "hca"
 _INCREASE = f"irate(%s[{RANGE}])"
 _LEVEL = f"(avg_over_time(%s[{MEAN}]) or last_over_time(%s[{RANGE}]))"
 
-Place = tuple[str, str]
+MetricsEndpoint = tuple[str, str]
 """Namespace and name of a pod."""
 
 
@@ -93,14 +93,16 @@ def _without(ignored_paths: Collection[str]) -> str:
     return "".join(f",{label}!~{quoted(f'({paths})([?].*)?')}" for label in ROUTE_LABELS)
 
 
-def values_by_pod(metric: MetricType, result: Sequence[Any], groups: Mapping[Place, int]) -> dict[Place, Counts]:
+def values_by_pod(
+    metric: MetricType, result: Sequence[Any], groups: Mapping[MetricsEndpoint, int]
+) -> dict[MetricsEndpoint, Counts]:
     """The values of the pods of which the index of the group is given, from the result of `pod_query`.
 
     A value without buckets is at infinity. A series that does not fit is skipped, and a pod without a number that can
     be true is left out, so that one pod spoils no other. Raises LookupError or TypeError if this is no result of such a
     query.
     """
-    found: dict[Place, dict[str, dict[float, float]]] = {}
+    found: dict[MetricsEndpoint, dict[str, dict[float, float]]] = {}
     for series in result:
         labels = series["metric"]
         place = labels["namespace"], labels["pod"]

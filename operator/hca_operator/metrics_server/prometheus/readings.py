@@ -19,7 +19,13 @@ from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
 from hca_operator.metrics_server.prometheus.client import Prometheus, QueryFailure
 from hca_operator.metrics_server.prometheus.demand import Demand, demand_of
 from hca_operator.metrics_server.prometheus.own_queries import OwnQueries
-from hca_operator.metrics_server.prometheus.pod_query import Group, Place, families_of, pod_query, values_by_pod
+from hca_operator.metrics_server.prometheus.pod_query import (
+    Group,
+    MetricsEndpoint,
+    families_of,
+    pod_query,
+    values_by_pod,
+)
 from hca_operator.metrics_server.samples.aggregation import aggregate, pod_metric
 from hca_operator.metrics_server.samples.growth import Counts
 from hca_operator.metrics_server.samples.reading import Reading, Unknown
@@ -41,7 +47,7 @@ JOINING_SECONDS = 150.0
 
 class _Answer(NamedTuple):
     at: float
-    pods: Mapping[Place, Counts]
+    pods: Mapping[MetricsEndpoint, Counts]
 
 
 class PrometheusReadings:

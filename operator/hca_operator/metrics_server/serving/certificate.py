@@ -35,7 +35,7 @@ CLOCK_SKEW = timedelta(hours=1)
 """By which clocks of the cluster may differ."""
 
 
-class Step(Enum):
+class CertificateStep(Enum):
     """What is to be done now, one thing at a time."""
 
     NOTHING = auto()
@@ -87,26 +87,26 @@ class Credentials:
 _KEYS = ("ca.crt", "ca.key", "tls.crt", "tls.key")
 
 
-def due(kept: Credentials | None, names: Sequence[str], now: datetime) -> Step:
+def due(kept: Credentials | None, names: Sequence[str], now: datetime) -> CertificateStep:
     """What to do now for a server with these DNS names."""
     if kept is None or not _belongs(kept.authorities()[0], kept.authority_key):
-        return Step.BEGIN
+        return CertificateStep.BEGIN
     authority_ends = kept.authorities()[0].not_valid_after_utc
     if authority_ends < now + VALIDITY:
-        return Step.AUTHORITY
+        return CertificateStep.AUTHORITY
     if not _fits(kept, names) or kept.served().not_valid_after_utc < now + RENEWAL:
-        return Step.CERTIFICATE
+        return CertificateStep.CERTIFICATE
     if authority_ends < now + AUTHORITY_RENEWAL:
-        return Step.AUTHORITY
-    return Step.NOTHING
+        return CertificateStep.AUTHORITY
+    return CertificateStep.NOTHING
 
 
-def take_step(step: Step, kept: Credentials | None, names: Sequence[str], now: datetime) -> Credentials:
+def take_step(step: CertificateStep, kept: Credentials | None, names: Sequence[str], now: datetime) -> Credentials:
     """The credentials after a step other than NOTHING."""
-    if kept is None or step is Step.BEGIN:
+    if kept is None or step is CertificateStep.BEGIN:
         key = ec.generate_private_key(ec.SECP256R1())
         return _signed(Credentials(_pem(_authority(key, now)), _private(key), b"", b""), names, now)
-    if step is Step.CERTIFICATE:
+    if step is CertificateStep.CERTIFICATE:
         return _signed(kept, names, now)
     key = ec.generate_private_key(ec.SECP256R1())
     earlier = [authority for authority in kept.authorities() if authority.not_valid_after_utc > now]

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from hca_operator.core.errors import Transient
 from hca_operator.core.ports import Getter, Replacer
-from hca_operator.metrics_server.serving.certificate import Credentials, Step, due, take_step
+from hca_operator.metrics_server.serving.certificate import CertificateStep, Credentials, due, take_step
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ async def current_credentials(
         raise Transient(f"Secret {namespace}/{name} does not exist: helm upgrade makes it again")
     kept = Credentials.parse(secret.get("data") or {})
     step = due(kept, hosts, now)
-    if kept is not None and step is Step.NOTHING:
+    if kept is not None and step is CertificateStep.NOTHING:
         return kept
     renewed = take_step(step, kept, hosts, now)
     await secrets.replace({**secret, "data": renewed.data()})
@@ -37,7 +37,7 @@ async def current_credentials(
 
 
 _LOG = {
-    Step.BEGIN: "the first certificate and its authority",
-    Step.CERTIFICATE: "a new certificate",
-    Step.AUTHORITY: "a new authority, which signs the next certificate",
+    CertificateStep.BEGIN: "the first certificate and its authority",
+    CertificateStep.CERTIFICATE: "a new certificate",
+    CertificateStep.AUTHORITY: "a new authority, which signs the next certificate",
 }

@@ -36,7 +36,7 @@ class ServiceReference:
         return {"namespace": self.namespace, "name": self.name, "port": self.port}
 
 
-class Verdict(NamedTuple):
+class RegistrationVerdict(NamedTuple):
     """What to do about the APIService."""
 
     apply: Manifest | None = None
@@ -71,22 +71,24 @@ def desired(service: ServiceReference, owner: Manifest, bundle: bytes) -> Manife
     }
 
 
-def judge(found: Manifest | None, wanted: Manifest) -> Verdict:
+def judge(found: Manifest | None, wanted: Manifest) -> RegistrationVerdict:
     """What to do about the APIService that exists, None if there is none."""
     if found is None:
-        return Verdict(apply=wanted)
+        return RegistrationVerdict(apply=wanted)
     server = server_of(found)
     if server is None:
-        return Verdict(held_by="the API server itself, for a CustomResourceDefinition of that group")
+        return RegistrationVerdict(held_by="the API server itself, for a CustomResourceDefinition of that group")
     if server != server_of(wanted):
-        return Verdict(held_by=f"Service {server}")
+        return RegistrationVerdict(held_by=f"Service {server}")
     if found["metadata"].get("deletionTimestamp") or _covers(found, wanted):
-        return Verdict()
+        return RegistrationVerdict()
     known = {"resourceVersion": found["metadata"]["resourceVersion"]}
-    return Verdict(apply={**wanted, "metadata": {**wanted["metadata"], **known}})
+    return RegistrationVerdict(apply={**wanted, "metadata": {**wanted["metadata"], **known}})
 
 
-async def register(server: ApiServices, service: ServiceReference, owner: str, bundle: bytes) -> Verdict:
+async def ensure_registered(
+    server: ApiServices, service: ServiceReference, owner: str, bundle: bytes
+) -> RegistrationVerdict:
     """Have the APIService lead here, unless it leads to another server. Raises HcaError."""
     role = await server.get("ClusterRole", "", owner)
     if role is None:

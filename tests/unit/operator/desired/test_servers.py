@@ -6,12 +6,12 @@ from typing import Any, get_args
 import pytest
 
 from hca_operator.api.environment import ALWAYS_RESERVED_ENV
-from hca_operator.api.servers import OPTIONS_ENV, RESERVED_ENV, Server
+from hca_operator.api.servers import OPTIONS_ENV, RESERVED_ENV, ApplicationServer
 from hca_operator.desired.servers import environment
 from hca_operator.desired.sizing import size
 from tests.unit.operator.objects import resources, spec
 
-SERVERS = get_args(Server)
+SERVERS = get_args(ApplicationServer)
 OTHERS = [server for server in SERVERS if server != "Granian"]
 
 
@@ -112,7 +112,7 @@ def test_options_for_node_of_the_user_come_after_ours() -> None:
 
 
 @pytest.mark.parametrize("server", OPTIONS_ENV)
-def test_options_may_refer_to_what_the_user_has_set_before(server: Server) -> None:
+def test_options_may_refer_to_what_the_user_has_set_before(server: ApplicationServer) -> None:
     secret = {"name": "MINE", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
     listed = spec(workers={"server": server}, env=[secret, {"name": OPTIONS_ENV[server], "value": "$(MINE)"}])
     names = [variable["name"] for variable in environment(listed, size(listed))]
@@ -120,12 +120,12 @@ def test_options_may_refer_to_what_the_user_has_set_before(server: Server) -> No
 
 
 @pytest.mark.parametrize("server", OPTIONS_ENV)
-def test_options_that_the_user_leaves_empty_are_ours(server: Server) -> None:
+def test_options_that_the_user_leaves_empty_are_ours(server: ApplicationServer) -> None:
     name = OPTIONS_ENV[server]
     assert run_by(server, env=[{"name": name}])[name] == run_by(server)[name]
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_what_the_operator_sets_is_just_what_an_object_may_not_set(server: Server) -> None:
+def test_what_the_operator_sets_is_just_what_an_object_may_not_set(server: ApplicationServer) -> None:
     reserved = ALWAYS_RESERVED_ENV if server == "Granian" else RESERVED_ENV[server]
     assert set(run_by(server)) - set(OPTIONS_ENV.values()) == set(reserved)

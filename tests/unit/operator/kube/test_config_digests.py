@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hca_operator.core.errors import Forbidden
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Key
-from hca_operator.kube.config_digests import ConfigInformer, digest
+from hca_operator.kube.config_digests import ConfigInformer, data_digest
 
 SHOP, CART = Key("default", "shop"), Key("default", "cart")
 
@@ -171,7 +171,7 @@ async def test_a_change_while_it_is_read_is_not_missed(server: Server, following
     server.while_read = change_once
     (answer,) = await following.digests("settings", fresh=True)
     told = await following.settle()
-    now = digest(server.objects[Key("default", "settings")])
+    now = data_digest(server.objects[Key("default", "settings")])
     assert answer == now or told == [SHOP]
     assert await following.digests("settings") == [now]
 
@@ -256,7 +256,7 @@ async def _play(steps: list[str]) -> None:  # noqa: C901 - one case for each ste
             case "read" | "read anew":
                 told.clear()
                 read = (await watch.digests(SHOP, ["settings"], fresh=step == "read anew"))["settings"]
-    truth = digest(server.objects[slot]) if slot in server.objects else None
+    truth = data_digest(server.objects[slot]) if slot in server.objects else None
     assert read == truth or SHOP in told
     assert await watch.digests(SHOP, ["settings"], fresh=False) == {"settings": truth}
 

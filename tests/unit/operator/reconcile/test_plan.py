@@ -13,7 +13,7 @@ from hca_operator.core.names import FIELD_MANAGER, Manifest
 from hca_operator.reconcile.observe import Observed
 from hca_operator.reconcile.plan import Plan, plan, plan_scale
 from hca_operator.reconcile.resolve import DEFAULT_CAPABILITIES, Resolved, resolve
-from hca_operator.reconcile.steps import Place, Step, Verb
+from hca_operator.reconcile.steps import GatePlace, Step, Verb
 from hca_operator.reconcile.trackers import Applied, Slot
 from hca_operator.restarts.config_changes import ObservedConfig
 from hca_operator.scaling.burst import BurstState
@@ -116,13 +116,13 @@ NEW_DEFAULT = {"nodeSelector": {"disk": "ssd"}}
 @pytest.mark.parametrize(
     ("edited", "has_place", "verb", "place"),
     [
-        (True, False, Verb.APPLY, Place.LEAVE),
-        (False, True, Verb.APPLY, Place.ENTER),
-        (False, False, Verb.KEEP, Place.ENTER),
+        (True, False, Verb.APPLY, GatePlace.LEAVE),
+        (False, True, Verb.APPLY, GatePlace.ENTER),
+        (False, False, Verb.KEEP, GatePlace.ENTER),
     ],
 )
 def test_a_rollout_that_no_user_asked_for_needs_a_place(
-    *, edited: bool, has_place: bool, verb: Verb, place: Place
+    *, edited: bool, has_place: bool, verb: Verb, place: GatePlace
 ) -> None:
     seen = replace(observed(as_applied(resolved()), edited=edited), has_place=has_place)
     step = step_for(plan(resolved(**NEW_DEFAULT), seen), DEPLOYMENT)

@@ -11,7 +11,7 @@ from hca_operator.api.fleet_policy import parse_policy
 from hca_operator.core.errors import Forbidden, HcaError, Transient
 from hca_operator.core.names import CONFIG_ANNOTATION, Manifest
 from hca_operator.core.ports import Key
-from hca_operator.kube.config_digests import digest
+from hca_operator.kube.config_digests import data_digest
 from hca_operator.restarts.debounce import LONGEST_QUIET, QUIET, SHORTEST_GAP
 from hca_operator.restarts.rollout_gate import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster
@@ -436,7 +436,7 @@ async def test_the_record_stays_the_same_from_one_release_to_the_next() -> None:
     assert record == "df19f095.abc61d657c8332e19fb03f1a71c47fb9", (
         "another digest of the same would restart the pods of every API: raise FORMAT with it"
     )
-    assert digest({"data": {"a": "b"}, "binaryData": {"c": "ZA=="}}) == "8448c2d6ffb82dbc2a7021b9349e0e66"
+    assert data_digest({"data": {"a": "b"}, "binaryData": {"c": "ZA=="}}) == "8448c2d6ffb82dbc2a7021b9349e0e66"
 
 
 async def test_equal_contents_of_two_objects_do_not_look_equal() -> None:

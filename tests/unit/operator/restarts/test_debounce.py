@@ -10,8 +10,8 @@ from hca_operator.restarts.debounce import (
     SHORTEST_GAP,
     DebounceState,
     DebounceTracker,
+    after_rollout,
     changed,
-    rolled_out,
     unchanged,
 )
 
@@ -37,7 +37,7 @@ def rollouts(changes: list[float], *, until: float) -> list[float]:
             if wait:
                 due = now + wait
             else:
-                state = rolled_out(state, now)
+                state = after_rollout(state, now)
                 carried = latest
                 done.append(now - START)
     assert carried == str(len(changes)) or done[-1] > until - LONGEST_GAP, "the last state is carried out"
@@ -79,7 +79,7 @@ def test_a_clock_that_is_set_back_delays_no_change() -> None:
     state, _ = changed(DebounceState(), "b", START, spread=0.0)
     hour = 3600.0
     assert changed(state, "b", START - hour, spread=0.0)[1] == QUIET
-    assert changed(rolled_out(state, START), "c", START - hour, spread=0.0)[1] == QUIET
+    assert changed(after_rollout(state, START), "c", START - hour, spread=0.0)[1] == QUIET
 
 
 def test_many_changes_at_the_same_time_are_spread() -> None:
@@ -98,7 +98,7 @@ def test_nothing_is_kept_of_what_is_over() -> None:
     tracker = DebounceTracker(lambda: 1.0)
     tracker.keep("a", changed(DebounceState(), "b", START, spread=0.0)[0])
     assert tracker.spread() == 1
-    tracker.keep("a", rolled_out(tracker.state("a"), START))
+    tracker.keep("a", after_rollout(tracker.state("a"), START))
     assert tracker.spread() == 0
     assert tracker.state("a") != DebounceState()
     tracker.forget("a")

@@ -18,7 +18,7 @@ from hca_operator.restarts.memory_trend import (
     PATIENCE,
     MemoryTracker,
     Sample,
-    growth,
+    bytes_per_second,
     memory_policy,
     over_threshold,
     seconds_to_limit,
@@ -87,11 +87,11 @@ def test_a_pod_that_grows_fast_is_due_before_the_threshold(used: tuple[float, ..
 @given(rate=st.integers(-5, 5), count=st.integers(2, KEPT), start=st.integers(100, 400))
 def test_growth_is_the_slope_of_the_samples(rate: int, count: int, start: int) -> None:
     samples = history(*(start + rate * 15 * number for number in range(count)))
-    assert growth(samples) == pytest.approx(rate * MIB)
+    assert bytes_per_second(samples) == pytest.approx(rate * MIB)
 
 
 def test_one_sample_has_no_growth() -> None:
-    assert growth(history(100)) == 0
+    assert bytes_per_second(history(100)) == 0
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from hca_operator.scaling.burst import (
     BurstPolicy,
     BurstTracker,
     Load,
-    Name,
+    ObjectName,
     burst_floor,
     burst_policy,
 )
@@ -44,7 +44,7 @@ RATE = {"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targe
 IN_FLIGHT = {"name": "inflight", "type": "Concurrency", "concurrency": {"targetPerWorker": 20}}
 START = datetime(2026, 1, 5, tzinfo=UTC)
 
-Loads = dict[Name, dict[str, Load]]
+Loads = dict[ObjectName, dict[str, Load]]
 LoadAt = Callable[[int], float | None]
 """What a second brings, in pods that it needs; None where nobody can say."""
 

@@ -15,7 +15,7 @@ from hca_operator.core.errors import CannotStart
 from hca_operator.metrics_server.prometheus import client as module
 from hca_operator.metrics_server.prometheus.client import LARGEST_BODY_BYTES, Prometheus, QueryFailure, Result
 from hca_operator.metrics_server.prometheus.query_metrics import QueryMetrics
-from hca_operator.metrics_server.serving.certificate import Step, take_step
+from hca_operator.metrics_server.serving.certificate import CertificateStep, take_step
 from tests.unit.operator.metrics_server.prometheus.loopback_prometheus import (
     Answer,
     answer,
@@ -160,7 +160,7 @@ async def test_a_result_that_cannot_be_read_is_none() -> None:
 
 
 async def test_its_certificate_must_be_one_of_the_authority(tmp_path: Path) -> None:
-    made = take_step(Step.BEGIN, None, ["localhost"], datetime.now(UTC))  # noqa: TID251 - by which TLS judges
+    made = take_step(CertificateStep.BEGIN, None, ["localhost"], datetime.now(UTC))  # noqa: TID251 - by which TLS judges
     for name, content in (("cert", made.certificate), ("key", made.key)):
         (tmp_path / name).write_bytes(content)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -5,7 +5,7 @@ import pytest
 
 from hca_operator.core.errors import Transient
 from hca_operator.core.names import Manifest
-from hca_operator.metrics_server.serving.registration import ServiceReference, desired, judge, register
+from hca_operator.metrics_server.serving.registration import ServiceReference, desired, ensure_registered, judge
 from hca_operator.scaling.capabilities import REGISTRATION
 
 OURS = ServiceReference("hca-system", "hca-operator-metrics", 8443)
@@ -107,13 +107,13 @@ class Cluster:
 
 async def test_a_new_one_is_only_made_for_another_server_may_be_faster() -> None:
     cluster = Cluster(ROLE, None)
-    await register(cluster, OURS, "hca-operator-metrics", b"PEM")
+    await ensure_registered(cluster, OURS, "hca-operator-metrics", b"PEM")
     assert (cluster.made, cluster.applied) == ([WANTED], [])
 
 
 async def test_ours_is_changed_by_force_and_in_the_version_that_was_seen() -> None:
     cluster = Cluster(ROLE, there(spec={"caBundle": "b2xk"}))
-    await register(cluster, OURS, "hca-operator-metrics", b"PEM")
+    await ensure_registered(cluster, OURS, "hca-operator-metrics", b"PEM")
     (applied,) = cluster.applied
     assert applied["metadata"]["resourceVersion"] == "7"
     assert not cluster.made
@@ -122,5 +122,5 @@ async def test_ours_is_changed_by_force_and_in_the_version_that_was_seen() -> No
 async def test_without_the_role_with_which_it_would_go_nothing_is_made() -> None:
     cluster = Cluster(None, None)
     with pytest.raises(Transient, match="ClusterRole hca-operator-metrics does not exist"):
-        await register(cluster, OURS, "hca-operator-metrics", b"PEM")
+        await ensure_registered(cluster, OURS, "hca-operator-metrics", b"PEM")
     assert not cluster.applied + cluster.made

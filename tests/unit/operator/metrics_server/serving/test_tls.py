@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from hca_operator.metrics_server.serving.certificate import Credentials, Step, take_step
+from hca_operator.metrics_server.serving.certificate import CertificateStep, Credentials, take_step
 from hca_operator.metrics_server.serving.tls import ServingTls
 
 HOST = "localhost"
@@ -116,7 +116,7 @@ def tls() -> ServingTls:
 
 @pytest.fixture
 def credentials() -> Credentials:
-    return take_step(Step.BEGIN, None, [HOST], NOW)
+    return take_step(CertificateStep.BEGIN, None, [HOST], NOW)
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ async def test_another_certificate_is_shown_to_new_callers_and_open_connections_
 ) -> None:
     front = Authority("front")
     tls.trust(front.certificate.decode())
-    other = take_step(Step.BEGIN, None, [HOST], NOW)
+    other = take_step(CertificateStep.BEGIN, None, [HOST], NOW)
     async with server.connected(credentials, front.client("early")) as early:
         assert await early.whoami() == "early"
         tls.serve(other.certificate, other.key)
