@@ -129,6 +129,20 @@ class Overloaded(Fault):
         return failure(429, "TooManyRequests", **{"Retry-After": "1"})
 
 
+class Failed(Fault):
+    """The first request with a verb for a resource fails, and nothing is done."""
+
+    def __init__(self, verb: str, resource: str) -> None:
+        self.over = False
+        self._failing = verb, resource
+
+    async def answer(self, asked: Asked, ask: Ask) -> Answer:
+        if self.over or (asked.verb, asked.resource) != self._failing:
+            return await ask(asked)
+        self.over = True
+        return failure(500, "InternalError")
+
+
 class Slow(Fault):
     """Each answer takes its time."""
 

@@ -18,7 +18,7 @@ from dev.control_plane import ControlPlane
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.conftest import temporary_namespace
 from tests.controlplane.essence import RESOURCES
-from tests.controlplane.faults import Delayed, Dropped, Expired, Killed, Overloaded, Past, Slow
+from tests.controlplane.faults import Delayed, Dropped, Expired, Failed, Killed, Overloaded, Past, Slow
 from tests.controlplane.journey import EDITS, PODS, Journey
 from tests.controlplane.meddler import Event, Meddler
 from tests.controlplane.objects import DISABLED, children
@@ -306,6 +306,25 @@ def test_an_api_server_that_takes_no_requests_for_a_while_is_asked_again(
     journey.settle_as(undisturbed.stages[-1])
     assert journey.counts() == {PODS}
     assert set(journey.tally().values()) == {1}
+
+
+@pytest.mark.parametrize("verb", ["DELETE", "PATCH"])
+def test_a_child_that_is_no_longer_wanted_goes_although_a_write_to_it_failed(
+    verb: str, meddler: Meddler, start: Start, undisturbed: Undisturbed
+) -> None:
+    journey = start(f"failed-{verb.lower()}")
+    journey.begin()
+    for number, edit in enumerate(EDITS[:2], start=1):
+        journey.edit(edit)
+        journey.settle_as(undisturbed.stages[number])
+    failed = Failed(verb, "ingresses")
+    with meddler.meddling(failed):
+        if verb == "PATCH":
+            journey.edit({"traffic": {"routes": [{"host": "other.example.com"}]}})
+            eventually(lambda: failed.over)
+        journey.edit(EDITS[2])
+        journey.settle_as(undisturbed.stages[3])
+    assert failed.over
 
 
 def test_a_second_for_each_answer_changes_nothing_but_the_time(

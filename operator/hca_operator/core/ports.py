@@ -97,6 +97,9 @@ class Cluster(WritableCluster, Protocol):
     def known(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object or a child from the cache, None if the cache does not have it. No request is made."""
 
+    def is_uncertain(self, kind: str, namespace: str, name: str) -> bool:
+        """Whether a write to a child failed, so that it may exist although the cache does not have it."""
+
 
 class Configs(Protocol):
     """What ConfigMaps or Secrets contain, as digests."""

@@ -44,6 +44,7 @@ class ManifestCache:
 
     def __init__(self) -> None:
         self._entries: dict[ObjectRef, _Entry] = {}
+        self._uncertain: set[ObjectRef] = set()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -56,9 +57,14 @@ class ManifestCache:
         manifest: Manifest = json.loads(zlib.decompress(entry.compressed))
         return manifest
 
+    def is_uncertain(self, ref: ObjectRef) -> bool:
+        """Whether a write to an object failed, and nothing has been heard of the object since."""
+        return ref in self._uncertain
+
     def put(self, manifest: Manifest) -> bool:
         """Cache a state; False if the cached one is as new or newer."""
         ref, version = ref_of(manifest), version_of(manifest)
+        self._uncertain.discard(ref)
         entry = self._entries.get(ref)
         if entry is not None and entry.version >= version:
             return False
@@ -74,8 +80,14 @@ class ManifestCache:
         return True
 
     def forget(self, ref: ObjectRef) -> None:
+        """Remove an object that the API server does not have."""
+        self._entries.pop(ref, None)
+        self._uncertain.discard(ref)
+
+    def invalidate(self, ref: ObjectRef) -> None:
         """Remove an object whose cached state may be wrong, so that it is read from the API server."""
         self._entries.pop(ref, None)
+        self._uncertain.add(ref)
 
     def replace(self, kind: str, namespace: str, listed: Iterable[Manifest], version: int) -> list[Manifest]:
         """Take in the list of a namespace ("": of all) and its version. Returns what changed, deleted objects too."""
@@ -85,9 +97,12 @@ class ManifestCache:
             present.add(ref_of(manifest))
             if self.put(manifest):
                 changed.append(manifest)
-        absent = [
-            ref for ref in self._entries if ref.kind == kind and namespace in {"", ref.namespace} and ref not in present
-        ]
+
+        def is_listed(ref: ObjectRef) -> bool:
+            return ref.kind == kind and namespace in {"", ref.namespace}
+
+        self._uncertain = {ref for ref in self._uncertain if not is_listed(ref)}
+        absent = [ref for ref in self._entries if is_listed(ref) and ref not in present]
         for ref in absent:
             last = self.get(ref)
             if last is not None and self.remove(ref, before=version):

@@ -36,6 +36,10 @@ class CachedClient:
             return self._objects.known(namespace, name)
         return self._children.get(ObjectRef(kind, namespace, name))
 
+    def is_uncertain(self, kind: str, namespace: str, name: str) -> bool:
+        """Whether a write to a child failed, so that it may exist although the cache does not have it."""
+        return self._children.is_uncertain(ObjectRef(kind, namespace, name))
+
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """The objects of a namespace ("": of all)."""
         return await self._server.list(kind, namespace, **selectors)
@@ -89,7 +93,7 @@ class CachedClient:
         try:
             yield
         except HcaError:
-            self._forget(ref_of(manifest))
+            self._invalidate(ref_of(manifest))
             raise
 
     def _forget(self, ref: ObjectRef) -> None:
@@ -97,3 +101,9 @@ class CachedClient:
             self._objects.forget(ref.namespace, ref.name)
         else:
             self._children.forget(ref)
+
+    def _invalidate(self, ref: ObjectRef) -> None:
+        if ref.kind == KIND:
+            self._objects.forget(ref.namespace, ref.name)
+        else:
+            self._children.invalidate(ref)

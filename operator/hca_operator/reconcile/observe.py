@@ -196,12 +196,17 @@ class Observer:
     async def _children(self, manifest: Manifest, children: Sequence[Child]) -> Mapping[Slot, Manifest]:
         """The children from the cache; the API server is asked for those that are desired and not cached.
 
+        It is asked, too, for those that a failed write made uncertain: they may have to be deleted.
         Those of an object without a status are created at once: a creation fails if the name is taken. Otherwise the
         object itself is asked for as well, since its deletion deletes its children.
         """
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         live = {(kind, child): self._cluster.known(kind, namespace, child) for kind, child, _ in children}
-        missing = [(kind, child) for kind, child, desired in children if desired and live[kind, child] is None]
+        missing = [
+            (kind, child)
+            for kind, child, desired in children
+            if live[kind, child] is None and (desired or self._cluster.is_uncertain(kind, namespace, child))
+        ]
         if missing and not is_new(manifest):
             current, *found = await asyncio.gather(
                 self._cluster.get(KIND, namespace, name),

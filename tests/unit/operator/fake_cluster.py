@@ -50,6 +50,9 @@ class FakeCluster:
         labels = {} if found is None else found["metadata"].get("labels", {})
         return copy.deepcopy(found) if labels.get(MANAGED_BY_LABEL) == MANAGED_BY else None
 
+    def is_uncertain(self, _kind: str, _namespace: str, _name: str) -> bool:
+        return False  # what `known` does not have, there is not
+
     async def apply_new(self, manifest: Manifest) -> Manifest:
         slot = slot_of(manifest)
         self._call(f"make {slot[0]} {slot[2]}", lambda: self._make(slot, manifest))

@@ -45,6 +45,24 @@ def test_a_deletion_does_not_reach_what_was_made_anew() -> None:
     assert store.get(SHOP) is None
 
 
+def test_an_object_is_uncertain_from_a_failed_write_until_something_is_heard_of_it() -> None:
+    store = ManifestCache()
+    store.put(service(7))
+    for hear in (
+        lambda: store.put(service(7)),
+        lambda: store.forget(SHOP),
+        lambda: store.replace("Service", "default", [], 9),
+    ):
+        store.invalidate(SHOP)
+        assert store.get(SHOP) is None
+        assert store.is_uncertain(SHOP)
+        store.replace("Service", "other", [], 9)
+        store.replace("Ingress", "", [], 9)
+        assert store.is_uncertain(SHOP), "lists of others say nothing of it"
+        hear()
+        assert not store.is_uncertain(SHOP)
+
+
 def test_a_list_takes_away_what_it_lacks_but_not_what_came_after_it_or_lives_elsewhere() -> None:
     store = ManifestCache()
     for known in (service(3, "gone"), service(12, "newer"), service(3, "there", "other"), service(3)):
