@@ -79,13 +79,13 @@ def _observation(result: PassResult) -> Observation:
             known=pods.memory_known,
             grows=pods.memory_grows,
         ),
-        unsupported=[*result.resolved.unsupported, *_dropped(result.resolved, autoscaler)],
+        unsupported=[*result.resolved.unsupported, *_dropped(result.resolved, done, autoscaler)],
     )
 
 
-def _dropped(resolved: Resolved | Refused, autoscaler: Manifest | None) -> Sequence[Unsupported]:
-    """Tolerances that the API server has dropped; unknown as long as no autoscaler is written."""
-    if isinstance(resolved, Refused) or not resolved.active:
+def _dropped(resolved: Resolved | Refused, done: Done, autoscaler: Manifest | None) -> Sequence[Unsupported]:
+    """Tolerances that the API server has dropped; unknown if the autoscaler may not be as it is desired."""
+    if isinstance(resolved, Refused) or not resolved.active or done.problems:
         return ()
     return dropped_tolerances(resolved.api, autoscaler)
 

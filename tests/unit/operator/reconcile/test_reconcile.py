@@ -624,3 +624,22 @@ async def test_passes_that_run_at_the_same_time_take_no_more_places_than_there_a
     await asyncio.gather(*(rolling.reconcile(key) for key in keys))
     templates = [cluster.objects["Deployment", NAMESPACE, name]["spec"]["template"]["spec"] for name in names]
     assert sum("nodeSelector" in template for template in templates) == 2
+
+
+async def test_no_tolerance_counts_as_dropped_while_the_autoscaler_cannot_be_written() -> None:
+    """The stored autoscaler is the earlier one then: it says nothing about what the API server drops."""
+    cluster = cluster_with()
+    looking = reconciler(cluster)
+    await settle(cluster, looking)
+    change(cluster, autoscaling={"behavior": {"scaleUp": {"tolerance": "0.05"}}})
+    apply_ = cluster.apply
+
+    async def refused(manifest: Manifest, *, subresource: str = "") -> Manifest:
+        if manifest["kind"] == "HorizontalPodAutoscaler":
+            raise Rejected("denied by a webhook")
+        return await apply_(manifest, subresource=subresource)
+
+    cluster.apply = refused  # type: ignore[method-assign]
+    await looking.reconcile(KEY)
+    assert ready(cluster)["reason"] == "ApplyRejected"
+    assert "unsupported" not in cluster.objects[API]["status"]
