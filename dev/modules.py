@@ -7,10 +7,9 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
-from dev import cache, versions
+from dev import cache, go, versions
 from dev.steps import ClusterError, Step
 
-PROXY = "https://proxy.golang.org"
 ANSWERS_WITHIN = 60.0
 
 
@@ -19,7 +18,7 @@ def fetch(step: Step, module: str, version: str, *folders: str) -> Path:
 
     def make(made: Path) -> None:
         archive = made.with_name("module.zip")
-        download(f"{proxy(os.environ.get('GOPROXY', ''))}/{module}/@v/{version}.zip", archive)
+        download(f"{proxy(setting(step))}/{module}/@v/{version}.zip", archive)
         with zipfile.ZipFile(archive) as files:
             refuse_other_content(files, f"{module} {version}")
             extract(files, f"{module}@{version}/", folders, made)
@@ -29,10 +28,18 @@ def fetch(step: Step, module: str, version: str, *folders: str) -> Path:
     return cache.publish(cache.HOME / "src" / name, make)
 
 
+def setting(step: Step) -> str:
+    """Return GOPROXY as the environment has it, else as Go itself does: its default is Go's to know."""
+    named = os.environ.get("GOPROXY", "")
+    return named if "://" in named else step.read(go.on_machine() or go.from_wheel(step), "env", "GOPROXY")
+
+
 def proxy(setting: str) -> str:
-    """Return the first module proxy that a GOPROXY setting names, the public one by default."""
+    """Return the first module proxy that a GOPROXY setting names."""
     named = [part for part in setting.replace("|", ",").split(",") if "://" in part]
-    return (named or [PROXY])[0].rstrip("/")
+    if not named:
+        raise ClusterError(f"GOPROXY is {setting!r}, which names no module proxy: unset it, or name one")
+    return named[0].rstrip("/")
 
 
 def download(url: str, target: Path) -> None:

@@ -52,14 +52,17 @@ def test_a_proxy_that_does_not_answer_is_named(step: Step, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("setting", "proxy"),
     [
-        ("", "https://proxy.golang.org"),
-        ("direct", "https://proxy.golang.org"),
         ("https://one.example/,https://two.example,direct", "https://one.example"),
         ("off|https://two.example", "https://two.example"),
     ],
 )
 def test_the_first_proxy_that_go_would_ask_is_asked(setting: str, proxy: str) -> None:
     assert modules.proxy(setting) == proxy
+
+
+def test_a_setting_without_a_proxy_is_refused_in_one_sentence() -> None:
+    with pytest.raises(ClusterError, match="GOPROXY is 'direct', which names no module proxy: unset it, or name one"):
+        modules.proxy("direct")
 
 
 def test_the_sum_is_the_one_of_go_sum_files(tmp_path: Path) -> None:
