@@ -53,7 +53,7 @@ IfNotPresent for all others."""
     """Port on which the API listens."""
     replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] = 2
     """Number of pods when autoscaling.mode is Disabled. Ignored when it is Horizontal."""
-    resources: Resources = Resources(requests=Requests(cpu="250m"), limits=Limits(cpu="1", memory="512Mi"))
+    resources: Resources = Resources(requests=Requests(cpu="250m"), limits=Limits(cpu="1"))
     """CPU and memory of each pod."""
     workers: Workers = Workers()
     """Worker processes in each pod. Default: one per CPU of limits.cpu."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hca_operator.core.errors import Forbidden, HcaError
 from hca_operator.core.ports import Getter
-from hca_operator.scaling.capabilities import REGISTRATION, ExternalMetrics, ServiceReference, taken_by_another
+from hca_operator.scaling.capabilities import REGISTRATION, ExternalMetrics, ServiceName, taken_by_another
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ RETRY_SECONDS = 2.0
 class CapabilityPoller:
     """Keeps `ExternalMetrics` up to date, in an install that serves the external metrics API."""
 
-    def __init__(self, source: Getter, external: ExternalMetrics, ours: ServiceReference) -> None:
+    def __init__(self, source: Getter, external: ExternalMetrics, ours: ServiceName) -> None:
         self._source = source
         self._external = external
         self._ours = ours

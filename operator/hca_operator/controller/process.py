@@ -39,7 +39,7 @@ from hca_operator.restarts.debounce import DebounceTracker
 from hca_operator.restarts.memory_trend import MemoryTracker
 from hca_operator.restarts.rollout_gate import RolloutGate
 from hca_operator.scaling.burst import BurstTracker
-from hca_operator.scaling.capabilities import OFF, ONE_NAMESPACE, ExternalMetrics, ServiceReference
+from hca_operator.scaling.capabilities import OFF, ONE_NAMESPACE, ExternalMetrics, ServiceName
 from hca_operator.telemetry.probes import serve
 
 logger = logging.getLogger(__name__)
@@ -65,9 +65,9 @@ class Settings:
     external_metrics: str | None = None
     """Service with which this install serves the external metrics API, None if it serves none."""
     reads_ingress: bool = False
-    """Whether that ServiceReference reads metrics of the ingress, too."""
+    """Whether that ServiceName reads metrics of the ingress, too."""
     custom_queries: bool = False
-    """Whether that ServiceReference sends the queries of objects to Prometheus."""
+    """Whether that ServiceName sends the queries of objects to Prometheus."""
 
 
 def _now() -> datetime:
@@ -100,7 +100,7 @@ class Operator:
         )
         served = settings.external_metrics if external.missing is None else None
         self._capabilities = (
-            CapabilityPoller(kube, external, ServiceReference(candidate.namespace, served)) if served else None
+            CapabilityPoller(kube, external, ServiceName(candidate.namespace, served)) if served else None
         )
         children, self._objects = ManifestCache(), ObjectCache()
         self._children = {

@@ -34,8 +34,8 @@ DEFAULT_METRIC = Metric(name="cpu", type="CPU", cpu=Utilization())
 """The only metric of an object of whose own metrics none works here."""
 
 
-class ServiceReference(NamedTuple):
-    """A ServiceReference that serves an API."""
+class ServiceName(NamedTuple):
+    """A ServiceName that serves an API."""
 
     namespace: str
     name: str
@@ -105,13 +105,13 @@ class ExternalMetrics:
         return NO_INGRESS if api.spec.monitoring.source == "Ingress" and not self._reads_ingress else None
 
 
-def server_of(registration: Manifest) -> ServiceReference | None:
-    """The ServiceReference of an APIService, None if the API server itself answers."""
+def server_of(registration: Manifest) -> ServiceName | None:
+    """The ServiceName of an APIService, None if the API server itself answers."""
     service = registration["spec"].get("service")
-    return None if service is None else ServiceReference(service["namespace"], service["name"])
+    return None if service is None else ServiceName(service["namespace"], service["name"])
 
 
-def taken_by_another(registration: Manifest | None, ours: ServiceReference) -> str | None:
+def taken_by_another(registration: Manifest | None, ours: ServiceName) -> str | None:
     """Why this install cannot serve the API, None if it can. An outage is no reason: it passes."""
     if registration is None:
         return None

@@ -4,10 +4,20 @@ import re
 from typing import NamedTuple
 
 from hca_operator.api.metrics import FROM_PODS
+from hca_operator.api.monitoring import Monitoring
+from hca_operator.api.pod import Health
+from hca_operator.api.spec_fields import SpecFields
+from hca_operator.api.traffic import Service
 from hca_operator.core.names import API_LABEL, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.table import own_key
+
+# Defaults of the schema, for objects as the API server sends them.
+PORT: int = SpecFields.model_fields["port"].default
+METRICS_PATH: str = Monitoring.model_fields["path"].default
+READINESS_PATH: str = Health.model_fields["readiness_path"].default
+SERVICE_PORT: int = Service.model_fields["port"].default
 
 _PATH = re.compile("/[!-~]*")
 """What fits into the first line of a request; the schema of the objects allows less."""
@@ -34,23 +44,23 @@ def endpoint_of(api: Manifest) -> Endpoint | None:
     """Where the pods of an object expose their metrics, None if they are not scraped."""
     spec = api.get("spec") or {}
     monitoring = spec.get("monitoring") or {}
-    path = monitoring.get("path") or "/metrics"
+    path = monitoring.get("path") or METRICS_PATH
     if _source(spec) != "App" or not _PATH.fullmatch(path):
         return None
-    return Endpoint(monitoring.get("port") or spec.get("port") or 8000, path, ignored_paths_of(spec))
+    return Endpoint(monitoring.get("port") or spec.get("port") or PORT, path, ignored_paths_of(spec))
 
 
 def ignored_paths_of(spec: Manifest) -> frozenset[str]:
     """The paths by which an object is probed and scraped."""
-    metrics = (spec.get("monitoring") or {}).get("path") or "/metrics"
-    readiness = (spec.get("health") or {}).get("readinessPath") or "/health"
+    metrics = (spec.get("monitoring") or {}).get("path") or METRICS_PATH
+    readiness = (spec.get("health") or {}).get("readinessPath") or READINESS_PATH
     return frozenset({metrics, readiness})
 
 
 def cluster_of(api: Manifest) -> str | None:
     """The name that Contour gives the Service of an object in Envoy's statistics, None if they are not read."""
     spec, (namespace, name) = api.get("spec") or {}, own_key(api)
-    port = (spec.get("service") or {}).get("port") or 80
+    port = (spec.get("service") or {}).get("port") or SERVICE_PORT
     return f"{namespace}_{name}_{port}" if _source(spec) == "Ingress" else None
 
 

@@ -9,7 +9,7 @@ from hca_operator.controller.capability_poller import INTERVAL_SECONDS, RETRY_SE
 from hca_operator.core.errors import Forbidden, HcaError, Transient
 from hca_operator.core.names import METRIC_LABEL, Manifest
 from hca_operator.core.observed import condition
-from hca_operator.scaling.capabilities import NO_QUERIES, OFF, ExternalMetrics, ServiceReference, taken_by_another
+from hca_operator.scaling.capabilities import NO_QUERIES, OFF, ExternalMetrics, ServiceName, taken_by_another
 from tests.unit.operator import virtual_time
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import api_object, manifest
@@ -20,7 +20,7 @@ RATE = {"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targe
 LATENCY = {"name": "p95", "type": "Latency", "latency": {"target": "250ms"}}
 QUEUE = {"name": "queue", "type": "Prometheus", "prometheus": {"query": "sum(q)", "targetPerPod": "100"}}
 JOBS = {"name": "jobs", "type": "Prometheus", "prometheus": {"query": "sum(j)", "targetPerPod": 5}}
-OURS = ServiceReference("hca", "hca-operator-metrics")
+OURS = ServiceName("hca", "hca-operator-metrics")
 
 
 def registration(namespace: str, name: str) -> Manifest:
