@@ -12,7 +12,7 @@ from hca_operator.core.names import API_VERSION, KIND, Manifest
 from hca_operator.core.ports import Cluster, Key
 from hca_operator.reconcile.child_writer import ChildDone, ChildWriter, problem_of, take_place
 from hca_operator.reconcile.observe import Observed, Observer
-from hca_operator.reconcile.plan import Plan, PodsPlan, plan_scale
+from hca_operator.reconcile.plan import Plan, PodsPlan, after_workload, plan_scale
 from hca_operator.reconcile.resolve import Refused, Resolved
 from hca_operator.reconcile.steps import Step, exactly
 from hca_operator.reconcile.trackers import Slot, Trackers
@@ -137,6 +137,8 @@ class Actor:
         workload = await self._stage(resolved, observed, plan, plan.workload)
         if any(child.problem for child in workload):
             return [*removed, *workload]
+        if workload and workload[0].live is not None:
+            plan = after_workload(resolved.api, plan, observed.with_child(workload[0].live), rolls=workload[0].rolls)
         return [*removed, *workload, *await self._stage(resolved, observed, plan, plan.others)]
 
     async def _stage(

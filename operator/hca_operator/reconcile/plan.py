@@ -84,6 +84,22 @@ def plan(resolved: Resolved | Refused, observed: Observed) -> Plan:
     )
 
 
+def after_workload(api: ApiObject, plan: Plan, observed: Observed, *, rolls: bool) -> Plan:
+    """The plan with what was put off until the pods are rolled out, if the API server's answer shows that they are.
+
+    Otherwise the object would be Ready while its Service still leads to the pods of another owner. `observed`: with
+    the Deployment as it was answered. `rolls`: whether the pod template has just been changed.
+    """
+    if rolls or not rolled_out(observed.child("Deployment")):
+        return plan
+    intent = replace(plan.intent, rolled_out=True)
+    others = [
+        plan_child(api, intent, observed, plan.children[step.slot]) if step.verb == Verb.KEEP else step
+        for step in plan.others
+    ]
+    return replace(plan, intent=intent, others=others)
+
+
 def _busy(steps: Iterable[Step]) -> list[Step]:
     return [step for step in steps if not step.idle]
 

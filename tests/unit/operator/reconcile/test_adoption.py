@@ -8,7 +8,7 @@ from hca_operator.core.names import ADOPT_ANNOTATION, Manifest
 from hca_operator.reconcile.steps import EVENT_MISSED_SECONDS
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
-from tests.unit.operator.reconcile.test_reconcile import DEPLOYMENT, SERVICE, ready, reconciler, settle
+from tests.unit.operator.reconcile.test_reconcile import DEPLOYMENT, KEY, SERVICE, ready, reconciler, settle
 
 LABELS = {"app": "shop"}
 
@@ -98,3 +98,13 @@ async def test_a_service_whose_clients_would_lose_a_port_is_not_adopted() -> Non
     await settle(cluster, looking)
     assert "Service shop has port 9090, which its clients would lose" in ready(cluster)["message"]
     assert "ownerReferences" not in cluster.objects[SERVICE]["metadata"]
+
+
+async def test_an_object_is_not_ready_before_its_service_is_adopted_although_the_deployment_was_applied_anew() -> None:
+    """Another process applies it once more, which changes nothing in the pods."""
+    cluster = cluster_with_theirs(new=False)
+    await settle(cluster)
+    roll_out(cluster)
+    await reconciler(cluster).reconcile(KEY)
+    assert ready(cluster)["status"] == "True"
+    assert cluster.objects[SERVICE]["metadata"]["ownerReferences"][0]["name"] == NAME
