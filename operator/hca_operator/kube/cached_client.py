@@ -105,5 +105,5 @@ class CachedClient:
     def _invalidate(self, ref: ObjectRef) -> None:
         if ref.kind == KIND:
             self._objects.forget(ref.namespace, ref.name)
-        else:
+        elif ref.kind in CHILD_KINDS:  # nothing would clear the mark of a kind that is not listed
             self._children.invalidate(ref)
