@@ -65,9 +65,9 @@ class Settings:
     external_metrics: str | None = None
     """Service with which this install serves the external metrics API, None if it serves none."""
     reads_ingress: bool = False
-    """Whether that ServiceName reads metrics of the ingress, too."""
+    """Whether that Service reads metrics of the ingress, too."""
     custom_queries: bool = False
-    """Whether that ServiceName sends the queries of objects to Prometheus."""
+    """Whether that Service sends the queries of objects to Prometheus."""
 
 
 def _now() -> datetime:

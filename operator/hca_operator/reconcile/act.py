@@ -83,15 +83,15 @@ class Actor:
         written = {child.slot: child.live for child in children}
         live = {slot: found for slot, found in {**observed.children, **written}.items() if found is not None}
         writes = [write for child in children for write in child.writes]
+        if plan.config and plan.config.rolls_out and not problems:
+            state = after_rollout(plan.config.state, observed.now.timestamp())
+            self._trackers.config_changes.keep(observed.key, state)
         if resolved.api is not None and (raised := plan_scale(resolved.api, live, plan.floors)):
             try:
                 await self._cluster.scale(*raised)
                 writes.append("scale Deployment")
             except (Rejected, Forbidden) as error:
                 problems.append(problem_of(error))
-        if plan.config and plan.config.rolls_out and not problems:
-            state = after_rollout(plan.config.state, observed.now.timestamp())
-            self._trackers.config_changes.keep(observed.key, state)
         self._track_load(resolved, observed.key, live)
         return Done(live, children, writes, problems)
 

@@ -120,7 +120,7 @@ def _adoption(api: ApiObject, intent: Intent, slot: Slot, live: Manifest, desire
 
 
 def _deployment(api: ApiObject, intent: Intent, observed: Observed, slot: Slot, desired: Manifest) -> Step:
-    """Apply the Deployment, unless its rollout has to wait for a place. Raises NotOwned as `_check_count` does."""
+    """Apply the Deployment, unless its rollout has to wait for a place or `_check_count` refuses its count."""
     live, restarts = observed.children.get(slot), intent.restarts
     plain = adoption.keeping_selector(live, desired)
     wanted = _with_template_digest(restarted(plain, restarts.due))
@@ -135,7 +135,11 @@ def _deployment(api: ApiObject, intent: Intent, observed: Observed, slot: Slot, 
             wanted = _with_template_digest(restarted(plain, restarts.applied))
             if _template_digest(live) != _template_digest(wanted):
                 return Step(slot, Verb.KEEP, place=place, requeue_after_seconds=requeue)
-    wanted = _with_count(api, observed, live, wanted)
+    try:
+        wanted = _with_count(api, observed, live, wanted)
+    except HcaError as error:
+        # A rollout that does not happen takes no place; a user's change gives it up all the same.
+        return Step(slot, Verb.REFUSE, error=error, place=place if place == GatePlace.LEAVE else GatePlace.KEEP)
     # Whose the count is may have changed unseen: it must be neither undone nor, as its only owner, dropped.
     step = _application(observed, slot, wanted, shared=autoscaling_wanted(api))
     return replace(step, place=place, requeue_after_seconds=requeue)

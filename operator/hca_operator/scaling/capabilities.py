@@ -35,7 +35,7 @@ DEFAULT_METRIC = Metric(name="cpu", type="CPU", cpu=Utilization())
 
 
 class ServiceName(NamedTuple):
-    """A ServiceName that serves an API."""
+    """The Service that serves an API of Kubernetes."""
 
     namespace: str
     name: str
@@ -106,7 +106,7 @@ class ExternalMetrics:
 
 
 def server_of(registration: Manifest) -> ServiceName | None:
-    """The ServiceName of an APIService, None if the API server itself answers."""
+    """The Service of an APIService, None if the API server itself answers."""
     service = registration["spec"].get("service")
     return None if service is None else ServiceName(service["namespace"], service["name"])
 

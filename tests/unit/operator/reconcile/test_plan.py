@@ -108,6 +108,7 @@ def test_a_count_that_another_autoscaler_decides_is_refused(read: Any) -> None:
     step = step_for(plan(found, seen), DEPLOYMENT)
     assert step.verb == Verb.REFUSE
     assert isinstance(step.error, Forbidden if read else NotOwned)
+    assert step.place == GatePlace.LEAVE, "the user has changed the object, which waits for no other rollout"
 
 
 NEW_DEFAULT = {"nodeSelector": {"disk": "ssd"}}
