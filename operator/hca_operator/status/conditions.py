@@ -151,7 +151,7 @@ def _serves(seen: Observation) -> bool:
 
 def _available(seen: Observation) -> Verdict:
     if _serves(seen):
-        return Verdict("True", Reason.PODS_AVAILABLE, "pods serve requests")
+        return Verdict("True", Reason.PODS_AVAILABLE, "at least one pod is ready")
     if seen.deployment is not None and replicas_of(seen.deployment) == 0:
         return Verdict("False", Reason.SCALED_TO_ZERO, "spec.replicas is 0")
     problem = _problem(seen)
@@ -193,7 +193,7 @@ def _only_scaled(seen: Observation) -> bool:
 
 
 def _rolled_out_message(seen: Observation) -> str:
-    message = "all pods are of the latest generation"
+    message = "all pods run the latest generation"
     if seen.sizing is not None and seen.sizing.cpu_rounded_down:
         message += (
             f"; CPURoundedDown: {seen.sizing.cpu_rounded_down} CPU gives {seen.sizing.workers} worker(s), "
@@ -201,8 +201,8 @@ def _rolled_out_message(seen: Observation) -> str:
         )
     if seen.config_delayed:
         message += (
-            "; ConfigurationWaits: changed data of a ConfigMap or Secret is rolled out within minutes, "
-            "since other rollouts for such changes are just over or on their way"
+            "; ConfigurationWaits: a changed ConfigMap or Secret is rolled out within minutes, "
+            "because of other recent rollouts for such changes"
         )
     return message
 
@@ -225,10 +225,10 @@ def _stalled(seen: Observation) -> Verdict:
 
 def _scaling_active(seen: Observation) -> Verdict:
     if seen.api is not None and seen.api.spec.autoscaling.mode == "Disabled":
-        return Verdict("False", Reason.AUTOSCALING_DISABLED, "spec.replicas decides the number of pods")
+        return Verdict("False", Reason.AUTOSCALING_DISABLED, "spec.replicas sets the number of pods")
     active = condition(seen.autoscaler, "ScalingActive")
     if active.get("status") not in {"True", "False"}:
-        return Verdict("Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not looked yet")
+        return Verdict("Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not evaluated the API yet")
     reason, message = Reason.SCALING, "the autoscaler has its metrics"
     if in_force(seen.floors, Source.BURST):
         reason = Reason.BURST_IN_FORCE
@@ -247,10 +247,12 @@ def _autoscaler_trouble(reason: str) -> tuple[Reason, str]:
         case "FailedGetExternalMetric":
             return Reason.API_METRICS_UNAVAILABLE, (
                 "the autoscaler cannot get the API's own metrics, so it takes no pods away: "
-                "kubectl describe hpa says what is missing"
+                "run kubectl describe hpa to see which are missing"
             )
         case _:
-            return Reason.AUTOSCALER_FAILING, f"the autoscaler cannot decide ({reason}): kubectl describe hpa says why"
+            return Reason.AUTOSCALER_FAILING, (
+                f"the autoscaler cannot set the number of pods ({reason}): run kubectl describe hpa to see why"
+            )
 
 
 def _scaling_orders(seen: Observation) -> Iterator[str]:
@@ -276,13 +278,14 @@ def _traffic_ready(seen: Observation) -> Verdict:
         reason = seen.blocked.reason if seen.blocked else Reason.INVALID_SPEC
         return Verdict("Unknown", reason, "the latest generation is not applied")
     if not seen.api.spec.traffic.routes:
-        return Verdict("True", Reason.NOT_REQUESTED, "spec.traffic.routes is empty: reached through the Service")
+        message = "spec.traffic.routes is empty: the API is reachable through its Service"
+        return Verdict("True", Reason.NOT_REQUESTED, message)
     message = "the Ingress has every route"
     if route := public_metrics(seen.api):
-        leading = f"{route.host}{route.path} leads to {seen.api.spec.monitoring.path}"
+        leading = f"{route.host}{route.path} also routes to {seen.api.spec.monitoring.path}"
         message += (
-            f"; MetricsPublic: {leading} as well, so anybody can read the metrics: offer them at a port of their own "
-            "(spec.monitoring.port), or refuse the path in front"
+            f"; MetricsPublic: {leading}, so every client can read the metrics: serve them on a separate port "
+            "(spec.monitoring.port), or block the path at the ingress"
         )
     return Verdict("True", Reason.ROUTES_APPLIED, message)
 
@@ -294,10 +297,10 @@ def _rollout_healthy(seen: Observation) -> Verdict:
     if seen.restarts.invalid is not None:
         return Verdict("False", Reason.RESTART_TIME_INVALID, seen.restarts.invalid)
     if seen.restarts.held_back:
-        return Verdict("True", Reason.RESTART_PENDING, "a restart is due and waits until the current rollout is over")
+        return Verdict("True", Reason.RESTART_PENDING, "a restart is due and starts after the current rollout")
     if seen.restarts.next_at is not None:
         return Verdict("True", Reason.RESTART_PENDING, f"the next restart is due at {time_text(seen.restarts.next_at)}")
-    return Verdict("True", Reason.NO_RESTART_DUE, "no restart is asked for")
+    return Verdict("True", Reason.NO_RESTART_DUE, "no restart is requested")
 
 
 def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
@@ -305,7 +308,7 @@ def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
         return Verdict(
             "False",
             Reason.OUT_OF_MEMORY,
-            "within the last hour the kernel ended a container at its memory limit: raise "
+            "the kernel killed a container at its memory limit within the last hour: raise "
             "spec.resources.limits.memory, or use fewer workers (spec.workers.count)",
         )
     if seen.memory.problem is not None:
@@ -316,13 +319,13 @@ def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
         return Verdict(
             "Unknown",
             Reason.METRICS_UNAVAILABLE,
-            "the memory of the pods cannot be read, so no pod is replaced for it: is metrics-server there?",
+            "the memory of the pods cannot be read, so no pod is replaced: check that metrics-server runs",
         )
     if seen.memory.grows:
         return Verdict(
             "True",
             Reason.MEMORY_GROWING,
-            "a pod that goes on growing as it does is at its memory limit in an hour or two; it is replaced before",
+            "a pod would reach its memory limit within two hours at its current growth; it is replaced before that",
         )
     return Verdict("True", Reason.MEMORY_WITHIN_LIMITS, "no pod is near its memory limit")
 

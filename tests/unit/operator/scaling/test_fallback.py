@@ -148,7 +148,7 @@ async def test_while_the_fallback_holds_the_condition_says_so() -> None:
     assert (moments[-1].told["status"], moments[-1].told["reason"]) == ("False", "FallbackInForce")
     assert moments[-1].told["message"] == (
         "the autoscaler cannot get the API's own metrics, so it takes no pods away: "
-        "kubectl describe hpa says what is missing; "
+        "run kubectl describe hpa to see which are missing; "
         "autoscaling.fallback asks for at least 6 pods until the metrics are there to stay"
     )
 
