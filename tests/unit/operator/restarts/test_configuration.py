@@ -178,7 +178,7 @@ async def test_a_change_that_waits_for_long_is_told() -> None:
     operator.maps.contents["settings"] = "d"
     assert await operator.waits() == 2 * SHORTEST_GAP
     assert ready(operator.cluster)["status"] == "True"
-    assert "ConfigurationWaits: changed data of a ConfigMap" in ready(operator.cluster)["message"]
+    assert "ConfigurationWaits: a changed ConfigMap" in ready(operator.cluster)["message"]
     await operator.after(2 * SHORTEST_GAP)
     assert rollouts(operator.cluster) == 3
     assert await operator.waits() is None

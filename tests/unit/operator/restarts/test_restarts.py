@@ -157,7 +157,7 @@ async def test_a_restart_waits_until_the_rollout_before_it_is_over() -> None:
     outcome = await world.look()
     assert world.restarted_at is None
     assert outcome.requeue_after is not None
-    assert world.healthy["message"] == "a restart is due and waits until the current rollout is over"
+    assert world.healthy["message"] == "a restart is due and starts after the current rollout"
     await world.serve()
     assert world.restarted_at == time_text(START)
 
