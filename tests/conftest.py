@@ -10,7 +10,9 @@ from tests.tier_times import tier_times
 
 CLUSTER = "tests/e2e/"
 # The local cluster bears the load of two processes. A third has the files with tests that need all of it (`alone`).
-OTHER_PROCESS = {f"{CLUSTER}test_{name}.py" for name in ("autoscaling", "chart", "memory", "servers")}
+OTHER_PROCESS = {
+    f"{CLUSTER}test_{name}.py" for name in ("autoscaling", "chart", "config", "heap_snapshots", "memory", "servers")
+}
 WITH_TESTS_ALONE = {f"{CLUSTER}test_{name}.py" for name in ("drain", "faults", "scope", "upgrade")}
 # Their tests share nothing that is costly to set up, and some take long: each may run in another process.
 APART = {
