@@ -3,14 +3,14 @@
 HcaError
 ├── SpecError    the user must change the object: a condition, no retry
 │   └── LimitExceeded  ... or have a limit of the install raised: a condition of its own, no retry
-├── NotOwned     an object of that name is not ours: a condition, looked at again now and then
+├── NotOwned     an object of that name is not ours: a condition, checked again from time to time
 ├── Rejected     the API server refuses what we send (quota, admission): a condition and a slow retry
 ├── Forbidden    RBAC forbids it: a condition and a slow retry
 ├── Transient    overload, time-out, lost connection: retried with backoff
 │   ├── Conflict what was read has changed meanwhile: read again, as is usual where several write
 │   ├── Expired  what a watch or a list wants to go on from is too old: begun anew
 │   └── Absent   the cluster does not define the kind (any more)
-└── CannotStart  whoever runs the operator must change something: the process ends with one sentence
+└── CannotStart  the platform team must change something: the process ends with one sentence
 """
 
 
@@ -27,7 +27,7 @@ class LimitExceeded(SpecError):
 
 
 class NotOwned(HcaError):
-    """An object that has the name of one of our children belongs to somebody else."""
+    """An object that has the name of one of our children has another owner."""
 
 
 class Rejected(HcaError):
@@ -41,7 +41,7 @@ class Forbidden(HcaError):
 class Transient(HcaError):
     """The request may succeed later.
 
-    `retry_after` is the server's own wish in seconds, None where it has none.
+    `retry_after` is the delay in seconds that the server asks for, None if it names none.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -50,7 +50,7 @@ class Transient(HcaError):
 
 
 class Conflict(Transient):
-    """Somebody else was faster: what a decision was taken from is no longer so."""
+    """Another client was faster: the state that a decision was based on has changed."""
 
 
 class Expired(Transient):
