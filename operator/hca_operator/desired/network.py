@@ -65,7 +65,7 @@ def ingress(api: ApiObject, _sizing: Sizing) -> Manifest | None:
 
 
 def public_metrics(api: ApiObject) -> Route | None:
-    """The first route that leads to the metrics of an object that is known to have some, None where none does."""
+    """The first route that leads to the metrics of an object that is known to have some, None if none does."""
     monitoring, scaling = api.spec.monitoring, api.spec.autoscaling
     known = monitoring.source == "App" and any(metric.type in FROM_PODS for metric in scaling.metrics)
     if not known or monitoring.port not in {None, api.spec.port}:
