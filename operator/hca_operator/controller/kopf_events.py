@@ -8,7 +8,7 @@ No other module imports kopf. What is cured here, by part:
 hangs while the operator is down | nolar/kopf#833 |
 | handlers only cache the object and queue its key | an exception in `on.event` is logged and dropped, never retried | \
 nolar/kopf#1294 |
-| `EndlessBackoff` as `error_backoffs` | the watcher gives up after 54 s of errors, for good, and kopf goes on without \
+| `EndlessBackoff` as `error_backoffs` | the watcher ends for ever after 54 s of errors, and kopf runs on without \
 it | nolar/kopf#1276, #1145, #996 |
 | `is_watching`, in both probes | kopf's own /healthz stays green without a watcher | nolar/kopf#1077 |
 | `check_definition` | kopf reads a CustomResourceDefinition once, when it is reported, which may be before it is \

@@ -34,7 +34,7 @@ class Worker:
     async def handle(self, key: Key) -> float | None:
         """Reconcile an object. Returns the seconds after which to do so again, None for not before an event."""
         await self._leader.leading()  # this replica may have lost the Lease while the queue was empty
-        # Otherwise a first status with unknown memory would be followed by another one at once.
+        # Otherwise a first status with unknown memory would be followed by another one immediately.
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_MEMORY_SECONDS):
                 await self._memory_read()
