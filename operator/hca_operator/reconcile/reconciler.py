@@ -1,11 +1,13 @@
 """One pass over one object: resolve, observe, plan, act, report (docs/design/0018)."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from hca_operator.api.fleet_policy import FleetPolicy
+from hca_operator.api.metric_types import PROMETHEUS
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.ports import Cluster, Configs, Key
@@ -13,7 +15,7 @@ from hca_operator.reconcile.act import Actor
 from hca_operator.reconcile.observe import Observed, Observer
 from hca_operator.reconcile.plan import plan, plan_pods
 from hca_operator.reconcile.report import PassResult, Report, report
-from hca_operator.reconcile.resolve import Capabilities, resolve
+from hca_operator.reconcile.resolve import Capabilities, Refused, Resolved, resolve
 from hca_operator.reconcile.trackers import Trackers
 from hca_operator.scaling.capabilities import ExternalMetrics
 from hca_operator.status.events import events_of
@@ -69,7 +71,7 @@ class Reconciler:
             self._trackers.forget(key)
             self._observer.forget(key)
             return Outcome()
-        resolved = resolve(manifest, self._policy, self._capabilities)
+        resolved = await self._resolve(manifest)
         observed = await self._observer.children(manifest, resolved, self._now())
         planned = plan(resolved, observed)
         done = await self._actor.write(resolved, observed, planned)
@@ -78,6 +80,13 @@ class Reconciler:
         pods_done = await self._actor.replace(observed, pods_plan)
         reported = report(PassResult(resolved, observed, planned, done, pods, pods_done))
         return await self._finish(observed, reported, [*done.writes, *pods_done.writes])
+
+    async def _resolve(self, manifest: Manifest) -> Resolved | Refused:
+        """What the object comes to; in a thread if it has queries, which are parsed for milliseconds the first time."""
+        metrics = ((manifest.get("spec") or {}).get("autoscaling") or {}).get("metrics") or ()
+        if any(metric.get("type") == PROMETHEUS.name for metric in metrics):
+            return await asyncio.to_thread(resolve, manifest, self._policy, self._capabilities)
+        return resolve(manifest, self._policy, self._capabilities)
 
     async def _finish(self, observed: Observed, reported: Report, writes: list[str]) -> Outcome:
         """Store the status if it differs, with the Events about what has changed in it."""
