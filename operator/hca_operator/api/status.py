@@ -65,6 +65,7 @@ class Reason(StrEnum):
     PODS_REJECTED = "PodsRejected"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     REJECTED = "ApplyRejected"
+    INTERNAL_ERROR = "InternalError"
     FORBIDDEN = "Forbidden"
     AUTOSCALER_FAILING = "AutoscalerFailing"
     API_METRICS_UNAVAILABLE = "ApiMetricsUnavailable"

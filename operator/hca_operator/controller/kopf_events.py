@@ -38,6 +38,7 @@ from hca_operator.core.names import GROUP, KIND, PLURAL, VERSION, Manifest
 from hca_operator.core.observed import edited
 from hca_operator.core.ports import Key
 from hca_operator.kube.client import KubeClient
+from hca_operator.kube.faults import survived
 from hca_operator.kube.informer import EndlessBackoff
 from hca_operator.kube.object_cache import ObjectCache
 
@@ -164,16 +165,8 @@ def register(
 
     @kopf.on.event(GROUP, VERSION, PLURAL, id="object", registry=registry)
     async def _object(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
-        manifest: Manifest = dict(event["object"])
-        key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
-        if event["type"] == "DELETED":
-            objects.remove(manifest)
-            queue.add(key)
-        elif objects.update(manifest):  # as a rule the cache already has it from the operator's own write
-            if edited(manifest):
-                queue.add(key, urgent=True)
-            else:
-                queue.add_soon(key)
+        with survived(f"watch of {KIND}"):
+            take(event["type"], dict(event["object"]), queue, objects)
 
     @kopf.on.cleanup(registry=registry)
     async def _cleanup(**_: Any) -> None:  # noqa: ANN401
@@ -182,6 +175,19 @@ def register(
     @kopf.on.login(registry=registry)
     def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+def take(type_: str | None, manifest: Manifest, queue: WorkQueue[Key], objects: ObjectCache) -> None:
+    """Cache and queue an object of an event, whose type is None if it was listed."""
+    key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+    if type_ == "DELETED":
+        objects.remove(manifest)
+        queue.add(key)
+    elif objects.update(manifest):  # as a rule the cache already has it from the operator's own write
+        if edited(manifest):
+            queue.add(key, urgent=True)
+        else:
+            queue.add_soon(key)
 
 
 def operator_settings(*, clusterwide: bool) -> kopf.OperatorSettings:

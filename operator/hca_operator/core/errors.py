@@ -13,6 +13,8 @@ HcaError
 └── CannotStart  the platform team must change something: the process ends with one sentence
 """
 
+from hca_operator.core.fingerprints import fingerprint
+
 
 class HcaError(Exception):
     """Base of every error that the operator raises on purpose."""
@@ -63,3 +65,17 @@ class Absent(Transient):
 
 class CannotStart(HcaError):
     """The policy file or the cluster does not fit the operator."""
+
+
+def correlation_id(error: BaseException) -> str:
+    """Names an error that nobody foresaw: the same wherever and however often the same line raises it.
+
+    So a condition that carries it is written once, and every line of the log about it can be found by it. The outer
+    steps do not count, since they grow in number while it is raised.
+    """
+    places = []
+    step = error.__traceback__
+    while step is not None:
+        places.append((step.tb_frame.f_code.co_qualname, step.tb_lineno))
+        step = step.tb_next
+    return fingerprint([type(error).__qualname__, places[-2:]]).hex()[:12]

@@ -18,6 +18,7 @@ from hca_operator.reconcile.report import PassResult, Report, report
 from hca_operator.reconcile.resolve import Capabilities, Refused, Resolved, resolve
 from hca_operator.reconcile.trackers import Trackers
 from hca_operator.scaling.capabilities import ExternalMetrics
+from hca_operator.status.conditions import internal_error_status
 from hca_operator.status.events import events_of
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,18 @@ class Reconciler:
         pods_done = await self._actor.replace(observed, pods_plan)
         reported = report(PassResult(resolved, observed, planned, done, pods, pods_done))
         return await self._finish(observed, reported, [*done.writes, *pods_done.writes])
+
+    async def report_internal_error(self, key: Key, error: BaseException) -> Manifest | None:
+        """Store a status that tells of an error that nobody foresaw. Returns it, None if the object is gone."""
+        manifest = await self._observer.read(KIND, key)
+        if manifest is None:
+            return None
+        observed = Observed(manifest, self._now(), {})
+        status = internal_error_status(observed.status, manifest["metadata"]["generation"], error, observed.now)
+        if status != observed.status:
+            events = events_of(manifest, status, observed.now, self._identity)
+            await self._actor.store_status(observed, status, events)
+        return status
 
     async def _resolve(self, manifest: Manifest) -> Resolved | Refused:
         """What the object comes to; in a thread if it has queries, which are parsed for milliseconds the first time."""

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Problem, Reason, Unsupported
+from hca_operator.core.errors import correlation_id
 from hca_operator.core.names import REVISION_ANNOTATION, Manifest
 from hca_operator.core.observed import available_replicas, condition, is_observed, replicas_of, rolled_out
 from hca_operator.core.timestamps import time_text
@@ -86,7 +87,9 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
     }
     status: Manifest = {
         "observedGeneration": seen.generation,
-        "conditions": [_condition(seen, kind, verdict, now) for kind, verdict in verdicts.items()],
+        "conditions": [
+            _condition(seen.previous, seen.generation, kind, verdict, now) for kind, verdict in verdicts.items()
+        ],
     }
     if seen.deployment is not None:
         live = seen.deployment.get("status", {})
@@ -114,13 +117,31 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
     return status
 
 
-def _condition(seen: Observation, kind: ConditionType, verdict: Verdict, now: datetime) -> Manifest:
-    before = condition({"status": seen.previous}, kind)
+def internal_error_status(previous: Manifest, generation: int, error: BaseException, now: datetime) -> Manifest:
+    """The stored status with an error that nobody foresaw; what else it says is no longer known to be so.
+
+    Its observedGeneration stays, so that the change that led to the error still counts as not carried out.
+    """
+    message = (
+        f"an internal error of the operator ({type(error).__name__}) keeps this object from being reconciled: its log "
+        f"has the details under correlation_id {correlation_id(error)}; the next tries follow ever more slowly"
+    )
+    verdicts = {
+        ConditionType.READY: Verdict("False", Reason.INTERNAL_ERROR, message),
+        ConditionType.RECONCILING: Verdict("True", Reason.INTERNAL_ERROR, message),
+    }
+    kept = [entry for entry in previous.get("conditions") or [] if entry["type"] not in verdicts]
+    failed = [_condition(previous, generation, kind, verdict, now) for kind, verdict in verdicts.items()]
+    return {**previous, "conditions": [*kept, *failed]}
+
+
+def _condition(previous: Manifest, generation: int, kind: ConditionType, verdict: Verdict, now: datetime) -> Manifest:
+    before = condition({"status": previous}, kind)
     changed_at = before.get("lastTransitionTime", "") if before.get("status") == verdict.status else ""
     return {
         "type": str(kind),
         "status": verdict.status,
-        "observedGeneration": seen.generation,
+        "observedGeneration": generation,
         "lastTransitionTime": changed_at if _is_time(changed_at) else now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "reason": str(verdict.reason),
         "message": verdict.message[:MAX_MESSAGE],

@@ -11,6 +11,7 @@ from promql_parser import MatchOp, VectorSelector
 from hca_operator.api.promql import Judgement, judge, queries, quoted
 from hca_operator.core.errors import SpecError
 from tests.unit.operator.objects import api_object
+from tests.unit.operator.panic import PanicException
 
 BOUND = {
     "sum(queue_length)": 'sum({__name__="queue_length",namespace="shop"})',
@@ -88,9 +89,6 @@ def test_a_query_within_the_bounds_is_judged_at_once(query: str) -> None:
 
 
 def test_a_panic_of_the_parser_refuses_the_query(monkeypatch: pytest.MonkeyPatch) -> None:
-    class PanicException(BaseException):
-        """As that of pyo3."""
-
     def panic(_query: str) -> None:
         raise PanicException("cannot convert float seconds to Duration")
 
