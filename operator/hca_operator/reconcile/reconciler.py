@@ -18,7 +18,7 @@ from hca_operator.reconcile.report import PassResult, Report, report
 from hca_operator.reconcile.resolve import Capabilities, Refused, Resolved, resolve
 from hca_operator.reconcile.trackers import Trackers
 from hca_operator.scaling.capabilities import ExternalMetrics
-from hca_operator.status.conditions import internal_error_status
+from hca_operator.status.entries import internal_error_status
 from hca_operator.status.events import events_of
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,8 @@ class Reconciler:
         """One pass.
 
         The answers to the writes are what the status is made from, so pods are observed after their Deployment is
-        written. Raises Transient if the pass is to be repeated; every other error ends in a condition.
+        written. Raises Transient if the pass is to be repeated; every other error ends in a condition, and so does one
+        that repeating does not cure.
         """
         manifest = await self._observer.read(KIND, key)
         if manifest is None or "deletionTimestamp" in manifest["metadata"]:
@@ -76,9 +77,13 @@ class Reconciler:
         observed = await self._observer.children(manifest, resolved, self._now())
         planned = plan(resolved, observed)
         done = await self._actor.write(resolved, observed, planned)
+        if done.repeat is not None:
+            raise done.repeat
         pods = await self._observer.pods(resolved, observed, done.live, rolls=done.rolls)
         pods_plan = plan_pods(resolved, observed, pods, put_off=done.put_off_seconds is not None)
-        pods_done = await self._actor.replace(observed, pods_plan)
+        pods_done = await self._actor.replace(observed, pods, pods_plan)
+        if pods_done.repeat is not None:
+            raise pods_done.repeat
         reported = report(PassResult(resolved, observed, planned, done, pods, pods_done))
         return await self._finish(observed, reported, [*done.writes, *pods_done.writes])
 

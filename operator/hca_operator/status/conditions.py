@@ -1,12 +1,11 @@
 """The next status from what is observed: pure; nothing changes unless something changed."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from hca_operator.api.spec import ApiObject
-from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Problem, Reason, Unsupported
-from hca_operator.core.errors import correlation_id
+from hca_operator.api.status import STALLING, ConditionType, Problem, Reason, Unsupported
 from hca_operator.core.names import REVISION_ANNOTATION, Manifest
 from hca_operator.core.observed import available_replicas, condition, is_observed, replicas_of, rolled_out
 from hca_operator.core.timestamps import time_text
@@ -16,6 +15,7 @@ from hca_operator.desired.sizing import Sizing
 from hca_operator.restarts.memory_counters import killed_lately
 from hca_operator.restarts.requested import Restarts
 from hca_operator.scaling.floors import Floor, Source, in_force
+from hca_operator.status.entries import Verdict, child_errors, entry
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,16 @@ class Observation:
     """Why pods do not serve."""
     restarts: Restarts | None
     """None for an object that is refused."""
+    child_problems: Mapping[tuple[str, str], Problem] = field(default_factory=dict)
+    """By kind and name, why children could not be read or written."""
+    traffic_problem: Problem | None = None
+    """Why the routes may not be as the latest generation has them."""
     floors: Sequence[Floor] = ()
     memory: PodMemoryState = PodMemoryState()
     unsupported: Sequence[Unsupported] = ()
     """Fields that the install does not carry out in full."""
     config_delayed: bool = False
     """Whether a changed configuration is rolled out only after a while."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One condition without its times."""
-
-    status: str
-    reason: Reason
-    message: str = ""
 
 
 def next_status(seen: Observation, now: datetime) -> Manifest:
@@ -87,9 +82,7 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
     }
     status: Manifest = {
         "observedGeneration": seen.generation,
-        "conditions": [
-            _condition(seen.previous, seen.generation, kind, verdict, now) for kind, verdict in verdicts.items()
-        ],
+        "conditions": [entry(seen.previous, seen.generation, kind, verdict, now) for kind, verdict in verdicts.items()],
     }
     if seen.deployment is not None:
         live = seen.deployment.get("status", {})
@@ -112,49 +105,11 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
     burst = in_force(seen.floors, Source.BURST)
     if burst is not None and burst.until:
         status["burst"] = {"replicas": burst.pods, "until": time_text(burst.until)}
+    if seen.child_problems:
+        status["childErrors"] = child_errors(seen.previous, seen.child_problems, now)
     if seen.unsupported:
         status["unsupported"] = [entry.model_dump() for entry in seen.unsupported]
     return status
-
-
-def internal_error_status(previous: Manifest, generation: int, error: BaseException, now: datetime) -> Manifest:
-    """The stored status with an error that nobody foresaw; what else it says is no longer known to be so.
-
-    Its observedGeneration stays, so that the change that led to the error still counts as not carried out.
-    """
-    message = (
-        f"an internal error of the operator ({type(error).__name__}) keeps this object from being reconciled: its log "
-        f"has the details under correlation_id {correlation_id(error)}; the next tries follow ever more slowly"
-    )
-    verdicts = {
-        ConditionType.READY: Verdict("False", Reason.INTERNAL_ERROR, message),
-        ConditionType.RECONCILING: Verdict("True", Reason.INTERNAL_ERROR, message),
-    }
-    kept = [entry for entry in previous.get("conditions") or [] if entry["type"] not in verdicts]
-    failed = [_condition(previous, generation, kind, verdict, now) for kind, verdict in verdicts.items()]
-    return {**previous, "conditions": [*kept, *failed]}
-
-
-def _condition(previous: Manifest, generation: int, kind: ConditionType, verdict: Verdict, now: datetime) -> Manifest:
-    before = condition({"status": previous}, kind)
-    changed_at = before.get("lastTransitionTime", "") if before.get("status") == verdict.status else ""
-    return {
-        "type": str(kind),
-        "status": verdict.status,
-        "observedGeneration": generation,
-        "lastTransitionTime": changed_at if _is_time(changed_at) else now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "reason": str(verdict.reason),
-        "message": verdict.message[:MAX_MESSAGE],
-    }
-
-
-def _is_time(text: str) -> bool:
-    """Whether a stored time can be read: others may write the status too, and the API server takes more forms."""
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _paused(seen: Observation) -> bool:
@@ -175,7 +130,7 @@ def _available(seen: Observation) -> Verdict:
         return Verdict("True", Reason.PODS_AVAILABLE, "at least one pod is ready")
     if seen.deployment is not None and replicas_of(seen.deployment) == 0:
         return Verdict("False", Reason.SCALED_TO_ZERO, "spec.replicas is 0")
-    problem = _problem(seen)
+    problem = seen.pod_problem or seen.blocked
     if problem is not None:
         return Verdict("False", problem.reason, problem.message)
     return Verdict("False", Reason.NO_PODS_AVAILABLE, "no pod is ready yet")
@@ -295,8 +250,8 @@ def _floor_text(floor: Floor) -> str:
 
 
 def _traffic_ready(seen: Observation) -> Verdict:
-    if seen.api is None or seen.blocked is not None:
-        reason = seen.blocked.reason if seen.blocked else Reason.INVALID_SPEC
+    if seen.api is None or seen.traffic_problem is not None:
+        reason = seen.traffic_problem.reason if seen.traffic_problem else Reason.INVALID_SPEC
         return Verdict("Unknown", reason, "the latest generation is not applied")
     if not seen.api.spec.traffic.routes:
         message = "spec.traffic.routes is empty: the API is reachable through its Service"

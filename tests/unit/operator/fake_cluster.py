@@ -32,6 +32,8 @@ class FakeCluster:
     fail_at: int | None = None
     """The call, counted from 0, that fails."""
     error: Exception | None = None
+    refuses: Callable[[str], Exception | None] = lambda _call: None
+    """Why a call fails, None if it does not."""
     lose_answer: bool = False
     """Whether the failing call is carried out all the same."""
     budget_is_spent: bool = False
@@ -137,6 +139,8 @@ class FakeCluster:
 
     def _call(self, what: str, carry_out: Any = lambda: None) -> None:
         self.calls.append(what)
+        if (refusal := self.refuses(what)) is not None:
+            raise refusal
         if len(self.calls) - 1 != self.fail_at:
             carry_out()
             return
