@@ -101,9 +101,9 @@ class Reconciler:
 
     async def _resolve(self, manifest: Manifest) -> Resolved | Refused:
         """What the object comes to; in a thread if it has queries, which are parsed for milliseconds the first time."""
-        metrics = ((manifest.get("spec") or {}).get("autoscaling") or {}).get("metrics") or ()
-        if any(metric.get("type") == PROMETHEUS.name for metric in metrics):
-            return await asyncio.to_thread(resolve, manifest, self._policy, self._capabilities)
+        match manifest:  # which may be from before a rule, and of any shape
+            case {"spec": {"autoscaling": {"metrics": [*metrics]}}} if PROMETHEUS.name in str(metrics):
+                return await asyncio.to_thread(resolve, manifest, self._policy, self._capabilities)
         return resolve(manifest, self._policy, self._capabilities)
 
     async def _finish(self, observed: Observed, reported: Report, writes: list[str]) -> Outcome:

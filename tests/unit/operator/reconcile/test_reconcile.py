@@ -643,3 +643,11 @@ async def test_no_tolerance_counts_as_dropped_while_the_autoscaler_cannot_be_wri
     await looking.reconcile(KEY)
     assert ready(cluster)["reason"] == "ApplyRejected"
     assert "unsupported" not in cluster.objects[API]["status"]
+
+
+@pytest.mark.parametrize("autoscaling", ["no", {"metrics": "no"}, {"metrics": [None, "Prometheus"]}, []], ids=repr)
+async def test_fault_38_an_object_of_any_shape_is_told_of(autoscaling: object) -> None:
+    cluster = cluster_with()
+    cluster.objects[API]["spec"]["autoscaling"] = autoscaling
+    await reconciler(cluster).reconcile(KEY)
+    assert ready(cluster)["reason"] == "InvalidSpec"
