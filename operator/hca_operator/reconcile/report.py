@@ -77,6 +77,7 @@ def _observation(result: PassResult) -> Observation:
         child_problems={slot: problem for slot, problem in done.problems.items() if slot in plan.children},
         traffic_problem=next(iter([*refusal, *of_traffic]), None),
         pod_problem=pods.problem,
+        rollout_waits=any(step.waits_for_place for step in plan.workload),
         restarts=plan.restarts,
         floors=plan.floors,
         config_delayed=plan.config is not None and (plan.config.wait_seconds or 0) > LONGEST_QUIET,

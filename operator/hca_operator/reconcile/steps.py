@@ -6,11 +6,12 @@ from enum import StrEnum
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.core.errors import HcaError, NotOwned, Transient
+from hca_operator.core.field_ownership import applied_fields, contested, extract
 from hca_operator.core.fingerprints import fingerprint
 from hca_operator.core.names import ADOPT_ANNOTATION, KIND, REVISION_ANNOTATION, TEMPLATE_ANNOTATION, Manifest
 from hca_operator.core.observed import belongs_to_predecessor, is_ours, owns_replicas, replicas_of
 from hca_operator.desired.children import Child
-from hca_operator.desired.metadata import annotated
+from hca_operator.desired.metadata import annotated, with_template
 from hca_operator.desired.scaling import autoscaling_wanted
 from hca_operator.reconcile import adoption
 from hca_operator.reconcile.observe import Observed
@@ -66,6 +67,11 @@ class Step:
     place: GatePlace = GatePlace.KEEP
     requeue_after_seconds: float | None = None
     """Until what was put off can be tried again; None: nothing was."""
+
+    @property
+    def waits_for_place(self) -> bool:
+        """Whether a rollout that no user asked for waits for others."""
+        return self.place == GatePlace.ENTER and self.requeue_after_seconds is not None
 
     @property
     def idle(self) -> bool:
@@ -135,14 +141,19 @@ def _deployment(api: ApiObject, intent: Intent, observed: Observed, slot: Slot, 
     place, requeue, error = GatePlace.KEEP, None, None
     if live is not None and (intent.user_change or restarts.requested):
         place = GatePlace.LEAVE
-    elif live is not None and _template_digest(live) != _template_digest(wanted):
+    elif (
+        live is not None and _template_digest(live) != _template_digest(wanted) and not _template_changed(live, wanted)
+    ):
         place = GatePlace.ENTER
         if not observed.has_place:
             requeue = PLACE_MISSED_SECONDS
             # If a restart alone waits, everything else is applied all the same.
             wanted = _with_template_digest(restarted(plain, restarts.applied))
             if _template_digest(live) != _template_digest(wanted):
-                return Step(slot, Verb.KEEP, place=place, requeue_after_seconds=requeue)
+                applied = _applied_template(live)
+                if not applied:
+                    return Step(slot, Verb.KEEP, place=place, requeue_after_seconds=requeue)
+                wanted = annotated(with_template(wanted, applied), TEMPLATE_ANNOTATION, _template_digest(live) or "")
     try:
         wanted = _with_count(api, observed, live, wanted)
     except HcaError as refused:
@@ -211,6 +222,22 @@ def _with_replicas(deployment: Manifest, count: int) -> Manifest:
 def _with_template_digest(deployment: Manifest) -> Manifest:
     """The Deployment with the digest of its pod template, by which a later release sees that it would restart pods."""
     return annotated(deployment, TEMPLATE_ANNOTATION, fingerprint(deployment["spec"]["template"]).hex())
+
+
+def _template_changed(live: Manifest, wanted: Manifest) -> bool:
+    """Whether somebody else has changed the pod template, by hand or by kubectl rollout undo.
+
+    Its pods are being replaced anyway, so it is repaired without waiting for a place.
+    """
+    ours = ("spec.template.", f"metadata.annotations.{TEMPLATE_ANNOTATION}")
+    return any(contest.path.startswith(ours) for contest in contested(live, wanted))
+
+
+def _applied_template(live: Manifest) -> Manifest:
+    """The pod template as it was applied last: to apply it once more restarts nothing. Empty if that is not known."""
+    fields = applied_fields(live).get("f:spec", {}).get("f:template")
+    found: Manifest = extract(live["spec"]["template"], fields) if fields else {}
+    return found
 
 
 def _template_digest(deployment: Manifest) -> str | None:

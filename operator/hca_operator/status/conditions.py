@@ -64,6 +64,8 @@ class Observation:
     memory: PodMemoryState = PodMemoryState()
     unsupported: Sequence[Unsupported] = ()
     """Fields that the install does not carry out in full."""
+    rollout_waits: bool = False
+    """Whether a rollout that no user asked for waits for those of others."""
     config_delayed: bool = False
     """Whether a changed configuration is rolled out only after a while."""
 
@@ -174,6 +176,11 @@ def _rolled_out_message(seen: Observation) -> str:
         message += (
             f"; CPURoundedDown: {seen.sizing.cpu_rounded_down} CPU gives {seen.sizing.workers} worker(s), "
             "a whole number of CPUs leaves nothing idle"
+        )
+    if seen.rollout_waits:
+        message = (
+            "all pods run the latest generation; RolloutWaits: a rollout that comes from the operator or a schedule, "
+            "not from a change of this object, waits until fewer other APIs roll (chart value unaskedRollouts)"
         )
     if seen.config_delayed:
         message += (
