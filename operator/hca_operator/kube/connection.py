@@ -21,6 +21,9 @@ WATCH_TIMEOUT_SECONDS = 300
 """After this the API server ends a watch; the next one goes on where it ended."""
 WATCH_SILENCE_SECONDS = 90.0
 """A watch without any data for this long counts as dead: bookmarks come about every minute."""
+STALE_PATCH = "the server rejected our request due to an error in our request"
+"""What the API server says of a JSON Patch that does not fit the object any more, such as one whose test fails or whose
+path is gone. An object that is not valid gets other words."""
 UNACKNOWLEDGED_SECONDS = 4.0
 """For how long the kernel tries to deliver what it was given. It lies between the leader's fence and the end of its
 Lease, so that a write of a leader that was cut off cannot arrive after its successor has begun."""
@@ -217,7 +220,7 @@ def failure(what: str, status: int, retry_after: str | None, payload: bytes) -> 
     except (ValueError, RecursionError):
         message = payload[:200].decode(errors="replace")
     text = f"{what}: {message or f'HTTP {status}'}"
-    if status == 409:
+    if status == 409 or (status == 422 and message == STALE_PATCH):
         return Conflict(text)
     if status == 410:
         return Expired(text)

@@ -22,6 +22,7 @@ NO_RIGHT = 'services "shop" is forbidden: User "system:serviceaccount:a:b" canno
     [
         (400, "bad request", Rejected),
         (422, "Deployment is invalid", Rejected),
+        (422, "the server rejected our request due to an error in our request", Conflict),
         (403, NO_RIGHT, Forbidden),
         (403, 'pods "x" is forbidden: exceeded quota: small', Rejected),
         (403, "unable to create new content in namespace a because it is being terminated", Rejected),
