@@ -51,6 +51,7 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     LIMIT_EXCEEDED = "LimitExceeded"
     RESOURCE_CONFLICT = "ResourceConflict"
+    FIELD_CONFLICT = "FieldConflict"
     IMAGE_RUNS_AS_ROOT = "ImageRunsAsRoot"
     READINESS_PATH_NOT_FOUND = "ReadinessPathNotFound"
     RESTART_TIME_INVALID = "RestartTimeInvalid"

@@ -4,6 +4,7 @@ HcaError
 ├── SpecError    the user must change the object: a condition, no retry
 │   └── LimitExceeded  ... or have a limit of the install raised: a condition of its own, no retry
 ├── NotOwned     an object of that name is not ours: a condition, checked again from time to time
+├── Contested    another controller changes a child again and again: a condition, repairs become rare
 ├── Rejected     the API server refuses what we send (quota, admission): a condition and a slow retry
 ├── Forbidden    RBAC forbids it: a condition and a slow retry
 ├── Transient    overload, time-out, lost connection: retried with backoff
@@ -30,6 +31,10 @@ class LimitExceeded(SpecError):
 
 class NotOwned(HcaError):
     """An object that has the name of one of our children has another owner."""
+
+
+class Contested(HcaError):
+    """Another controller changes a child again and again."""
 
 
 class Rejected(HcaError):

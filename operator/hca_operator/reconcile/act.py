@@ -94,10 +94,11 @@ class Actor:
         live = {slot: found for slot, found in {**observed.children, **written}.items() if found is not None}
         writes = [write for child in children for write in child.writes]
         workload = ("Deployment", observed.key.name)
-        if plan.config and plan.config.rolls_out and workload not in errors:
+        unwritten = any(child.unwritten for child in children if child.slot == workload)
+        if plan.config and plan.config.rolls_out and not unwritten:
             state = after_rollout(plan.config.state, observed.now.timestamp())
             self._trackers.config_changes.keep(observed.key, state)
-        if plan.intent.user_change and workload in errors:
+        if plan.intent.user_change and unwritten:
             self._trackers.user_changes.add(observed.key)
         else:
             self._trackers.user_changes.discard(observed.key)
@@ -169,7 +170,7 @@ class Actor:
         """Carry out the stages one after the other, as far as they make sense."""
         removed = await self._stage(resolved, observed, plan, plan.removals)
         workload = await self._stage(resolved, observed, plan, plan.workload)
-        if any(child.error for child in workload):
+        if any(child.unwritten for child in workload):
             plan = without_workload(plan, observed)
         if workload and workload[0].live is not None:
             plan = after_workload(resolved.api, plan, observed.with_child(workload[0].live), rolls=workload[0].rolls)

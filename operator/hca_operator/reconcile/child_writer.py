@@ -7,10 +7,12 @@ know, the next step is planned anew from it: after an adoption, or if the name o
 from dataclasses import dataclass, replace
 
 from hca_operator.core.errors import HcaError
+from hca_operator.core.field_ownership import contested
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Cluster, Key
 from hca_operator.reconcile.observe import Observed, Observer
 from hca_operator.reconcile.plan import Plan
+from hca_operator.reconcile.repairs import after_repair
 from hca_operator.reconcile.resolve import Resolved
 from hca_operator.reconcile.retries import Slot
 from hca_operator.reconcile.steps import GatePlace, Step, Verb, object_digest, plan_child
@@ -32,6 +34,8 @@ class ChildDone:
     """Until what was put off can be tried again; None: nothing was."""
     error: HcaError | None = None
     """Why the child could not be written, or not in full."""
+    unwritten: bool = False
+    """Whether it could not be written at all."""
 
 
 class ChildWriter:
@@ -66,10 +70,11 @@ class ChildWriter:
                 step = plan_child(resolved.api, plan.intent, observed, child, claimed=claimed)
                 take_place(self._trackers, observed.key, step.place)
         except HcaError as error:
-            return replace(done, error=error)
+            return replace(done, error=error, unwritten=True)
 
     async def _carry_out(self, done: ChildDone, observed: Observed, step: Step) -> ChildDone:
         done = replace(done, requeue_after_seconds=step.requeue_after_seconds, error=step.error)
+        done = replace(done, unwritten=step.verb == Verb.REFUSE)
         match step.verb:
             case Verb.DELETE:
                 await self._cluster.delete(observed.children[step.slot])
@@ -92,10 +97,14 @@ class ChildWriter:
     def _applied(self, done: ChildDone, observed: Observed, step: Step, live: Manifest) -> ChildDone:
         """The same after a creation or an application with that answer."""
         kind, before, after = step.slot[0], observed.children.get(step.slot), object_digest(live)
+        changed = after != step.digests.live  # not by the version: a status may have changed since
+        last = observed.applied.get(step.slot)
+        if before is not None and changed and last is not None and last.desired == step.digests.desired:
+            repairs = self._trackers.repairs.setdefault(observed.key, {})
+            contests = tuple(contested(before, step.desired))
+            repairs[step.slot] = after_repair(repairs.get(step.slot), contests, observed.now.timestamp())
         self._trackers.applied.setdefault(observed.key, {})[step.slot] = Applied(step.digests.desired, after)
         rolls = kind == "Deployment" and before is not None and live["spec"]["template"] != before["spec"]["template"]
-        # Not by the version: a status may have changed since the child was observed.
-        changed = after != step.digests.live
         writes = (*done.writes, f"apply {kind}") if changed else done.writes
         return replace(done, live=live, writes=writes, rolls=done.rolls or rolls)
 

@@ -31,10 +31,11 @@ from hca_operator.desired.references import Reference
 from hca_operator.desired.scaling import autoscaling_wanted, fewest_pods
 from hca_operator.kube.cache import version_of
 from hca_operator.reconcile import adoption
+from hca_operator.reconcile.repairs import Repairs
 from hca_operator.reconcile.resolve import Refused, Resolved
 from hca_operator.reconcile.retries import Retry, Slot, problem_of
 from hca_operator.reconcile.trackers import Applied, Trackers
-from hca_operator.restarts.config_changes import ObservedConfig, followed_references
+from hca_operator.restarts.config_changes import ObservedConfig, followed_references, plan_config
 from hca_operator.scaling.burst import BurstState
 from hca_operator.status.diagnosis import diagnose, event_reasons
 
@@ -57,6 +58,8 @@ class Observed:
     """Those of the namespace, or why they cannot be listed; only if the count of the Deployment differs from
     spec.replicas."""
     applied: Mapping[Slot, Applied] = field(default_factory=dict)
+    repairs: Mapping[Slot, Repairs] = field(default_factory=dict)
+    """Repairs in a row of what others changed."""
     user_change: bool = False
     """Whether a change of a user could not be written to the Deployment so far."""
     has_place: bool = True
@@ -160,6 +163,7 @@ class Observer:
             observed,
             applied=self._trackers.applied.get(key, {}),
             retries=self._trackers.retries.of(key),
+            repairs=dict(self._trackers.repairs.get(key, {})),
             user_change=key in self._trackers.user_changes,
             has_place=self._trackers.gate.has_place(key),
             burst=self._trackers.bursts.state(key),
@@ -285,13 +289,23 @@ class Observer:
             self.forget(key)
             return ObservedConfig()
         changes = self._trackers.config_changes
-        digests: dict[Reference, str | None] = {}
-        refused = None
         try:
-            for kind, source in self._configs.items():
-                names = [reference.name for reference in used if reference.kind == kind]
-                found = await source.digests(key, names, fresh=observed.edited)
-                digests |= {Reference(kind, name): digest for name, digest in found.items()}
+            digests = await self._digests(key, used, fresh=observed.edited)
+            found = ObservedConfig(used, digests, None, changes.state(key), changes.spread())
+            deployment = observed.child("Deployment")
+            if plan_config(resolved.api, found, deployment, observed.now, edited=observed.edited).rolls_out:
+                # A watch that lags behind, as that of a new leader may, must not roll pods back.
+                found = replace(found, digests=await self._digests(key, used, fresh=True))
         except HcaError as error:
-            refused = error
-        return ObservedConfig(used, digests, refused, changes.state(key), changes.spread())
+            return ObservedConfig(used, {}, error, changes.state(key), changes.spread())
+        return found
+
+    async def _digests(
+        self, key: Key, used: Mapping[Reference, bool], *, fresh: bool
+    ) -> Mapping[Reference, str | None]:
+        digests: dict[Reference, str | None] = {}
+        for kind, source in self._configs.items():
+            names = [reference.name for reference in used if reference.kind == kind]
+            found = await source.digests(key, names, fresh=fresh)
+            digests |= {Reference(kind, name): digest for name, digest in found.items()}
+        return digests

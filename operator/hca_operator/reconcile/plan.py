@@ -89,10 +89,24 @@ def _plan_child(api: ApiObject, intent: Intent, observed: Observed, child: Child
     slot = child.kind, child.name
     if error := observed.unread.get(slot):
         return Step(slot, Verb.REFUSE, error=error)
-    step, retry = plan_child(api, intent, observed, child), observed.retries.get(slot)
+    step, retry = _spaced(plan_child(api, intent, observed, child), observed), observed.retries.get(slot)
     if retry is None or step.idle or observed.edited or observed.now.timestamp() >= retry.at:
         return step
     return Step(slot, Verb.REFUSE, error=retry.error, place=step.place)
+
+
+def _spaced(step: Step, observed: Observed) -> Step:
+    """The same step, unless another controller changes the child again and again: then it is told, and has to wait."""
+    repairs, now = observed.repairs.get(step.slot), observed.now.timestamp()
+    fight = None if repairs is None else repairs.fight(*step.slot, now)
+    if repairs is None or fight is None or step.error is not None:
+        return step
+    due = repairs.at + repairs.wait_seconds
+    applied = observed.applied.get(step.slot)
+    repairing = step.verb == Verb.APPLY and applied is not None and applied.desired == step.digests.desired
+    if repairing and now < due and not observed.edited:
+        return Step(step.slot, Verb.REFUSE, error=fight, place=step.place, requeue_after_seconds=due - now)
+    return replace(step, error=fight, requeue_after_seconds=step.requeue_after_seconds or repairs.over_at - now)
 
 
 def after_workload(api: ApiObject, plan: Plan, observed: Observed, *, rolls: bool) -> Plan:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hca_operator.api.status import Problem, Reason
-from hca_operator.core.errors import Forbidden, HcaError, NotOwned, Transient
+from hca_operator.core.errors import Contested, Forbidden, HcaError, NotOwned, Transient
 from hca_operator.core.ports import Key
 
 Slot = tuple[str, str]
@@ -69,6 +69,8 @@ def problem_of(error: HcaError) -> Problem:
     """What a request that was refused means for the object."""
     if isinstance(error, NotOwned):
         return Problem(Reason.RESOURCE_CONFLICT, str(error))
+    if isinstance(error, Contested):
+        return Problem(Reason.FIELD_CONFLICT, str(error))
     if isinstance(error, Forbidden):
         return Problem(Reason.FORBIDDEN, f"the operator may not do this: {error}")
     if isinstance(error, Transient):

@@ -161,8 +161,9 @@ def _deployment(api: ApiObject, intent: Intent, observed: Observed, slot: Slot, 
         return Step(slot, Verb.REFUSE, error=refused, place=place if place == GatePlace.LEAVE else GatePlace.KEEP)
     if isinstance(observed.autoscalers, HcaError):
         error = observed.autoscalers
-    # Whose the count is may have changed unseen: it must be neither undone nor, as its only owner, dropped.
-    step = _application(observed, slot, wanted, shared=autoscaling_wanted(api))
+    # Whose the count is may have changed unseen: it must be neither undone nor, as its only owner, dropped. And a new
+    # leader, whose watch lags behind, must not roll back what its predecessor has rolled out.
+    step = _application(observed, slot, wanted, shared=True)
     return replace(step, place=place, requeue_after_seconds=requeue, error=error)
 
 

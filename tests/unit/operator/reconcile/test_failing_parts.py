@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -236,3 +237,39 @@ async def test_a_change_of_a_user_that_could_not_be_written_still_waits_for_no_o
     await made.passes()
     (container,) = made.cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "shop:2"
+
+
+async def test_fault_55_a_controller_that_fights_over_a_field_is_told_and_repaired_ever_more_rarely() -> None:
+    made = await world(**ROUTES)
+    repaired: list[float] = []
+    for second in range(1800):
+        made.cluster.edit(SERVICE, "spec", "selector", API_LABEL, value="theirs")
+        await made.passes(1)
+        if made.cluster.objects[SERVICE]["spec"]["selector"][API_LABEL] == NAME:
+            repaired.append(second)
+        if second == 10:
+            assert made.ready == ("False", "FieldConflict")
+            assert "spec.selector.hca-operator.io/api by kubectl-edit" in ready(made.cluster)["message"]
+            assert [error["kind"] for error in made.status["childErrors"]] == ["Service"]
+    waits = [later - sooner for sooner, later in pairwise(repaired)]
+    assert waits[:8] == [1, 1, 1, 1, 2, 4, 8, 16]
+    assert max(waits) == 300
+    assert len([call for call in made.cluster.writes if call.endswith("shop/status")]) < 5
+    await made.passes(4, 300.0)
+    assert "childErrors" not in made.status
+    assert made.cluster.objects[SERVICE]["spec"]["selector"][API_LABEL] == NAME
+
+
+async def test_a_repair_by_hand_now_and_then_is_no_fight_and_an_edit_does_not_wait() -> None:
+    made = await world(**ROUTES)
+    for _ in range(20):
+        made.cluster.edit(SERVICE, "spec", "selector", API_LABEL, value="theirs")
+        await made.passes(1, 61.0)
+        assert made.cluster.objects[SERVICE]["spec"]["selector"][API_LABEL] == NAME
+    assert "childErrors" not in made.status
+    for _ in range(20):
+        made.cluster.edit(SERVICE, "spec", "selector", API_LABEL, value="theirs")
+        await made.passes(1)
+    change(made.cluster, **ROUTES, port=9000)
+    await made.passes(1)
+    assert made.cluster.objects[SERVICE]["spec"]["selector"][API_LABEL] == NAME

@@ -111,6 +111,14 @@ def test_a_count_that_another_autoscaler_decides_is_refused() -> None:
     assert step.place == GatePlace.LEAVE, "the user has changed the object, which waits for no other rollout"
 
 
+@pytest.mark.parametrize("mode", ["Disabled", "Horizontal"])
+def test_a_deployment_is_applied_to_exactly_the_state_that_was_seen(mode: str) -> None:
+    """A new leader, whose watch lags behind, must not roll back what its predecessor has rolled out."""
+    found = resolved(autoscaling={"mode": mode})
+    step = step_for(plan(found, observed(as_applied(found), autoscaling={"mode": mode})), DEPLOYMENT)
+    assert step.desired["metadata"]["resourceVersion"]
+
+
 def test_fault_42_a_count_stays_if_autoscalers_cannot_be_listed_and_everything_else_is_applied() -> None:
     off: dict[str, Any] = {"autoscaling": {"mode": "Disabled"}, "replicas": 3}
     found = resolved(**off)
