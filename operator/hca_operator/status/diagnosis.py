@@ -4,14 +4,14 @@ Messages carry no pod names, counts or times: a message that changes each second
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from hca_operator.api.spec import HighConcurrencyApiSpec
 from hca_operator.api.status import Problem, Reason
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition, has_ended
+from hca_operator.status.containers import container_problems, own_container
 
-_PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _MISSING = re.compile(r'(configmap|secret) "[^"]+" not found|references non-existent (config|secret) key: \S+')
 _GENERATED_NAME = re.compile(r'pods "[^"]*" (is|are) ')
 
@@ -25,7 +25,7 @@ def diagnose(
     pods with different troubles do not make the answer flap.
     """
     waiting = [pod for pod in pods if _waits(pod)]
-    found = [problem for pod in waiting if (problem := _pod_problem(spec, pod))]
+    found = [problem for pod in waiting for problem in _pod_problems(spec, pod)]
     if found:
         return min(found, key=lambda problem: (_ORDER.index(problem.reason), problem.message))
     if problem := _rejected(deployment):
@@ -43,7 +43,7 @@ def diagnose(
 
 def event_reasons(spec: HighConcurrencyApiSpec, pods: Iterable[Manifest]) -> Sequence[str]:
     """Reasons of the kubelet's events that can tell more than the pods themselves."""
-    states = [_container(pod).get("state", {}) for pod in pods if _waits(pod)]
+    states = [own_container(pod).status.get("state", {}) for pod in pods if _waits(pod)]
     reasons = []
     if any("running" in state for state in states):
         reasons.append("Unhealthy")
@@ -59,60 +59,13 @@ def _waits(pod: Manifest) -> bool:
     return not (ready or has_ended(pod) or "deletionTimestamp" in pod["metadata"])
 
 
-def _container(pod: Manifest) -> Manifest:
-    statuses: list[Manifest] = pod.get("status", {}).get("containerStatuses") or [{}]
-    return statuses[0]
+def _pod_problems(spec: HighConcurrencyApiSpec, pod: Manifest) -> Iterator[Problem]:
+    yield from container_problems(spec, pod)
+    if problem := _scheduling(pod):
+        yield problem
 
 
-def _pod_problem(spec: HighConcurrencyApiSpec, pod: Manifest) -> Problem | None:
-    return next((problem for check in _CHECKS if (problem := check(spec, pod))), None)
-
-
-def _image(spec: HighConcurrencyApiSpec, pod: Manifest) -> Problem | None:
-    if _container(pod).get("state", {}).get("waiting", {}).get("reason") not in _PULL_REASONS:
-        return None
-    return Problem(
-        Reason.IMAGE_PULL_FAILED,
-        f"image {spec.image} cannot be pulled: check its name and tag, and spec.imagePullSecrets for a private "
-        "registry (kubectl describe pod shows the registry's answer)",
-    )
-
-
-def _configuration(_spec: HighConcurrencyApiSpec, pod: Manifest) -> Problem | None:
-    waiting = _container(pod).get("state", {}).get("waiting", {})
-    if waiting.get("reason") not in {"CreateContainerConfigError", "CreateContainerError"}:
-        return None
-    message = waiting.get("message", "")
-    if "runAsNonRoot" in message:
-        cause = "names its user instead of a number" if "non-numeric" in message else "runs as root"
-        return Problem(
-            Reason.IMAGE_RUNS_AS_ROOT,
-            f"the image {cause}, which profile Restricted refuses: put a numeric USER other than 0 into the image, "
-            "set spec.podSecurity.runAsUser to the number of a user that can run it, or set "
-            "spec.podSecurity.profile: Baseline",
-        )
-    return Problem(Reason.CONTAINER_CONFIG_ERROR, f"the container cannot be created: {message.split(' (pod:')[0]}")
-
-
-def _crash(spec: HighConcurrencyApiSpec, pod: Manifest) -> Problem | None:
-    container = _container(pod)
-    state = container.get("state", {})
-    ended = state.get("terminated") or container.get("lastState", {}).get("terminated")
-    if ended is None:
-        return None
-    if ended.get("reason") == "OOMKilled":
-        return Problem(
-            Reason.OUT_OF_MEMORY,
-            "the kernel ended the container at its memory limit: raise spec.resources.limits.memory, now "
-            f"{spec.resources.limits.memory}, or use fewer workers (spec.workers.count)",
-        )
-    return Problem(
-        Reason.CRASH_LOOP,
-        f"the container ends with exit code {ended.get('exitCode')}: its log says why (kubectl logs --previous)",
-    )
-
-
-def _scheduling(_spec: HighConcurrencyApiSpec, pod: Manifest) -> Problem | None:
+def _scheduling(pod: Manifest) -> Problem | None:
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("reason") != "Unschedulable":
         return None
@@ -121,12 +74,6 @@ def _scheduling(_spec: HighConcurrencyApiSpec, pod: Manifest) -> Problem | None:
     return Problem(Reason.UNSCHEDULABLE, f"no node can take a pod: {re.sub(r'[0-9]+(/[0-9]+)? ', '', cause)}")
 
 
-_CHECKS: tuple[Callable[[HighConcurrencyApiSpec, Manifest], Problem | None], ...] = (
-    _image,
-    _configuration,
-    _crash,
-    _scheduling,
-)
 _ORDER = (
     Reason.IMAGE_RUNS_AS_ROOT,
     Reason.CONTAINER_CONFIG_ERROR,
@@ -148,7 +95,7 @@ def _rejected(deployment: Manifest | None) -> Problem | None:
 
 def _missing_files(pods: list[Manifest], events: Iterable[Manifest]) -> Problem | None:
     """A pod that waits for its volumes does not say for which."""
-    names = {pod["metadata"]["name"] for pod in pods if "waiting" in _container(pod).get("state", {})}
+    names = {pod["metadata"]["name"] for pod in pods if own_container(pod).waiting}
     found = {
         match[0]
         for event in events

@@ -1,0 +1,149 @@
+"""Why a container of a pod does not run: the API's own, an init container or a sidecar, also one that was injected."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from hca_operator.api.spec import HighConcurrencyApiSpec
+from hca_operator.api.status import Problem, Reason
+from hca_operator.core.names import CONTAINER, Manifest
+
+_PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+_CREATE_REASONS = {"CreateContainerConfigError", "CreateContainerError"}
+_START_REASONS = {"StartError", "ContainerCannotRun"}
+"""The program was never started: the message is the container runtime's."""
+_RUNTIME_PREFIX = re.compile(r"^failed to create (containerd task|shim task).*container process: ")
+_RUNTIME_ID = re.compile(r"\b[0-9a-f]{12,64}\b")
+_LONGEST_QUOTE = 200
+
+
+class Container(NamedTuple):
+    """A container of a pod, as the kubelet reports it."""
+
+    status: Manifest
+    """Its entry in the pod's status; empty if the kubelet has not reported any yet."""
+    title: str
+    """What it is called in a message."""
+    own: bool
+    """Whether it runs the API."""
+    once: bool
+    """Whether it is expected to end: an init container."""
+
+    @property
+    def waiting(self) -> Manifest:
+        """The state of one that waits to run, empty for any other."""
+        found: Manifest = self.status.get("state", {}).get("waiting") or {}
+        return found
+
+    @property
+    def ended(self) -> Manifest | None:
+        """How it ended last, None if it never did."""
+        return self.status.get("state", {}).get("terminated") or self.status.get("lastState", {}).get("terminated")
+
+    @property
+    def logs(self) -> str:
+        """The command that shows its last output."""
+        return "kubectl logs --previous" + ("" if self.own else f" --container {self.status['name']}")
+
+
+def containers_of(pod: Manifest) -> Iterator[Container]:
+    """The containers of a pod in the order in which they start."""
+    status = pod.get("status", {})
+    restarted = {
+        each["name"]
+        for each in pod.get("spec", {}).get("initContainers") or []
+        if each.get("restartPolicy") == "Always"  # a native sidecar: starts like an init container, and stays
+    }
+    for entry in status.get("initContainerStatuses") or []:
+        once = entry["name"] not in restarted
+        yield Container(entry, f"{'init' if once else 'sidecar'} container {entry['name']}", own=False, once=once)
+    entries = status.get("containerStatuses") or []
+    own = next((entry for entry in entries if entry["name"] == CONTAINER), {})
+    yield Container(own, "the container", own=True, once=False)
+    for entry in entries:
+        if entry is not own:
+            yield Container(entry, f"sidecar container {entry['name']}", own=False, once=False)
+
+
+def own_container(pod: Manifest) -> Container:
+    """The container that runs the API."""
+    return next(container for container in containers_of(pod) if container.own)
+
+
+def container_problems(spec: HighConcurrencyApiSpec, pod: Manifest) -> Iterator[Problem]:
+    """What keeps containers of a pod from running."""
+    for container in containers_of(pod):
+        if not container.status.get("ready"):  # what ended before, and is ready again, holds nothing up
+            yield from (problem for check in _CHECKS if (problem := check(spec, container)))
+
+
+def _image(spec: HighConcurrencyApiSpec, container: Container) -> Problem | None:
+    if container.waiting.get("reason") not in _PULL_REASONS:
+        return None
+    if container.own:
+        image, secrets = spec.image, "spec.imagePullSecrets"
+    else:
+        image, secrets = f"{container.status.get('image')} of {container.title}", "the pod's imagePullSecrets"
+    return Problem(
+        Reason.IMAGE_PULL_FAILED,
+        f"image {image} cannot be pulled: check its name and tag, and {secrets} for a private registry "
+        "(kubectl describe pod shows the registry's answer)",
+    )
+
+
+def _configuration(_spec: HighConcurrencyApiSpec, container: Container) -> Problem | None:
+    if container.waiting.get("reason") not in _CREATE_REASONS:
+        return None
+    message = container.waiting.get("message", "")
+    if container.own and "runAsNonRoot" in message:
+        cause = "names its user instead of a number" if "non-numeric" in message else "runs as root"
+        return Problem(
+            Reason.IMAGE_RUNS_AS_ROOT,
+            f"the image {cause}, which profile Restricted refuses: put a numeric USER other than 0 into the image, "
+            "set spec.podSecurity.runAsUser to the number of a user that can run it, or set "
+            "spec.podSecurity.profile: Baseline",
+        )
+    return Problem(
+        Reason.CONTAINER_CONFIG_ERROR, f"{container.title} cannot be created: {_quoted(message.split(' (pod:')[0])}"
+    )
+
+
+def _end(spec: HighConcurrencyApiSpec, container: Container) -> Problem | None:
+    """A container that ended. An init container that ended well is run again if its pod is."""
+    ended = container.ended
+    if ended is None or (container.once and ended.get("exitCode") == 0):
+        return None
+    if ended.get("reason") == "OOMKilled":
+        return Problem(Reason.OUT_OF_MEMORY, _out_of_memory(spec, container))
+    if ended.get("reason") in _START_REASONS:
+        message = _quoted(_RUNTIME_PREFIX.sub("", ended.get("message", "")))
+        return Problem(Reason.CONTAINER_CONFIG_ERROR, f"{container.title} cannot be started: {message}")
+    said = _last_line(ended.get("message", ""))
+    return Problem(
+        Reason.CRASH_LOOP,
+        f"{container.title} ends with exit code {ended.get('exitCode')}{said}: its log says why ({container.logs})",
+    )
+
+
+def _out_of_memory(spec: HighConcurrencyApiSpec, container: Container) -> str:
+    killed = f"the kernel ended {container.title} at its memory limit: raise "
+    if not container.own:
+        return f"{killed}resources.limits.memory of that container"
+    return (
+        f"{killed}spec.resources.limits.memory, now {spec.resources.limits.memory}, or use fewer workers "
+        "(spec.workers.count)"
+    )
+
+
+def _last_line(message: str) -> str:
+    """The end of what a program left as its termination message, or of its log where the pod's policy asks for that."""
+    lines = [line for line in map(_quoted, message.splitlines()) if line]
+    return f" after '{lines[-1]}'" if lines else ""
+
+
+def _quoted(text: str) -> str:
+    """A text on one line, without the identifiers by which it differs from one container to the next."""
+    return _RUNTIME_ID.sub("...", " ".join(text.split()))[:_LONGEST_QUOTE]
+
+
+_CHECKS: tuple[Callable[[HighConcurrencyApiSpec, Container], Problem | None], ...] = (_image, _configuration, _end)
