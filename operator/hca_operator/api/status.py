@@ -61,6 +61,8 @@ class Reason(StrEnum):
     CONTAINER_CONFIG_ERROR = "CreateContainerConfigError"
     CRASH_LOOP = "CrashLoop"
     OUT_OF_MEMORY = "OutOfMemory"
+    NOTHING_LISTENS = "NothingListens"
+    LIVENESS_FAILING = "LivenessFailing"
     READINESS_FAILING = "ReadinessFailing"
     UNSCHEDULABLE = "Unschedulable"
     PODS_REJECTED = "PodsRejected"

@@ -212,7 +212,7 @@ class Observer:
         seen = replace(seen, pods=pods, unready=stable if unready else (), replaces=replaces, due=due)
         if settled:
             return seen
-        return await self._diagnosed(api, seen)
+        return await self._diagnosed(api, seen, observed.now)
 
     async def _children(
         self, manifest: Manifest, children: Sequence[Child]
@@ -254,7 +254,7 @@ class Observer:
         selector = selector_text(api_selector(api.name))
         return await self._cluster.list("Pod", api.namespace, labelSelector=selector)
 
-    async def _diagnosed(self, api: ApiObject, seen: ObservedPods) -> ObservedPods:
+    async def _diagnosed(self, api: ApiObject, seen: ObservedPods, now: datetime) -> ObservedPods:
         """The same with why pods do not serve, from the pods and those Events of the kubelet that say more."""
         events: list[Manifest] = []
         unread = None
@@ -264,7 +264,7 @@ class Observer:
                 events += await self._cluster.list("Event", api.namespace, fieldSelector=selector)
         except HcaError as error:
             unread = error
-        problem = diagnose(api.spec, seen.deployment, seen.unready, events)
+        problem = diagnose(api.spec, seen.deployment, seen.unready, events, now)
         if unread is None or problem is not None:
             return replace(seen, problem=problem)
         return replace(seen, problem=problem_of(unread), unread=unread)

@@ -38,7 +38,8 @@ class Container(NamedTuple):
     @property
     def ended(self) -> Manifest | None:
         """How it ended last, None if it never did."""
-        return self.status.get("state", {}).get("terminated") or self.status.get("lastState", {}).get("terminated")
+        states = (self.status.get(name) or {} for name in ("state", "lastState"))
+        return next((state["terminated"] for state in states if "terminated" in state), None)
 
     @property
     def logs(self) -> str:
@@ -58,7 +59,7 @@ def containers_of(pod: Manifest) -> Iterator[Container]:
         once = entry["name"] not in restarted
         yield Container(entry, f"{'init' if once else 'sidecar'} container {entry['name']}", own=False, once=once)
     entries = status.get("containerStatuses") or []
-    own = next((entry for entry in entries if entry["name"] == CONTAINER), {})
+    own: Manifest = next((entry for entry in entries if entry["name"] == CONTAINER), {})
     yield Container(own, "the container", own=True, once=False)
     for entry in entries:
         if entry is not own:
@@ -70,11 +71,10 @@ def own_container(pod: Manifest) -> Container:
     return next(container for container in containers_of(pod) if container.own)
 
 
-def container_problems(spec: HighConcurrencyApiSpec, pod: Manifest) -> Iterator[Problem]:
-    """What keeps containers of a pod from running."""
-    for container in containers_of(pod):
-        if not container.status.get("ready"):  # what ended before, and is ready again, holds nothing up
-            yield from (problem for check in _CHECKS if (problem := check(spec, container)))
+def container_problems(spec: HighConcurrencyApiSpec, container: Container) -> Iterator[Problem]:
+    """What keeps a container from running; nothing for one that is ready again, whatever ended it before."""
+    if not container.status.get("ready"):
+        yield from (problem for check in _CHECKS if (problem := check(spec, container)))
 
 
 def _image(spec: HighConcurrencyApiSpec, container: Container) -> Problem | None:

@@ -5,50 +5,50 @@ Messages carry no pod names, counts or times: a message that changes each second
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from hca_operator.api.spec import HighConcurrencyApiSpec
 from hca_operator.api.status import Problem, Reason
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition, has_ended
-from hca_operator.status.containers import container_problems, own_container
+from hca_operator.status.containers import container_problems, containers_of, own_container
+from hca_operator.status.probes import UNHEALTHY, killed_by_probe, probe_problem, sidecar_probe_problem
 
 _MISSING = re.compile(r'(configmap|secret) "[^"]+" not found|references non-existent (config|secret) key: \S+')
+_CREATING = {"ContainerCreating", "PodInitializing"}
+"""Reasons for which a container waits while the volumes are mounted."""
 _GENERATED_NAME = re.compile(r'pods "[^"]*" (is|are) ')
 
 
 def diagnose(
-    spec: HighConcurrencyApiSpec, deployment: Manifest | None, pods: Iterable[Manifest], events: Iterable[Manifest]
+    spec: HighConcurrencyApiSpec,
+    deployment: Manifest | None,
+    pods: Iterable[Manifest],
+    events: Sequence[Manifest],
+    now: datetime,
 ) -> Problem | None:
     """The first thing to look at, None where nothing is wrong (yet).
 
-    `events` are the kubelet's, of the reasons that `event_reasons` names. The order of the checks is fixed, so that two
-    pods with different troubles do not make the answer flap.
+    `events` are the kubelet's, of the reasons that `event_reasons` names. The order of the reasons is fixed, so that
+    two pods with different troubles do not make the answer flap.
     """
     waiting = [pod for pod in pods if _waits(pod)]
-    found = [problem for pod in waiting for problem in _pod_problems(spec, pod)]
-    if found:
-        return min(found, key=lambda problem: (_ORDER.index(problem.reason), problem.message))
-    if problem := _rejected(deployment):
-        return problem
-    events = list(events)
-    if problem := _missing_files(waiting, events) or _probe_problem(spec, waiting, events):
-        return problem
-    if condition(deployment, "Progressing").get("reason") == "ProgressDeadlineExceeded":
-        return Problem(
-            Reason.PROGRESS_DEADLINE_EXCEEDED,
-            "the new pods did not become ready in time; the old ones keep serving: look at the new pods' logs",
-        )
-    return None
+    found = [problem for pod in waiting for problem in _pod_problems(spec, pod, events, now)]
+    found += [problem for check in (_rejected, _too_late) if (problem := check(deployment))]
+    if problem := _missing_files(waiting, events):
+        found.append(problem)
+    return min(found, key=lambda problem: (_ORDER.index(problem.reason), problem.message), default=None)
 
 
 def event_reasons(spec: HighConcurrencyApiSpec, pods: Iterable[Manifest]) -> Sequence[str]:
     """Reasons of the kubelet's events that can tell more than the pods themselves."""
-    states = [own_container(pod).status.get("state", {}) for pod in pods if _waits(pod)]
+    waiting = [pod for pod in pods if _waits(pod)]
+    containers = [own_container(pod) for pod in waiting]
     reasons = []
-    if any("running" in state for state in states):
-        reasons.append("Unhealthy")
+    if any("running" in each.status.get("state", {}) or killed_by_probe(spec, each) for each in containers):
+        reasons.append(UNHEALTHY)
     files = any(volume.config_map or volume.secret or volume.projected for volume in spec.volumes)
-    if files and any(state.get("waiting", {}).get("reason") == "ContainerCreating" for state in states):
+    if files and any(map(_mounting, waiting)):
         reasons.append("FailedMount")
     return reasons
 
@@ -59,10 +59,20 @@ def _waits(pod: Manifest) -> bool:
     return not (ready or has_ended(pod) or "deletionTimestamp" in pod["metadata"])
 
 
-def _pod_problems(spec: HighConcurrencyApiSpec, pod: Manifest) -> Iterator[Problem]:
-    yield from container_problems(spec, pod)
-    if problem := _scheduling(pod):
-        yield problem
+def _mounting(pod: Manifest) -> bool:
+    """Whether a pod waits for its volumes: no container of it was created so far."""
+    return all(each.waiting.get("reason") in _CREATING for each in containers_of(pod))
+
+
+def _pod_problems(
+    spec: HighConcurrencyApiSpec, pod: Manifest, events: Sequence[Manifest], now: datetime
+) -> Iterator[Problem]:
+    probe = probe_problem(spec, pod, events, now)
+    for container in containers_of(pod):
+        # Its exit code is that of the kubelet's kill; the probe is the reason.
+        if not (container.own and probe and killed_by_probe(spec, container)):
+            yield from container_problems(spec, container)
+    yield from filter(None, (_scheduling(pod), probe, sidecar_probe_problem(spec, pod, events)))
 
 
 def _scheduling(pod: Manifest) -> Problem | None:
@@ -81,6 +91,12 @@ _ORDER = (
     Reason.OUT_OF_MEMORY,
     Reason.CRASH_LOOP,
     Reason.UNSCHEDULABLE,
+    Reason.PODS_REJECTED,
+    Reason.READINESS_PATH_NOT_FOUND,
+    Reason.NOTHING_LISTENS,
+    Reason.LIVENESS_FAILING,
+    Reason.READINESS_FAILING,
+    Reason.PROGRESS_DEADLINE_EXCEEDED,
 )
 
 
@@ -93,9 +109,18 @@ def _rejected(deployment: Manifest | None) -> Problem | None:
     )
 
 
+def _too_late(deployment: Manifest | None) -> Problem | None:
+    if condition(deployment, "Progressing").get("reason") != "ProgressDeadlineExceeded":
+        return None
+    return Problem(
+        Reason.PROGRESS_DEADLINE_EXCEEDED,
+        "the new pods did not become ready in time; the old ones keep serving: look at the new pods' logs",
+    )
+
+
 def _missing_files(pods: list[Manifest], events: Iterable[Manifest]) -> Problem | None:
     """A pod that waits for its volumes does not say for which."""
-    names = {pod["metadata"]["name"] for pod in pods if own_container(pod).waiting}
+    names = {pod["metadata"]["name"] for pod in pods if _mounting(pod)}
     found = {
         match[0]
         for event in events
@@ -104,27 +129,3 @@ def _missing_files(pods: list[Manifest], events: Iterable[Manifest]) -> Problem 
     if not found:
         return None
     return Problem(Reason.CONTAINER_CONFIG_ERROR, f"a volume cannot be mounted: {min(found)}")
-
-
-def _probe_problem(spec: HighConcurrencyApiSpec, pods: list[Manifest], events: Iterable[Manifest]) -> Problem | None:
-    names = {pod["metadata"]["name"] for pod in pods}
-    codes = {
-        match[1]
-        for event in events
-        if event.get("involvedObject", {}).get("name") in names
-        and "Readiness" in event.get("message", "")
-        and (match := re.search(r"statuscode: (\d{3})", event["message"]))
-    }
-    path = spec.health.readiness_path
-    if "404" in codes:
-        return Problem(
-            Reason.READINESS_PATH_NOT_FOUND,
-            f"GET {path} on port {spec.port} answers 404: set spec.health.readinessPath to a path that answers 200 "
-            "while the API can serve",
-        )
-    if codes:
-        return Problem(
-            Reason.READINESS_FAILING,
-            f"GET {path} on port {spec.port} answers {min(codes)} instead of 200: the API says that it cannot serve",
-        )
-    return None

@@ -1,5 +1,6 @@
 """Containers beside the API's own: init containers and sidecars, named in what the user is told."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hca_operator.core.names import Manifest
 from hca_operator.status.diagnosis import diagnose
 from tests.unit.operator.objects import deployment, spec
 
+NOW = datetime(2026, 1, 2, 4, 0, tzinfo=UTC)
 ROLLING = deployment(progressing="ReplicaSetUpdated")
 RUNNING: Manifest = {"running": {"startedAt": "2026-01-02T03:04:05Z"}}
 INITIALIZING: Manifest = {"waiting": {"reason": "PodInitializing"}}
@@ -37,7 +39,7 @@ def pod(own: Manifest, *, init: Manifest | None = None, sidecar: Manifest | None
 
 WAITS = reported("api", INITIALIZING)
 RUNS = reported("api", RUNNING, ready=True)
-NATIVE = {"initContainers": [{"name": "agent", "restartPolicy": "Always"}]}
+NATIVE: dict[str, Any] = {"initContainers": [{"name": "agent", "restartPolicy": "Always"}]}
 NOT_FOUND = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
     'unable to start container process: exec: "serve": executable file not found in $PATH: unknown'
@@ -96,7 +98,7 @@ PODS: dict[str, tuple[Manifest, Reason, str]] = {
 
 @pytest.mark.parametrize(("broken", "reason", "message"), PODS.values(), ids=PODS)
 def test_fault_51_the_container_that_fails_is_named(broken: Manifest, reason: Reason, message: str) -> None:
-    problem = diagnose(spec(), ROLLING, [broken], [])
+    problem = diagnose(spec(), ROLLING, [broken], [], NOW)
     assert problem is not None
     assert problem.reason == reason
     assert message in problem.message
@@ -114,14 +116,18 @@ def test_fault_51_the_container_that_fails_is_named(broken: Manifest, reason: Re
     ],
 )
 def test_a_container_that_has_done_its_part_is_no_problem(fine: Manifest) -> None:
-    assert diagnose(spec(), ROLLING, [fine], []) is None
+    assert diagnose(spec(), ROLLING, [fine], [], NOW) is None
 
 
 def test_what_a_runtime_says_is_the_same_for_each_container() -> None:
     said = "mounting /run/containerd/task/%s/rootfs: read-only file system"
     first, other = (
         diagnose(
-            spec(), ROLLING, [pod(reported("api", BACK_OFF, last=ended(128, "StartError", said % (digit * 64))))], []
+            spec(),
+            ROLLING,
+            [pod(reported("api", BACK_OFF, last=ended(128, "StartError", said % (digit * 64))))],
+            [],
+            NOW,
         )
         for digit in "ab"
     )

@@ -1,5 +1,6 @@
 """From what pods and the kubelet's events look like to what the user is told."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hca_operator.core.names import Manifest
 from hca_operator.status.diagnosis import diagnose, event_reasons
 from tests.unit.operator.objects import IMAGE, deployment, spec
 
+NOW = datetime(2026, 1, 2, 4, 0, tzinfo=UTC)
 ROLLING = deployment(progressing="ReplicaSetUpdated")
 
 
@@ -81,7 +83,7 @@ PODS: dict[str, tuple[Manifest, Reason, str]] = {
 
 @pytest.mark.parametrize(("broken", "reason", "message"), PODS.values(), ids=PODS)
 def test_a_pod_that_does_not_serve_is_explained(broken: Manifest, reason: Reason, message: str) -> None:
-    problem = diagnose(spec(), ROLLING, [broken], [])
+    problem = diagnose(spec(), ROLLING, [broken], [], NOW)
     assert problem is not None
     assert problem.reason == reason
     assert message in problem.message
@@ -91,20 +93,20 @@ def test_a_pod_that_does_not_serve_is_explained(broken: Manifest, reason: Reason
 @pytest.mark.parametrize("broken", [broken for broken, _, _ in PODS.values()], ids=PODS)
 def test_the_order_and_number_of_pods_change_nothing(broken: Manifest) -> None:
     other = {**broken, "metadata": {"name": "shop-7c4a"}}
-    answers = [diagnose(spec(), ROLLING, pods, []) for pods in ([broken], [broken, other], [other, broken])]
+    answers = [diagnose(spec(), ROLLING, pods, [], NOW) for pods in ([broken], [broken, other], [other, broken])]
     assert answers[0] == answers[1] == answers[2]
 
 
 def test_the_number_of_nodes_is_no_news() -> None:
     before, after = (
-        diagnose(spec(), ROLLING, [unschedulable(text)], []) for text in (NODES, NODES.replace("2 Ins", "7 Ins"))
+        diagnose(spec(), ROLLING, [unschedulable(text)], [], NOW) for text in (NODES, NODES.replace("2 Ins", "7 Ins"))
     )
     assert before == after
 
 
 def test_the_order_of_troubles_is_fixed() -> None:
     pods = [broken for broken, _, _ in PODS.values()]
-    first, backwards = diagnose(spec(), ROLLING, pods, []), diagnose(spec(), ROLLING, reversed(pods), [])
+    first, backwards = (diagnose(spec(), ROLLING, listed, [], NOW) for listed in (pods, reversed(pods)))
     assert first == backwards
     assert first is not None
     assert first.reason == Reason.IMAGE_RUNS_AS_ROOT
@@ -116,7 +118,7 @@ def test_pods_that_are_ready_or_going_are_not_looked_at() -> None:
         pod(ready=True, state=RUNNING, last=crashed),
         pod(state=waiting("CrashLoopBackOff"), last=crashed, deletionTimestamp="2026-01-02T03:04:05Z"),
     ]
-    assert diagnose(spec(), ROLLING, pods, []) is None
+    assert diagnose(spec(), ROLLING, pods, [], NOW) is None
 
 
 def ended(phase: str, reason: str | None, exit_code: int, why: str) -> Manifest:
@@ -140,9 +142,9 @@ def ended(phase: str, reason: str | None, exit_code: int, why: str) -> Manifest:
     ids=lambda pod: str(pod["status"].get("reason", pod["status"]["phase"])),
 )
 def test_fault_50_pods_that_have_ended_say_nothing_of_those_that_run(history: Manifest) -> None:
-    assert diagnose(spec(), ROLLING, [history], []) is None
+    assert diagnose(spec(), ROLLING, [history], [], NOW) is None
     assert not event_reasons(spec(volumes=[{"name": "a", "configMap": {"name": "b"}}]), [history])
-    assert diagnose(spec(), ROLLING, [history, pod(state=RUNNING)], [unhealthy(503, name="shop-gone")]) is None
+    assert diagnose(spec(), ROLLING, [history, pod(state=RUNNING)], [unhealthy(503, name="shop-gone")], NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -156,14 +158,14 @@ def test_fault_50_pods_that_have_ended_say_nothing_of_those_that_run(history: Ma
 )
 def test_the_answer_to_the_readiness_check_is_quoted(codes: list[int], reason: Reason, message: str) -> None:
     asked = spec(health={"readinessPath": "/ready"})
-    problem = diagnose(asked, ROLLING, [pod(state=RUNNING)], [unhealthy(code) for code in codes])
+    problem = diagnose(asked, ROLLING, [pod(state=RUNNING)], [unhealthy(code) for code in codes], NOW)
     assert problem is not None
     assert (problem.reason, message in problem.message) == (reason, True)
 
 
 def test_events_of_other_pods_and_probes_are_not_ours() -> None:
     events = [unhealthy(404, name="cart-1"), unhealthy(404, probe="Liveness"), {"message": "no such thing"}]
-    assert diagnose(spec(), ROLLING, [pod(state=RUNNING)], events) is None
+    assert diagnose(spec(), ROLLING, [pod(state=RUNNING)], events, NOW) is None
 
 
 def test_pods_that_the_api_server_refuses_are_explained_without_the_pods_name() -> None:
@@ -171,15 +173,15 @@ def test_pods_that_the_api_server_refuses_are_explained_without_the_pods_name() 
     quota = 'pods "shop-5d8f-x7k2p" is forbidden: exceeded quota: small'
     refused["status"]["conditions"].append({"type": "ReplicaFailure", "status": "True", "message": quota})
     expected = Problem(Reason.PODS_REJECTED, "the API server refuses the pods: forbidden: exceeded quota: small")
-    assert diagnose(spec(), refused, [], []) == expected
+    assert diagnose(spec(), refused, [], [], NOW) == expected
 
 
 def test_fault_09_a_rollout_that_takes_too_long_is_said_only_when_nothing_better_is_known() -> None:
     late = deployment(progressing="ProgressDeadlineExceeded")
-    problem = diagnose(spec(), late, [pod(state=RUNNING)], [])
+    problem = diagnose(spec(), late, [pod(state=RUNNING)], [], NOW)
     assert problem is not None
     assert problem.reason == Reason.PROGRESS_DEADLINE_EXCEEDED
-    problem = diagnose(spec(), late, [pod(state=waiting("ErrImagePull"))], [])
+    problem = diagnose(spec(), late, [pod(state=waiting("ErrImagePull"))], [], NOW)
     assert problem is not None
     assert problem.reason == Reason.IMAGE_PULL_FAILED
 
@@ -187,7 +189,7 @@ def test_fault_09_a_rollout_that_takes_too_long_is_said_only_when_nothing_better
 @pytest.mark.parametrize("status", [{}, {"containerStatuses": None}, {"containerStatuses": []}, {"conditions": None}])
 def test_a_pod_that_was_just_made_is_no_problem(status: Manifest) -> None:
     young = {"metadata": {"name": "shop-5d8f"}, "status": status}
-    assert diagnose(spec(), ROLLING, [young], []) is None
+    assert diagnose(spec(), ROLLING, [young], [], NOW) is None
     assert not event_reasons(spec(), [young])
 
 
@@ -219,10 +221,10 @@ def failed_mount(cause: str, name: str = "shop-5d8f") -> Manifest:
 )
 def test_what_a_volume_lacks_is_told_from_the_events_of_its_pod(cause: str, told: str | None) -> None:
     expected = told and Problem(Reason.CONTAINER_CONFIG_ERROR, f"a volume cannot be mounted: {told}")
-    assert diagnose(spec(), ROLLING, [CREATING], [failed_mount(cause)]) == expected
-    assert diagnose(spec(), ROLLING, [CREATING], [failed_mount(cause, name="cart-1")]) is None
-    assert diagnose(spec(), ROLLING, [pod(state=RUNNING)], [failed_mount(cause)]) is None, "an event of before"
+    assert diagnose(spec(), ROLLING, [CREATING], [failed_mount(cause)], NOW) == expected
+    assert diagnose(spec(), ROLLING, [CREATING], [failed_mount(cause, name="cart-1")], NOW) is None
+    assert diagnose(spec(), ROLLING, [pod(state=RUNNING)], [failed_mount(cause)], NOW) is None, "an event of before"
 
 
 def test_nothing_is_wrong_without_a_deployment() -> None:
-    assert diagnose(spec(), None, [], []) is None
+    assert diagnose(spec(), None, [], [], NOW) is None

@@ -1,0 +1,209 @@
+"""Why the probes of a pod fail, from the kubelet's events.
+
+The kubelet sends no more than 25 events about a pod at once and one each five minutes after that, so an event that is
+missing says nothing; its last time, however, is a moment at which the probe failed.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from hca_operator.api.spec import HighConcurrencyApiSpec
+from hca_operator.api.status import Problem, Reason
+from hca_operator.core.durations import parse_duration
+from hca_operator.core.names import CONTAINER, Manifest
+from hca_operator.core.observed import condition
+from hca_operator.core.timestamps import time_of
+from hca_operator.status.containers import Container, containers_of, own_container
+
+UNHEALTHY = "Unhealthy"
+"""Reason of the kubelet's events about probes that fail."""
+_KILLED = {0, 137, 143}
+"""Exit codes of a container that was asked to end, and was killed if it did not."""
+_KINDS = ("Startup", "Liveness", "Readiness")
+_FAILED_PROBE = re.compile(r"(Startup|Liveness|Readiness) probe (?:failed|errored)")
+"""Searched for: the kubelet puts "(combined from similar events): " before messages of which each differs."""
+_CONTAINER_FIELD = re.compile(r"\{(.+)\}")
+"""The name in `spec.containers{api}`."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe of the API's container."""
+
+    kind: str
+    """Startup, Liveness or Readiness."""
+    path: str | None
+    """Path of its request; None: it only opens a connection."""
+    port: int
+    timeout_seconds: int
+
+    @property
+    def field(self) -> str:
+        """The field that sets the path."""
+        return f"spec.health.{'readinessPath' if self.kind == 'Readiness' else 'livenessPath'}"
+
+    @property
+    def asked(self) -> str:
+        """What the probe does."""
+        return f"a connection to port {self.port}" if self.path is None else f"GET {self.path} on port {self.port}"
+
+    @property
+    def reason(self) -> Reason:
+        """What its failure means for the pod."""
+        return Reason.READINESS_FAILING if self.kind == "Readiness" else Reason.LIVENESS_FAILING
+
+
+def _not_found(probe: Probe, _failure: re.Match[str]) -> Problem:
+    reason = Reason.READINESS_PATH_NOT_FOUND if probe.kind == "Readiness" else probe.reason
+    return Problem(
+        reason, f"{probe.asked} answers 404: set {probe.field} to a path that answers 200 while the API can serve"
+    )
+
+
+def _refused(probe: Probe, _failure: re.Match[str]) -> Problem:
+    return Problem(
+        Reason.NOTHING_LISTENS,
+        f"nothing listens on port {probe.port} in the container: set spec.port to the port on which the API listens, "
+        "and let it listen on all addresses (0.0.0.0), not on 127.0.0.1 alone",
+    )
+
+
+def _other_protocol(probe: Probe, _failure: re.Match[str]) -> Problem:
+    return Problem(
+        probe.reason,
+        f"{probe.asked} is not answered in HTTP/1.1: let the API speak HTTP/1.1 without TLS on this port, or set "
+        "spec.port to the one where it does",
+    )
+
+
+def _bad_request(probe: Probe, _failure: re.Match[str]) -> Problem:
+    return Problem(
+        probe.reason,
+        f"{probe.asked} answers 400 to the kubelet, whose Host header is the address of the pod: allow every host on "
+        f"that path, or set {probe.field} to a path that does. An API that expects TLS on this port may do so, too",
+    )
+
+
+def _timed_out(probe: Probe, _failure: re.Match[str]) -> Problem:
+    return Problem(
+        probe.reason,
+        f"{probe.asked} is not answered within {probe.timeout_seconds} seconds: all workers are busy or blocked. Add "
+        "workers or pods, keep blocking work out of the event loop, or raise spec.health.timeoutSeconds",
+    )
+
+
+def _cut_off(probe: Probe, _failure: re.Match[str]) -> Problem:
+    return Problem(
+        probe.reason,
+        f"{probe.asked} is cut off: the API closes the connection without an answer. Its log may say why; an API that "
+        "expects TLS on this port does so, too",
+    )
+
+
+def _other_status(probe: Probe, failure: re.Match[str]) -> Problem:
+    return Problem(
+        probe.reason, f"{probe.asked} answers {failure[1]} instead of 200: the API says that it cannot serve"
+    )
+
+
+_FAILURES: Sequence[tuple[re.Pattern[str], Callable[[Probe, re.Match[str]], Problem]]] = (
+    (re.compile(r"statuscode: 404"), _not_found),
+    (re.compile(r"connection refused"), _refused),
+    (re.compile(r"malformed HTTP|malformed MIME|gave HTTP response to HTTPS"), _other_protocol),
+    (re.compile(r"statuscode: 400"), _bad_request),
+    (re.compile(r"deadline exceeded|Client\.Timeout|i/o timeout|timed out"), _timed_out),
+    (re.compile(r"\bEOF\b|connection reset|broken pipe"), _cut_off),
+    (re.compile(r"statuscode: (\d{3})"), _other_status),
+)
+"""What the kubelet says of a failure, and what that means. Of several, the first one here is told."""
+
+
+def probe_problem(
+    spec: HighConcurrencyApiSpec, pod: Manifest, events: Iterable[Manifest], now: datetime
+) -> Problem | None:
+    """Why the probes of the API's container fail, None if they do not, or if it still has time to start."""
+    container = own_container(pod)
+    probes = {probe.kind: probe for probe in _telling(spec, container, now)}
+    failures = [
+        (probe, message)
+        for kind, name, message in _failures(spec, pod, events)
+        if name in {None, CONTAINER} and (probe := probes.get(kind))
+        if probe.path or "HTTP" not in message  # an event from before the path was taken out of the object
+    ]
+    for pattern, problem_of in _FAILURES:
+        found = [problem_of(probe, match) for probe, message in failures if (match := pattern.search(message))]
+        if found:
+            return min(found, key=lambda problem: (problem.reason != Reason.READINESS_FAILING, problem.message))
+    return None
+
+
+def sidecar_probe_problem(spec: HighConcurrencyApiSpec, pod: Manifest, events: Iterable[Manifest]) -> Problem | None:
+    """The sidecar whose probe keeps a pod from its requests though the API is ready; None without one."""
+    if not own_container(pod).status.get("ready"):
+        return None
+    failing = {name for _, name, _ in _failures(spec, pod, events)}
+    unready = [
+        each for each in containers_of(pod) if not each.status.get("ready") and each.status.get("name") in failing
+    ]
+    if not unready:
+        return None
+    return Problem(
+        Reason.READINESS_FAILING,
+        f"{min(each.title for each in unready)} fails its probe, so the pod gets no requests though the API is ready: "
+        "kubectl describe pod and the log of that container say why",
+    )
+
+
+def killed_by_probe(spec: HighConcurrencyApiSpec, container: Container) -> bool:
+    """Whether a container seems to have been ended by the kubelet, for a probe that failed until then."""
+    ended = container.ended
+    if ended is None or ended.get("exitCode") not in _KILLED or ended.get("reason") == "OOMKilled":
+        return False
+    started, finished = time_of(ended, "startedAt"), time_of(ended, "finishedAt")
+    if started is None or finished is None:
+        return False
+    health = spec.health
+    least = min(parse_duration(health.startup_timeout), health.failure_threshold * health.period_seconds)
+    return finished - started >= timedelta(seconds=least - 1)
+
+
+def _telling(spec: HighConcurrencyApiSpec, container: Container, now: datetime) -> Iterator[Probe]:
+    """The probes whose failures tell something: none of a container that is ready, or still has time to start."""
+    health = spec.health
+    paths = (health.liveness_path, health.liveness_path, health.readiness_path)
+    startup, liveness, readiness = (
+        Probe(kind, path, spec.port, health.timeout_seconds) for kind, path in zip(_KINDS, paths, strict=True)
+    )
+    running = container.status.get("state", {}).get("running")
+    if container.status.get("ready"):
+        return
+    if running is not None and container.status.get("started", True):
+        yield from (liveness, readiness)
+    elif killed_by_probe(spec, container):
+        yield from (startup, liveness, readiness)
+    elif running is not None:
+        started = time_of(running, "startedAt") or now
+        if now - started >= timedelta(seconds=parse_duration(health.startup_timeout)) / 2:
+            yield startup
+
+
+def _failures(
+    spec: HighConcurrencyApiSpec, pod: Manifest, events: Iterable[Manifest]
+) -> Iterator[tuple[str, str | None, str]]:
+    """Kind of the probe, name of the container if the event has it, and message, of the failures of a pod.
+
+    What failed before the pod became unready, and was overcome, is left out.
+    """
+    health = spec.health
+    slack = timedelta(seconds=health.failure_threshold * (health.period_seconds + health.timeout_seconds))
+    unready = time_of(condition(pod, "Ready"), "lastTransitionTime")
+    for event in events:
+        involved, last = event.get("involvedObject", {}), time_of(event, "lastTimestamp")
+        if involved.get("name") != pod["metadata"]["name"] or (last and unready and last < unready - slack):
+            continue
+        message = event.get("message", "")
+        named = _CONTAINER_FIELD.search(involved.get("fieldPath", ""))
+        if match := _FAILED_PROBE.search(message):
+            yield match[1], named[1] if named else None, message
