@@ -92,6 +92,24 @@ def test_fault_06_with_a_tag_that_does_not_exist_the_old_pods_serve_and_going_ba
     eventually(lambda: {pod["metadata"]["uid"] for pod in server.find("Pod", namespace)} == serving)
 
 
+def test_fault_54_a_deployment_that_is_paused_by_kubectl_is_told_once_a_change_waits(
+    server: ApiServer, namespace: str, control_plane: ControlPlane
+) -> None:
+    server.create(api(namespace, **DISABLED))
+    roll_out(server, namespace, "shop")
+    control_plane.kubectl("rollout", "pause", "deployment/shop", f"--namespace={namespace}")
+    server.patch(KIND, namespace, "shop", {"spec": {"service": {"port": 81}}})
+    eventually(lambda: status(server, namespace)["observedGeneration"] == 2)
+    assert condition_of(server, namespace, "Ready", "RolledOut"), "no pod differs from what is wanted"
+    server.patch(KIND, namespace, "shop", {"spec": {"image": "registry.example.com/shop:2"}})
+    command = eventually(lambda: condition_of(server, namespace, "Ready", "Paused"))["message"].split(": run kubectl ")[
+        1
+    ]
+    assert conditions(server, namespace)["Stalled"]["status"] == "True"
+    control_plane.kubectl(*command.split())
+    roll_out(server, namespace, "shop")
+
+
 def test_fault_12_annotations_for_the_ingress_controller_do_not_reach_the_ingress(
     server: ApiServer, namespace: str
 ) -> None:

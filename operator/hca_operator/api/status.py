@@ -81,6 +81,7 @@ class Reason(StrEnum):
 
 STALLING: frozenset[Reason] = frozenset(
     {
+        Reason.PAUSED,
         Reason.INVALID_SPEC,
         Reason.LIMIT_EXCEEDED,
         Reason.RESOURCE_CONFLICT,

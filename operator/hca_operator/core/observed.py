@@ -79,14 +79,20 @@ def rolled_out(deployment: Manifest | None) -> bool:
 
     Read off the Progressing condition: it stays NewReplicaSetAvailable while an autoscaler adds or removes pods, which
     is no rollout. The counts are asked as well, because a template that changes during such a scaling is reported as
-    observed, with the condition of the rollout before, until the controller comes to roll it out.
+    observed, with the condition of the rollout before, until the controller comes to roll it out. For a Deployment that
+    is paused the condition says nothing else, so that only the counts are left.
     """
     if deployment is None or not is_observed(deployment):
         return False
     status = deployment.get("status", {})
     if status.get("updatedReplicas", 0) != status.get("replicas", 0):
         return False
-    return bool(condition(deployment, "Progressing").get("reason") == "NewReplicaSetAvailable")
+    return is_paused(deployment) or condition(deployment, "Progressing").get("reason") == "NewReplicaSetAvailable"
+
+
+def is_paused(deployment: Manifest | None) -> bool:
+    """Whether the rollouts of a Deployment are paused, as by `kubectl rollout pause`: scaling goes on."""
+    return bool((deployment or {}).get("spec", {}).get("paused"))
 
 
 def all_ready(deployment: Manifest) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime
 from hca_operator.api.spec import HighConcurrencyApiSpec
 from hca_operator.api.status import Problem, Reason
 from hca_operator.core.names import Manifest
-from hca_operator.core.observed import condition, has_ended
+from hca_operator.core.observed import condition, has_ended, is_paused, rolled_out
 from hca_operator.status.containers import container_problems, containers_of, own_container
 from hca_operator.status.probes import UNHEALTHY, killed_by_probe, probe_problem, sidecar_probe_problem
 
@@ -34,7 +34,7 @@ def diagnose(
     """
     waiting = [pod for pod in pods if _waits(pod)]
     found = [problem for pod in waiting for problem in _pod_problems(spec, pod, events, now)]
-    found += [problem for check in (_rejected, _too_late) if (problem := check(deployment))]
+    found += [problem for check in (_paused, _rejected, _too_late) if (problem := check(deployment))]
     if problem := _missing_files(waiting, events):
         found.append(problem)
     return min(found, key=lambda problem: (_ORDER.index(problem.reason), problem.message), default=None)
@@ -85,6 +85,7 @@ def _scheduling(pod: Manifest) -> Problem | None:
 
 
 _ORDER = (
+    Reason.PAUSED,
     Reason.IMAGE_RUNS_AS_ROOT,
     Reason.CONTAINER_CONFIG_ERROR,
     Reason.IMAGE_PULL_FAILED,
@@ -98,6 +99,17 @@ _ORDER = (
     Reason.READINESS_FAILING,
     Reason.PROGRESS_DEADLINE_EXCEEDED,
 )
+
+
+def _paused(deployment: Manifest | None) -> Problem | None:
+    if deployment is None or not is_paused(deployment) or rolled_out(deployment):
+        return None
+    metadata = deployment["metadata"]
+    return Problem(
+        Reason.PAUSED,
+        "the Deployment is paused, so the latest generation is not rolled out: run kubectl rollout resume "
+        f"deployment/{metadata['name']} --namespace {metadata['namespace']}",
+    )
 
 
 def _rejected(deployment: Manifest | None) -> Problem | None:

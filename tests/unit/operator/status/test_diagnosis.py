@@ -176,6 +176,26 @@ def test_pods_that_the_api_server_refuses_are_explained_without_the_pods_name() 
     assert diagnose(spec(), refused, [], [], NOW) == expected
 
 
+def paused(**state: Any) -> Manifest:
+    """A Deployment after `kubectl rollout pause`, as its controller reports it."""
+    live = deployment(progressing="DeploymentPaused", **state)
+    live["spec"]["paused"] = True
+    live["status"]["conditions"][0]["status"] = "Unknown"
+    return live
+
+
+def test_fault_54_a_paused_deployment_is_told_with_the_command_that_resumes_it() -> None:
+    expected = Problem(
+        Reason.PAUSED,
+        "the Deployment is paused, so the latest generation is not rolled out: run kubectl rollout resume "
+        "deployment/shop --namespace default",
+    )
+    assert diagnose(spec(), paused(updated=0), [], [], NOW) == expected
+    crashed = pod(state=waiting("CrashLoopBackOff"), last={"terminated": {"exitCode": 1}})
+    assert diagnose(spec(), paused(updated=1), [crashed], [], NOW) == expected, "what would cure it waits, too"
+    assert diagnose(spec(), paused(), [], [], NOW) is None, "nothing waits"
+
+
 def test_fault_09_a_rollout_that_takes_too_long_is_said_only_when_nothing_better_is_known() -> None:
     late = deployment(progressing="ProgressDeadlineExceeded")
     problem = diagnose(spec(), late, [pod(state=RUNNING)], [], NOW)

@@ -48,6 +48,8 @@ def conditions(observation: Observation) -> dict[str, tuple[str, str]]:
 
 
 ROLLING = deployment(progressing="ReplicaSetUpdated")
+PAUSED = deployment(progressing="DeploymentPaused") | {"spec": {"replicas": 2, "paused": True}}
+PAUSED_EARLY = deployment(progressing="DeploymentPaused", updated=0) | {"spec": PAUSED["spec"]}
 STUCK = Problem(Reason.IMAGE_RUNS_AS_ROOT, "the image runs as root")
 PASSING = Problem(Reason.IMAGE_PULL_FAILED, "no such image")
 CONFLICT = Problem(Reason.RESOURCE_CONFLICT, "Service shop exists")
@@ -97,6 +99,23 @@ CASES: dict[str, tuple[Observation, dict[str, tuple[str, str]]]] = {
     "every pod was lost": (
         seen(deployment=deployment(available=0)),
         {"Available": ("False", "NoPodsAvailable"), "Ready": ("False", "NoPodsAvailable")},
+    ),
+    "paused by kubectl, with nothing to roll out": (
+        seen(deployment=PAUSED),
+        {"Ready": ("True", "RolledOut")},
+    ),
+    "paused by kubectl, with a change": (
+        seen(deployment=PAUSED_EARLY, pod_problem=Problem(Reason.PAUSED, "kubectl rollout resume")),
+        {
+            "Available": ("True", "PodsAvailable"),
+            "Ready": ("False", "Paused"),
+            "Reconciling": ("False", "Paused"),
+            "Stalled": ("True", "Paused"),
+        },
+    ),
+    "paused by kubectl, while the autoscaler adds pods": (
+        seen(deployment=deployment(replicas=4, available=2, progressing="DeploymentPaused") | {"spec": PAUSED["spec"]}),
+        {"Ready": ("True", "RolledOut")},
     ),
     "scaled to zero": (
         seen(spec={"autoscaling": {"mode": "Disabled"}, "replicas": 0}, deployment=deployment(replicas=0, available=0)),
