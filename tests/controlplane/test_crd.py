@@ -23,7 +23,16 @@ def test_the_stored_defaults_are_those_of_the_models(server: ApiServer, namespac
 
 
 @pytest.mark.parametrize(
-    "fields", [{"resources": {}}, {"resources": {"limits": {}}}, {"traffic": {}}, {"health": {}}], ids=str
+    "fields",
+    [
+        {"resources": {}},
+        {"resources": {"limits": {}}},
+        {"resources": {"limits": {"memory": "1Gi"}}},
+        {"resources": {"requests": {"cpu": "500m"}}},
+        {"traffic": {}},
+        {"health": {}},
+    ],
+    ids=str,
 )
 def test_defaults_within_an_object_that_is_given_in_part_are_those_of_the_models(
     fields: dict[str, Any], server: ApiServer, namespace: str

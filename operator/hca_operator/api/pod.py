@@ -1,12 +1,12 @@
 """One pod: its resources, workers, probes, memory, security and tolerations."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from hca_operator.api.environment import LocalObject
 from hca_operator.api.heap_snapshots import HeapSnapshots
-from hca_operator.api.schema import ListMap, Rule, SpecModel
+from hca_operator.api.schema import ListMap, Rule, SpecModel, without_nulls
 from hca_operator.api.servers import ApplicationServer, Placement
 from hca_operator.api.types import (
     Cpu,
@@ -25,7 +25,7 @@ class Requests(SpecModel):
     """What the scheduler reserves for a pod."""
 
     cpu: Cpu | None = None
-    """CPU that the scheduler reserves for a pod. Default: the limit."""
+    """CPU that the scheduler reserves for a pod. Default: the limit; 250m where limits.cpu is absent, too."""
     memory: Memory | None = None
     """Memory that the scheduler reserves for a pod. Default: the limit."""
 
@@ -34,7 +34,8 @@ class Limits(SpecModel):
     """What a pod may use at most."""
 
     cpu: Cpu | None = None
-    """Maximum CPU of a pod. It sets the number of workers. Default: no limit; requests.cpu then sets the number."""
+    """Maximum CPU of a pod. It sets the number of workers. Default: 1 where requests.cpu is absent, too; otherwise no \
+limit, and requests.cpu sets the number."""
     memory: Memory = "512Mi"
     """Maximum memory of a pod. All its workers share it; each gets an equal part as its budget."""
 
@@ -53,6 +54,9 @@ def _request_at_most_limit(name: str) -> Rule:
     )
 
 
+_DEFAULT_CPU = {"requests": "250m", "limits": "1"}
+
+
 class Resources(SpecModel):
     """CPU and memory of each pod."""
 
@@ -65,6 +69,21 @@ class Resources(SpecModel):
         _request_at_most_limit("cpu"),
         _request_at_most_limit("memory"),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _cpu_is_never_open(cls, data: Any) -> Any:  # noqa: ANN401 - whatever was stored
+        """Without any CPU, an autoscaler on CPU has no request to compare with: what sets only memory keeps both.
+
+        Not a default of the schema: there it would add a request to a limit, which is to be the request.
+        """
+        if not isinstance(data, dict):
+            return data
+        given = without_nulls(data)
+        parts = {name: without_nulls(given.get(name, {})) for name in _DEFAULT_CPU}
+        if any(not isinstance(part, dict) or "cpu" in part for part in parts.values()):
+            return data
+        return data | {name: {**part, "cpu": _DEFAULT_CPU[name]} for name, part in parts.items()}
 
 
 class Workers(SpecModel):

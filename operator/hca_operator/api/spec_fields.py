@@ -9,12 +9,10 @@ from hca_operator.api.monitoring import Monitoring
 from hca_operator.api.pod import (
     Arguments,
     Health,
-    Limits,
     MemoryRestart,
     PodSecurity,
     PullPolicy,
     PullSecrets,
-    Requests,
     Resources,
     Tolerations,
     Workers,
@@ -53,7 +51,7 @@ IfNotPresent for all others."""
     """Port on which the API listens."""
     replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] = 2
     """Number of pods when autoscaling.mode is Disabled. Ignored when it is Horizontal."""
-    resources: Resources = Resources(requests=Requests(cpu="250m"), limits=Limits(cpu="1"))
+    resources: Resources = Resources()
     """CPU and memory of each pod."""
     workers: Workers = Workers()
     """Worker processes in each pod. Default: one per CPU of limits.cpu."""

@@ -48,8 +48,36 @@ def test_the_cpu_request_decides_where_there_is_no_limit() -> None:
     assert size(spec(**resources(None, "4Gi", cpu="3"))).workers == 3
 
 
-def test_without_any_cpu_there_is_one_worker() -> None:
-    assert size(spec(resources={"limits": {"memory": "512Mi"}})).workers == 1
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"limits": {"memory": "512Mi"}},
+        {"requests": {"memory": "256Mi"}},
+        {"limits": {"memory": "512Mi", "cpu": None}, "requests": None},
+        {"limits": {}},
+        {},
+    ],
+    ids=str,
+)
+def test_fault_55_resources_without_any_cpu_keep_the_cpu_of_the_default(written: dict[str, Any]) -> None:
+    """Without a request for CPU the autoscaler has nothing to compare with."""
+    sizing = size(spec(resources=written))
+    assert (sizing.resources.requests.cpu, sizing.resources.limits.cpu, sizing.workers) == ("250m", "1", 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "requested", "limit"),
+    [
+        ({"limits": {"cpu": "2"}}, None, "2"),
+        ({"requests": {"cpu": "500m"}}, "500m", None),
+        ({"requests": {"cpu": "500m"}, "limits": {"cpu": "2"}}, "500m", "2"),
+    ],
+)
+def test_a_cpu_that_is_written_is_taken_as_it_is(
+    written: dict[str, Any], requested: str | None, limit: str | None
+) -> None:
+    resources = spec(resources=written).resources
+    assert (resources.requests.cpu, resources.limits.cpu) == (requested, limit)
 
 
 def test_the_worker_count_of_the_user_wins_and_is_never_called_rounded() -> None:
