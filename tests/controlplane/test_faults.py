@@ -51,7 +51,7 @@ def test_fault_05_a_thousand_pods_that_fit_nowhere_are_said_and_two_serve_again(
     for pod in eventually(lambda: server.find("Pod", namespace))[:3]:
         report_unschedulable(server, pod, NO_NODE)
     ready = eventually(lambda: condition_of(server, namespace, "Ready", "Unschedulable"))
-    assert ready["message"] == "no node can take a pod: nodes are available: Insufficient cpu"
+    assert ready["message"] == "no node can take a pod: too little CPU is free for a request of 250m"
     server.patch(KIND, namespace, "shop", {"spec": {"replicas": 2}})
     eventually(lambda: len(server.find("Pod", namespace)) == 2, within=120)
     for pod in server.find("Pod", namespace):

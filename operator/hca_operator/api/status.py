@@ -65,6 +65,7 @@ class Reason(StrEnum):
     LIVENESS_FAILING = "LivenessFailing"
     READINESS_FAILING = "ReadinessFailing"
     UNSCHEDULABLE = "Unschedulable"
+    VOLUME_NOT_ATTACHED = "VolumeNotAttached"
     PODS_REJECTED = "PodsRejected"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     REJECTED = "ApplyRejected"

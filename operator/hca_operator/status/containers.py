@@ -1,7 +1,7 @@
 """Why a container of a pod does not run: the API's own, an init container or a sidecar, also one that was injected."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from hca_operator.api.spec import HighConcurrencyApiSpec
@@ -15,6 +15,20 @@ _START_REASONS = {"StartError", "ContainerCannotRun"}
 _RUNTIME_PREFIX = re.compile(r"^failed to create (containerd task|shim task).*container process: ")
 _RUNTIME_ID = re.compile(r"\b[0-9a-f]{12,64}\b")
 _LONGEST_QUOTE = 200
+_READ_ONLY = (
+    ". The root file system is read-only: let the program write below /tmp or into a volume (spec.volumeMounts), or "
+    "set spec.podSecurity.readOnlyRootFilesystem: false"
+)
+_UNKNOWN_USER = (
+    ". The user that the program runs as is not in /etc/passwd of the image: add it there, or set "
+    "spec.podSecurity.runAsUser to one that is"
+)
+_HINTS: Mapping[str, str] = {
+    r"(?i)read-only file ?system|\bEROFS\b": _READ_ONLY,
+    r"(?i)uid not found|no passwd entry|cannot find name for user ID": _UNKNOWN_USER,
+    r"(?i)unable to find user|no matching entries in passwd": _UNKNOWN_USER,
+}
+"""What a program says before it ends, and what to do about it."""
 
 
 class Container(NamedTuple):
@@ -103,8 +117,10 @@ def _configuration(_spec: HighConcurrencyApiSpec, container: Container) -> Probl
             "set spec.podSecurity.runAsUser to the number of a user that can run it, or set "
             "spec.podSecurity.profile: Baseline",
         )
+    hint = _hint(container, message)
     return Problem(
-        Reason.CONTAINER_CONFIG_ERROR, f"{container.title} cannot be created: {_quoted(message.split(' (pod:')[0])}"
+        Reason.CONTAINER_CONFIG_ERROR,
+        f"{container.title} cannot be created: {_quoted(message.split(' (pod:')[0])}{hint}",
     )
 
 
@@ -115,13 +131,15 @@ def _end(spec: HighConcurrencyApiSpec, container: Container) -> Problem | None:
         return None
     if ended.get("reason") == "OOMKilled":
         return Problem(Reason.OUT_OF_MEMORY, _out_of_memory(spec, container))
+    message = ended.get("message", "")
+    hint = _hint(container, message)
     if ended.get("reason") in _START_REASONS:
-        message = _quoted(_RUNTIME_PREFIX.sub("", ended.get("message", "")))
-        return Problem(Reason.CONTAINER_CONFIG_ERROR, f"{container.title} cannot be started: {message}")
-    said = _last_line(ended.get("message", ""))
+        cause = _quoted(_RUNTIME_PREFIX.sub("", message))
+        return Problem(Reason.CONTAINER_CONFIG_ERROR, f"{container.title} cannot be started: {cause}{hint}")
     return Problem(
         Reason.CRASH_LOOP,
-        f"{container.title} ends with exit code {ended.get('exitCode')}{said}: its log says why ({container.logs})",
+        f"{container.title} ends with exit code {ended.get('exitCode')}{_last_line(message)}: its log says why "
+        f"({container.logs}){hint}",
     )
 
 
@@ -133,6 +151,11 @@ def _out_of_memory(spec: HighConcurrencyApiSpec, container: Container) -> str:
         f"{killed}spec.resources.limits.memory, now {spec.resources.limits.memory}, or use fewer workers "
         "(spec.workers.count)"
     )
+
+
+def _hint(container: Container, message: str) -> str:
+    """What to do about a message that is known. The fields of the object are those of the API's container."""
+    return next((advice for said, advice in _HINTS.items() if container.own and re.search(said, message)), "")
 
 
 def _last_line(message: str) -> str:

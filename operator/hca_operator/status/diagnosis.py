@@ -12,11 +12,9 @@ from hca_operator.api.status import Problem, Reason
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition, has_ended, is_paused, rolled_out
 from hca_operator.status.containers import container_problems, containers_of, own_container
+from hca_operator.status.placement import is_mounting, scheduling_problem, volume_events, volume_problem
 from hca_operator.status.probes import UNHEALTHY, killed_by_probe, probe_problem, sidecar_probe_problem
 
-_MISSING = re.compile(r'(configmap|secret) "[^"]+" not found|references non-existent (config|secret) key: \S+')
-_CREATING = {"ContainerCreating", "PodInitializing"}
-"""Reasons for which a container waits while the volumes are mounted."""
 _GENERATED_NAME = re.compile(r'pods "[^"]*" (is|are) ')
 
 
@@ -35,7 +33,7 @@ def diagnose(
     waiting = [pod for pod in pods if _waits(pod)]
     found = [problem for pod in waiting for problem in _pod_problems(spec, pod, events, now)]
     found += [problem for check in (_paused, _rejected, _too_late) if (problem := check(deployment))]
-    if problem := _missing_files(waiting, events):
+    if problem := volume_problem(spec, waiting, events):
         found.append(problem)
     return min(found, key=lambda problem: (_ORDER.index(problem.reason), problem.message), default=None)
 
@@ -47,9 +45,8 @@ def event_reasons(spec: HighConcurrencyApiSpec, pods: Iterable[Manifest]) -> Seq
     reasons = []
     if any("running" in each.status.get("state", {}) or killed_by_probe(spec, each) for each in containers):
         reasons.append(UNHEALTHY)
-    files = any(volume.config_map or volume.secret or volume.projected for volume in spec.volumes)
-    if files and any(map(_mounting, waiting)):
-        reasons.append("FailedMount")
+    if any(map(is_mounting, waiting)):
+        reasons += volume_events(spec)
     return reasons
 
 
@@ -57,11 +54,6 @@ def _waits(pod: Manifest) -> bool:
     """Whether a pod is still to serve: not one that does, that is going, or that has ended and has a successor."""
     ready = condition(pod, "Ready").get("status") == "True"
     return not (ready or has_ended(pod) or "deletionTimestamp" in pod["metadata"])
-
-
-def _mounting(pod: Manifest) -> bool:
-    """Whether a pod waits for its volumes: no container of it was created so far."""
-    return all(each.waiting.get("reason") in _CREATING for each in containers_of(pod))
 
 
 def _pod_problems(
@@ -72,16 +64,7 @@ def _pod_problems(
         # Its exit code is that of the kubelet's kill; the probe is the reason.
         if not (container.own and probe and killed_by_probe(spec, container)):
             yield from container_problems(spec, container)
-    yield from filter(None, (_scheduling(pod), probe, sidecar_probe_problem(spec, pod, events)))
-
-
-def _scheduling(pod: Manifest) -> Problem | None:
-    scheduled = condition(pod, "PodScheduled")
-    if scheduled.get("reason") != "Unschedulable":
-        return None
-    # What follows the count of nodes changes with each pod that comes or goes.
-    cause = scheduled.get("message", "").split(". ")[0]
-    return Problem(Reason.UNSCHEDULABLE, f"no node can take a pod: {re.sub(r'[0-9]+(/[0-9]+)? ', '', cause)}")
+    yield from filter(None, (scheduling_problem(pod), probe, sidecar_probe_problem(spec, pod, events)))
 
 
 _ORDER = (
@@ -92,6 +75,7 @@ _ORDER = (
     Reason.OUT_OF_MEMORY,
     Reason.CRASH_LOOP,
     Reason.UNSCHEDULABLE,
+    Reason.VOLUME_NOT_ATTACHED,
     Reason.PODS_REJECTED,
     Reason.READINESS_PATH_NOT_FOUND,
     Reason.NOTHING_LISTENS,
@@ -128,16 +112,3 @@ def _too_late(deployment: Manifest | None) -> Problem | None:
         Reason.PROGRESS_DEADLINE_EXCEEDED,
         "the new pods did not become ready in time; the old ones keep serving: look at the new pods' logs",
     )
-
-
-def _missing_files(pods: list[Manifest], events: Iterable[Manifest]) -> Problem | None:
-    """A pod that waits for its volumes does not say for which."""
-    names = {pod["metadata"]["name"] for pod in pods if _mounting(pod)}
-    found = {
-        match[0]
-        for event in events
-        if event.get("involvedObject", {}).get("name") in names and (match := _MISSING.search(event.get("message", "")))
-    }
-    if not found:
-        return None
-    return Problem(Reason.CONTAINER_CONFIG_ERROR, f"a volume cannot be mounted: {min(found)}")

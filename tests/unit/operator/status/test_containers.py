@@ -120,7 +120,7 @@ def test_a_container_that_has_done_its_part_is_no_problem(fine: Manifest) -> Non
 
 
 def test_what_a_runtime_says_is_the_same_for_each_container() -> None:
-    said = "mounting /run/containerd/task/%s/rootfs: read-only file system"
+    said = "mounting /run/containerd/task/%s/rootfs: permission denied"
     first, other = (
         diagnose(
             spec(),
@@ -136,6 +136,35 @@ def test_what_a_runtime_says_is_the_same_for_each_container() -> None:
         == other
         == Problem(
             Reason.CONTAINER_CONFIG_ERROR,
-            "the container cannot be started: mounting /run/containerd/task/.../rootfs: read-only file system",
+            "the container cannot be started: mounting /run/containerd/task/.../rootfs: permission denied",
         )
     )
+
+
+READ_ONLY = "OSError: [Errno 30] Read-only file system: '/app/cache'"
+NO_ENTRY = "unable to find user app: no matching entries in passwd file"
+NO_USER = "KeyError: 'getpwuid(): uid not found: 10001'"
+
+
+@pytest.mark.parametrize(
+    ("state", "last", "field"),
+    [
+        (BACK_OFF, ended(1, message=f"Traceback\n{READ_ONLY}"), "spec.podSecurity.readOnlyRootFilesystem: false"),
+        (BACK_OFF, ended(128, "StartError", f"{NOT_FOUND} read-only file system"), "readOnlyRootFilesystem: false"),
+        (BACK_OFF, ended(1, message=NO_USER), "spec.podSecurity.runAsUser"),
+        (
+            {"waiting": {"reason": "CreateContainerError", "message": NO_ENTRY}},
+            None,
+            "spec.podSecurity.runAsUser",
+        ),
+    ],
+)  # fmt: skip
+def test_fault_58_a_read_only_file_and_an_unknown_user_are_told_with_the_field_that_cures_them(
+    state: Manifest, last: Manifest | None, field: str
+) -> None:
+    problem = diagnose(spec(), ROLLING, [pod(reported("api", state, last=last))], [], NOW)
+    assert problem is not None
+    assert field in problem.message
+    other = diagnose(spec(), ROLLING, [pod(WAITS, init=reported("agent", state, last=last))], [], NOW)
+    assert other is not None
+    assert field not in other.message, "that container is not the object's"

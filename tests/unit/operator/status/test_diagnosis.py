@@ -76,7 +76,7 @@ PODS: dict[str, tuple[Manifest, Reason, str]] = {
     "no node": (
         unschedulable(NODES),
         Reason.UNSCHEDULABLE,
-        "no node can take a pod: nodes are available: node(s) had untolerated taint {a: b}, Insufficient cpu",
+        "no node can take a pod: a taint {a: b} is not in spec.tolerations; too little CPU is free for a request of 0",
     ),
 }
 
