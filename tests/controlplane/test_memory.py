@@ -111,8 +111,8 @@ def test_fault_36_a_pod_near_its_limit_goes_only_when_as_many_serve_without_it(
     metrics.forget(pod)
     healthy(server, namespace)
     counted = status(server, namespace)["memoryRestarts"]
-    assert (counted["pods"], counted["lastReason"], counted["replacedUID"]) == (
-        1, "PodReplaced", pod["metadata"]["uid"],
+    assert (counted["pods"], counted["lastReason"], counted["replacedUIDs"]) == (
+        1, "PodReplaced", [pod["metadata"]["uid"]],
     )  # fmt: skip
     ready = [_ready(seen) for seen in server.changes_since(history, KIND, namespace)]
     assert set(ready) == {"True"}, "the API was ready all the time"

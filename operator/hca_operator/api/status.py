@@ -11,6 +11,8 @@ from hca_operator.api.schema import ListMap, SpecModel
 from hca_operator.api.types import DnsSubdomain
 
 MAX_MESSAGE = 2048
+MAX_REPLACED = 16
+"""Replaced pods that are remembered; as a rule one is replaced at a time."""
 
 
 class ConditionType(StrEnum):
@@ -147,8 +149,10 @@ class MemoryRestarts(SpecModel):
     """Pods that the operator replaced before they reached their limit."""
     replaced_at: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
     """Time of the last replacement."""
-    replaced_uid: Annotated[str, StringConstraints(max_length=64)] | None = Field(default=None, alias="replacedUID")
-    """UID of the pod that was replaced last. It ensures that a pod counts once."""
+    replaced_uids: Annotated[list[Annotated[str, StringConstraints(max_length=64)]], Field(max_length=MAX_REPLACED)] = (
+        Field(default=[], alias="replacedUIDs")
+    )
+    """UIDs of the pods that were replaced last. They ensure that a pod counts once."""
     oom_kills: Annotated[int, Field(ge=0)] | None = None
     """Containers that the kernel killed at their memory limit. Kills within 30 seconds count as one."""
     oom_killed_at: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None

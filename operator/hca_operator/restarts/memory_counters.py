@@ -7,6 +7,7 @@ uid. So nothing is counted twice, by any number of passes or processes, and noth
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from hca_operator.api.status import MAX_REPLACED
 from hca_operator.core.names import Manifest
 from hca_operator.core.timestamps import time_of, time_text
 
@@ -37,18 +38,22 @@ def count_kills(before: Manifest | None, pods: Iterable[Manifest], now: datetime
     }
 
 
-def count_replaced(before: Manifest | None, pod: Manifest, now: datetime) -> Manifest | None:
-    """The count with the replacement of a pod; unchanged if it is the pod that was counted last."""
-    metadata = pod["metadata"]
-    if (before or {}).get("replacedUID") == metadata["uid"]:
+def count_replaced(before: Manifest | None, pods: Iterable[Manifest], now: datetime) -> Manifest | None:
+    """The count with the replacement of these pods; unchanged if each of them was counted."""
+    known: list[str] = (before or {}).get("replacedUIDs") or []
+    names = dict(sorted((pod["metadata"]["uid"], pod["metadata"]["name"]) for pod in pods)[:MAX_REPLACED])
+    new = [uid for uid in names if uid not in known]
+    if not new:
         return before
+    # Those that are there come last, so that none of them is forgotten and counted once more.
+    gone = [uid for uid in known if uid not in names]
     return {
-        **_one_more(before, "pods"),
+        **_one_more(before, "pods", len(new)),
         "replacedAt": time_text(now),
-        "replacedUID": metadata["uid"],
+        "replacedUIDs": [*gone, *(uid for uid in known if uid in names), *new][-MAX_REPLACED:],
         "lastTime": time_text(now),
         "lastReason": REPLACED,
-        "lastPod": metadata["name"],
+        "lastPod": names[new[-1]],
     }
 
 

@@ -112,7 +112,7 @@ def _begin(api: ApiObject, pod: Manifest, counted: Manifest | None, now: datetim
             ),
         )
     return Replacement(
-        count_replaced(counted, pod, now),
+        count_replaced(counted, [pod], now),
         REPLACING,
         detach=pod,
         operations=_detaching(api, pod),
@@ -123,12 +123,10 @@ def _begin(api: ApiObject, pod: Manifest, counted: Manifest | None, now: datetim
 
 def _finish(pods: Pods, counted: Manifest | None, now: datetime) -> Replacement:
     detached = [pod for pod in pods.listed if REPLACED_LABEL in pod["metadata"]["labels"]]
-    for pod in detached:
-        counted = count_replaced(counted, pod, now)
     successors = [pod for pod in pods.listed if HASH_LABEL in pod["metadata"]["labels"] and _serves(pod)]
     enough = len(successors) >= replicas_of(pods.deployment)
     return Replacement(
-        counted,
+        count_replaced(counted, detached, now),
         REPLACING,
         evict=[pod for pod in detached if enough and "deletionTimestamp" not in pod["metadata"]],
         under_way=True,

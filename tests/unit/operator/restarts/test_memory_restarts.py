@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from hca_operator.api.status import MAX_REPLACED
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.timestamps import time_text
@@ -55,10 +56,29 @@ def test_another_end_of_a_container_is_no_kill(reason: str) -> None:
 
 
 def test_kills_and_replaced_pods_add_up_to_the_total() -> None:
-    replaced = count_replaced(None, pod("a", None), NOW)
+    replaced = count_replaced(None, [pod("a", None)], NOW)
     killed = count_kills(replaced, [pod("b", NOW)], NOW)
     assert killed is not None
     assert (killed["pods"], killed["oomKills"], killed["total"]) == (1, 1, 2)
+
+
+def test_each_of_several_replaced_pods_is_counted_once_whichever_is_there_at_a_time() -> None:
+    a, b, c = (pod(name, None) for name in "abc")
+    counted: Manifest | None = None
+    for seen, total in (([a], 1), ([a, b], 2), ([b, a], 2), ([b], 2), ([a, b], 2), ([b, c], 3), ([c], 3), ([], 3)):
+        counted = count_replaced(counted, seen, NOW)
+        assert counted is not None
+        assert counted["pods"] == total
+
+
+def test_the_count_comes_to_rest_however_many_pods_are_replaced_at_a_time() -> None:
+    many = [pod(f"pod-{number}", None) for number in range(MAX_REPLACED + 4)]
+    counted = count_replaced(None, many, NOW)
+    assert counted is not None
+    assert counted["pods"] == MAX_REPLACED
+    assert count_replaced(counted, reversed(many), NOW) == counted
+    after_one_is_gone = count_replaced(counted, many[1:], NOW)
+    assert count_replaced(after_one_is_gone, many[1:], NOW) == after_one_is_gone
 
 
 @pytest.mark.parametrize("spoilt", [{}, {"oomKills": "many", "oomKilledAt": "long ago"}, {"oomKills": None}])
