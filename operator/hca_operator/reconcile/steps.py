@@ -180,8 +180,17 @@ def _with_count(api: ApiObject, observed: Observed, live: Manifest | None, desir
         return _with_replicas(desired, api.spec.replicas)
     count = 0 if live is None else replicas_of(live)
     if not count or owns_replicas(live):
-        return _with_replicas(desired, count or api.spec.autoscaling.min_replicas)
+        return _with_replicas(desired, count or _first_count(api, observed))
     return desired
+
+
+def _first_count(api: ApiObject, observed: Observed) -> int:
+    """The count of a Deployment without pods: the minimum, or what the autoscaler wanted when it lost the last one."""
+    scaling, autoscaler = api.spec.autoscaling, observed.child("HorizontalPodAutoscaler")
+    wanted = 0
+    if autoscaler is not None and is_ours(autoscaler, observed.uid):
+        wanted = autoscaler.get("status", {}).get("desiredReplicas", 0)
+    return max(scaling.min_replicas, min(wanted, scaling.max_replicas))
 
 
 def _check_count(api: ApiObject, observed: Observed) -> None:

@@ -280,6 +280,16 @@ async def test_a_deployment_scaled_to_0_comes_back_to_the_autoscalers_minimum() 
     assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 4
 
 
+@pytest.mark.parametrize(("wanted", "made"), [(8, 8), (1, 4), (99, 10)])
+async def test_a_deployment_that_is_made_anew_starts_with_what_the_autoscaler_wants(wanted: int, made: int) -> None:
+    cluster = cluster_with(autoscaling={"minReplicas": 4, "maxReplicas": 10})
+    await settle(cluster)
+    cluster.edit(AUTOSCALER, "status", value={"desiredReplicas": wanted, "currentReplicas": 8})
+    cluster.remove(DEPLOYMENT, cluster.objects[DEPLOYMENT]["metadata"]["uid"])
+    await settle(cluster)
+    assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == made
+
+
 async def test_without_autoscaling_the_object_decides_the_count() -> None:
     cluster = cluster_with(**DISABLED)
     await settle(cluster)
