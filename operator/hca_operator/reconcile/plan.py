@@ -34,6 +34,7 @@ class Plan:
     restarts: Restarts | None = None
     """None for a refused object."""
     floors: Sequence[Floor] = ()
+    """None for a paused object either: they are carried out through the autoscaler."""
     config: ConfigPlan | None = None
     """None if the configuration does not matter now."""
     intent: Intent = field(default_factory=Intent)
@@ -52,14 +53,14 @@ def plan(resolved: Resolved | Refused, observed: Observed) -> Plan:
     if isinstance(resolved, Refused):
         return Plan()
     api, now, deployment = resolved.api, observed.now, observed.child("Deployment")
+    restarts = plan_restarts(api, resolved.schedule, observed.status, deployment, now)
+    if not resolved.active:
+        return Plan(restarts)
     floors = (
         schedule_floor(resolved.scheduled_floors, now),
         fallback_floor(api.spec, observed.child("HorizontalPodAutoscaler"), observed.status, now),
         burst_floor(resolved.burst, observed.burst, observed.status, now),
     )
-    restarts = plan_restarts(api, resolved.schedule, observed.status, deployment, now)
-    if not resolved.active:
-        return Plan(restarts, floors)
     config = plan_config(api, observed.config, deployment, now, edited=observed.edited)
     children = [
         child._replace(manifest=config.applied_to(child.manifest))

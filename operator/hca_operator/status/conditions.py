@@ -1,6 +1,6 @@
 """The next status from what is observed: pure; nothing changes unless something changed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from hca_operator.restarts.memory_counters import killed_lately
 from hca_operator.restarts.requested import Restarts
 from hca_operator.scaling.floors import Floor, Source, in_force
 from hca_operator.status.entries import Verdict, child_errors, entry
+from hca_operator.status.scaling import scaling_active
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         ConditionType.READY: _ready(seen),
         ConditionType.RECONCILING: _reconciling(seen),
         ConditionType.STALLED: _stalled(seen),
-        ConditionType.SCALING_ACTIVE: _scaling_active(seen),
+        ConditionType.SCALING_ACTIVE: scaling_active(seen.api, seen.autoscaler, seen.floors),
         ConditionType.TRAFFIC_READY: _traffic_ready(seen),
         ConditionType.MEMORY_HEALTHY: _memory_healthy(seen, now),
         ConditionType.ROLLOUT_HEALTHY: _rollout_healthy(seen),
@@ -206,56 +207,6 @@ def _stalled(seen: Observation) -> Verdict:
     return Verdict("False", Reason.NO_PROBLEM, "")
 
 
-def _scaling_active(seen: Observation) -> Verdict:
-    if seen.api is not None and seen.api.spec.autoscaling.mode == "Disabled":
-        return Verdict("False", Reason.AUTOSCALING_DISABLED, "spec.replicas sets the number of pods")
-    active = condition(seen.autoscaler, "ScalingActive")
-    if active.get("status") not in {"True", "False"}:
-        return Verdict("Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not evaluated the API yet")
-    reason, message = Reason.SCALING, "the autoscaler has its metrics"
-    if in_force(seen.floors, Source.BURST):
-        reason = Reason.BURST_IN_FORCE
-    if active["status"] == "False":
-        reason, message = _autoscaler_trouble(active.get("reason", ""))
-    if in_force(seen.floors, Source.FALLBACK):
-        reason = Reason.FALLBACK_IN_FORCE
-    return Verdict(active["status"], reason, "; ".join([message, *_scaling_orders(seen)]))
-
-
-def _autoscaler_trouble(reason: str) -> tuple[Reason, str]:
-    """What the autoscaler's own reason comes to."""
-    match reason:
-        case "ScalingDisabled":
-            return Reason.SCALED_TO_ZERO, "there are no pods"
-        case "FailedGetExternalMetric":
-            return Reason.API_METRICS_UNAVAILABLE, (
-                "the autoscaler cannot get the API's own metrics, so it takes no pods away: "
-                "run kubectl describe hpa to see which are missing"
-            )
-        case _:
-            return Reason.AUTOSCALER_FAILING, (
-                f"the autoscaler cannot set the number of pods ({reason}): run kubectl describe hpa to see why"
-            )
-
-
-def _scaling_orders(seen: Observation) -> Iterator[str]:
-    """What decides the count beside the metrics."""
-    if seen.api is not None and seen.api.spec.autoscaling.hold != "None":
-        yield f"autoscaling.hold is {seen.api.spec.autoscaling.hold}"
-    yield from (_floor_text(floor) for floor in seen.floors if floor.pods)
-
-
-def _floor_text(floor: Floor) -> str:
-    match floor.source:
-        case Source.SCHEDULE:
-            return f"schedule {floor.name} asks for at least {floor.pods} pods"
-        case Source.FALLBACK:
-            return f"autoscaling.fallback asks for at least {floor.pods} pods until the metrics are there to stay"
-        case Source.BURST:
-            until = "" if floor.until is None else f" until {time_text(floor.until)}"
-            return f"a jump of the load asks for at least {floor.pods} pods{until}"
-
-
 def _traffic_ready(seen: Observation) -> Verdict:
     if seen.api is None or seen.traffic_problem is not None:
         reason = seen.traffic_problem.reason if seen.traffic_problem else Reason.INVALID_SPEC
@@ -279,10 +230,14 @@ def _rollout_healthy(seen: Observation) -> Verdict:
         return Verdict("Unknown", reason, "the latest generation is not applied")
     if seen.restarts.invalid is not None:
         return Verdict("False", Reason.RESTART_TIME_INVALID, seen.restarts.invalid)
+    paused, next_at = _paused(seen), seen.restarts.next_at
+    if paused and seen.restarts.due != seen.restarts.applied:
+        return Verdict("True", Reason.RESTART_PENDING, "a restart is due and starts once spec.reconciliation is Active")
     if seen.restarts.held_back:
         return Verdict("True", Reason.RESTART_PENDING, "a restart is due and starts after the current rollout")
-    if seen.restarts.next_at is not None:
-        return Verdict("True", Reason.RESTART_PENDING, f"the next restart is due at {time_text(seen.restarts.next_at)}")
+    if next_at is not None:
+        unless = ", unless spec.reconciliation is still Paused then" if paused else ""
+        return Verdict("True", Reason.RESTART_PENDING, f"the next restart is due at {time_text(next_at)}{unless}")
     return Verdict("True", Reason.NO_RESTART_DUE, "no restart is requested")
 
 

@@ -172,11 +172,18 @@ def test_a_service_is_adopted_once_the_deployment_is_rolled_out_and_stays_as_it_
     assert (step.requeue_after_seconds is not None) == (expected == Verb.KEEP)
 
 
-def test_a_paused_object_has_floors_and_restarts_to_report_and_no_step() -> None:
-    paused = resolved(reconciliation="Paused", restartSchedule={"cron": "0 3 * * *"})
-    planned = plan(paused, observed(as_applied(resolved())))
+def test_a_paused_object_has_restarts_to_report_and_no_step_and_no_floor() -> None:
+    """A floor that is not carried out would be told as if it were, and a burst would raise the count."""
+    scaling = {
+        "metrics": [{"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "50"}}],
+        "burst": {"mode": "Enabled"},
+        "schedules": [{"name": "day", "cron": "0 3 * * *", "duration": "2h", "minReplicas": 4}],
+    }
+    paused = resolved(reconciliation="Paused", restartSchedule={"cron": "0 3 * * *"}, autoscaling=scaling)
+    planned = plan(paused, replace(observed(as_applied(resolved())), burst=BurstState(needed=7)))
     assert planned.restarts is not None
     assert planned.restarts.next_at is not None
+    assert planned.floors == ()
     assert verbs(planned) == {}
 
 

@@ -365,6 +365,57 @@ def test_a_held_count_is_said() -> None:
     assert condition({"status": status}, "ScalingActive")["message"].endswith("; autoscaling.hold is ScaleDown")
 
 
+@pytest.mark.parametrize(
+    ("autoscaling", "told"),
+    [
+        ({}, False),
+        ({"schedules": [{"name": "day", "cron": "0 3 * * *", "duration": "2h", "minReplicas": 4}]}, True),
+        ({"fallback": {"replicas": 6}}, True),
+    ],
+)
+def test_what_a_paused_object_does_not_carry_out_is_told(autoscaling: dict[str, Any], *, told: bool) -> None:
+    status = next_status(seen(spec={"reconciliation": "Paused", "autoscaling": autoscaling}), NOW)
+    message = condition({"status": status}, "ScalingActive")["message"]
+    assert ("Paused, so autoscaling.schedules, fallback and burst change nothing" in message) == told
+
+
+@pytest.mark.parametrize(
+    ("restarts", "reason", "message"),
+    [
+        (Restarts(), "NoRestartDue", "no restart is requested"),
+        (
+            Restarts(due="2026-01-02T03:00:00Z", requested=True),
+            "RestartPending",
+            "a restart is due and starts once spec.reconciliation is Active",
+        ),
+        (
+            Restarts(next_at=LATER),
+            "RestartPending",
+            "the next restart is due at 2026-01-02T04:04:05Z, unless spec.reconciliation is still Paused then",
+        ),
+    ],
+)
+def test_no_restart_is_promised_while_an_object_is_paused(restarts: Restarts, reason: str, message: str) -> None:
+    status = next_status(seen(spec={"reconciliation": "Paused"}, restarts=restarts), NOW)
+    rollout = condition({"status": status}, "RolloutHealthy")
+    assert (rollout["reason"], rollout["message"]) == (reason, message)
+
+
+@pytest.mark.parametrize(
+    ("container", "field"), [("api", "set spec.resources.requests.cpu"), ("istio-proxy", "set its resources.requests")]
+)
+def test_fault_55_a_container_without_a_request_is_named(container: str, field: str) -> None:
+    said = f"failed to get cpu utilization: missing request for cpu in container {container} of Pod shop-5d8f"
+    blind = {"type": "ScalingActive", "status": "False", "reason": "FailedGetResourceMetric", "message": said}
+    status = next_status(seen(autoscaler={"status": {"conditions": [blind]}}), NOW)
+    scaling = condition({"status": status}, "ScalingActive")
+    assert scaling["reason"] == "AutoscalerFailing"
+    assert scaling["message"] == (
+        f"the autoscaler cannot set the number of pods: container {container} requests no cpu, so there is no "
+        f"utilization: {field}"
+    )
+
+
 RATE = {"metrics": [{"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "50"}}]}
 
 

@@ -1,0 +1,77 @@
+"""The condition ScalingActive: what the autoscaler says of itself, and what decides the count beside its metrics."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from hca_operator.api.spec import ApiObject
+from hca_operator.api.status import Reason
+from hca_operator.core.names import CONTAINER, Manifest
+from hca_operator.core.observed import condition
+from hca_operator.core.timestamps import time_text
+from hca_operator.scaling.floors import Floor, Source, in_force
+from hca_operator.status.entries import Verdict
+
+_NO_REQUEST = re.compile(r"missing request for (\w+) in container (\S+)")
+
+
+def scaling_active(api: ApiObject | None, autoscaler: Manifest | None, floors: Sequence[Floor]) -> Verdict:
+    """Whether the autoscaler works. `api`: None if the object cannot be read; `floors`: those that are carried out."""
+    if api is not None and api.spec.autoscaling.mode == "Disabled":
+        return Verdict("False", Reason.AUTOSCALING_DISABLED, "spec.replicas sets the number of pods")
+    active = condition(autoscaler, "ScalingActive")
+    if active.get("status") not in {"True", "False"}:
+        return Verdict("Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not evaluated the API yet")
+    reason, message = Reason.SCALING, "the autoscaler has its metrics"
+    if in_force(floors, Source.BURST):
+        reason = Reason.BURST_IN_FORCE
+    if active["status"] == "False":
+        reason, message = _autoscaler_trouble(active)
+    if in_force(floors, Source.FALLBACK):
+        reason = Reason.FALLBACK_IN_FORCE
+    return Verdict(active["status"], reason, "; ".join([message, *_scaling_orders(api, floors)]))
+
+
+def _autoscaler_trouble(active: Manifest) -> tuple[Reason, str]:
+    """What the autoscaler's own reason comes to."""
+    if missing := _NO_REQUEST.search(active.get("message", "")):
+        resource, container = missing.groups()
+        field = f"spec.resources.requests.{resource}" if container == CONTAINER else "its resources.requests"
+        return Reason.AUTOSCALER_FAILING, (
+            f"the autoscaler cannot set the number of pods: container {container} requests no {resource}, so there is "
+            f"no utilization: set {field}"
+        )
+    match active.get("reason", ""):
+        case "ScalingDisabled":
+            return Reason.SCALED_TO_ZERO, "there are no pods"
+        case "FailedGetExternalMetric":
+            return Reason.API_METRICS_UNAVAILABLE, (
+                "the autoscaler cannot get the API's own metrics, so it takes no pods away: "
+                "run kubectl describe hpa to see which are missing"
+            )
+        case reason:
+            return Reason.AUTOSCALER_FAILING, (
+                f"the autoscaler cannot set the number of pods ({reason}): run kubectl describe hpa to see why"
+            )
+
+
+def _scaling_orders(api: ApiObject | None, floors: Sequence[Floor]) -> Iterator[str]:
+    """What decides the count beside the metrics."""
+    if api is not None:
+        scaling = api.spec.autoscaling
+        if scaling.hold != "None":
+            yield f"autoscaling.hold is {scaling.hold}"
+        floors_wanted = scaling.schedules or scaling.fallback or scaling.burst.mode == "Enabled"
+        if api.spec.reconciliation == "Paused" and floors_wanted:
+            yield "spec.reconciliation is Paused, so autoscaling.schedules, fallback and burst change nothing"
+    yield from (_floor_text(floor) for floor in floors if floor.pods)
+
+
+def _floor_text(floor: Floor) -> str:
+    match floor.source:
+        case Source.SCHEDULE:
+            return f"schedule {floor.name} asks for at least {floor.pods} pods"
+        case Source.FALLBACK:
+            return f"autoscaling.fallback asks for at least {floor.pods} pods until the metrics are there to stay"
+        case Source.BURST:
+            until = "" if floor.until is None else f" until {time_text(floor.until)}"
+            return f"a jump of the load asks for at least {floor.pods} pods{until}"
