@@ -1,14 +1,66 @@
 """The operator's own metrics."""
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.timestamps import time_of
 from hca_operator.kube.faults import INTERNAL_ERRORS
 from hca_operator.restarts.memory_trend import Trend
+from hca_operator.telemetry.process import observe_process
 from hca_operator.telemetry.requests import RequestMetrics
+
+
+class CountedElsewhere(Collector):
+    """A counter that somebody else keeps: a Gauge would not be named and typed as one."""
+
+    def __init__(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        self._name = name
+        self._help = help_text
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """The counter as it is now."""
+        yield CounterMetricFamily(self._name, self._help, value=self._read())
+
+
+class ConditionCollector(Collector):
+    """The conditions of each object, as kube-state-metrics has them of other kinds, but without those that are 0.
+
+    Its series are made at each scrape: a thousand objects have eight thousand of them, for which labelled gauges would
+    take ten times the memory.
+    """
+
+    def __init__(self) -> None:
+        self.up_to_date: Callable[[], bool] = lambda: True
+        """Whether what is known of the objects can be told."""
+        self._known: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
+
+    def observe(self, name: tuple[str, str], status: Manifest | None) -> None:
+        """Take in the conditions of an object. `status`: None if the object is gone."""
+        if status is None:
+            self._known.pop(name, None)
+        else:
+            conditions = ((entry["type"], entry["status"]) for entry in status.get("conditions", []))
+            self._known[name] = tuple((sys.intern(kind), sys.intern(state)) for kind, state in conditions)
+
+    def collect(self) -> Iterator[Metric]:
+        """A series of value 1 for each condition, with its status."""
+        family = GaugeMetricFamily(
+            "hca_conditions",
+            f"1 for each condition of each {KIND}, with the status that it has.",
+            labels=["namespace", "name", "type", "status"],
+        )
+        # Copied in one step: a scrape runs in a thread of its own.
+        for name, conditions in list(self._known.items()) if self.up_to_date() else ():
+            for condition in conditions:
+                family.add_metric((*name, *condition), 1)
+        yield family
 
 
 class OperatorMetrics:
@@ -42,20 +94,25 @@ class OperatorMetrics:
             "hca_memory_seconds_to_limit", "When the first pod of an API is at its memory limit, as it grows now.",
             ["namespace", "name"], registry=self.registry,
         )  # fmt: skip
-        self._objects = Gauge(
-            "hca_conditions", f"Number of {KIND} objects by condition and its status.", ["type", "status"],
-            registry=self.registry,
-        )  # fmt: skip
-        self._conditions: dict[object, frozenset[tuple[str, str]]] = {}
+        self._conditions = ConditionCollector()
+        self.registry.register(self._conditions)
+        observe_process(self.registry)
+
+    def watch_leader(self, leads: Callable[[], bool]) -> None:
+        """Export whether this replica is the leader. What a former leader knows of the objects is not exported."""
+        self._conditions.up_to_date = leads
+        Gauge(
+            "hca_leader", "1 while this replica is the leader, which writes, else 0.", registry=self.registry
+        ).set_function(leads)
 
     def watch_queue(self, depth: Callable[[], float], adds: Callable[[], float], retries: Callable[[], float]) -> None:
         """Export the numbers of the work queue, which are read at each scrape."""
+        Gauge("hca_queue_depth", "Objects that wait to be reconciled.", registry=self.registry).set_function(depth)
         for name, help_text, read in (
-            ("hca_queue_depth", "Objects that wait to be reconciled.", depth),
             ("hca_queue_adds", "Times that an object was put into the queue.", adds),
             ("hca_queue_retries", "Times that an object was put back after a failure.", retries),
         ):
-            Gauge(name, help_text, registry=self.registry).set_function(read)
+            self.registry.register(CountedElsewhere(name, help_text, read))
 
     def watch_children(self, count: Callable[[], float]) -> None:
         """Export how many children the cache has, which is read at each scrape."""
@@ -82,11 +139,6 @@ class OperatorMetrics:
         elif status is None:
             self._last_memory_restart.remove(*name)
 
-    def observe_conditions(self, key: object, status: Manifest | None) -> None:
-        """Count the conditions of an object instead of its earlier ones. `status`: None if the object is gone."""
-        for pair in self._conditions.pop(key, frozenset()):
-            self._objects.labels(*pair).dec()
-        if status is not None:
-            self._conditions[key] = frozenset((c["type"], c["status"]) for c in status.get("conditions", []))
-            for pair in self._conditions[key]:
-                self._objects.labels(*pair).inc()
+    def observe_conditions(self, name: tuple[str, str], status: Manifest | None) -> None:
+        """Export the conditions of an object instead of its earlier ones. `status`: None if the object is gone."""
+        self._conditions.observe(name, status)

@@ -134,6 +134,7 @@ class Operator:
         )  # fmt: skip
         self._tasks: list[asyncio.Task[None]] = []
         metrics.watch_queue(self._queue.depth, lambda: self._queue.adds, lambda: self._queue.retries)
+        metrics.watch_leader(lambda: self._leader.remaining() > 0)
         metrics.watch_children(lambda: len(children))
 
     async def run(self) -> None:

@@ -41,6 +41,7 @@ class Worker:
             async with asyncio.timeout(FIRST_MEMORY_SECONDS):
                 await self._memory_read()
         if key.namespace in self._leader.elsewhere:
+            self._metrics.observe_conditions(key, None)
             return None  # that namespace has an install of its own
         try:
             with self._timed():

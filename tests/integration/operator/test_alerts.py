@@ -11,15 +11,16 @@ from dev.programs import program
 REPOSITORY = Path(__file__).parents[3]
 FILE = REPOSITORY / "charts" / "files" / "rules.yaml"
 LAST_RESTART = 'hca_memory_last_restart_timestamp_seconds{namespace="shops", name="shop", instance="%s"}'
-NOT_READY = 'hca_conditions{type="Ready", status="False"}'
+NOT_READY = 'hca_conditions{namespace="shops", name="%s", type="Ready", status="False", instance="%s"}'
 FAILED = 'hca_reconciles_total{result="failed"}'
 INTERNAL = 'hca_internal_errors_total{work="reconcile"}'
 WELL = {
     # Two restarts, told by two replicas of the operator one after the other.
     LAST_RESTART % "a": "1000x20 2000x20 _x80",
     LAST_RESTART % "b": "_x41 2000x79",
-    NOT_READY: "0x30 2x10 0x79",
-    'hca_conditions{type="MemoryHealthy", status="False"}': "1x120",
+    NOT_READY % ("cart", "a"): "_x30 1x10 _x79",
+    'hca_conditions{namespace="shops", name="cart", type="Ready", status="True", instance="a"}': "1x30 _x10 1x79",
+    'hca_conditions{namespace="shops", name="cart", type="MemoryHealthy", status="False", instance="a"}': "1x120",
     'hca_reconciles_total{result="written"}': "0+5x120",
     FAILED: "3x120",
     INTERNAL: "1x120",
@@ -60,7 +61,12 @@ def test_nobody_is_told_of_what_passes_by_itself(tmp_path: Path) -> None:
             {LAST_RESTART % "a": "1000x30 2000x10 3000x10 4000x69", LAST_RESTART % "b": "_x120"},
             "severity='warning', namespace='shops', name='shop'",
         ),
-        ("HcaApisNotReady", {NOT_READY: "0x40 2x79"}, "severity='warning'"),
+        (
+            "HcaApisNotReady",
+            # Another replica becomes the leader meanwhile.
+            {NOT_READY % ("shop", "a"): "_x40 1x9 _x70", NOT_READY % ("shop", "b"): "_x50 1x69"},
+            "severity='warning', namespace='shops', name='shop'",
+        ),
         ("HcaReconcileFails", {FAILED: "3x30 4+1x89"}, "severity='warning'"),
         ("HcaInternalError", {INTERNAL: "0x40 1x79"}, "severity='warning', work='reconcile'"),
         ("HcaOperatorAbsent", {"hca_queue_depth": "7x40"}, "severity='critical'"),

@@ -1,4 +1,9 @@
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from hca_operator import __version__
 from hca_operator.controller.metrics import OperatorMetrics
+from hca_operator.metrics_server.serving.server_metrics import ServerMetrics
 from hca_operator.restarts.memory_trend import Trend
 
 
@@ -6,21 +11,56 @@ def told(ready: str) -> dict[str, object]:
     return {"conditions": [{"type": "Ready", "status": ready}, {"type": "Available", "status": "True"}]}
 
 
-def test_objects_are_counted_by_what_their_conditions_are_now() -> None:
+SHOP, CART = ("default", "shop"), ("default", "cart")
+
+
+def test_each_object_has_its_conditions_as_they_are_now() -> None:
     metrics = OperatorMetrics()
 
-    def counted(kind: str, status: str) -> float:
-        return metrics.registry.get_sample_value("hca_conditions", {"type": kind, "status": status}) or 0
+    def ready(name: str, status: str) -> float | None:
+        labels = {"namespace": "default", "name": name, "type": "Ready", "status": status}
+        return metrics.registry.get_sample_value("hca_conditions", labels)
 
-    metrics.observe_conditions("shop", told("False"))
-    metrics.observe_conditions("cart", told("False"))
-    assert (counted("Ready", "False"), counted("Available", "True")) == (2, 2)
-    metrics.observe_conditions("shop", told("True"))
-    metrics.observe_conditions("shop", told("True"))
-    assert (counted("Ready", "False"), counted("Ready", "True")) == (1, 1)
-    metrics.observe_conditions("cart", None)
-    metrics.observe_conditions("never-seen", None)
-    assert (counted("Ready", "False"), counted("Ready", "True"), counted("Available", "True")) == (0, 1, 1)
+    metrics.observe_conditions(SHOP, told("False"))
+    metrics.observe_conditions(CART, told("False"))
+    assert (ready("shop", "False"), ready("cart", "False")) == (1, 1)
+    metrics.observe_conditions(SHOP, told("True"))
+    metrics.observe_conditions(SHOP, told("True"))
+    assert (ready("shop", "False"), ready("shop", "True")) == (None, 1)
+    metrics.observe_conditions(CART, None)
+    metrics.observe_conditions(("default", "never-seen"), None)
+    assert (ready("cart", "False"), ready("shop", "True")) == (None, 1)
+
+
+def test_a_replica_that_no_longer_leads_says_nothing_of_the_objects() -> None:
+    metrics, leads = OperatorMetrics(), [True]
+    metrics.watch_leader(lambda: leads[0])
+    metrics.observe_conditions(SHOP, told("False"))
+    told_of = {"namespace": "default", "name": "shop", "type": "Ready", "status": "False"}
+    assert metrics.registry.get_sample_value("hca_leader") == 1
+    assert metrics.registry.get_sample_value("hca_conditions", told_of) == 1
+    leads[0] = False
+    assert metrics.registry.get_sample_value("hca_leader") == 0
+    assert metrics.registry.get_sample_value("hca_conditions", told_of) is None
+
+
+def test_what_only_grows_is_a_counter_by_name_and_type() -> None:
+    metrics = OperatorMetrics()
+    metrics.watch_queue(lambda: 1, lambda: 7, lambda: 3)
+    text = generate_latest(metrics.registry).decode()
+    assert "# TYPE hca_queue_adds_total counter\nhca_queue_adds_total 7.0\n" in text
+    assert "# TYPE hca_queue_retries_total counter\nhca_queue_retries_total 3.0\n" in text
+    assert "# TYPE hca_queue_depth gauge\nhca_queue_depth 1.0\n" in text
+
+
+@pytest.mark.parametrize(
+    "registry", [OperatorMetrics().registry, ServerMetrics().registry], ids=["operator", "metrics"]
+)
+def test_each_process_tells_its_release_and_what_it_uses(registry: CollectorRegistry) -> None:
+    assert registry.get_sample_value("hca_build_info", {"version": __version__}) == 1
+    resident = registry.get_sample_value("process_resident_memory_bytes")
+    assert resident is not None
+    assert resident > 0
 
 
 def test_restarts_on_memory_are_counted_and_the_last_one_of_an_api_is_told_while_it_exists() -> None:

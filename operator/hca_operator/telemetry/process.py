@@ -1,0 +1,13 @@
+"""Metrics that every process has: its release, and what it uses of CPU, memory and files."""
+
+from prometheus_client import CollectorRegistry, GCCollector, Info, PlatformCollector, ProcessCollector
+
+from hca_operator import __version__
+
+
+def observe_process(registry: CollectorRegistry) -> None:
+    """Export hca_build_info, process_* and python_*."""
+    Info("hca_build", "Release of the operator.", registry=registry).info({"version": __version__})
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
