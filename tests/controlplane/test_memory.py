@@ -74,8 +74,10 @@ def selected(server: ApiServer, namespace: str, more: str = "") -> list[Manifest
     return list(server.find("Pod", namespace, labelSelector=selector))
 
 
-def healthy(server: ApiServer, namespace: str) -> None:
-    """Wait until no pod of the API is near its limit."""
+def healthy(server: ApiServer, metrics: FakeMetrics, namespace: str) -> None:
+    """Have no pod of the API be near its limit, and wait until that is told."""
+    for pod in selected(server, namespace):
+        metrics.fill(pod, 100)
     eventually(lambda: condition_of(server, namespace, "MemoryHealthy", "MemoryWithinLimits"))
 
 
@@ -94,7 +96,7 @@ def test_fault_36_a_pod_near_its_limit_goes_only_when_as_many_serve_without_it(
 ) -> None:
     server.create(api(namespace, replicas=replicas, **DISABLED, **QUICK))
     roll_out(server, namespace, "shop")
-    healthy(server, namespace)
+    healthy(server, metrics, namespace)
     since, history = server.version("Pod", namespace), server.version(KIND, namespace)
     pod = near_limit(server, metrics, namespace)
     (detached,) = eventually(lambda: selected(server, namespace, REPLACED_LABEL))
@@ -109,7 +111,7 @@ def test_fault_36_a_pod_near_its_limit_goes_only_when_as_many_serve_without_it(
     report_ready(server, namespace, API_LABEL)
     eventually(lambda: not selected(server, namespace, REPLACED_LABEL))
     metrics.forget(pod)
-    healthy(server, namespace)
+    healthy(server, metrics, namespace)
     counted = status(server, namespace)["memoryRestarts"]
     assert (counted["pods"], counted["lastReason"], counted["replacedUIDs"]) == (
         1, "PodReplaced", [pod["metadata"]["uid"]],
@@ -182,7 +184,7 @@ def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
                 server.create(api(namespace, **QUICK))
             for namespace in killed_after:
                 roll_out(server, namespace, "shop")
-                healthy(server, namespace)
+                healthy(server, metrics, namespace)
             killing = Killed(killed_after, die_and_rise)
             since = {namespace: server.version("Pod", namespace) for namespace in killed_after}
             with meddler.meddling(killing):
@@ -190,7 +192,7 @@ def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
                 eventually(partial(replaced, server, pods.values()), within=240)
                 for namespace, pod in pods.items():
                     metrics.forget(pod)
-                    healthy(server, namespace)
+                    healthy(server, metrics, namespace)
             for namespace in killed_after:
                 assert status(server, namespace)["memoryRestarts"]["pods"] == 1
                 names = {seen["metadata"]["name"] for seen in server.changes_since(since[namespace], "Pod", namespace)}

@@ -79,6 +79,7 @@ class Reason(StrEnum):
     FALLBACK_IN_FORCE = "FallbackInForce"
     BURST_IN_FORCE = "BurstInForce"
     MEMORY_PRESSURE = "MemoryPressure"
+    MEMORY_NOT_READ = "MemoryNotRead"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
 
 

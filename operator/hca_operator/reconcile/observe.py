@@ -119,6 +119,8 @@ class ObservedPods:
     """Name of the pod that memory calls to replace, if no rollout is under way."""
     memory_known: bool | None = None
     """Whether the memory of pods can be read; None before the first reading."""
+    memory_unread: bool = False
+    """Whether it can be read, but no pod of the object was."""
     memory_grows: bool = False
     """Whether a pod grows towards its limit."""
 
@@ -195,7 +197,13 @@ class Observer:
         if deployment is not None and not is_ours(deployment, observed.uid):
             deployment = None
         too_few = api is not None and available_replicas(deployment) < fewest_pods(api)
-        seen = ObservedPods(deployment, too_few, memory_known=memory.available, memory_grows=memory.grows(key))
+        seen = ObservedPods(
+            deployment,
+            too_few,
+            memory_known=memory.available,
+            memory_unread=bool(memory.available) and not memory.has_reading(key),
+            memory_grows=memory.grows(key),
+        )
         if api is None or deployment is None:
             return seen
         active, ready, current = api.spec.reconciliation == "Active", all_ready(deployment), is_observed(deployment)

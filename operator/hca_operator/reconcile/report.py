@@ -86,6 +86,7 @@ def _observation(result: PassResult) -> Observation:
             problem=result.pods_done.problem,
             detached=result.pods_done.serving,
             known=pods.memory_known,
+            unread=pods.memory_unread,
             grows=pods.memory_grows,
         ),
         unsupported=[*result.resolved.unsupported, *_dropped(result.resolved, done, autoscaler)],

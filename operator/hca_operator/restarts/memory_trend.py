@@ -119,6 +119,8 @@ class MemoryTracker:
         self._histories: dict[PodName, dict[str, History]] = {}
         self._growing: set[PodName] = set()
         self._failed = 0
+        self._unread: dict[PodName, int] = {}
+        """Readings in a row that had no pod of an object, for each object that was read before."""
 
     def track(self, name: PodName, policy: MemoryPolicy | None) -> None:
         """Judge the pods of an object by a policy; None: not at all."""
@@ -139,6 +141,10 @@ class MemoryTracker:
         }
         return max(found, key=lambda pod: (found[pod], pod), default=None)
 
+    def has_reading(self, name: PodName) -> bool:
+        """Whether the memory of a pod of an object was read, lately enough to say something of it."""
+        return name in self._unread
+
     def grows(self, name: PodName) -> bool:
         """Whether a pod of an object will be at its limit within an hour or so, as it grows now."""
         return name in self._growing
@@ -153,7 +159,7 @@ class MemoryTracker:
 
     def take(self, readings: Iterable[Manifest]) -> set[PodName]:
         """Take in a reading of all pods; returns the objects whose next pass may come to something else."""
-        before, growing = self._due(), self._growing
+        before, growing, known = self._due(), self._growing, self._unread.keys()
         histories: dict[PodName, dict[str, History]] = {}
         for reading in readings:
             labels = reading["metadata"].get("labels") or {}
@@ -163,13 +169,17 @@ class MemoryTracker:
         self._histories = histories
         self._failed, self.available = 0, True
         self._growing = {name for name in self._policies if self._limit_ahead(name)}
-        return before | self._due() | (growing ^ self._growing)
+        # A rollout leaves an object without a reading until metrics-server knows the new pods.
+        unread = {name: missed + 1 for name, missed in self._unread.items() if missed + 1 < PATIENCE}
+        self._unread = unread | dict.fromkeys(histories, 0)
+        newly_known = (known ^ self._unread.keys()) & self._policies.keys()
+        return before | self._due() | (growing ^ self._growing) | newly_known
 
     def fail(self, *, absent: bool) -> None:
         """Take in that a reading failed; `absent`: because the cluster does not serve metrics.k8s.io."""
         self._failed += 1
         if absent or self._failed >= PATIENCE:
-            self.available, self._histories, self._growing = False, {}, set()
+            self.available, self._histories, self._growing, self._unread = False, {}, set(), {}
 
     def _ahead(self, name: PodName, histories: Iterable[History]) -> float | None:
         policy = self._policies.get(name)

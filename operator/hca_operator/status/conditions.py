@@ -31,6 +31,8 @@ class PodMemoryState:
     """Pods that are being replaced and serve meanwhile."""
     known: bool | None = None
     """Whether it can be read; None before the first reading."""
+    unread: bool = False
+    """Whether it can be read, but no pod of the object was."""
     grows: bool = False
     """Whether a pod grows towards its limit."""
 
@@ -253,12 +255,8 @@ def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
         return Verdict("False", seen.memory.problem.reason, seen.memory.problem.message)
     if seen.api is not None and seen.api.spec.memory_restart.mode == "Disabled":
         return Verdict("Unknown", Reason.MEMORY_RESTART_DISABLED, "spec.memoryRestart.mode is Disabled")
-    if not _memory_known(seen):
-        return Verdict(
-            "Unknown",
-            Reason.METRICS_UNAVAILABLE,
-            "the memory of the pods cannot be read, so no pod is replaced: check that metrics-server runs",
-        )
+    if unknown := _memory_unknown(seen):
+        return unknown
     if seen.memory.grows:
         return Verdict(
             "True",
@@ -268,9 +266,19 @@ def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
     return Verdict("True", Reason.MEMORY_WITHIN_LIMITS, "no pod is near its memory limit")
 
 
-def _memory_known(seen: Observation) -> bool:
-    """Whether the memory can be read; until that is known, what was known before an operator started holds."""
-    if seen.memory.known is not None:
-        return seen.memory.known
-    before = condition({"status": seen.previous}, ConditionType.MEMORY_HEALTHY)
-    return before.get("reason") not in {None, Reason.METRICS_UNAVAILABLE}
+def _memory_unknown(seen: Observation) -> Verdict | None:
+    """Why nothing is known of the memory. Until the first reading, what was known before an operator started holds."""
+    before = condition({"status": seen.previous}, ConditionType.MEMORY_HEALTHY).get("reason")
+    known, unread = seen.memory.known, seen.memory.unread
+    if known is None:
+        known, unread = before not in {None, Reason.METRICS_UNAVAILABLE}, before == Reason.MEMORY_NOT_READ
+    if not known:
+        message = "the memory of the pods cannot be read, so no pod is replaced: check that metrics-server runs"
+        return Verdict("Unknown", Reason.METRICS_UNAVAILABLE, message)
+    if unread:
+        message = (
+            "there is no reading of the memory of the pods: metrics-server has the first one about half a minute after "
+            "a pod has started"
+        )
+        return Verdict("Unknown", Reason.MEMORY_NOT_READ, message)
+    return None

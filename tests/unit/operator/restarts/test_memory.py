@@ -179,9 +179,9 @@ def growing(memory: MemoryTracker, start: float, each: float, first: int = 0) ->
     """Whether a pod counts as growing, after each of as many readings as are remembered; told when that changes."""
     found = []
     for number in range(first, first + KEPT):
-        before = memory.grows(KEY)
+        before = memory.grows(KEY), memory.has_reading(KEY)
         changed = memory.take([reading("shop-1", start + each * (number - first), number)])
-        assert (KEY in changed) == (before != memory.grows(KEY))
+        assert (KEY in changed) == (before != (memory.grows(KEY), memory.has_reading(KEY)))
         found.append(memory.grows(KEY))
     return found
 
@@ -240,6 +240,21 @@ async def read(source: Source) -> list[bool | None]:
     return found
 
 
+def test_an_object_is_read_once_a_pod_of_it_was_and_for_a_minute_after_the_last() -> None:
+    memory = book()
+    assert memory.take([]) == set()
+    assert not memory.has_reading(KEY), "another object's pods were read, perhaps"
+    assert memory.take([reading("shop-1", 100, 0)]) == {KEY}
+    for _ in range(PATIENCE - 1):
+        assert memory.take([]) == set()
+        assert memory.has_reading(KEY), "a rollout, as a rule"
+    assert memory.take([]) == {KEY}
+    assert not memory.has_reading(KEY)
+    memory.take([reading("shop-1", 100, 9)])
+    memory.fail(absent=True)
+    assert not memory.has_reading(KEY)
+
+
 async def test_a_metrics_api_that_is_absent_is_unknown_at_once_and_one_that_fails_after_a_while() -> None:
     assert await read(Source(None, [])) == [False, True]
     failing = [Transient("503")] * (PATIENCE + 1)
@@ -266,4 +281,4 @@ def test_all_pods_are_read_with_one_request_every_fifteen_seconds() -> None:
         virtual_time.run(forever())
     selector = {"labelSelector": "app.kubernetes.io/managed-by=hca-operator"}
     assert source.asked == [("PodMetrics", "", selector)] * 4
-    assert changed == [KEY, KEY], "due with the third reading, and still with the fourth"
+    assert changed == [KEY] * 3, "known with the first reading, due with the third, and still with the fourth"

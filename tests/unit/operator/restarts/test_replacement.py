@@ -254,6 +254,12 @@ async def test_what_cannot_be_read_is_unknown_and_nothing_is_done() -> None:
     assert healthy(world) == ("Unknown", "MetricsUnavailable"), "until that is known"
     world.memory.take([])
     await world.look()
+    assert healthy(world) == ("Unknown", "MemoryNotRead"), "that of other objects can"
+    world.restart_operator()
+    await world.look()
+    assert healthy(world) == ("Unknown", "MemoryNotRead"), "until that is known"
+    world.memory.take([reading("shop-0", 100, 9)])
+    await world.look()
     assert healthy(world) == ("True", "MemoryWithinLimits")
 
 

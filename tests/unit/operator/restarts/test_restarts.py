@@ -37,7 +37,10 @@ class World:
         self.now = START
         self.gate = RolloutGate(places)
         self.restart_operator()
-        self.memory.take([])
+        labels = {"hca-operator.io/api": NAME}
+        usage = {"name": "api", "usage": {"memory": "100Mi"}}
+        metadata = {"name": "shop-read", "namespace": NAMESPACE, "labels": labels}
+        self.memory.take([{"metadata": metadata, "timestamp": time_text(START), "containers": [usage]}])
 
     def restart_operator(self) -> None:
         self.memory = MemoryTracker()
