@@ -53,7 +53,12 @@ def crd() -> names.Manifest:
         "additionalPrinterColumns": [
             _column("Ready", _ready("status"), description="Whether the latest generation is fully rolled out."),
             _column("Replicas", ".status.readyReplicas", "integer", description="Pods that are ready."),
-            _column("Workers", ".status.workersPerPod", "integer", description="Worker processes in each pod."),
+            _column(
+                "Workers",
+                ".status.workersPerPod",
+                "integer",
+                description="Worker processes that each pod is asked to run.",
+            ),
             _column("Host", ".spec.traffic.routes[0].host", description="Host of the first route."),
             _column(
                 "Restarts",

@@ -217,7 +217,8 @@ class HighConcurrencyApiStatus(SpecModel):
     desired_replicas: int | None = None
     """Number of pods that the autoscaler or spec.replicas asks for."""
     workers_per_pod: int | None = None
-    """Worker processes in each pod."""
+    """Worker processes that each pod is asked to run, by the variables of workers.server. How many it does run is not \
+observed: a program that does not read them runs as many as it likes."""
     selector: Annotated[str, StringConstraints(max_length=512)] | None = None
     """Label selector of the pods, for the scale subresource."""
     url: Annotated[str, StringConstraints(max_length=2048)] | None = None
