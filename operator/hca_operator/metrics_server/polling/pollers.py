@@ -1,10 +1,15 @@
 """One task for each item that is polled."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Set
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar
 
 from hca_operator.core.ports import Key
+from hca_operator.metrics_server.polling.turns import Turns
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
@@ -46,16 +51,17 @@ class Pollers(Generic[Item]):
 class Lanes:
     """Limits how many polls run at a time, with a limit of their own for items whose last poll failed.
 
-    Those wait for their time-outs behind each other, however many they are, and hold up no other.
+    Those wait for their time-outs behind each other, however many they are, and hold up no other. Half of a lane at
+    most is of one namespace, so a namespace of slow pods or queries holds up no other either.
     """
 
     def __init__(self, healthy: int, failing: int) -> None:
-        self._healthy = asyncio.Semaphore(healthy)
-        self._failing = asyncio.Semaphore(failing)
+        self._healthy = Turns(healthy, healthy // 2)
+        self._failing = Turns(failing, failing // 2)
 
-    def of(self, *, failing: bool) -> asyncio.Semaphore:
-        """The lane for an item; use it as an async context."""
-        return self._failing if failing else self._healthy
+    def turn(self, api: Key, *, failing: bool) -> AbstractAsyncContextManager[None]:
+        """The turn of an item of an object."""
+        return (self._failing if failing else self._healthy).turn(api)
 
 
 async def poll_at_interval(
@@ -65,5 +71,8 @@ async def poll_at_interval(
     await asyncio.sleep(phase * seconds)
     while True:
         due = clock() + seconds
-        await poll()
+        try:
+            await poll()
+        except Exception:  # a defect that one item brings to light must not end the task group of all others
+            logger.exception("a poll failed")
         await asyncio.sleep(max(0.0, due - clock()))

@@ -73,7 +73,7 @@ class OwnQueries:
 
         async def poll() -> None:
             nonlocal failing
-            async with self._lanes.of(failing=failing):
+            async with self._lanes.turn(api, failing=failing):
                 failing = not await self._send(api, query)
 
         await poll_at_interval(INTERVAL_SECONDS, poll, clock=self._clock, phase=self._phase())
