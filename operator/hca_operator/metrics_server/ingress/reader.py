@@ -9,7 +9,7 @@ from hca_operator.core.ports import Key, ListerWatcher
 from hca_operator.metrics_server.ingress.envoy import ClusterCounts, Statistics, sample, statistics_filter
 from hca_operator.metrics_server.inventory.inventory import Inventory
 from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
-from hca_operator.metrics_server.inventory.targets import Endpoint, Pod, cluster_of
+from hca_operator.metrics_server.inventory.targets import Endpoint, Pod, cluster_of, stripped_pod
 from hca_operator.metrics_server.pods.pod_polling import PodReader
 from hca_operator.metrics_server.pods.scrape import ScrapeFailure, Target
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
@@ -122,7 +122,7 @@ class IngressReader(PodReader[str, Pod]):
 
 def envoy_informer(source: ListerWatcher, ingress: IngressPods) -> SharedInformer:
     """The informer of the pods of the ingress."""
-    return SharedInformer(source, "Pod", ingress.namespace, labelSelector=ingress.selector)
+    return SharedInformer(source, "Pod", ingress.namespace, strip=stripped_pod, labelSelector=ingress.selector)
 
 
 def _portions(clusters: list[str]) -> Iterator[list[str]]:

@@ -84,3 +84,21 @@ def ready_pod(pod: Manifest) -> Pod | None:
 def api_of_pod(pod: Manifest) -> Key:
     """The object to which a pod belongs by its label, which is what the Service selects by."""
     return Key(pod["metadata"]["namespace"], pod["metadata"]["labels"][API_LABEL])
+
+
+def stripped_pod(pod: Manifest) -> Manifest:
+    """What is read of a pod: of a list of thousands, a hundredth."""
+    ready = condition(pod, "Ready")
+    kept = {name: pod["metadata"][name] for name in _POD_METADATA if name in pod["metadata"]}
+    kept["labels"] = {API_LABEL: (kept.get("labels") or {}).get(API_LABEL)}
+    address = (pod.get("status") or {}).get("podIP")
+    return {"metadata": kept, "status": {"podIP": address, "conditions": [ready] if ready else []}}
+
+
+def stripped_api(api: Manifest) -> Manifest:
+    """What is read of an object."""
+    kept = {name: value for name, value in api["metadata"].items() if name != "managedFields"}
+    return {"metadata": kept, "spec": api.get("spec")}
+
+
+_POD_METADATA = ("namespace", "name", "uid", "resourceVersion", "labels", "deletionTimestamp")

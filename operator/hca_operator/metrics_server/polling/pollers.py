@@ -1,15 +1,12 @@
 """One task for each item that is polled."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Set
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar
 
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.polling.turns import Turns
-
-logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
@@ -71,8 +68,5 @@ async def poll_at_interval(
     await asyncio.sleep(phase * seconds)
     while True:
         due = clock() + seconds
-        try:
-            await poll()
-        except Exception:  # a defect that one item brings to light must not end the task group of all others
-            logger.exception("a poll failed")
+        await poll()
         await asyncio.sleep(max(0.0, due - clock()))

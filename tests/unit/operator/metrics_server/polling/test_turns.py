@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hca_operator.core.ports import Key
-from hca_operator.metrics_server.polling.pollers import poll_at_interval
 from hca_operator.metrics_server.polling.turns import Turns
 from tests.unit.operator import virtual_time
 
@@ -80,20 +79,3 @@ def test_whoever_gives_up_no_turn_is_lost(apis: list[Key], cancelled: set[int], 
 
     virtual_time.run(main())
     assert world.most <= at_a_time
-
-
-def test_a_poll_that_breaks_is_tried_again() -> None:
-    polls = 0
-
-    async def broken() -> None:
-        nonlocal polls
-        polls += 1
-        raise RecursionError
-
-    async def main() -> None:
-        clock = asyncio.get_running_loop().time
-        async with virtual_time.beside(poll_at_interval(2.0, broken, clock=clock, phase=0.0)):
-            await asyncio.sleep(9)
-
-    virtual_time.run(main())
-    assert polls == 5
