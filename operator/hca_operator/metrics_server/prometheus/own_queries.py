@@ -10,7 +10,7 @@ from typing import NamedTuple
 from hca_operator.api.metric_types import PROMETHEUS
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.polling.pollers import Lanes, Pollers, poll_at_interval
-from hca_operator.metrics_server.prometheus.client import Prometheus, QueryFailure, Result
+from hca_operator.metrics_server.prometheus.client import LARGEST_NUMBER_BYTES, Prometheus, QueryFailure, Result
 from hca_operator.metrics_server.prometheus.demand import OwnQuery
 from hca_operator.metrics_server.samples.reading import Reading, Unknown
 
@@ -83,7 +83,8 @@ class OwnQueries:
         place, at = (api, query), self._clock()
         before = self._failures.get(place)
         try:
-            self._values[place] = _Value(at, await self._prometheus.query(PROMETHEUS.external, query.query, number))
+            value = await self._prometheus.query(PROMETHEUS.external, query.query, number, largest=LARGEST_NUMBER_BYTES)
+            self._values[place] = _Value(at, value)
             self._failures.pop(place, None)
         except Unknown as useless:  # an answer without a number is newer than the last number
             self._values.pop(place, None)

@@ -68,7 +68,7 @@ class World:
     async def run(self) -> None:
         await together(self.readings.run(), *(informer.run(repeat(0.1)) for informer in self.informers))
 
-    async def query(self, kind: str, query: str, parse: Callable[[Result], Any]) -> Any:
+    async def query(self, kind: str, query: str, parse: Callable[[Result], Any], *, largest: int = 0) -> Any:  # noqa: ARG002
         self.asked.append((self.loop.time(), kind, query))
         self.running += 1
         self.most = max(self.most, self.running)
