@@ -38,6 +38,7 @@ from hca_operator.metrics_server.serving.server_metrics import ServerMetrics
 from hca_operator.metrics_server.serving.sources import Sources
 from hca_operator.metrics_server.serving.tls import ServingTls
 from hca_operator.scaling.capabilities import REGISTRATION
+from hca_operator.telemetry.listener import Listener
 from hca_operator.telemetry.probes import Check, serve
 
 logger = logging.getLogger(__name__)
@@ -123,17 +124,18 @@ class MetricsApi:
         app = self._server.application(alive=lambda: None, ready=self._not_ready)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
+        listener = Listener(runner, self._tls.context)
         port = self._settings.telemetry_port
         own = await serve(self._metrics.registry, port=port, alive=lambda: None, ready=self._not_ready)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(each) for each in (self._refresh_repeatedly(), *work)]
-                await web.TCPSite(runner, port=self._settings.port, ssl_context=self._tls.context).start()
+                await listener.start(self._settings.port)
                 await stop.wait()
                 for task in tasks:
                     task.cancel()
         finally:
-            await runner.cleanup()
+            await listener.cleanup()
             await own.cleanup()
 
     def caller(self, request: web.Request) -> User | None:
