@@ -246,4 +246,4 @@ def _from_prometheus(
     clock = asyncio.get_running_loop().time
     prometheus = Prometheus(settings.url, settings.secret, QueryMetrics(metrics.registry), clock)
     queries = OwnQueries(prometheus, clock=clock, phase=random.random) if settings.custom_queries else None
-    return PrometheusReadings(apis, pods, prometheus, queries, clock=clock, phase=random.random)
+    return PrometheusReadings(apis, pods, prometheus, queries, clock=clock, now=_now, phase=random.random)

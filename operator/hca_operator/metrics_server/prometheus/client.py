@@ -20,7 +20,7 @@ from hca_operator.metrics_server.samples.reading import Unknown
 
 TIMEOUT_SECONDS = 3.0
 """For a whole answer, the connection included."""
-LARGEST_BODY_BYTES = 2 * 2**20
+LARGEST_BODY_BYTES = 3 * 2**20
 """Of an answer about pods: parsed, it is seven times as much, and nothing else happens while it is parsed."""
 LARGEST_NUMBER_BYTES = 2**16
 """Of an answer that is to be one number."""

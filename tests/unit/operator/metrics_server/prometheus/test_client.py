@@ -131,7 +131,7 @@ async def test_fault_14_an_answer_that_never_ends_is_cut_off_and_holds_no_thread
 @pytest.mark.parametrize(
     ("answers", "result", "why"),
     [
-        (text("x" * (LARGEST_BODY_BYTES + 1)), "too_large", "more than 2 MiB"),
+        (text("x" * (LARGEST_BODY_BYTES + 1)), "too_large", "more than 3 MiB"),
         (text("\x1f\x8b\x08", 200, "Content-Encoding: gzip"), "unreadable", "what answers is no Prometheus"),
         (text("{}", 200, "Content-Encoding: gzip"), "unreadable", "what answers is no Prometheus"),
         (text("[" * 10**6), "unreadable", "what answers is no Prometheus"),
