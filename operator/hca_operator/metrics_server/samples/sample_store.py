@@ -187,7 +187,7 @@ class SampleStore:
         """From now on these pods, by uid, serve the object and no others; samples of others are dropped at once."""
         now = self._clock()
         kept = self._apis.setdefault(api, _Api(now, now, deque([(now, len(pods))])))
-        gone = [pod for uid, pod in kept.pods.items() if uid not in set(pods)]
+        gone = [kept.pods[uid] for uid in kept.pods.keys() - set(pods)]
         if gone:
             kept.pod_left_at = now
             self._budget.add(api, -sum(pod.size for pod in gone))

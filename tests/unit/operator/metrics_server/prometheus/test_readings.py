@@ -14,7 +14,7 @@ import pytest
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.timestamps import time_text
 from hca_operator.metrics_server.inventory.inventory import api_informer, pod_informer
-from hca_operator.metrics_server.prometheus.client import QueryFailure, Result
+from hca_operator.metrics_server.prometheus.client import LARGEST_BODY_BYTES, LARGEST_NUMBER_BYTES, QueryFailure, Result
 from hca_operator.metrics_server.prometheus.own_queries import INTERVAL_SECONDS as QUERY_INTERVAL
 from hca_operator.metrics_server.prometheus.own_queries import KEPT_SECONDS as QUERY_KEPT
 from hca_operator.metrics_server.prometheus.own_queries import OwnQueries
@@ -73,7 +73,10 @@ class World:
     async def run(self) -> None:
         await together(self.readings.run(), *(informer.run(repeat(0.1)) for informer in self.informers))
 
-    async def query(self, kind: str, query: str, parse: Callable[[Result], Any], *, largest: int = 0) -> Any:  # noqa: ARG002
+    async def query(
+        self, kind: str, query: str, parse: Callable[[Result], Any], *, largest: int = LARGEST_BODY_BYTES
+    ) -> Any:
+        assert largest == (LARGEST_NUMBER_BYTES if kind == "hca-prometheus" else LARGEST_BODY_BYTES)
         self.asked.append((self.loop.time(), kind, query))
         self.running += 1
         self.most = max(self.most, self.running)
