@@ -23,7 +23,7 @@ env: ## Print what puts kubectl, helm and kind on the path: eval "$$(make env)"
 
 # One process a file. Those of other tiers mostly wait, so more of them run than there are processors.
 PYTEST := $(BIN)/pytest --tier-times --dist loadfile --no-loadscope-reorder
-PROCESSES := 4
+PROCESSES := 6
 
 test: ## Run every test: unit, integration, control plane, and end to end on the local cluster
 	@$(CLUSTER) integration
@@ -42,7 +42,7 @@ controlplane: environment ## Run the control-plane tests: a real API server with
 
 e2e: ## Run the end-to-end tests on the local cluster; 15 minutes. KUBERNETES=1.33 tries the oldest
 	@$(CLUSTER) prepare
-	@$(PYTEST) tests/e2e
+	@$(PYTEST) -n 3 tests/e2e
 
 check: environment ## Run the linters and the type checker
 	@$(BIN)/ruff check

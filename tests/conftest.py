@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer  # type: ignore[import-untyped]
@@ -6,6 +9,11 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 from tests.tier_times import tier_times
 
 CLUSTER = "tests/e2e/"
+# The local cluster bears the load of two processes. A third has the files with tests that need all of it (`alone`).
+OTHER_PROCESS = {
+    f"{CLUSTER}test_{name}.py" for name in ("autoscaling", "chart", "config", "heap_snapshots", "memory", "servers")
+}
+WITH_TESTS_ALONE = {f"{CLUSTER}test_{name}.py" for name in ("drain", "faults", "scope", "upgrade")}
 # Their tests share nothing that is costly to set up, and some take long: each may run in another process.
 APART = {
     f"tests/controlplane/test_{name}.py"
@@ -14,6 +22,9 @@ APART = {
         *("operator_life", "own_metrics", "policy", "restarts", "rights", "scope"),
     )
 }
+
+FIGURE = "figure"
+"""The property of a report that holds one."""
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
@@ -25,12 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist's, whose types are not told
-    """One process runs the tests of a file, which share what they set up, and one all that use the local cluster."""
+    """One process runs the tests of a file, which share what they set up; three use the local cluster."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith(CLUSTER):
-            return CLUSTER
         file = nodeid.partition("::")[0]
+        if file.startswith(CLUSTER):
+            return f"{CLUSTER}{'alone' if file in WITH_TESTS_ALONE else 'other' if file in OTHER_PROCESS else 'one'}"
         return nodeid if file in APART else file
 
 
@@ -39,8 +50,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     return ByFile(config, log)
 
 
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """What a test has measured, a line each, for the summary of the run: pytest-xdist shows no output of a test."""
+    return partial(record_property, FIGURE)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reports = [report for group in terminalreporter.stats.values() for report in group]
+    tests = [report for report in reports if isinstance(report, pytest.TestReport)]
+    for report in (test for test in tests if test.when == "call"):
+        lines = [str(value) for name, value in report.user_properties if name == FIGURE]
+        for line in [report.nodeid, *(f"    {line}" for line in lines)] if lines else []:
+            terminalreporter.write_line(line)
     if config.getoption("tier_times"):
-        reports = (report for group in terminalreporter.stats.values() for report in group)
-        for line in tier_times(report for report in reports if isinstance(report, pytest.TestReport)):
+        for line in tier_times(tests):
             terminalreporter.write_line(line)

@@ -5,6 +5,7 @@ import math
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from dev.control_plane import free_ports
@@ -63,7 +64,8 @@ async def _main(namespace: str, name: str, objects: str, port: str, telemetry_po
     samples = SampleStore(loop.time)
     settings = Settings(namespace, name, int(port), int(telemetry_port))
     try:
-        await MetricsApi(kube, metrics, settings, samples).run(stop, _tell(samples, loop.time, int(objects)))
+        tell = partial(_tell, samples, loop.time, int(objects))
+        await MetricsApi(kube, metrics, settings, samples).run(stop, {"tell": tell})
     finally:
         await kube.close()
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from dev.control_plane import free_ports
@@ -79,7 +80,7 @@ async def _main(path: str, namespace: str, name: str, port: str, telemetry_port:
         apis = api_informer(kube)
         loads = BurstLoads(apis, written.read)
         api = MetricsApi(kube, metrics, settings, written, now=written.now, signals=loads.signals)
-        await api.run(stop, apis.run(EndlessBackoff()))
+        await api.run(stop, {"apis": partial(apis.run, EndlessBackoff())})
     finally:
         await kube.close()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dev.control_plane import ControlPlane
-from tests.controlplane.api_server import ApiServer, Manifest, eventually
+from tests.controlplane.api_server import JSON_PATCH, ApiServer, Manifest, eventually
 from tests.controlplane.fake_kubelet import roll_out
 from tests.controlplane.objects import CHILDREN, KIND, ROUTES, api, children, condition_of, conditions
 from tests.controlplane.operator_process import OperatorProcess
@@ -132,3 +132,62 @@ def test_a_changed_default_rolls_one_api_after_the_other(
             for name in changed():
                 roll_out(server, namespace, name)
     assert changed() == set(names)
+
+
+def test_fault_48_what_is_changed_by_hand_is_repaired_while_a_changed_default_waits(
+    control_plane: ControlPlane, server: ApiServer, namespace: str, tmp_path: Path
+) -> None:
+    def deployment() -> Manifest:
+        found = server.get("Deployment", namespace, "shop")
+        assert found is not None
+        return found
+
+    def template() -> Manifest:
+        found: Manifest = deployment()["spec"]["template"]
+        return found
+
+    full: Manifest = {
+        "podAnnotations": {"team": "shop"}, "env": [{"name": "A", "value": "1"}], "monitoring": {"port": 9100},
+        "volumes": [{"name": "cache", "mountPath": "/cache", "emptyDir": {"sizeLimit": "1024Mi"}}],
+        "tolerations": [{"key": "a", "operator": "Exists"}], "resources": {"limits": {"cpu": "1000m"}},
+    }  # fmt: skip
+    with OperatorProcess(control_plane.kubeconfig, tmp_path / "before"):
+        server.create(api(namespace, **full))
+        roll_out(server, namespace, "shop")
+        server.patch(KIND, namespace, "shop", {"spec": {"image": "registry.example.com/shop:2"}})
+        roll_out(server, namespace, "shop")
+    before = template()
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("defaults: {nodeSelector: {disk: ssd}}")
+    options = ["--policy", str(policy), "--unasked-rollouts", "0"]
+    with OperatorProcess(control_plane.kubeconfig, tmp_path / "log", options=options):
+
+        def waits() -> bool:
+            ready = conditions(server, namespace)["Ready"]
+            return ready["status"] == "True" and "RolloutWaits" in ready["message"]
+
+        eventually(waits)
+        server.patch("Deployment", namespace, "shop", {"spec": {"replicas": 0, "minReadySeconds": 3}})
+        eventually(lambda: deployment()["spec"]["replicas"] == 2)
+        assert template() == before, "nothing but what was changed by hand is repaired"
+        # As kubectl rollout undo does: the template and the annotations of the ReplicaSet before.
+        old = next(
+            found
+            for found in server.find("ReplicaSet", namespace)
+            if found["spec"]["template"]["spec"]["containers"][0]["image"] != before["spec"]["containers"][0]["image"]
+        )
+        old["spec"]["template"]["metadata"]["labels"].pop("pod-template-hash")
+        undo = [
+            {"op": "replace", "path": "/spec/template", "value": old["spec"]["template"]},
+            {"op": "replace", "path": "/metadata/annotations", "value": old["metadata"]["annotations"]},
+        ]
+        server.patch("Deployment", namespace, "shop", undo, as_=JSON_PATCH)
+
+        def repaired() -> bool:
+            (container,) = template()["spec"]["containers"]
+            return bool(container["image"] == "registry.example.com/shop:2")
+
+        eventually(repaired)
+        image = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "other"}]
+        server.patch("Deployment", namespace, "shop", image, as_=JSON_PATCH)
+        eventually(repaired)

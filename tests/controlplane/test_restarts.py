@@ -62,7 +62,7 @@ def test_each_restart_by_hand_is_one_rollout_and_needs_no_clearing(
     eventually(lambda: restarted_at(server, namespace) == first)
     # Asked for in the middle of a rollout: it comes when that is over.
     ask(server, namespace, second)
-    eventually(lambda: "waits until the current rollout is over" in _pending(server, namespace)["message"])
+    eventually(lambda: "starts after the current rollout" in _pending(server, namespace)["message"])
     assert restarted_at(server, namespace) == first
     report_all(server, namespace, until=second)
     serve(server, namespace, "3")

@@ -11,8 +11,6 @@ from dev.workloads import NAMESPACE, RELEASE
 from hca_operator.core.names import FIELD_MANAGER, GROUP, MANAGED_BY, MANAGED_BY_LABEL
 from tests.e2e.cluster import Cluster, Object
 
-NAME = "bystander"
-"""The API and its namespace."""
 API = """
 apiVersion: v1
 kind: Namespace
@@ -36,35 +34,39 @@ FINALIZERS = r'{range .items[*]}{.kind} {.metadata.name}{"\t"}{.metadata.finaliz
 class Start:
     """How things were when the tests began: the cluster may be older than they are."""
 
+    name: str
+    """Of the API that stands by, and of its namespace."""
     time: str
     restarts: dict[str, int]
 
 
-def begin(cluster: Cluster) -> Start:
+def begin(cluster: Cluster, name: str) -> Start:
     """Have an API that stands by, with a count that the autoscaler has to raise."""
-    cluster.kubectl("delete", "namespace", NAME, "--ignore-not-found")
-    cluster.apply(API.format(name=NAME, image=cluster.sample_image))
-    cluster.kubectl("wait", "--for=condition=Ready", f"hcapi/{NAME}", "--namespace", NAME, "--timeout=120s")
+    cluster.kubectl("delete", "namespace", name, "--ignore-not-found")
+    cluster.apply(API.format(name=name, image=cluster.sample_image))
+    cluster.kubectl("wait", "--for=condition=Ready", f"hcapi/{name}", "--namespace", name, "--timeout=120s")
     more = json.dumps({"spec": {"autoscaling": {"minReplicas": 2}}})
-    cluster.kubectl("patch", "hcapi", NAME, "--namespace", NAME, "--type=merge", "--patch", more)
-    return Start(cluster.get("namespace", NAME)["metadata"]["creationTimestamp"], _restarts(cluster))
+    cluster.kubectl("patch", "hcapi", name, "--namespace", name, "--type=merge", "--patch", more)
+    return Start(name, cluster.get("namespace", name)["metadata"]["creationTimestamp"], _restarts(cluster))
 
 
-def end(cluster: Cluster) -> None:
+def end(start: Start, cluster: Cluster) -> None:
     """Remove the API that stood by."""
-    cluster.kubectl("delete", "namespace", NAME, "--wait=false")
+    cluster.kubectl("delete", "namespace", start.name, "--wait=false")
 
 
 def broken_since(start: Start, cluster: Cluster) -> list[str]:
     """What does not hold, one sentence each."""
     cluster.kubectl("rollout", "status", f"deployment/{RELEASE}", "--namespace", NAMESPACE, "--timeout=120s")
-    cluster.until(lambda: cluster.get("deployment", NAME, NAME)["spec"]["replicas"] == 2, "the autoscaler has acted")
+    cluster.until(
+        lambda: cluster.get("deployment", start.name, start.name)["spec"]["replicas"] == 2, "the autoscaler has acted"
+    )
     restarts = _restarts(cluster)
     return [
         *(f"{name} has a finalizer of ours" for name in _finalized(cluster)),
         *(f"{name} was restarted" for name in restarts if restarts[name] != start.restarts.get(name, 0)),
         *(f"the operator complained: {line}" for line in _complaints(cluster, start.time)),
-        *_fought_over(cluster),
+        *_fought_over(cluster, start.name),
     ]
 
 
@@ -100,7 +102,7 @@ def _complaints(cluster: Cluster, since: str) -> Iterator[str]:
             yield text
 
 
-def _fought_over(cluster: Cluster) -> Iterator[str]:
+def _fought_over(cluster: Cluster, bystander: str) -> Iterator[str]:
     """Fields of our Deployments that both the operator and the autoscaler write."""
     found = cluster.kubectl(
         "get", "deployments,hpa", "--all-namespaces", OURS, "--output=json", "--show-managed-fields"
@@ -118,8 +120,8 @@ def _fought_over(cluster: Cluster) -> Iterator[str]:
         }
         for path in ours & (theirs | ({"f:spec.f:replicas"} if _place(deployment) in acted else set())):
             yield f"{path} of Deployment {'/'.join(_place(deployment))} is written by the operator and the autoscaler"
-        if _place(deployment) == (NAME, NAME) and "f:spec.f:replicas" not in theirs:
-            yield f"the count of {NAME} is not the autoscaler's, which has set it"
+        if _place(deployment) == (bystander, bystander) and "f:spec.f:replicas" not in theirs:
+            yield f"the count of {bystander} is not the autoscaler's, which has set it"
 
 
 def _place(item: Object) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.cluster import Cluster, Object
 from tests.e2e.journeys import INGRESS, answers
 from tests.e2e.load import OpenLoopLoad, Report
+
+pytestmark = pytest.mark.alone
 
 NAMES = ("drained-one", "drained-two")
 RATE = 80
@@ -45,7 +47,7 @@ def apis(cluster: Cluster) -> Iterator[None]:
 
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("apis")
-def test_fault_36_draining_every_node_loses_no_request(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fault_36_draining_every_node_loses_no_request(cluster: Cluster, figures: Callable[[str], None]) -> None:
     """No pods are moved back between drains, so the second worker holds both Contours when its turn comes."""
     nodes = [node["metadata"]["name"] for node in cluster.objects("nodes", "kubernetes.io/os=linux")]
     loads = [OpenLoopLoad(INGRESS, f"{name}.localhost", rate=RATE, path="/products") for name in NAMES]
@@ -60,10 +62,9 @@ def test_fault_36_draining_every_node_loses_no_request(cluster: Cluster, capsys:
             loads[0].go_on(QUIET)
             spans[node] = (start, time.monotonic())
     sent = Report([request for load in loads for request in load.report.sent])
-    with capsys.disabled():
-        for node, (start, end) in spans.items():
-            print(f"\n  drain of {node}, {end - start:.0f} s: {sent.between(start, end).summary()}", end="")
-        print(f"\n  in all: {sent.summary()}")
+    for node, (start, end) in spans.items():
+        figures(f"drain of {node}, {end - start:.0f} s: {sent.between(start, end).summary()}")
+    figures(f"in all: {sent.summary()}")
     assert len(nodes) == 3
     assert all(len(sent.between(*span).sent) >= QUIET for span in spans.values())
     assert Report(sent.failures()) == Report()

@@ -33,9 +33,20 @@ def small_api(cluster: Cluster) -> Iterator[str]:
 def api(cluster: Cluster, small_api: str) -> str:
     """The small API as it was made, whatever an earlier test left, and serving."""
     cluster.apply(API.format(name=small_api, image=cluster.sample_image))  # where a test has deleted it
-    cluster.kubectl("replace", "-f", "-", stdin=API.format(name=small_api, image=cluster.sample_image))
+    cluster.until(lambda: replaced(cluster, small_api), "no status is written while it is replaced")
     cluster.wait_ready(small_api)
     return small_api
+
+
+def replaced(cluster: Cluster, name: str) -> bool:
+    """Whether the API is as it was made; not where it has changed since kubectl read it."""
+    try:
+        cluster.kubectl("replace", "-f", "-", stdin=API.format(name=name, image=cluster.sample_image))
+    except AssertionError as error:
+        if "the object has been modified" in str(error):
+            return False
+        raise
+    return True
 
 
 def ready_reason(cluster: Cluster, name: str) -> str:
@@ -195,6 +206,7 @@ def operator_down(cluster: Cluster) -> Iterator[Callable[[], None]]:
     back()
 
 
+@pytest.mark.alone
 def test_fault_22_operator_is_down(cluster: Cluster, api: str, operator_down: Callable[[], None]) -> None:
     """Created, changed and deleted meanwhile: deletion needs no operator, and the rest converges on start."""
     created, deleted = "operator-is-down-created", "operator-is-down-deleted"
@@ -211,12 +223,14 @@ def test_fault_22_operator_is_down(cluster: Cluster, api: str, operator_down: Ca
         cluster.kubectl("delete", "hcapi", created)
 
 
+@pytest.mark.alone
 def test_fault_22_deletion_without_operator(cluster: Cluster, api: str, operator_down: Callable[[], None]) -> None:  # noqa: ARG001
     cluster.kubectl("delete", "hcapi", api, "--timeout=20s")
     for kind in ("deployment", "service", "hpa", "pdb"):
         cluster.until(partial(gone, cluster, kind, api), f"the {kind} is collected")
 
 
+@pytest.mark.alone
 def test_fault_21_operator_killed_in_the_middle(cluster: Cluster) -> None:
     """Killed again and again while objects come in: everything is there in the end, once."""
     names = [f"killed-{number}" for number in range(4)]
@@ -237,6 +251,7 @@ def test_helm_test(cluster: Cluster) -> None:
     assert "Succeeded" in cluster.helm("test", "hca-operator", "--namespace", "hca-system")
 
 
+@pytest.mark.alone
 def test_steady_state_writes_nothing(cluster: Cluster, api: str) -> None:
     """Looked at again, an unchanged object costs reads only."""
 

@@ -52,7 +52,7 @@ def test_readme_first_api(cluster: Cluster) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_nothing_is_lost(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_lost(cluster: Cluster, figures: Callable[[str], None]) -> None:
     """A rolling update, scaling up and down and an operator restart under load; then a worker is killed."""
     name = "nothing-lost"
     newer = cluster.tag_image(cluster.sample_image, "newer")
@@ -77,10 +77,9 @@ def test_nothing_is_lost(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -
             load.go_on(max(0, IN_ALL - (time.monotonic() - started) * RATE) + RATE)
         kill_one_worker(cluster, name)
 
-    with capsys.disabled():
-        for title, span in spans.items():
-            print(f"\n  {title}: {load.report.between(*span).summary()}", end="")
-        print(f"\n  in all: {load.report.summary()}")
+    for title, span in spans.items():
+        figures(f"{title}: {load.report.between(*span).summary()}")
+    figures(f"in all: {load.report.summary()}")
     assert all(len(load.report.between(*span).sent) >= AROUND_AN_EVENT for span in spans.values())
     assert len(load.report.sent) >= IN_ALL
     assert Report(load.report.failures()) == Report()

@@ -1,11 +1,11 @@
 """A pod that leaks is replaced before the kernel ends it, under load, on the real cluster."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.e2e.cluster import Cluster
-from tests.e2e.journeys import INGRESS, RATE, api, leak, pods, replaced_pods, served
+from tests.e2e.journeys import INGRESS, RATE, answers, api, leak, pods, replaced_pods
 from tests.e2e.load import OpenLoopLoad, Report
 
 NAME = "leaking"
@@ -23,7 +23,7 @@ def leaking(cluster: Cluster) -> Iterator[None]:
     cluster.apply(api(NAME, cluster.sample_image, grace="15s"))
     cluster.patch("hcapi", NAME, {"spec": POD_RUNG_ALONE})
     cluster.wait_ready(NAME)
-    cluster.until(lambda: served(NAME).status_code == 200, "the ingress serves the API")
+    cluster.until(lambda: answers(NAME), "the ingress serves the API")
     yield
     cluster.kubectl("delete", "hcapi", NAME, "--wait=false")
 
@@ -31,7 +31,7 @@ def leaking(cluster: Cluster) -> Iterator[None]:
 @pytest.mark.usefixtures("leaking")
 @pytest.mark.timeout(600)
 def test_fault_36_a_pod_that_leaks_is_replaced_under_load_and_no_request_is_lost(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, figures: Callable[[str], None]
 ) -> None:
     memory_known = "the operator reads the pods' memory"
     cluster.until(lambda: _memory(cluster)["reason"] == "MemoryWithinLimits", memory_known, seconds=120)
@@ -43,8 +43,7 @@ def test_fault_36_a_pod_that_leaks_is_replaced_under_load_and_no_request_is_lost
         cluster.until(lambda: replaced_pods(cluster, NAME) == [before[0]], "the pod is detached", seconds=120)
         cluster.until(lambda: replaced_pods(cluster, NAME) == [], "the pod is gone", seconds=180)
         load.go_on(15 * RATE)
-    with capsys.disabled():
-        print(f"\n  a pod replaced for its memory: {load.report.summary()}", end="")
+    figures(f"a pod replaced for its memory: {load.report.summary()}")
     assert Report(load.report.failures()) == Report()
     after = cluster.objects("pods", f"hca-operator.io/api={NAME}")
     names = {pod["metadata"]["name"] for pod in after}

@@ -10,6 +10,8 @@ from dev.workloads import CHART, NAMESPACE, RELEASE
 from hca_operator.kube.leader_election import CENSUS_SECONDS, RETRY_PERIOD_SECONDS
 from tests.e2e.cluster import Cluster
 
+pytestmark = pytest.mark.alone
+
 TEAM = "hca-team"
 """The release and its namespace."""
 API = """

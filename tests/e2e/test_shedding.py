@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.e2e.cluster import Cluster, Object
-from tests.e2e.journeys import INGRESS, api, served
+from tests.e2e.journeys import INGRESS, answers, api
 from tests.e2e.load import OpenLoopLoad
 
 NAME = "shedding"
@@ -30,7 +30,7 @@ def shedding(cluster: Cluster) -> Iterator[str]:
     cluster.apply(yaml.safe_dump(found))
     try:
         cluster.wait_ready(NAME)
-        cluster.until(lambda: served(NAME).status_code == 200, "the ingress serves it")
+        cluster.until(lambda: answers(NAME), "the ingress serves it")
         yield NAME
     finally:
         cluster.kubectl("delete", "hcapi", NAME, "--wait=false")

@@ -12,6 +12,8 @@ from tests.e2e.journeys import INGRESS, answers
 from tests.e2e.load import OpenLoopLoad, Report
 from tests.e2e.previous import previous_operator
 
+pytestmark = pytest.mark.alone
+
 WAIT = ("--wait", "--timeout=2m")
 ONE = "--set=replicas=1"
 """Quicker: what an upgrade does to APIs does not depend on how many stand by."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.e2e.cluster import Cluster
-from tests.e2e.journeys import ASK, INGRESS, RATE, api, leak, pods, served
+from tests.e2e.journeys import ASK, INGRESS, RATE, answers, api, leak, pods
 from tests.e2e.load import CLOSED_UNREAD, OpenLoopLoad
 from tests.e2e.processes import worker_processes
 
@@ -30,7 +30,7 @@ def two_workers(cluster: Cluster) -> Iterator[None]:
     cluster.apply(api(NAME, cluster.sample_image, cpu="2"))
     cluster.patch("hcapi", NAME, {"spec": CHANGES})
     cluster.wait_ready(NAME)
-    cluster.until(lambda: served(NAME).status_code == 200, "the ingress serves the API")
+    cluster.until(lambda: answers(NAME), "the ingress serves the API")
     yield
     cluster.kubectl("delete", "hcapi", NAME, "--wait=false")
 
@@ -53,7 +53,7 @@ def replaced(cluster: Cluster, pod: str, before: list[int]) -> bool:
 
 @pytest.mark.timeout(600)
 def test_a_worker_that_leaks_is_replaced_under_load_and_loses_no_request_that_it_has_read(
-    cluster: Cluster, pod: str, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, pod: str, figures: Callable[[str], None]
 ) -> None:
     before = worker_processes(cluster, pod)
     limit = int(environment(cluster, pod)["GRANIAN_WORKERS_MAX_RSS"]) * 1024**2
@@ -65,8 +65,7 @@ def test_a_worker_that_leaks_is_replaced_under_load_and_loses_no_request_that_it
         cluster.until(lambda: replaced(cluster, pod, before), "the worker that leaks is replaced")
         load.go_on(15 * RATE)
         over = time.monotonic()
-    with capsys.disabled():
-        print(f"\n  a worker replaced for its memory: {load.report.between(quiet, over).summary()}", end="")
+    figures(f"a worker replaced for its memory: {load.report.between(quiet, over).summary()}")
     lost = load.report.failures()
     assert len(lost) <= 1, lost
     assert all(request.outcome.startswith(CLOSED_UNREAD) for request in lost), lost
@@ -90,7 +89,7 @@ def block(cluster: Cluster, pod: str) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("trouble", [end, stop, block])
 def test_a_worker_that_no_longer_serves_is_replaced_and_costs_no_more_than_its_own_connections(
-    cluster: Cluster, pod: str, trouble: Callable[[Cluster, str], None], capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, pod: str, trouble: Callable[[Cluster, str], None], figures: Callable[[str], None]
 ) -> None:
     before = worker_processes(cluster, pod)
     load = OpenLoopLoad(INGRESS, f"{NAME}.localhost", rate=RATE, path="/products")
@@ -102,9 +101,8 @@ def test_a_worker_that_no_longer_serves_is_replaced_and_costs_no_more_than_its_o
         over = time.monotonic()
         load.go_on(AFTERWARDS)
     lost = load.report.failures()
-    with capsys.disabled():
-        last = max((request.due - begun for request in lost), default=0.0)
-        print(f"\n  {trouble.__name__}: {load.report.summary()}, the last {last:.1f} s after it", end="")
+    last = max((request.due - begun for request in lost), default=0.0)
+    figures(f"{trouble.__name__}: {load.report.summary()}, the last {last:.1f} s after it")
     meanwhile = load.report.between(begun, over)
     assert lost == meanwhile.failures(), "nothing is lost before it or when another worker is there"
     assert len(lost) <= len(meanwhile.sent) / 2, "three of four workers served all the time"

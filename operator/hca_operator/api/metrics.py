@@ -1,4 +1,4 @@
-"""The signals that decide how many pods there are, told apart by type."""
+"""The signals that decide how many pods there are, distinguished by type."""
 
 import re
 from decimal import Decimal

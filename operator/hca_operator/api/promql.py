@@ -1,15 +1,18 @@
 """Queries that objects bring along, bound to their own namespace: pure.
 
-A real parser reads them. What is sent is written anew from what it understood, and read once more: so nothing that it
-took for text of a label could be an expression to Prometheus.
+A real parser reads them, after the bounds of `promql_text`. What is sent is written anew from what it understood, and
+read once more: so nothing that it took for text of a label could be an expression to Prometheus.
 """
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import lru_cache
+from typing import NamedTuple
 
 import promql_parser
 from promql_parser import Matcher, MatchOp, VectorSelector
 
+from hca_operator.api.promql_text import RefusedQuery, check_text
 from hca_operator.api.spec import HighConcurrencyApiSpec
 from hca_operator.core.errors import SpecError
 
@@ -25,26 +28,51 @@ _ELSEWHERE = frozenset({"info"})
 """Functions that read series which no selector names."""
 
 
-class RefusedQuery(ValueError):
-    """A query cannot be asked; the sentence says why and what would be right."""
+JUDGED = 2048
+"""Judgements that are kept, so that a query is parsed once and not with each pass: a few megabytes at most."""
+
+
+class Judgement(NamedTuple):
+    """What becomes of a query."""
+
+    query: str
+    """As it may be asked, bound to the namespace; empty if it is refused."""
+    refusal: str
+    """Why it is refused; empty if it is not."""
 
 
 def queries(spec: HighConcurrencyApiSpec, namespace: str) -> dict[str, str]:
-    """The queries of an object by the names of their metrics, as they may be asked.
+    """The queries of an object by the names of their metrics, as they may be asked; none without autoscaling.
 
     Raises SpecError, which names the field, for the first that may not.
     """
     asked: dict[str, str] = {}
-    for metric in spec.autoscaling.metrics:
+    for metric in spec.autoscaling.metrics if spec.autoscaling.mode != "Disabled" else ():
         if metric.prometheus is not None:
-            try:
-                asked[metric.name] = bounded(metric.prometheus.query, namespace)
-            except RefusedQuery as refused:
-                raise SpecError(f"spec.autoscaling.metrics[{metric.name}].prometheus.query: {refused}") from None
+            asked[metric.name], refusal = judge(metric.prometheus.query, namespace)
+            if refusal:
+                raise SpecError(f"spec.autoscaling.metrics[{metric.name}].prometheus.query: {refusal}")
     return asked
 
 
-def bounded(query: str, namespace: str) -> str:
+@lru_cache(maxsize=JUDGED)
+def judge(query: str, namespace: str) -> Judgement:
+    """The query with every selector bound to the namespace, or why it is refused.
+
+    It raises nothing, whatever the parser does: a panic of Rust is a BaseException.
+    """
+    try:
+        check_text(query)
+        return Judgement(_bounded(query, namespace), "")
+    except RefusedQuery as refused:
+        return Judgement("", str(refused))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        return Judgement("", f"must be PromQL, such as sum(queue_length); its parser fails on this one: {error}"[:500])
+
+
+def _bounded(query: str, namespace: str) -> str:
     """The query with every selector bound to the namespace. Raises RefusedQuery."""
     asked = _parsed(query)
     if _is_range_or_text(asked):

@@ -56,7 +56,7 @@ def _section(path: str, schema: JsonSchema) -> str:
         "|---|---|---|---|",
         *(_row(path, name, child, schema) for name, child in schema["properties"].items()),
     ]
-    # The rules of an object within are told in its own section.
+    # The rules of a nested object are listed in its own section.
     fields = ((name, child) for name, child in schema["properties"].items() if "properties" not in child)
     rules = [*_rules(schema), *(rule for name, child in fields for rule in _rules(child, name))]
     paragraphs = [f"## {path}", schema["description"], "\n".join(rows), "\n".join(rules)]

@@ -71,10 +71,10 @@ class Fallback(SpecModel):
 
 
 class Burst(SpecModel):
-    """More pods at once when the load jumps."""
+    """More pods immediately when the load jumps."""
 
     mode: Literal["Disabled", "Enabled"] = "Disabled"
-    """Enabled: a jump of RequestsPerSecond or Concurrency adds pods at once, without waiting for the autoscaler. \
+    """Enabled: a jump of RequestsPerSecond or Concurrency adds pods immediately, without waiting for the autoscaler. \
 Disabled: only the autoscaler adds pods. hold: ScaleUp prevents bursts."""
     threshold_percent: Annotated[int, Field(ge=110, le=1000)] = 200
     """A load that needs at least this percentage of the current number of pods is a jump."""
@@ -102,7 +102,7 @@ class Autoscaling(SpecModel):
     fallback: Fallback | None = None
     """Minimum number of pods while the autoscaler has no metrics. Default: the number stays as it is."""
     burst: Burst = Burst()
-    """Adds pods at once when the load jumps."""
+    """Adds pods immediately when the load jumps."""
     hold: Literal["None", "ScaleUp", "ScaleDown", "Both"] = "None"
     """Stops scaling for now, for example during an incident. None: scaling works. ScaleUp: no pods are added. \
 ScaleDown: no pods are removed. Both: the number stays. minReplicas and maxReplicas still apply."""

@@ -21,7 +21,7 @@ JsonSchema = dict[str, Any]
 class Rule:
     """A check with the sentence that a user reads: usable on a field (`Annotated`) and on a model (`rules`).
 
-    `check` is None where only the API server can judge, that is for rules on a transition (`oldSelf`).
+    `check` is None if only the API server can check the rule, that is for rules on a transition (`oldSelf`).
     """
 
     cel: str
@@ -74,7 +74,7 @@ class IntOrString:
 
 
 class ListMap:
-    """Metadata for a list whose items are told apart by one key: merged by key, duplicates refused."""
+    """Metadata for a list whose items are identified by one key: merged by key, duplicates refused."""
 
     def __init__(self, key: str) -> None:
         self.key = key

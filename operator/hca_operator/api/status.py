@@ -51,6 +51,7 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     LIMIT_EXCEEDED = "LimitExceeded"
     RESOURCE_CONFLICT = "ResourceConflict"
+    FIELD_CONFLICT = "FieldConflict"
     IMAGE_RUNS_AS_ROOT = "ImageRunsAsRoot"
     READINESS_PATH_NOT_FOUND = "ReadinessPathNotFound"
     RESTART_TIME_INVALID = "RestartTimeInvalid"
@@ -65,6 +66,8 @@ class Reason(StrEnum):
     PODS_REJECTED = "PodsRejected"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     REJECTED = "ApplyRejected"
+    REQUEST_FAILED = "RequestFailed"
+    INTERNAL_ERROR = "InternalError"
     FORBIDDEN = "Forbidden"
     AUTOSCALER_FAILING = "AutoscalerFailing"
     API_METRICS_UNAVAILABLE = "ApiMetricsUnavailable"
@@ -165,6 +168,23 @@ class BurstStatus(SpecModel):
     """End of the burst."""
 
 
+class ChildError(SpecModel):
+    """A child that cannot be read or written."""
+
+    model_config = ConfigDict(strict=False)
+
+    kind: Annotated[str, StringConstraints(max_length=63)]
+    """Kind of the child."""
+    name: DnsSubdomain
+    """Name of the child."""
+    reason: Annotated[str, StringConstraints(max_length=1024)]
+    """Reason, as that of a condition."""
+    message: Annotated[str, StringConstraints(max_length=MAX_MESSAGE)]
+    """Answer of the API server, or what the operator found."""
+    since: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})]
+    """Time since which the child could not be brought to its desired state."""
+
+
 class Unsupported(SpecModel):
     """A field that does not take full effect in this cluster."""
 
@@ -201,5 +221,7 @@ class HighConcurrencyApiStatus(SpecModel):
     """Progress of spec.restartSchedule."""
     burst: BurstStatus | None = None
     """The current burst. Absent: there is none."""
+    child_errors: Annotated[list[ChildError], ListMap("kind"), Field(max_length=16)] = []  # noqa: RUF012 - frozen model
+    """Children that cannot be read or written. Everything else is carried out."""
     unsupported: Annotated[list[Unsupported], ListMap("field"), Field(max_length=16)] = []  # noqa: RUF012 - frozen model
     """Fields that do not take full effect in this cluster."""

@@ -8,7 +8,7 @@ No other module imports kopf. What is cured here, by part:
 hangs while the operator is down | nolar/kopf#833 |
 | handlers only cache the object and queue its key | an exception in `on.event` is logged and dropped, never retried | \
 nolar/kopf#1294 |
-| `EndlessBackoff` as `error_backoffs` | the watcher gives up after 54 s of errors, for good, and kopf goes on without \
+| `EndlessBackoff` as `error_backoffs` | the watcher ends for ever after 54 s of errors, and kopf runs on without \
 it | nolar/kopf#1276, #1145, #996 |
 | `is_watching`, in both probes | kopf's own /healthz stays green without a watcher | nolar/kopf#1077 |
 | `check_definition` | kopf reads a CustomResourceDefinition once, when it is reported, which may be before it is \
@@ -38,6 +38,7 @@ from hca_operator.core.names import GROUP, KIND, PLURAL, VERSION, Manifest
 from hca_operator.core.observed import edited
 from hca_operator.core.ports import Key
 from hca_operator.kube.client import KubeClient
+from hca_operator.kube.faults import survived
 from hca_operator.kube.informer import EndlessBackoff
 from hca_operator.kube.object_cache import ObjectCache
 
@@ -164,16 +165,8 @@ def register(
 
     @kopf.on.event(GROUP, VERSION, PLURAL, id="object", registry=registry)
     async def _object(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
-        manifest: Manifest = dict(event["object"])
-        key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
-        if event["type"] == "DELETED":
-            objects.remove(manifest)
-            queue.add(key)
-        elif objects.update(manifest):  # as a rule the cache already has it from the operator's own write
-            if edited(manifest):
-                queue.add(key, urgent=True)
-            else:
-                queue.add_soon(key)
+        with survived(f"watch of {KIND}"):
+            take(event["type"], dict(event["object"]), queue, objects)
 
     @kopf.on.cleanup(registry=registry)
     async def _cleanup(**_: Any) -> None:  # noqa: ANN401
@@ -182,6 +175,19 @@ def register(
     @kopf.on.login(registry=registry)
     def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+def take(type_: str | None, manifest: Manifest, queue: WorkQueue[Key], objects: ObjectCache) -> None:
+    """Cache and queue an object of an event, whose type is None if it was listed."""
+    key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+    if type_ == "DELETED":
+        objects.remove(manifest)
+        queue.add(key)
+    elif objects.update(manifest):  # as a rule the cache already has it from the operator's own write
+        if edited(manifest):
+            queue.add(key, urgent=True)
+        else:
+            queue.add_soon(key)
 
 
 def operator_settings(*, clusterwide: bool) -> kopf.OperatorSettings:

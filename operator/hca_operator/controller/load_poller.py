@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 
@@ -59,6 +60,8 @@ def _loads(signals: Iterable[Manifest]) -> Mapping[ObjectName, Mapping[str, Load
         try:
             name = signal["metadata"]["namespace"], signal["metadata"]["name"]
             load = Load(float(parse_quantity(signal["value"])), float(signal.get("window", 0)))
+            if not math.isfinite(load.value) or not math.isfinite(load.window):
+                raise ValueError("no finite number")
             loads.setdefault(name, {})[signal["metricName"]] = load
         except (KeyError, TypeError, ValueError):
             logger.debug("a load that cannot be read: %s", signal)  # from another release

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.timestamps import time_of
+from hca_operator.kube.faults import INTERNAL_ERRORS
 from hca_operator.restarts.memory_trend import Trend
 from hca_operator.telemetry.requests import RequestMetrics
 
@@ -15,6 +16,7 @@ class OperatorMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(INTERNAL_ERRORS)
         self.reconciles = Counter(
             "hca_reconciles_total", "Reconciles by result: unchanged, written, retried, failed.", ["result"],
             registry=self.registry,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from hca_operator.kube.cached_client import CachedClient
 from hca_operator.kube.child_informer import ChildInformer
 from hca_operator.kube.client import KubeClient
 from hca_operator.kube.config_digests import ConfigInformer
+from hca_operator.kube.faults import endless
 from hca_operator.kube.informer import EndlessBackoff, Informer
 from hca_operator.kube.leader_election import Candidate, Leader
 from hca_operator.kube.object_cache import ObjectCache
@@ -141,7 +142,7 @@ class Operator:
         Raises HcaError if the watch of the objects broke off: a new process is the surest way to go on.
         """
         for name, work in self._work().items():
-            self._tasks.append(asyncio.create_task(work, name=name))
+            self._tasks.append(asyncio.create_task(endless(name, work), name=name))
         server = await serve(
             self._metrics.registry, port=self._settings.port, alive=self._not_alive, ready=self._not_ready
         )
@@ -153,21 +154,24 @@ class Operator:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await server.cleanup()
 
-    def _work(self) -> dict[str, Coroutine[None, None, None]]:
+    def _work(self) -> dict[str, Callable[[], Coroutine[None, None, None]]]:
         """Everything that runs for as long as the process, by the name of its task, which the probes show."""
+        work: dict[str, Callable[[], Coroutine[None, None, None]]] = {}
         leading, add, resync = self._leader.leading, self._queue.add, self._resync.request
-        work = {f"watch of {kind}": informer.run(EndlessBackoff()) for kind, informer in self._informers.items()}
-        work |= {f"worker {number}": self._reconcile() for number in range(self._settings.parallel_reconciles)}
         work |= {
-            "memory": self._memory.run(leading=leading, changed=add, all_changed=resync),
-            "loads": self._loads.run(leading=leading, changed=partial(add, urgent=True)),
-            "resync": self._resync.run(),
-            "look at the definition": self._events.check_definition(),
-            "election": self._leader.run(self._resync.begin_to_lead, _jitter),
-            "rival": report_second_install(self._kube, self._leader, self._settings.candidate, _now),
+            f"watch of {kind}": partial(informer.run, EndlessBackoff()) for kind, informer in self._informers.items()
+        }
+        work |= {f"worker {number}": self._reconcile for number in range(self._settings.parallel_reconciles)}
+        work |= {
+            "memory": partial(self._memory.run, leading=leading, changed=add, all_changed=resync),
+            "loads": partial(self._loads.run, leading=leading, changed=partial(add, urgent=True)),
+            "resync": self._resync.run,
+            "look at the definition": self._events.check_definition,
+            "election": partial(self._leader.run, self._resync.begin_to_lead, _jitter),
+            "rival": partial(report_second_install, self._kube, self._leader, self._settings.candidate, _now),
         }
         if self._capabilities:
-            work["external metrics"] = self._capabilities.run(all_changed=resync)
+            work["external metrics"] = partial(self._capabilities.run, all_changed=resync)
         return work
 
     async def _reconcile(self) -> None:

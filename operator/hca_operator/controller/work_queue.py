@@ -11,10 +11,15 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from hca_operator.core.errors import Conflict, HcaError, Transient
+from hca_operator.kube.faults import OUR_OWN, report
 
 K = TypeVar("K")
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 60.0
+LONGEST_INTERNAL_BACKOFF_SECONDS = 600.0
+"""After errors that nobody foresaw, which no retry cures as a rule."""
+LONGEST_WISH_SECONDS = 300.0
+"""That a server may hold off the next try."""
 COALESCE_SECONDS = 0.5
 """For how long `add_soon` collects events: a rollout is a dozen of them within a second."""
 
@@ -106,9 +111,11 @@ class WorkQueue(Generic[K]):
                 # Not even a condition could be written, most likely for lack of rights: nothing unexpected.
                 requeue_after = self._backoff(key, None)
                 logger.warning("will try again: %s", error, extra={"object": str(key), "retry_in": requeue_after})
-            except Exception:
-                requeue_after = self._backoff(key, None)
-                logger.exception("handling failed unexpectedly", extra={"object": str(key), "retry_in": requeue_after})
+            except OUR_OWN:
+                raise
+            except BaseException as error:
+                requeue_after = self._backoff(key, None, longest=LONGEST_INTERNAL_BACKOFF_SECONDS)
+                report(error, "reconcile", object=str(key), retry_in=requeue_after)
             finally:
                 self._processing.discard(key)
                 if key in self._dirty:
@@ -116,7 +123,8 @@ class WorkQueue(Generic[K]):
                 elif requeue_after is not None:
                     self.add_after(key, requeue_after * self._jitter())
 
-    def _backoff(self, key: K, retry_after: float | None) -> float:
+    def _backoff(self, key: K, retry_after: float | None, *, longest: float = LONGEST_BACKOFF_SECONDS) -> float:
         self.retries += 1
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        return max(retry_after or 0, min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16)))
+        wish = min(retry_after or 0.0, LONGEST_WISH_SECONDS)
+        return max(wish, min(longest, FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16)))

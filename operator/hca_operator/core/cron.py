@@ -39,7 +39,7 @@ class Schedule:
         return next(CronSim(self._cron, after, reverse=True)).astimezone(UTC)
 
     def last(self, after: datetime, until: datetime) -> datetime | None:
-        """The last time after one moment and not after another, None where there is none."""
+        """The last time after one moment and not after another, None if there is none."""
         return max(takewhile(lambda tick: tick <= until, self.after(after)), default=None)
 
 

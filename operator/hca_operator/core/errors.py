@@ -3,15 +3,18 @@
 HcaError
 ├── SpecError    the user must change the object: a condition, no retry
 │   └── LimitExceeded  ... or have a limit of the install raised: a condition of its own, no retry
-├── NotOwned     an object of that name is not ours: a condition, looked at again now and then
+├── NotOwned     an object of that name is not ours: a condition, checked again from time to time
+├── Contested    another controller changes a child again and again: a condition, repairs become rare
 ├── Rejected     the API server refuses what we send (quota, admission): a condition and a slow retry
 ├── Forbidden    RBAC forbids it: a condition and a slow retry
 ├── Transient    overload, time-out, lost connection: retried with backoff
 │   ├── Conflict what was read has changed meanwhile: read again, as is usual where several write
 │   ├── Expired  what a watch or a list wants to go on from is too old: begun anew
 │   └── Absent   the cluster does not define the kind (any more)
-└── CannotStart  whoever runs the operator must change something: the process ends with one sentence
+└── CannotStart  the platform team must change something: the process ends with one sentence
 """
+
+from hca_operator.core.fingerprints import fingerprint
 
 
 class HcaError(Exception):
@@ -27,7 +30,11 @@ class LimitExceeded(SpecError):
 
 
 class NotOwned(HcaError):
-    """An object that has the name of one of our children belongs to somebody else."""
+    """An object that has the name of one of our children has another owner."""
+
+
+class Contested(HcaError):
+    """Another controller changes a child again and again."""
 
 
 class Rejected(HcaError):
@@ -41,7 +48,7 @@ class Forbidden(HcaError):
 class Transient(HcaError):
     """The request may succeed later.
 
-    `retry_after` is the server's own wish in seconds, None where it has none.
+    `retry_after` is the delay in seconds that the server asks for, None if it names none.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -50,7 +57,7 @@ class Transient(HcaError):
 
 
 class Conflict(Transient):
-    """Somebody else was faster: what a decision was taken from is no longer so."""
+    """Another client was faster: the state that a decision was based on has changed."""
 
 
 class Expired(Transient):
@@ -63,3 +70,17 @@ class Absent(Transient):
 
 class CannotStart(HcaError):
     """The policy file or the cluster does not fit the operator."""
+
+
+def correlation_id(error: BaseException) -> str:
+    """Names an error that nobody foresaw: the same wherever and however often the same line raises it.
+
+    So a condition that carries it is written once, and every line of the log about it can be found by it. The outer
+    steps do not count, since they grow in number while it is raised.
+    """
+    places = []
+    step = error.__traceback__
+    while step is not None:
+        places.append((step.tb_frame.f_code.co_qualname, step.tb_lineno))
+        step = step.tb_next
+    return fingerprint([type(error).__qualname__, places[-2:]]).hex()[:12]

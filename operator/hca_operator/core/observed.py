@@ -95,6 +95,11 @@ def all_ready(deployment: Manifest) -> bool:
     return rolled_out(deployment) and bool(ready == replicas_of(deployment))
 
 
+def has_ended(pod: Manifest) -> bool:
+    """Whether a pod is history: evicted, shut down with its node, failed or completed. It runs never again."""
+    return pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}
+
+
 def condition(manifest: Manifest | None, kind: str) -> Manifest:
     """A condition of a live object; empty where it has none of that type."""
     conditions: list[Manifest] = (manifest or {}).get("status", {}).get("conditions") or []

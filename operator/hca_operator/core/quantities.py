@@ -31,8 +31,12 @@ def parse_quantity(text: str) -> Decimal:
     if match is None:
         raise ValueError(f"{text!r} is not a Kubernetes quantity such as 250m or 512Mi")
     number = Decimal(match["number"])
-    value = number * (Decimal(10) ** int(match["exponent"]) if match["exponent"] else _SUFFIXES[match["suffix"] or ""])
-    return value.quantize(_NANO, ROUND_UP) if int(value.as_tuple().exponent) < -9 else value
+    try:
+        factor = Decimal(10) ** int(match["exponent"]) if match["exponent"] else _SUFFIXES[match["suffix"] or ""]
+        value = number * factor
+        return value.quantize(_NANO, ROUND_UP) if int(value.as_tuple().exponent) < -9 else value
+    except ArithmeticError:
+        raise ValueError(f"a quantity of {len(text)} characters is too long") from None
 
 
 def decimal_text(value: Decimal) -> str:

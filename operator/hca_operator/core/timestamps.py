@@ -21,7 +21,7 @@ def parse_time(text: str) -> datetime:
 
 
 def time_of(holder: dict[str, Any] | None, name: str) -> datetime | None:
-    """A time of an object that anybody may have written, None where there is none that can be read."""
+    """A time of an object that any client may have written, None if it is missing or not valid."""
     try:
         return parse_time(str((holder or {}).get(name)))
     except ValueError:

@@ -10,7 +10,7 @@ def disruption_budget(api: ApiObject, _sizing: Sizing) -> Manifest:
     """How many pods a drain may take at a time.
 
     `maxUnavailable`, since `minAvailable: 1` of one pod blocks every drain; AlwaysAllow, since a pod that is not
-    ready serves nobody and must not block a drain either.
+    ready serves no requests and must not block a drain either.
     """
     return {
         "apiVersion": "policy/v1",

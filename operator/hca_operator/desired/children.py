@@ -43,7 +43,7 @@ CHILD_KINDS: tuple[str, ...] = (*dict.fromkeys(kind for kind, _, _ in _BUILDERS)
 def desired_children(api: ApiObject, sizing: Sizing, *, isolated: bool = True) -> list[Child]:
     """Every child that the object may have, in the order in which they are applied.
 
-    `isolated` is no field of the object: whoever writes objects does not decide about it.
+    `isolated` is not a field of the object: the platform team decides about it, not the object's author.
     """
     children = [Child(kind, name_of(api.name), build(api, sizing)) for kind, name_of, build in _BUILDERS]
     return [*children, Child(_ISOLATION, api.name, network_policy(api) if isolated else None)]

@@ -12,16 +12,20 @@ from hca_operator.desired.sizing import Sizing
 RETRIES = {"projectcontour.io/retry-on": "connect-failure", "projectcontour.io/num-retries": "2"}
 """A connection that was never made has carried nothing, so trying another pod is safe for every method.
 
-Contour's words; nginx and Traefik do so by default, and ignore them.
+Contour's annotations of an Ingress; nginx and Traefik do so by default, and ignore them.
 """
+PARALLEL_RETRIES = {"projectcontour.io/max-retries": "1024"}
+"""How many requests may be retried at a time, Contour's annotation of a Service; Envoy's default of 3 is spent at once
+when a pod is gone that it still sends requests to. 1024 is its default for requests, so only they bound retries."""
 
 
 def service(api: ApiObject, _sizing: Sizing) -> Manifest:
     """The Service that reaches every track; the one to use."""
+    annotations = {"annotations": PARALLEL_RETRIES} if api.spec.traffic.routes else {}
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": child_metadata(api, api.name),
+        "metadata": child_metadata(api, api.name) | annotations,
         "spec": {
             "type": api.spec.service.type,
             "selector": api_selector(api.name),
@@ -61,7 +65,7 @@ def ingress(api: ApiObject, _sizing: Sizing) -> Manifest | None:
 
 
 def public_metrics(api: ApiObject) -> Route | None:
-    """The first route that leads to the metrics of an object that is known to have some, None where none does."""
+    """The first route that leads to the metrics of an object that is known to have some, None if none does."""
     monitoring, scaling = api.spec.monitoring, api.spec.autoscaling
     known = monitoring.source == "App" and any(metric.type in FROM_PODS for metric in scaling.metrics)
     if not known or monitoring.port not in {None, api.spec.port}:

@@ -22,8 +22,8 @@ from hca_operator.desired.sizing import Sizing
 
 _HELD = {"None": (), "ScaleUp": ("scaleUp",), "ScaleDown": ("scaleDown",), "Both": ("scaleUp", "scaleDown")}
 _COMPOUNDING = {metric.name for metric in METRIC_TYPES if metric.aggregation is not Aggregation.SUM}
-"""Types that the autoscaler compares as they are: every 15 s it multiplies the pods that are ready by how far they are
-off, although what is measured still tells of the time before the last ones came."""
+"""Types that the autoscaler compares directly: every 15 s it multiplies the ready pods by the ratio of value to target,
+although the value still includes the time before the last pods became ready."""
 _STEP_UP: Manifest = {
     "policies": [
         {"type": "Percent", "value": 50, "periodSeconds": 60},
@@ -42,7 +42,7 @@ class PodLoad(NamedTuple):
 
 
 def pod_load(metric: Metric, sizing: Sizing) -> PodLoad | None:
-    """What a metric makes of the load, None where it is no total."""
+    """The load of a metric, None if the metric is not a total of the API."""
     if metric.requests_per_second is not None:
         return PodLoad(REQUESTS_PER_SECOND.external, parse_quantity(metric.requests_per_second.target_per_pod))
     if metric.concurrency is not None:
@@ -61,7 +61,7 @@ def fewest_pods(api: ApiObject) -> int:
 
 
 def autoscaler(api: ApiObject, sizing: Sizing) -> Manifest | None:
-    """The autoscaler of the stable track; None where spec.replicas decides."""
+    """The autoscaler of the stable track; None if spec.replicas decides."""
     if not autoscaling_wanted(api):
         return None
     scaling = api.spec.autoscaling

@@ -1,7 +1,7 @@
 """How the object's numbers reach the process: the variables that each application server documents itself.
 
-By the environment, so that the image's command stays as it is. docs/servers.md tells users what each server makes of
-it, and what wins where the command says otherwise.
+By the environment, so that the image's command stays as it is. docs/servers.md says how each server
+uses it, and what takes precedence if the command says otherwise.
 """
 
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def _generic(spec: HighConcurrencyApiSpec, sizing: Sizing) -> ServerEnvironment:
 
 
 def _memory(spec: HighConcurrencyApiSpec, sizing: Sizing, most: str, interval: str, samples: str) -> ServerEnvironment:
-    """When a worker is replaced on memory, by the names under which its server reads that; nothing where none is."""
+    """When a worker is replaced on memory, by the names that its server reads; empty if none is replaced."""
     if sizing.worker_max_rss is None:
         return {}
     return {

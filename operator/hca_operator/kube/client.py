@@ -49,7 +49,8 @@ class KubeClient:
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object as it is now, None if it does not exist."""
-        return await self._connection.request("GET", kind, namespace, name, absent_is_none=True)
+        found = await self._connection.request("GET", kind, namespace, name, absent_is_none=True)
+        return None if found is None else _live(f"GET {kind} {namespace}/{name}", found)
 
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """The objects of a namespace ("": of all); `labelSelector` and `fieldSelector` narrow them down."""
@@ -64,20 +65,16 @@ class KubeClient:
         named = {"kind": kind, "apiVersion": RESOURCES[kind].api_version}  # which the items of a list do not say
         while True:
             page = await self._connection.request("GET", kind, namespace, query=query)
-            assert page is not None, "a list that fails raises"  # noqa: S101
-            yield [{**named, **item} for item in page.get("items") or []], int(page["metadata"]["resourceVersion"])
-            token = page["metadata"].get("continue")
+            items, version, token = _page(f"LIST {kind} {namespace}", page)
+            yield [{**named, **item} for item in items], version
             if not token:
                 return
             query = {**query, "continue": token}
 
     async def readings(self, kind: str, namespace: str, **selectors: str) -> Sequence[Manifest] | None:
         """All objects of a kind that an aggregated API computes for each request; None if no server has that API."""
-        try:
-            found = await self._connection.request("GET", kind, namespace, query=selectors, absent_is_none=True)
-        except ValueError as error:  # the answer is the aggregated server's and may be no JSON
-            raise Transient(f"GET {kind} {namespace}: {error}") from error
-        return None if found is None else found.get("items") or []
+        found = await self._connection.request("GET", kind, namespace, query=selectors, absent_is_none=True)
+        return None if found is None else [item for item in found.get("items") or [] if isinstance(item, dict)]
 
     async def require(self, kind: str, namespace: str) -> None:
         """Raise Absent if the cluster does not define the kind."""
@@ -187,4 +184,23 @@ class KubeClient:
             verb, manifest["kind"], namespace, name, query=query, body=body, content_type=content_type
         )
         assert written is not None, "None is for a missing object, which raises here"  # noqa: S101
-        return written
+        # What is created is not always stored, such as a SubjectAccessReview.
+        return written if verb == "POST" else _live(f"{verb} {manifest['kind']} {namespace}/{name}", written)
+
+
+def _live(what: str, answer: Manifest) -> Manifest:
+    """The object of an answer. Raises Transient if it is none, as what lies between may answer anything."""
+    match answer:
+        case {"kind": str(), "metadata": {"name": str(), "resourceVersion": str(version)}} if version.isdecimal():
+            return answer
+    raise Transient(f"{what}: the answer is not the object")
+
+
+def _page(what: str, answer: Manifest | None) -> tuple[Sequence[Manifest], int, str]:
+    """Items of a page, version of the list, and where it goes on. Raises Transient if it is none."""
+    match answer or {}:
+        case {"metadata": {"resourceVersion": str(version)} as metadata, **rest} if version.isdecimal():
+            items = rest.get("items") or []
+            if isinstance(items, list) and all(isinstance(item, dict) and "metadata" in item for item in items):
+                return items, int(version), metadata.get("continue") or ""
+    raise Transient(f"{what}: the answer is not a list")

@@ -21,6 +21,9 @@ WATCH_TIMEOUT_SECONDS = 300
 """After this the API server ends a watch; the next one goes on where it ended."""
 WATCH_SILENCE_SECONDS = 90.0
 """A watch without any data for this long counts as dead: bookmarks come about every minute."""
+STALE_PATCH = "the server rejected our request due to an error in our request"
+"""What the API server says of a JSON Patch that does not fit the object any more, such as one whose test fails or whose
+path is gone. An object that is not valid gets other words."""
 UNACKNOWLEDGED_SECONDS = 4.0
 """For how long the kernel tries to deliver what it was given. It lies between the leader's fence and the end of its
 Lease, so that a write of a leader that was cut off cannot arrive after its successor has begun."""
@@ -83,8 +86,7 @@ class Connection:
             raise Transient(f"GET {path}: {str(error) or type(error).__name__}") from error
         if status >= 400:
             raise failure(f"GET {path}", status, headers.get("Retry-After"), payload)
-        answer: Manifest = json.loads(payload)
-        return answer
+        return _answer(f"GET {path}", payload)
 
     async def request(  # noqa: PLR0913 - one place for what every verb needs
         self,
@@ -121,8 +123,7 @@ class Connection:
             return None
         if status >= 400:
             raise failure(f"{verb} {kind} {namespace}/{name}", status, headers.get("Retry-After"), payload)
-        result: Manifest = json.loads(payload)
-        return result
+        return _answer(f"{verb} {kind} {namespace}/{name}", payload)
 
     async def watch(self, kind: str, namespace: str, version: int, **selectors: str) -> AsyncIterator[WatchEvent]:
         """Events after a resource version, until the API server ends the stream.
@@ -153,7 +154,7 @@ class Connection:
                     raise failure(what, response.status, response.headers.get("Retry-After"), await response.read())
                 async for line in response.content:
                     yield _watch_event(what, line)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
             raise Transient(f"{what}: {str(error) or type(error).__name__}") from error
 
     async def _send(
@@ -171,10 +172,24 @@ class Connection:
 
 
 def _watch_event(what: str, line: bytes) -> WatchEvent:
-    event = json.loads(line)
-    if event["type"] == "ERROR":
-        raise failure(what, event["object"].get("code", 500), None, json.dumps(event["object"]).encode())
-    return WatchEvent(event["type"], event["object"])
+    event = _answer(what, line)
+    match event:
+        case {"type": "ERROR", "object": dict(error)}:
+            raise failure(what, int(error.get("code") or 500), None, json.dumps(error).encode())
+        case {"type": str(type_), "object": {"metadata": {"resourceVersion": str()}} as found}:
+            return WatchEvent(type_, found)
+    raise Transient(f"{what}: an event is not one of the Kubernetes API")
+
+
+def _answer(what: str, payload: bytes) -> Manifest:
+    """The JSON object of an answer. Raises Transient: what lies between may answer something else for a while."""
+    try:
+        answer = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise Transient(f"{what}: the answer is no JSON: {error}") from None
+    if not isinstance(answer, dict):
+        raise Transient(f"{what}: the answer is no JSON object")
+    return answer
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:
@@ -201,11 +216,11 @@ def failure(what: str, status: int, retry_after: str | None, payload: bytes) -> 
     """
     try:
         answer: Any = json.loads(payload)
-        message = answer.get("message", "") if isinstance(answer, dict) else ""
-    except ValueError:
+        message = str(answer.get("message", "")) if isinstance(answer, dict) else ""
+    except (ValueError, RecursionError):
         message = payload[:200].decode(errors="replace")
     text = f"{what}: {message or f'HTTP {status}'}"
-    if status == 409:
+    if status == 409 or (status == 422 and message == STALE_PATCH):
         return Conflict(text)
     if status == 410:
         return Expired(text)
@@ -214,4 +229,5 @@ def failure(what: str, status: int, retry_after: str | None, payload: bytes) -> 
     if status == 403:
         # RBAC says "cannot"; quota, admission and a namespace that is going say "forbidden" for other reasons.
         return Forbidden(text) if " cannot " in message else Rejected(text)
-    return Transient(text, retry_after=float(retry_after) if retry_after and retry_after.isdigit() else None)
+    wished = re.fullmatch("[0-9]{1,5}", retry_after or "", re.ASCII)
+    return Transient(text, retry_after=float(wished[0]) if wished else None)

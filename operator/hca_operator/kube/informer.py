@@ -10,6 +10,7 @@ from hca_operator.core.errors import Expired, HcaError
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import ListerWatcher
 from hca_operator.kube.cache import version_of
+from hca_operator.kube.faults import survived
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ class Informer(ABC):
                 ):
                     version, received = version_of(manifest), True
                     if type_ != "BOOKMARK":
-                        self._on_event(type_, manifest)
+                        with survived(f"watch of {self._kind}"):
+                            self._on_event(type_, manifest)
                 if received:
                     pauses = iter(backoff)
                     continue

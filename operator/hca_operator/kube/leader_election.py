@@ -135,7 +135,7 @@ class Leader:
         if not was_leading and await self._held_back(lease):
             return False
         held = await self._write(lease)
-        # Two installs that start at once find no Lease, and then each other's: the older Lease wins.
+        # Two installs that start at the same time find no Lease, and then each other's: the older Lease wins.
         if not was_leading and await self._held_back(held):
             await self._release()
             return False

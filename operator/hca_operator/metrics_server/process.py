@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +16,7 @@ from aiohttp import web
 from hca_operator.core.errors import HcaError, Transient
 from hca_operator.core.names import Manifest
 from hca_operator.kube.client import KubeClient
+from hca_operator.kube.faults import endless
 from hca_operator.kube.informer import EndlessBackoff
 from hca_operator.metrics_server.ingress.reader import IngressPods, IngressReader, envoy_informer
 from hca_operator.metrics_server.inventory.inventory import api_informer, pod_informer
@@ -119,8 +120,8 @@ class MetricsApi:
         rights = Authorizer(kube, asyncio.get_running_loop().time)
         self._server = ExternalMetricsServer(readings, self, rights, metrics, now, signals=signals)
 
-    async def run(self, stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
-        """Serve until `stop`, and run `work` meanwhile. An exception of any of it ends the process, for a new one."""
+    async def run(self, stop: asyncio.Event, work: Mapping[str, Callable[[], Coroutine[Any, Any, None]]]) -> None:
+        """Serve until `stop`, and run `work`, by what it is called, meanwhile."""
         app = self._server.application(alive=lambda: None, ready=self._not_ready)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
@@ -129,7 +130,8 @@ class MetricsApi:
         own = await serve(self._metrics.registry, port=port, alive=lambda: None, ready=self._not_ready)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(each) for each in (self._refresh_repeatedly(), *work)]
+                every = {"the certificate and the APIService": self._refresh_repeatedly, **work}
+                tasks = [group.create_task(endless(name, each)) for name, each in every.items()]
                 await listener.start(self._settings.port)
                 await stop.wait()
                 for task in tasks:
@@ -228,8 +230,11 @@ async def run(settings: Settings) -> None:
         sources = Sources(readings, ingress)
         loads = BurstLoads(apis, partial(sources.read, window_seconds=BURST_WINDOW_SECONDS))
         api = MetricsApi(kube, metrics, settings, sources, readings_not_ready=readings_not_ready, signals=loads.signals)
-        watches = [informer.run(EndlessBackoff()) for informer in informers]
-        await api.run(stop, *(reader.run() for reader in readers), *watches)
+        work: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            type(reader).__name__: reader.run for reader in readers
+        }
+        work |= {f"watch {number}": partial(each.run, EndlessBackoff()) for number, each in enumerate(informers)}
+        await api.run(stop, work)
     finally:
         await kube.close()
 

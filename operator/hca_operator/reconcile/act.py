@@ -4,20 +4,25 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hca_operator.api.status import Problem, Reason
 from hca_operator.core.errors import Forbidden, HcaError, Rejected, Transient
 from hca_operator.core.names import API_VERSION, KIND, Manifest
 from hca_operator.core.ports import Cluster, Key
-from hca_operator.reconcile.child_writer import ChildDone, ChildWriter, problem_of, take_place
-from hca_operator.reconcile.observe import Observed, Observer
-from hca_operator.reconcile.plan import Plan, PodsPlan, after_workload, plan_scale
+from hca_operator.reconcile.child_writer import ChildDone, ChildWriter, take_place
+from hca_operator.reconcile.observe import Observed, ObservedPods, Observer
+from hca_operator.reconcile.plan import Plan, PodsPlan, after_workload, plan_scale, without_workload
 from hca_operator.reconcile.resolve import Refused, Resolved
-from hca_operator.reconcile.steps import Step, exactly
-from hca_operator.reconcile.trackers import Slot, Trackers
+from hca_operator.reconcile.retries import Slot, problem_of
+from hca_operator.reconcile.steps import EVENT_MISSED_SECONDS, Step, exactly
+from hca_operator.reconcile.trackers import Trackers
 from hca_operator.restarts.debounce import after_rollout
 from hca_operator.scaling.floors import Source
+
+CONFIGURATION: Slot = ("ConfigMap", "")
+PODS: Slot = ("Pod", "")
+"""What is read beside the children."""
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +37,12 @@ class Done:
     """In the order of the plan, as far as it was carried out."""
     writes: Sequence[str] = ()
     """All changes."""
-    problems: Sequence[Problem] = ()
-    """What could not be done, the first first."""
+    problems: Mapping[Slot, Problem] = field(default_factory=dict)
+    """What could not be done, by what it is about, the first first."""
+    repeat: HcaError | None = None
+    """Why the pass is to be repeated before anything is reported; None: it is not."""
+    retry_seconds: float | None = None
+    """Until what failed is tried again; None: nothing is."""
 
     @property
     def rolls(self) -> bool:
@@ -59,6 +68,8 @@ class PodsDone:
     """Detached pods that serve."""
     requeue_after_seconds: float | None = None
     writes: Sequence[str] = ()
+    repeat: HcaError | None = None
+    """Why the pass is to be repeated before anything is reported; None: it is not."""
 
 
 class Actor:
@@ -70,34 +81,55 @@ class Actor:
         self._child_writer = ChildWriter(cluster, observer, trackers)
 
     async def write(self, resolved: Resolved | Refused, observed: Observed, plan: Plan) -> Done:
-        """Write the children, each only if it differs. One that cannot be written does not hold up the others.
-
-        Raises Transient if the pass is to be repeated.
-        """
+        """Write the children, each only if it differs. One that cannot be written does not hold up the others."""
         self._keep(resolved, observed.key, plan)
         children: list[ChildDone] = []
-        problems = [problem_of(plan.config.refused)] if plan.config and plan.config.refused else []
+        errors: dict[Slot, HcaError] = {}
+        if plan.config and plan.config.refused:
+            errors[CONFIGURATION] = plan.config.refused
         if isinstance(resolved, Resolved):
             children = await self._write_children(resolved, observed, plan)
-        problems += [child.problem for child in children if child.problem is not None]
+        errors |= {child.slot: child.error for child in children if child.error is not None}
         written = {child.slot: child.live for child in children}
         live = {slot: found for slot, found in {**observed.children, **written}.items() if found is not None}
         writes = [write for child in children for write in child.writes]
-        if plan.config and plan.config.rolls_out and not problems:
+        workload = ("Deployment", observed.key.name)
+        unwritten = any(child.unwritten for child in children if child.slot == workload)
+        if plan.config and plan.config.rolls_out and not unwritten:
             state = after_rollout(plan.config.state, observed.now.timestamp())
             self._trackers.config_changes.keep(observed.key, state)
+        if plan.intent.user_change and unwritten:
+            self._trackers.user_changes.add(observed.key)
+        else:
+            self._trackers.user_changes.discard(observed.key)
         if resolved.api is not None and (raised := plan_scale(resolved.api, live, plan.floors)):
             try:
                 await self._cluster.scale(*raised)
                 writes.append("scale Deployment")
-            except (Rejected, Forbidden) as error:
-                problems.append(problem_of(error))
+            except HcaError as error:
+                errors.setdefault(workload, error)
         self._track_load(resolved, observed.key, live)
-        return Done(live, children, writes, problems)
+        repeat = self._repeat(observed, errors)
+        problems = {slot: problem_of(error) for slot, error in errors.items()}
+        due = (retry.at - observed.now.timestamp() for retry in self._trackers.retries.of(observed.key).values())
+        return Done(live, children, writes, problems, repeat, min(due, default=None))
 
-    async def replace(self, observed: Observed, plan: PodsPlan) -> PodsDone:
+    def _repeat(self, observed: Observed, errors: Mapping[Slot, HcaError]) -> HcaError | None:
+        """Take in what failed. Returns an error for which the pass is to be repeated."""
+        retries, now = self._trackers.retries, observed.now.timestamp()
+        for slot in set(retries.of(observed.key)) - set(errors) - {PODS}:
+            retries.succeeded(observed.key, slot)
+        failed = [error for slot, error in errors.items() if not retries.failed(observed.key, slot, error, now)]
+        return next(iter(failed), None)
+
+    async def replace(self, observed: Observed, pods: ObservedPods, plan: PodsPlan) -> PodsDone:
         """Take the next step in the replacement of a pod."""
         take_place(self._trackers, observed.key, plan.place)
+        if pods.unread is not None:
+            told = self._trackers.retries.failed(observed.key, PODS, pods.unread, observed.now.timestamp())
+            problem = problem_of(pods.unread) if pods.replaces else None
+            return PodsDone(plan.counted, problem, repeat=None if told else pods.unread)
+        self._trackers.retries.succeeded(observed.key, PODS)
         wanted = plan.replacement
         if wanted is None:
             return PodsDone(plan.counted)
@@ -111,6 +143,9 @@ class Actor:
                 with suppress(Transient):  # a disruption budget, as a rule: the next pass tries again
                     await self._cluster.evict(pod)
                     writes.append("evict Pod")
+        except Transient as error:
+            logger.info("the replacement of a pod goes on later: %s", error, extra={"object": str(observed.key)})
+            return PodsDone(plan.counted, requeue_after_seconds=EVENT_MISSED_SECONDS)
         except (Forbidden, Rejected) as error:
             reason = Reason.FORBIDDEN if isinstance(error, Forbidden) else Reason.REJECTED
             return PodsDone(plan.counted, Problem(reason, f"a pod near its limit cannot be replaced: {error}"))
@@ -135,8 +170,8 @@ class Actor:
         """Carry out the stages one after the other, as far as they make sense."""
         removed = await self._stage(resolved, observed, plan, plan.removals)
         workload = await self._stage(resolved, observed, plan, plan.workload)
-        if any(child.problem for child in workload):
-            return [*removed, *workload]
+        if any(child.unwritten for child in workload):
+            plan = without_workload(plan, observed)
         if workload and workload[0].live is not None:
             plan = after_workload(resolved.api, plan, observed.with_child(workload[0].live), rolls=workload[0].rolls)
         return [*removed, *workload, *await self._stage(resolved, observed, plan, plan.others)]

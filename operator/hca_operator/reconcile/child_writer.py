@@ -6,15 +6,17 @@ know, the next step is planned anew from it: after an adoption, or if the name o
 
 from dataclasses import dataclass, replace
 
-from hca_operator.api.status import Problem, Reason
-from hca_operator.core.errors import Forbidden, HcaError, NotOwned, Rejected
+from hca_operator.core.errors import HcaError
+from hca_operator.core.field_ownership import contested
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Cluster, Key
 from hca_operator.reconcile.observe import Observed, Observer
 from hca_operator.reconcile.plan import Plan
+from hca_operator.reconcile.repairs import after_repair
 from hca_operator.reconcile.resolve import Resolved
+from hca_operator.reconcile.retries import Slot
 from hca_operator.reconcile.steps import GatePlace, Step, Verb, object_digest, plan_child
-from hca_operator.reconcile.trackers import Applied, Slot, Trackers
+from hca_operator.reconcile.trackers import Applied, Trackers
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,10 @@ class ChildDone:
     """Whether the pods were given another template."""
     requeue_after_seconds: float | None = None
     """Until what was put off can be tried again; None: nothing was."""
-    problem: Problem | None = None
-    """Why the child could not be written."""
+    error: HcaError | None = None
+    """Why the child could not be written, or not in full."""
+    unwritten: bool = False
+    """Whether it could not be written at all."""
 
 
 class ChildWriter:
@@ -45,7 +49,7 @@ class ChildWriter:
     async def write(self, resolved: Resolved, observed: Observed, plan: Plan, step: Step) -> ChildDone:
         """Carry out the step for a child, whose place is taken, and those that follow from the answers.
 
-        Raises Transient if the pass is to be repeated; every other error is the problem of this child alone.
+        Every error is a problem of this child alone.
         """
         done = ChildDone(step.slot, observed.children.get(step.slot))
         try:
@@ -65,11 +69,12 @@ class ChildWriter:
                 claimed, child = step.verb == Verb.CLAIM, plan.children[step.slot]
                 step = plan_child(resolved.api, plan.intent, observed, child, claimed=claimed)
                 take_place(self._trackers, observed.key, step.place)
-        except (NotOwned, Rejected, Forbidden) as error:
-            return replace(done, problem=problem_of(error))
+        except HcaError as error:
+            return replace(done, error=error, unwritten=True)
 
     async def _carry_out(self, done: ChildDone, observed: Observed, step: Step) -> ChildDone:
-        done = replace(done, requeue_after_seconds=step.requeue_after_seconds)
+        done = replace(done, requeue_after_seconds=step.requeue_after_seconds, error=step.error)
+        done = replace(done, unwritten=step.verb == Verb.REFUSE)
         match step.verb:
             case Verb.DELETE:
                 await self._cluster.delete(observed.children[step.slot])
@@ -80,8 +85,6 @@ class ChildWriter:
                 return self._applied(done, observed, step, await self._cluster.apply_new(step.desired))
             case Verb.APPLY:
                 return self._applied(done, observed, step, await self._cluster.apply(step.desired))
-        if step.error is not None:
-            raise step.error
         return done
 
     async def _patch(self, done: ChildDone, observed: Observed, step: Step) -> ChildDone:
@@ -94,10 +97,14 @@ class ChildWriter:
     def _applied(self, done: ChildDone, observed: Observed, step: Step, live: Manifest) -> ChildDone:
         """The same after a creation or an application with that answer."""
         kind, before, after = step.slot[0], observed.children.get(step.slot), object_digest(live)
+        changed = after != step.digests.live  # not by the version: a status may have changed since
+        last = observed.applied.get(step.slot)
+        if before is not None and changed and last is not None and last.desired == step.digests.desired:
+            repairs = self._trackers.repairs.setdefault(observed.key, {})
+            contests = tuple(contested(before, step.desired))
+            repairs[step.slot] = after_repair(repairs.get(step.slot), contests, observed.now.timestamp())
         self._trackers.applied.setdefault(observed.key, {})[step.slot] = Applied(step.digests.desired, after)
         rolls = kind == "Deployment" and before is not None and live["spec"]["template"] != before["spec"]["template"]
-        # Not by the version: a status may have changed since the child was observed.
-        changed = after != step.digests.live
         writes = (*done.writes, f"apply {kind}") if changed else done.writes
         return replace(done, live=live, writes=writes, rolls=done.rolls or rolls)
 
@@ -108,12 +115,3 @@ def take_place(trackers: Trackers, key: Key, place: GatePlace) -> None:
         trackers.gate.enter(key)
     elif place == GatePlace.LEAVE:
         trackers.gate.leave(key)
-
-
-def problem_of(error: HcaError) -> Problem:
-    """What a request that was refused means for the object."""
-    if isinstance(error, NotOwned):
-        return Problem(Reason.RESOURCE_CONFLICT, str(error))
-    if isinstance(error, Forbidden):
-        return Problem(Reason.FORBIDDEN, f"the operator may not do this: {error}")
-    return Problem(Reason.REJECTED, f"the API server refused a child object: {error}")

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Problem
-from hca_operator.core.errors import Conflict, Forbidden, HcaError, Rejected
+from hca_operator.core.errors import Conflict, HcaError
 from hca_operator.core.names import KIND, STABLE, TRACK_LABEL, Manifest
 from hca_operator.core.observed import (
     all_ready,
@@ -31,9 +31,11 @@ from hca_operator.desired.references import Reference
 from hca_operator.desired.scaling import autoscaling_wanted, fewest_pods
 from hca_operator.kube.cache import version_of
 from hca_operator.reconcile import adoption
+from hca_operator.reconcile.repairs import Repairs
 from hca_operator.reconcile.resolve import Refused, Resolved
-from hca_operator.reconcile.trackers import Applied, Slot, Trackers
-from hca_operator.restarts.config_changes import ObservedConfig, followed_references
+from hca_operator.reconcile.retries import Retry, Slot, problem_of
+from hca_operator.reconcile.trackers import Applied, Trackers
+from hca_operator.restarts.config_changes import ObservedConfig, followed_references, plan_config
 from hca_operator.scaling.burst import BurstState
 from hca_operator.status.diagnosis import diagnose, event_reasons
 
@@ -47,11 +49,19 @@ class Observed:
     now: datetime
     children: Mapping[Slot, Manifest]
     """Live objects that have the names of the children, of any owner."""
+    unread: Mapping[Slot, HcaError] = field(default_factory=dict)
+    """Why children could not be read."""
+    retries: Mapping[Slot, Retry] = field(default_factory=dict)
+    """What failed in the pass before."""
     config: ObservedConfig = field(default_factory=ObservedConfig)
     autoscalers: Sequence[Manifest] | HcaError = ()
     """Those of the namespace, or why they cannot be listed; only if the count of the Deployment differs from
     spec.replicas."""
     applied: Mapping[Slot, Applied] = field(default_factory=dict)
+    repairs: Mapping[Slot, Repairs] = field(default_factory=dict)
+    """Repairs in a row of what others changed."""
+    user_change: bool = False
+    """Whether a change of a user could not be written to the Deployment so far."""
     has_place: bool = True
     """Whether a rollout that no user asked for may begin."""
     burst: BurstState = field(default_factory=BurstState)
@@ -101,6 +111,8 @@ class ObservedPods:
     """All pods of the stable track, if one of them does not serve."""
     problem: Problem | None = None
     """Why pods do not serve."""
+    unread: HcaError | None = None
+    """Why the pods, or the Events about them, could not be listed."""
     replaces: bool = False
     """Whether the replacement of a pod is to begin or to go on."""
     due: str | None = None
@@ -140,7 +152,8 @@ class Observer:
         if isinstance(resolved, Refused):
             deployment = await self.read("Deployment", key)
             return observed if deployment is None else observed.with_child(deployment)
-        observed = replace(observed, children=await self._children(manifest, resolved.children))
+        children, unread = await self._children(manifest, resolved.children)
+        observed = replace(observed, children=children, unread=unread)
         if resolved.active:
             autoscalers = await self._autoscalers(resolved, observed)
             config = await self._config(resolved, observed)
@@ -149,6 +162,9 @@ class Observer:
         return replace(
             observed,
             applied=self._trackers.applied.get(key, {}),
+            retries=self._trackers.retries.of(key),
+            repairs=dict(self._trackers.repairs.get(key, {})),
+            user_change=key in self._trackers.user_changes,
             has_place=self._trackers.gate.has_place(key),
             burst=self._trackers.bursts.state(key),
         )
@@ -186,15 +202,24 @@ class Observer:
         due = memory.due(key) if active and ready and not rolls else None
         replaces = active and (due is not None or key in self._trackers.replacements)
         unready = current and not ready
-        pods = await self._pods(api) if replaces or unready else []
+        settled = not current or (rolled_out(deployment) and not too_few)
+        pods: Sequence[Manifest] = ()
+        try:
+            pods = await self._pods(api) if replaces or unready else ()
+        except HcaError as error:
+            return replace(seen, unread=error, replaces=replaces, problem=None if settled else problem_of(error))
         stable = [pod for pod in pods if pod["metadata"].get("labels", {}).get(TRACK_LABEL) == STABLE]
         seen = replace(seen, pods=pods, unready=stable if unready else (), replaces=replaces, due=due)
-        if not current or (rolled_out(deployment) and not too_few):
+        if settled:
             return seen
-        return replace(seen, problem=await self._diagnosis(api, deployment, seen.unready))
+        return await self._diagnosed(api, seen)
 
-    async def _children(self, manifest: Manifest, children: Sequence[Child]) -> Mapping[Slot, Manifest]:
-        """The children from the cache; the API server is asked for those that are desired and not cached.
+    async def _children(
+        self, manifest: Manifest, children: Sequence[Child]
+    ) -> tuple[Mapping[Slot, Manifest], Mapping[Slot, HcaError]]:
+        """The children, and why some could not be read.
+
+        They are from the cache; the API server is asked for those that are desired and not cached.
 
         It is asked, too, for those that a failed write made uncertain: they may have to be deleted.
         Those of an object without a status are created at once: a creation fails if the name is taken. Otherwise the
@@ -207,27 +232,42 @@ class Observer:
             for kind, child, desired in children
             if live[kind, child] is None and (desired or self._cluster.is_uncertain(kind, namespace, child))
         ]
+        unread: Mapping[Slot, HcaError] = {}
         if missing and not is_new(manifest):
-            current, *found = await asyncio.gather(
+            current, found = await asyncio.gather(
                 self._cluster.get(KIND, namespace, name),
-                *(self._cluster.get(kind, namespace, child) for kind, child in missing),
+                asyncio.gather(*(self._read_child(kind, namespace, child) for kind, child in missing)),
             )
             if current is None or version_of(current) > version_of(manifest):
                 raise Conflict(f"{KIND} {namespace}/{name} has changed since it was read")
-            live |= zip(missing, found, strict=True)
-        return {slot: found for slot, found in live.items() if found is not None}
+            unread = {slot: error for slot, error in zip(missing, found, strict=True) if isinstance(error, HcaError)}
+            live |= {slot: child for slot, child in zip(missing, found, strict=True) if not isinstance(child, HcaError)}
+        return {slot: found for slot, found in live.items() if found is not None}, unread
+
+    async def _read_child(self, kind: str, namespace: str, name: str) -> Manifest | HcaError | None:
+        try:
+            return await self._cluster.get(kind, namespace, name)
+        except HcaError as error:
+            return error
 
     async def _pods(self, api: ApiObject) -> list[Manifest]:
         selector = selector_text(api_selector(api.name))
         return await self._cluster.list("Pod", api.namespace, labelSelector=selector)
 
-    async def _diagnosis(self, api: ApiObject, deployment: Manifest, pods: Sequence[Manifest]) -> Problem | None:
-        """Why pods do not serve, from the pods and those Events of the kubelet that say more."""
+    async def _diagnosed(self, api: ApiObject, seen: ObservedPods) -> ObservedPods:
+        """The same with why pods do not serve, from the pods and those Events of the kubelet that say more."""
         events: list[Manifest] = []
-        for reason in event_reasons(api.spec, pods):
-            selector = f"involvedObject.kind=Pod,reason={reason}"
-            events += await self._cluster.list("Event", api.namespace, fieldSelector=selector)
-        return diagnose(api.spec, deployment, pods, events)
+        unread = None
+        try:
+            for reason in event_reasons(api.spec, seen.unready):
+                selector = f"involvedObject.kind=Pod,reason={reason}"
+                events += await self._cluster.list("Event", api.namespace, fieldSelector=selector)
+        except HcaError as error:
+            unread = error
+        problem = diagnose(api.spec, seen.deployment, seen.unready, events)
+        if unread is None or problem is not None:
+            return replace(seen, problem=problem)
+        return replace(seen, problem=problem_of(unread), unread=unread)
 
     async def _autoscalers(self, resolved: Resolved, observed: Observed) -> Sequence[Manifest] | HcaError:
         """The autoscalers of the namespace, if the count of the Deployment is not the one that the object sets."""
@@ -238,7 +278,7 @@ class Observer:
             return ()
         try:
             return await self._cluster.list("HorizontalPodAutoscaler", observed.key.namespace)
-        except (Forbidden, Rejected) as error:
+        except HcaError as error:
             return error
 
     async def _config(self, resolved: Resolved, observed: Observed) -> ObservedConfig:
@@ -249,13 +289,23 @@ class Observer:
             self.forget(key)
             return ObservedConfig()
         changes = self._trackers.config_changes
-        digests: dict[Reference, str | None] = {}
-        refused = None
         try:
-            for kind, source in self._configs.items():
-                names = [reference.name for reference in used if reference.kind == kind]
-                found = await source.digests(key, names, fresh=observed.edited)
-                digests |= {Reference(kind, name): digest for name, digest in found.items()}
-        except Forbidden as error:
-            refused = error
-        return ObservedConfig(used, digests, refused, changes.state(key), changes.spread())
+            digests = await self._digests(key, used, fresh=observed.edited)
+            found = ObservedConfig(used, digests, None, changes.state(key), changes.spread())
+            deployment = observed.child("Deployment")
+            if plan_config(resolved.api, found, deployment, observed.now, edited=observed.edited).rolls_out:
+                # A watch that lags behind, as that of a new leader may, must not roll pods back.
+                found = replace(found, digests=await self._digests(key, used, fresh=True))
+        except HcaError as error:
+            return ObservedConfig(used, {}, error, changes.state(key), changes.spread())
+        return found
+
+    async def _digests(
+        self, key: Key, used: Mapping[Reference, bool], *, fresh: bool
+    ) -> Mapping[Reference, str | None]:
+        digests: dict[Reference, str | None] = {}
+        for kind, source in self._configs.items():
+            names = [reference.name for reference in used if reference.kind == kind]
+            found = await source.digests(key, names, fresh=fresh)
+            digests |= {Reference(kind, name): digest for name, digest in found.items()}
+        return digests

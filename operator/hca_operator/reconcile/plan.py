@@ -12,8 +12,8 @@ from hca_operator.core.observed import is_ours, replicas_of, rolled_out
 from hca_operator.desired.children import Child
 from hca_operator.reconcile.observe import Observed, ObservedPods
 from hca_operator.reconcile.resolve import Refused, Resolved
+from hca_operator.reconcile.retries import Slot
 from hca_operator.reconcile.steps import GatePlace, Intent, Step, Verb, plan_child
-from hca_operator.reconcile.trackers import Slot
 from hca_operator.restarts.config_changes import ConfigPlan, plan_config
 from hca_operator.restarts.memory_counters import count_kills
 from hca_operator.restarts.pod_replacement import Pods, Replacement, plan_replacement
@@ -67,8 +67,8 @@ def plan(resolved: Resolved | Refused, observed: Observed) -> Plan:
         else child
         for child in with_minimum(resolved.children, fewest(floors))
     ]
-    intent = Intent(restarts, user_change=observed.edited or config.rolls_out)
-    workload = [plan_child(api, intent, observed, child) for child in children if child.kind == "Deployment"]
+    intent = Intent(restarts, user_change=observed.edited or observed.user_change or config.rolls_out)
+    workload = [_plan_child(api, intent, observed, child) for child in children if child.kind == "Deployment"]
     kept = all(step.verb == Verb.KEEP for step in workload)
     intent = replace(intent, rolled_out=kept and rolled_out(deployment))
     others = [child for child in children if child.kind != "Deployment"]
@@ -78,10 +78,35 @@ def plan(resolved: Resolved | Refused, observed: Observed) -> Plan:
         config,
         intent,
         {(child.kind, child.name): child for child in children},
-        removals=_busy(plan_child(api, intent, observed, child) for child in others if child.manifest is None),
+        removals=_busy(_plan_child(api, intent, observed, child) for child in others if child.manifest is None),
         workload=_busy(workload),
-        others=_busy(plan_child(api, intent, observed, child) for child in others if child.manifest is not None),
+        others=_busy(_plan_child(api, intent, observed, child) for child in others if child.manifest is not None),
     )
+
+
+def _plan_child(api: ApiObject, intent: Intent, observed: Observed, child: Child) -> Step:
+    """The step for a child; none for one that could not be read, or that has failed and is not to be tried yet."""
+    slot = child.kind, child.name
+    if error := observed.unread.get(slot):
+        return Step(slot, Verb.REFUSE, error=error)
+    step, retry = _spaced(plan_child(api, intent, observed, child), observed), observed.retries.get(slot)
+    if retry is None or step.idle or observed.edited or observed.now.timestamp() >= retry.at:
+        return step
+    return Step(slot, Verb.REFUSE, error=retry.error, place=step.place)
+
+
+def _spaced(step: Step, observed: Observed) -> Step:
+    """The same step, unless another controller changes the child again and again: then it is told, and has to wait."""
+    repairs, now = observed.repairs.get(step.slot), observed.now.timestamp()
+    fight = None if repairs is None else repairs.fight(*step.slot, now)
+    if repairs is None or fight is None or step.error is not None:
+        return step
+    due = repairs.at + repairs.wait_seconds
+    applied = observed.applied.get(step.slot)
+    repairing = step.verb == Verb.APPLY and applied is not None and applied.desired == step.digests.desired
+    if repairing and now < due and not observed.edited:
+        return Step(step.slot, Verb.REFUSE, error=fight, place=step.place, requeue_after_seconds=due - now)
+    return replace(step, error=fight, requeue_after_seconds=step.requeue_after_seconds or repairs.over_at - now)
 
 
 def after_workload(api: ApiObject, plan: Plan, observed: Observed, *, rolls: bool) -> Plan:
@@ -98,6 +123,13 @@ def after_workload(api: ApiObject, plan: Plan, observed: Observed, *, rolls: boo
         for step in plan.others
     ]
     return replace(plan, intent=intent, others=others)
+
+
+def without_workload(plan: Plan, observed: Observed) -> Plan:
+    """The plan after a Deployment could not be written: without one, traffic and scaling are of no use."""
+    deployment = observed.child("Deployment")
+    ours = deployment is not None and is_ours(deployment, observed.uid)
+    return plan if ours else replace(plan, others=())
 
 
 def _busy(steps: Iterable[Step]) -> list[Step]:

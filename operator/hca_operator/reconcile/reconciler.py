@@ -1,11 +1,13 @@
 """One pass over one object: resolve, observe, plan, act, report (docs/design/0018)."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from hca_operator.api.fleet_policy import FleetPolicy
+from hca_operator.api.metric_types import PROMETHEUS
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.ports import Cluster, Configs, Key
@@ -13,9 +15,10 @@ from hca_operator.reconcile.act import Actor
 from hca_operator.reconcile.observe import Observed, Observer
 from hca_operator.reconcile.plan import plan, plan_pods
 from hca_operator.reconcile.report import PassResult, Report, report
-from hca_operator.reconcile.resolve import Capabilities, resolve
+from hca_operator.reconcile.resolve import Capabilities, Refused, Resolved, resolve
 from hca_operator.reconcile.trackers import Trackers
 from hca_operator.scaling.capabilities import ExternalMetrics
+from hca_operator.status.entries import internal_error_status
 from hca_operator.status.events import events_of
 
 logger = logging.getLogger(__name__)
@@ -62,22 +65,46 @@ class Reconciler:
         """One pass.
 
         The answers to the writes are what the status is made from, so pods are observed after their Deployment is
-        written. Raises Transient if the pass is to be repeated; every other error ends in a condition.
+        written. Raises Transient if the pass is to be repeated; every other error ends in a condition, and so does one
+        that repeating does not cure.
         """
         manifest = await self._observer.read(KIND, key)
         if manifest is None or "deletionTimestamp" in manifest["metadata"]:
             self._trackers.forget(key)
             self._observer.forget(key)
             return Outcome()
-        resolved = resolve(manifest, self._policy, self._capabilities)
+        resolved = await self._resolve(manifest)
         observed = await self._observer.children(manifest, resolved, self._now())
         planned = plan(resolved, observed)
         done = await self._actor.write(resolved, observed, planned)
+        if done.repeat is not None:
+            raise done.repeat
         pods = await self._observer.pods(resolved, observed, done.live, rolls=done.rolls)
         pods_plan = plan_pods(resolved, observed, pods, put_off=done.put_off_seconds is not None)
-        pods_done = await self._actor.replace(observed, pods_plan)
+        pods_done = await self._actor.replace(observed, pods, pods_plan)
+        if pods_done.repeat is not None:
+            raise pods_done.repeat
         reported = report(PassResult(resolved, observed, planned, done, pods, pods_done))
         return await self._finish(observed, reported, [*done.writes, *pods_done.writes])
+
+    async def report_internal_error(self, key: Key, error: BaseException) -> Manifest | None:
+        """Store a status that tells of an error that nobody foresaw. Returns it, None if the object is gone."""
+        manifest = await self._observer.read(KIND, key)
+        if manifest is None:
+            return None
+        observed = Observed(manifest, self._now(), {})
+        status = internal_error_status(observed.status, manifest["metadata"]["generation"], error, observed.now)
+        if status != observed.status:
+            events = events_of(manifest, status, observed.now, self._identity)
+            await self._actor.store_status(observed, status, events)
+        return status
+
+    async def _resolve(self, manifest: Manifest) -> Resolved | Refused:
+        """What the object comes to; in a thread if it has queries, which are parsed for milliseconds the first time."""
+        match manifest:  # which may be from before a rule, and of any shape
+            case {"spec": {"autoscaling": {"metrics": [*metrics]}}} if PROMETHEUS.name in str(metrics):
+                return await asyncio.to_thread(resolve, manifest, self._policy, self._capabilities)
+        return resolve(manifest, self._policy, self._capabilities)
 
     async def _finish(self, observed: Observed, reported: Report, writes: list[str]) -> Outcome:
         """Store the status if it differs, with the Events about what has changed in it."""

@@ -59,6 +59,12 @@ def _observation(result: PassResult) -> Observation:
     observed, plan, done, pods = result.observed, result.plan, result.done, result.pods
     autoscaler = done.live.get(("HorizontalPodAutoscaler", observed.key.name))
     refusal = [result.resolved.problem] if isinstance(result.resolved, Refused) else []
+    deployed = pods.deployment is not None
+    of_traffic = [
+        problem
+        for (kind, _), problem in done.problems.items()
+        if kind in {"Service", "Ingress"} or (kind == "Deployment" and not deployed)
+    ]
     return Observation(
         generation=observed.manifest["metadata"]["generation"],
         previous=observed.status,
@@ -67,8 +73,11 @@ def _observation(result: PassResult) -> Observation:
         deployment=pods.deployment,
         rolls=done.rolls,
         autoscaler=autoscaler if autoscaler and is_ours(autoscaler, observed.uid) else None,
-        blocked=next(iter([*refusal, *done.problems]), None),
+        blocked=next(iter([*refusal, *done.problems.values()]), None),
+        child_problems={slot: problem for slot, problem in done.problems.items() if slot in plan.children},
+        traffic_problem=next(iter([*refusal, *of_traffic]), None),
         pod_problem=pods.problem,
+        rollout_waits=any(step.waits_for_place for step in plan.workload),
         restarts=plan.restarts,
         floors=plan.floors,
         config_delayed=plan.config is not None and (plan.config.wait_seconds or 0) > LONGEST_QUIET,
@@ -85,7 +94,9 @@ def _observation(result: PassResult) -> Observation:
 
 def _dropped(resolved: Resolved | Refused, done: Done, autoscaler: Manifest | None) -> Sequence[Unsupported]:
     """Tolerances that the API server has dropped; unknown if the autoscaler may not be as it is desired."""
-    if isinstance(resolved, Refused) or not resolved.active or done.problems:
+    if isinstance(resolved, Refused) or not resolved.active:
+        return ()
+    if any(kind == "HorizontalPodAutoscaler" for kind, _ in done.problems):
         return ()
     return dropped_tolerances(resolved.api, autoscaler)
 
@@ -93,7 +104,8 @@ def _dropped(resolved: Resolved | Refused, done: Done, autoscaler: Manifest | No
 def _due_in_seconds(result: PassResult, status: Manifest) -> Iterator[float]:
     """Seconds until each thing is due that no event brings about; the earliest of them counts."""
     plan, now = result.plan, result.observed.now
-    seconds = [result.pods_done.requeue_after_seconds, result.done.put_off_seconds]
+    done, pods_done = result.done, result.pods_done
+    seconds = [pods_done.requeue_after_seconds, done.put_off_seconds, done.retry_seconds]
     seconds += [plan.config.wait_seconds] if plan.config else []
     yield from (after for after in seconds if after is not None)
     times = [floor.until for floor in plan.floors]

@@ -90,12 +90,12 @@ def resolve(
         sizing = size(api.spec)
         schedule = restart_schedule(api.spec)
         floors = scheduled_floors(api.spec)
-        queries(api.spec, api.namespace)  # raises SpecError for queries that may not be asked
+        supported = capabilities.external_metrics.supported(api)
+        queries(supported.spec, api.namespace)  # raises SpecError for queries that may not be asked
     except LimitExceeded as error:
         return Refused(Problem(Reason.LIMIT_EXCEEDED, str(error)), api, sizing, unsupported)
     except SpecError as error:
         return Refused(Problem(Reason.INVALID_SPEC, str(error)), api, sizing, unsupported)
-    supported = capabilities.external_metrics.supported(api)
     return Resolved(
         api=api,
         sizing=sizing,

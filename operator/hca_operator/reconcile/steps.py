@@ -6,15 +6,17 @@ from enum import StrEnum
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.core.errors import HcaError, NotOwned, Transient
+from hca_operator.core.field_ownership import applied_fields, contested, extract
 from hca_operator.core.fingerprints import fingerprint
 from hca_operator.core.names import ADOPT_ANNOTATION, KIND, REVISION_ANNOTATION, TEMPLATE_ANNOTATION, Manifest
 from hca_operator.core.observed import belongs_to_predecessor, is_ours, owns_replicas, replicas_of
 from hca_operator.desired.children import Child
-from hca_operator.desired.metadata import annotated
+from hca_operator.desired.metadata import annotated, with_template
 from hca_operator.desired.scaling import autoscaling_wanted
 from hca_operator.reconcile import adoption
 from hca_operator.reconcile.observe import Observed
-from hca_operator.reconcile.trackers import Applied, Slot
+from hca_operator.reconcile.retries import Slot
+from hca_operator.reconcile.trackers import Applied
 from hca_operator.restarts.requested import Restarts, restarted
 
 EVENT_MISSED_SECONDS = 5.0
@@ -59,7 +61,7 @@ class Step:
     operations: Sequence[Manifest] = ()
     """JSON Patch of an adoption or a claim."""
     error: HcaError | None = None
-    """Why the child cannot be written."""
+    """Why the child cannot be written, or not in full."""
     digests: Applied = field(default_factory=lambda: Applied(b"", b""))
     """Of the desired and the live child, for a creation or an application."""
     place: GatePlace = GatePlace.KEEP
@@ -67,8 +69,15 @@ class Step:
     """Until what was put off can be tried again; None: nothing was."""
 
     @property
+    def waits_for_place(self) -> bool:
+        """Whether a rollout that no user asked for waits for others."""
+        return self.place == GatePlace.ENTER and self.requeue_after_seconds is not None
+
+    @property
     def idle(self) -> bool:
         """Whether there is nothing to do and nothing to wait for."""
+        if self.error is not None:
+            return False
         return self.verb == Verb.KEEP and self.place == GatePlace.KEEP and self.requeue_after_seconds is None
 
 
@@ -106,7 +115,7 @@ def plan_child(api: ApiObject, intent: Intent, observed: Observed, child: Child,
 def _adoption(api: ApiObject, intent: Intent, slot: Slot, live: Manifest, desired: Manifest) -> Step:
     """The step for an object that has the name of a child and is not ours. Raises NotOwned or Transient."""
     if belongs_to_predecessor(live, api.name):
-        raise Transient(f"{slot[0]} {slot[1]} of the deleted object of this name is still there")
+        raise Transient(f"{slot[0]} {slot[1]} of the deleted object of this name is still there{_held_by(live)}")
     if not adoption.is_requested(api, live):
         raise NotOwned(
             f"{slot[0]} {slot[1]} exists and is not this object's: rename or delete it, give this {KIND} "
@@ -119,30 +128,43 @@ def _adoption(api: ApiObject, intent: Intent, slot: Slot, live: Manifest, desire
     return Step(slot, Verb.ADOPT, operations=adoption.take_over(live, desired))
 
 
+def _held_by(live: Manifest) -> str:
+    finalizers = live["metadata"].get("finalizers") or []
+    return f": finalizer {', '.join(finalizers)} holds up its deletion" if finalizers else ""
+
+
 def _deployment(api: ApiObject, intent: Intent, observed: Observed, slot: Slot, desired: Manifest) -> Step:
     """Apply the Deployment, unless its rollout has to wait for a place or `_check_count` refuses its count."""
     live, restarts = observed.children.get(slot), intent.restarts
     plain = adoption.keeping_selector(live, desired)
     wanted = _with_template_digest(restarted(plain, restarts.due))
-    place, requeue = GatePlace.KEEP, None
+    place, requeue, error = GatePlace.KEEP, None, None
     if live is not None and (intent.user_change or restarts.requested):
         place = GatePlace.LEAVE
-    elif live is not None and _template_digest(live) != _template_digest(wanted):
+    elif (
+        live is not None and _template_digest(live) != _template_digest(wanted) and not _template_changed(live, wanted)
+    ):
         place = GatePlace.ENTER
         if not observed.has_place:
             requeue = PLACE_MISSED_SECONDS
             # If a restart alone waits, everything else is applied all the same.
             wanted = _with_template_digest(restarted(plain, restarts.applied))
             if _template_digest(live) != _template_digest(wanted):
-                return Step(slot, Verb.KEEP, place=place, requeue_after_seconds=requeue)
+                applied = _applied_template(live)
+                if not applied:
+                    return Step(slot, Verb.KEEP, place=place, requeue_after_seconds=requeue)
+                wanted = annotated(with_template(wanted, applied), TEMPLATE_ANNOTATION, _template_digest(live) or "")
     try:
         wanted = _with_count(api, observed, live, wanted)
-    except HcaError as error:
+    except HcaError as refused:
         # A rollout that does not happen takes no place; a user's change gives it up all the same.
-        return Step(slot, Verb.REFUSE, error=error, place=place if place == GatePlace.LEAVE else GatePlace.KEEP)
-    # Whose the count is may have changed unseen: it must be neither undone nor, as its only owner, dropped.
-    step = _application(observed, slot, wanted, shared=autoscaling_wanted(api))
-    return replace(step, place=place, requeue_after_seconds=requeue)
+        return Step(slot, Verb.REFUSE, error=refused, place=place if place == GatePlace.LEAVE else GatePlace.KEEP)
+    if isinstance(observed.autoscalers, HcaError):
+        error = observed.autoscalers
+    # Whose the count is may have changed unseen: it must be neither undone nor, as its only owner, dropped. And a new
+    # leader, whose watch lags behind, must not roll back what its predecessor has rolled out.
+    step = _application(observed, slot, wanted, shared=True)
+    return replace(step, place=place, requeue_after_seconds=requeue, error=error)
 
 
 def _with_count(api: ApiObject, observed: Observed, live: Manifest | None, desired: Manifest) -> Manifest:
@@ -152,6 +174,8 @@ def _with_count(api: ApiObject, observed: Observed, live: Manifest | None, desir
     with the first count of its own (docs/design/0002-replicas.md).
     """
     if not autoscaling_wanted(api):
+        if isinstance(observed.autoscalers, HcaError) and live is not None:
+            return _with_replicas(desired, replicas_of(live))  # whose count it is cannot be known
         _check_count(api, observed)
         return _with_replicas(desired, api.spec.replicas)
     count = 0 if live is None else replicas_of(live)
@@ -162,9 +186,7 @@ def _with_count(api: ApiObject, observed: Observed, live: Manifest | None, desir
 
 def _check_count(api: ApiObject, observed: Observed) -> None:
     """Raise NotOwned if the count was changed by an autoscaler of another owner, which would change it again."""
-    if isinstance(observed.autoscalers, HcaError):
-        raise observed.autoscalers
-    for autoscaler in observed.autoscalers:
+    for autoscaler in () if isinstance(observed.autoscalers, HcaError) else observed.autoscalers:
         target = autoscaler["spec"]["scaleTargetRef"]
         if (target["kind"], target["name"]) == ("Deployment", api.name) and not is_ours(autoscaler, api.uid):
             raise NotOwned(
@@ -201,6 +223,22 @@ def _with_replicas(deployment: Manifest, count: int) -> Manifest:
 def _with_template_digest(deployment: Manifest) -> Manifest:
     """The Deployment with the digest of its pod template, by which a later release sees that it would restart pods."""
     return annotated(deployment, TEMPLATE_ANNOTATION, fingerprint(deployment["spec"]["template"]).hex())
+
+
+def _template_changed(live: Manifest, wanted: Manifest) -> bool:
+    """Whether somebody else has changed the pod template, by hand or by kubectl rollout undo.
+
+    Its pods are being replaced anyway, so it is repaired without waiting for a place.
+    """
+    ours = ("spec.template.", f"metadata.annotations.{TEMPLATE_ANNOTATION}")
+    return any(contest.path.startswith(ours) for contest in contested(live, wanted))
+
+
+def _applied_template(live: Manifest) -> Manifest:
+    """The pod template as it was applied last: to apply it once more restarts nothing. Empty if that is not known."""
+    fields = applied_fields(live).get("f:spec", {}).get("f:template")
+    found: Manifest = extract(live["spec"]["template"], fields) if fields else {}
+    return found
 
 
 def _template_digest(deployment: Manifest) -> str | None:

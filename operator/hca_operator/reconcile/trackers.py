@@ -4,14 +4,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hca_operator.core.ports import Key
+from hca_operator.reconcile.repairs import Repairs
+from hca_operator.reconcile.retries import RetryTracker, Slot
 from hca_operator.restarts.debounce import DebounceTracker
 from hca_operator.restarts.memory_trend import MemoryTracker
 from hca_operator.restarts.pod_replacement import ReplacementTracker
 from hca_operator.restarts.rollout_gate import RolloutGate
 from hca_operator.scaling.burst import BurstTracker
-
-Slot = tuple[str, str]
-"""Kind and name of a child."""
 
 
 class Applied(NamedTuple):
@@ -32,6 +31,10 @@ class Trackers:
     bursts: BurstTracker
     config_changes: DebounceTracker
     replacements: ReplacementTracker = field(default_factory=ReplacementTracker)
+    retries: RetryTracker = field(default_factory=RetryTracker)
+    repairs: dict[Key, dict[Slot, Repairs]] = field(default_factory=dict)
+    user_changes: set[Key] = field(default_factory=set)
+    """Objects with a change of a user that could not be written to the Deployment so far."""
     applied: dict[Key, dict[Slot, Applied]] = field(default_factory=dict)
     """Without an entry a child is applied once more, which changes nothing."""
 
@@ -43,3 +46,6 @@ class Trackers:
         self.bursts.forget(key)
         self.config_changes.forget(key)
         self.replacements.keep(key, under_way=False)
+        self.retries.forget(key)
+        self.repairs.pop(key, None)
+        self.user_changes.discard(key)

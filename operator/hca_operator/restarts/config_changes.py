@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Unsupported
-from hca_operator.core.errors import Forbidden
+from hca_operator.core.errors import HcaError
 from hca_operator.core.fingerprints import fingerprint
 from hca_operator.core.names import CONFIG_ANNOTATION, Manifest
 from hca_operator.desired.metadata import annotated, with_template
@@ -35,7 +35,7 @@ class ObservedConfig:
     used: Mapping[Reference, bool] = field(default_factory=dict)
     """`followed_references` of the object."""
     digests: Digests = field(default_factory=dict)
-    refused: Forbidden | None = None
+    refused: HcaError | None = None
     """Why it could not be read."""
     state: DebounceState = field(default_factory=DebounceState)
     spread_seconds: float = 0.0
@@ -54,7 +54,7 @@ class ConfigPlan:
     """Whether pods are replaced now because their configuration has changed."""
     wait_seconds: float | None = None
     """Until a change is rolled out; None: none is pending."""
-    refused: Forbidden | None = None
+    refused: HcaError | None = None
     """Why nothing could be decided."""
     state: DebounceState = field(default_factory=DebounceState)
     """The next state; `debounce.rolled_out` follows once the Deployment is written, if `rolls_out`."""

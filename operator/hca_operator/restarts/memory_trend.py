@@ -191,10 +191,10 @@ class MemoryTracker:
 
 def _sample(reading: Manifest) -> Sample | None:
     """The memory of the API's container, None if the reading lacks it."""
-    usage = {container["name"]: container.get("usage", {}) for container in reading.get("containers") or []}
     try:
+        usage = {container["name"]: container.get("usage", {}) for container in reading.get("containers") or []}
         return Sample(parse_time(reading["timestamp"]).timestamp(), int(parse_quantity(usage[CONTAINER]["memory"])))
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
 
 

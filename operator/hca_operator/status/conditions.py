@@ -1,11 +1,11 @@
 """The next status from what is observed: pure; nothing changes unless something changed."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from hca_operator.api.spec import ApiObject
-from hca_operator.api.status import MAX_MESSAGE, STALLING, ConditionType, Problem, Reason, Unsupported
+from hca_operator.api.status import STALLING, ConditionType, Problem, Reason, Unsupported
 from hca_operator.core.names import REVISION_ANNOTATION, Manifest
 from hca_operator.core.observed import available_replicas, condition, is_observed, replicas_of, rolled_out
 from hca_operator.core.timestamps import time_text
@@ -15,6 +15,7 @@ from hca_operator.desired.sizing import Sizing
 from hca_operator.restarts.memory_counters import killed_lately
 from hca_operator.restarts.requested import Restarts
 from hca_operator.scaling.floors import Floor, Source, in_force
+from hca_operator.status.entries import Verdict, child_errors, entry
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,18 @@ class Observation:
     """Why pods do not serve."""
     restarts: Restarts | None
     """None for an object that is refused."""
+    child_problems: Mapping[tuple[str, str], Problem] = field(default_factory=dict)
+    """By kind and name, why children could not be read or written."""
+    traffic_problem: Problem | None = None
+    """Why the routes may not be as the latest generation has them."""
     floors: Sequence[Floor] = ()
     memory: PodMemoryState = PodMemoryState()
     unsupported: Sequence[Unsupported] = ()
     """Fields that the install does not carry out in full."""
+    rollout_waits: bool = False
+    """Whether a rollout that no user asked for waits for those of others."""
     config_delayed: bool = False
     """Whether a changed configuration is rolled out only after a while."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One condition without its times."""
-
-    status: str
-    reason: Reason
-    message: str = ""
 
 
 def next_status(seen: Observation, now: datetime) -> Manifest:
@@ -86,7 +84,7 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
     }
     status: Manifest = {
         "observedGeneration": seen.generation,
-        "conditions": [_condition(seen, kind, verdict, now) for kind, verdict in verdicts.items()],
+        "conditions": [entry(seen.previous, seen.generation, kind, verdict, now) for kind, verdict in verdicts.items()],
     }
     if seen.deployment is not None:
         live = seen.deployment.get("status", {})
@@ -109,31 +107,11 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
     burst = in_force(seen.floors, Source.BURST)
     if burst is not None and burst.until:
         status["burst"] = {"replicas": burst.pods, "until": time_text(burst.until)}
+    if seen.child_problems:
+        status["childErrors"] = child_errors(seen.previous, seen.child_problems, now)
     if seen.unsupported:
         status["unsupported"] = [entry.model_dump() for entry in seen.unsupported]
     return status
-
-
-def _condition(seen: Observation, kind: ConditionType, verdict: Verdict, now: datetime) -> Manifest:
-    before = condition({"status": seen.previous}, kind)
-    changed_at = before.get("lastTransitionTime", "") if before.get("status") == verdict.status else ""
-    return {
-        "type": str(kind),
-        "status": verdict.status,
-        "observedGeneration": seen.generation,
-        "lastTransitionTime": changed_at if _is_time(changed_at) else now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "reason": str(verdict.reason),
-        "message": verdict.message[:MAX_MESSAGE],
-    }
-
-
-def _is_time(text: str) -> bool:
-    """Whether a stored time can be read: others may write the status too, and the API server takes more forms."""
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _paused(seen: Observation) -> bool:
@@ -154,7 +132,7 @@ def _available(seen: Observation) -> Verdict:
         return Verdict("True", Reason.PODS_AVAILABLE, "at least one pod is ready")
     if seen.deployment is not None and replicas_of(seen.deployment) == 0:
         return Verdict("False", Reason.SCALED_TO_ZERO, "spec.replicas is 0")
-    problem = _problem(seen)
+    problem = seen.pod_problem or seen.blocked
     if problem is not None:
         return Verdict("False", problem.reason, problem.message)
     return Verdict("False", Reason.NO_PODS_AVAILABLE, "no pod is ready yet")
@@ -198,6 +176,11 @@ def _rolled_out_message(seen: Observation) -> str:
         message += (
             f"; CPURoundedDown: {seen.sizing.cpu_rounded_down} CPU gives {seen.sizing.workers} worker(s), "
             "a whole number of CPUs leaves nothing idle"
+        )
+    if seen.rollout_waits:
+        message = (
+            "all pods run the latest generation; RolloutWaits: a rollout that comes from the operator or a schedule, "
+            "not from a change of this object, waits until fewer other APIs roll (chart value unaskedRollouts)"
         )
     if seen.config_delayed:
         message += (
@@ -274,8 +257,8 @@ def _floor_text(floor: Floor) -> str:
 
 
 def _traffic_ready(seen: Observation) -> Verdict:
-    if seen.api is None or seen.blocked is not None:
-        reason = seen.blocked.reason if seen.blocked else Reason.INVALID_SPEC
+    if seen.api is None or seen.traffic_problem is not None:
+        reason = seen.traffic_problem.reason if seen.traffic_problem else Reason.INVALID_SPEC
         return Verdict("Unknown", reason, "the latest generation is not applied")
     if not seen.api.spec.traffic.routes:
         message = "spec.traffic.routes is empty: the API is reachable through its Service"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hca_operator.api.spec import HighConcurrencyApiSpec
 from hca_operator.api.status import Problem, Reason
 from hca_operator.core.names import Manifest
-from hca_operator.core.observed import condition
+from hca_operator.core.observed import condition, has_ended
 
 _PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _MISSING = re.compile(r'(configmap|secret) "[^"]+" not found|references non-existent (config|secret) key: \S+')
@@ -24,7 +24,7 @@ def diagnose(
     `events` are the kubelet's, of the reasons that `event_reasons` names. The order of the checks is fixed, so that two
     pods with different troubles do not make the answer flap.
     """
-    waiting = [pod for pod in pods if not _ready(pod) and "deletionTimestamp" not in pod["metadata"]]
+    waiting = [pod for pod in pods if _waits(pod)]
     found = [problem for pod in waiting if (problem := _pod_problem(spec, pod))]
     if found:
         return min(found, key=lambda problem: (_ORDER.index(problem.reason), problem.message))
@@ -43,7 +43,7 @@ def diagnose(
 
 def event_reasons(spec: HighConcurrencyApiSpec, pods: Iterable[Manifest]) -> Sequence[str]:
     """Reasons of the kubelet's events that can tell more than the pods themselves."""
-    states = [_container(pod).get("state", {}) for pod in pods if not _ready(pod)]
+    states = [_container(pod).get("state", {}) for pod in pods if _waits(pod)]
     reasons = []
     if any("running" in state for state in states):
         reasons.append("Unhealthy")
@@ -53,8 +53,10 @@ def event_reasons(spec: HighConcurrencyApiSpec, pods: Iterable[Manifest]) -> Seq
     return reasons
 
 
-def _ready(pod: Manifest) -> bool:
-    return bool(condition(pod, "Ready").get("status") == "True")
+def _waits(pod: Manifest) -> bool:
+    """Whether a pod is still to serve: not one that does, that is going, or that has ended and has a successor."""
+    ready = condition(pod, "Ready").get("status") == "True"
+    return not (ready or has_ended(pod) or "deletionTimestamp" in pod["metadata"])
 
 
 def _container(pod: Manifest) -> Manifest:

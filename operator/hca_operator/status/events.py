@@ -65,6 +65,8 @@ def _flipped(kind: ConditionType, before: Manifest, after: Manifest) -> Manifest
     news.
     """
     old, new = condition(before, kind), condition(after, kind)
+    if not new:
+        return None  # an internal error came before the first status
     if kind == ConditionType.READY:
         told = (old.get("status"), old.get("reason")) != (new["status"], new["reason"])
         return new if told and (old or new["reason"] not in _PASSING) else None

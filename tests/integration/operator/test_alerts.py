@@ -13,6 +13,7 @@ FILE = REPOSITORY / "charts" / "files" / "rules.yaml"
 LAST_RESTART = 'hca_memory_last_restart_timestamp_seconds{namespace="shops", name="shop", instance="%s"}'
 NOT_READY = 'hca_conditions{type="Ready", status="False"}'
 FAILED = 'hca_reconciles_total{result="failed"}'
+INTERNAL = 'hca_internal_errors_total{work="reconcile"}'
 WELL = {
     # Two restarts, told by two replicas of the operator one after the other.
     LAST_RESTART % "a": "1000x20 2000x20 _x80",
@@ -21,6 +22,7 @@ WELL = {
     'hca_conditions{type="MemoryHealthy", status="False"}': "1x120",
     'hca_reconciles_total{result="written"}': "0+5x120",
     FAILED: "3x120",
+    INTERNAL: "1x120",
     "hca_queue_depth": "7x50 _x3 0x66",
 }
 """What is measured, a sample a minute for two hours, when nobody need be told."""
@@ -60,6 +62,7 @@ def test_nobody_is_told_of_what_passes_by_itself(tmp_path: Path) -> None:
         ),
         ("HcaApisNotReady", {NOT_READY: "0x40 2x79"}, "severity='warning'"),
         ("HcaReconcileFails", {FAILED: "3x30 4+1x89"}, "severity='warning'"),
+        ("HcaInternalError", {INTERNAL: "0x40 1x79"}, "severity='warning', work='reconcile'"),
         ("HcaOperatorAbsent", {"hca_queue_depth": "7x40"}, "severity='critical'"),
     ],
 )

@@ -32,6 +32,8 @@ class FakeCluster:
     fail_at: int | None = None
     """The call, counted from 0, that fails."""
     error: Exception | None = None
+    refuses: Callable[[str], Exception | None] = lambda _call: None
+    """Why a call fails, None if it does not."""
     lose_answer: bool = False
     """Whether the failing call is carried out all the same."""
     budget_is_spent: bool = False
@@ -39,6 +41,7 @@ class FakeCluster:
     before_apply: Callable[[], None] = lambda: None
     """What others do between a look and the write that follows from it."""
     _owned: dict[Slot, set[Path]] = field(default_factory=dict)
+    _edited: dict[Slot, set[Path]] = field(default_factory=dict)
     _version: int = 100
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
@@ -109,7 +112,10 @@ class FakeCluster:
             node[path[-1]] = value
         if slot in self._owned:  # what somebody else has changed is theirs
             self._owned[slot] = {owned for owned in self._owned[slot] if owned[: len(path)] != path}
-            self.objects[slot]["metadata"]["managedFields"] = _managed_fields(self._owned[slot])
+            self._edited.setdefault(slot, set()).add(path)
+            self.objects[slot]["metadata"]["managedFields"] = _managed_fields(
+                self._owned[slot], self._edited.get(slot, set())
+            )
         self._bump(self.objects[slot])
 
     def remove(self, slot: Slot, uid: str) -> None:
@@ -137,6 +143,8 @@ class FakeCluster:
 
     def _call(self, what: str, carry_out: Any = lambda: None) -> None:
         self.calls.append(what)
+        if (refusal := self.refuses(what)) is not None:
+            raise refusal
         if len(self.calls) - 1 != self.fail_at:
             carry_out()
             return
@@ -190,7 +198,9 @@ class FakeCluster:
         for path, value in wanted.items():
             _set(live, path, value)
         self._owned[slot] = set(wanted) - IDENTITY
-        live["metadata"]["managedFields"] = _managed_fields(self._owned[slot])
+        taken = {owned[:length] for owned in self._owned[slot] for length in range(len(owned) + 1)}
+        self._edited[slot] = self._edited.get(slot, set()) - taken
+        live["metadata"]["managedFields"] = _managed_fields(self._owned[slot], self._edited.get(slot, set()))
         if slot[0] == "Deployment":
             live["spec"].setdefault("replicas", 1)
         if live != before:
@@ -209,9 +219,20 @@ def slot_of(manifest: Manifest) -> Slot:
     return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
 
 
-def _managed_fields(owned: set[Path]) -> list[Manifest]:
-    fields: Manifest = {"f:spec": {"f:replicas": {}}} if ("spec", "replicas") in owned else {}
-    return [{"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}]
+def _managed_fields(ours: set[Path], theirs: set[Path]) -> list[Manifest]:
+    return [
+        {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": _fields(ours)},
+        {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": _fields(theirs)},
+    ]
+
+
+def _fields(paths: set[Path]) -> Manifest:
+    fields: Manifest = {}
+    for path in sorted(paths):
+        node = fields
+        for step in path:
+            node = node.setdefault(f"f:{step}", {})
+    return fields
 
 
 def _leaves(node: Manifest, above: Path = ()) -> Iterator[tuple[Path, Any]]:

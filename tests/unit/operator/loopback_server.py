@@ -23,7 +23,8 @@ def api_server(answer: Callable[[str], object]) -> Iterator[tuple[str, list[Aske
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(Asked(self.path, self.headers["Accept"]))
-            body = json.dumps(answer(self.path)).encode()
+            found = answer(self.path)
+            body = found if isinstance(found, bytes) else json.dumps(found).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

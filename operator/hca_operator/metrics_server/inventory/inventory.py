@@ -36,7 +36,7 @@ class Inventory(Generic[T]):
 
         Not earlier: pods that are listed after their object would look like new ones.
         """
-        self._changed = changed
+        self._changed, self._complete = changed, False
         self._on_change(set())
 
     def api(self, key: Key) -> T | None:

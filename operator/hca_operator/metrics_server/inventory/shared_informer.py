@@ -5,6 +5,7 @@ from typing import Any
 
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Key, ListerWatcher
+from hca_operator.kube.faults import survived
 from hca_operator.kube.informer import Informer
 from hca_operator.metrics_server.inventory.table import Table, own_key
 
@@ -20,7 +21,7 @@ class SharedInformer(Informer):
         kind: str,
         namespace: str = "",
         *,
-        strip: Callable[[Manifest], Manifest],
+        strip: Callable[[Manifest], Manifest] = lambda manifest: manifest,
         **selectors: str,
     ) -> None:
         """`strip` returns what all tables together read of an object."""
@@ -44,8 +45,13 @@ class SharedInformer(Informer):
         found = [(changed, table.replace(manifests)) for table, changed in self._subscribers]
         self.synced = True
         for changed, apis in found:
-            changed(apis)
+            self._report(changed, apis)
 
     def _on_event(self, type_: str, manifest: Manifest) -> None:
         for table, changed in self._subscribers:
-            changed(table.remove(own_key(manifest)) if type_ == "DELETED" else table.put(manifest))
+            apis = table.remove(own_key(manifest)) if type_ == "DELETED" else table.put(manifest)
+            self._report(changed, apis)
+
+    def _report(self, changed: Changed, apis: set[Key]) -> None:
+        with survived(f"watch of {self._kind}"):  # what one reader cannot take must not be kept from the others
+            changed(apis)

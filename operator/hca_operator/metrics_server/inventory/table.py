@@ -1,4 +1,4 @@
-"""What is kept of the objects of one kind, by the HighConcurrencyApi that they belong to: pure.
+"""What is kept of the objects of one kind, by the HighConcurrencyApi that they belong to.
 
 A cluster has tens of thousands of pods with manifests of many kilobytes, of which a few words matter here.
 """
@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Key
+from hca_operator.kube.faults import survived
 
 T = TypeVar("T")
 
@@ -32,8 +33,12 @@ class Table(Generic[T]):
 
     def put(self, manifest: Manifest) -> set[Key]:
         """Take in the state of an object. Returns the HighConcurrencyApis that this changes something for."""
-        key, value, api = own_key(manifest), self._read(manifest), self._api_of(manifest)
-        if value is None:
+        key = own_key(manifest)
+        value: T | None = None
+        api: Key | None = None
+        with survived("reading an object", object=str(key)):  # of which nothing is kept then
+            value, api = self._read(manifest), self._api_of(manifest)
+        if value is None or api is None:
             return self.remove(key)
         if self._apis.get(key) == api and self._kept[api][key] == value:
             return set()

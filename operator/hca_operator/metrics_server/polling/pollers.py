@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Set
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from hca_operator.core.ports import Key
+from hca_operator.kube.faults import endless
 from hca_operator.metrics_server.polling.turns import Turns
 
 Item = TypeVar("Item")
@@ -21,8 +23,9 @@ class Pollers(Generic[Item]):
         self._tasks: dict[Key, dict[Item, asyncio.Task[None]]] = {}
 
     def start(self, group: asyncio.TaskGroup) -> None:
-        """The task group in which all items are polled; call it before `keep`."""
+        """The task group in which all items are polled; call it before `keep`. Those of an earlier group have ended."""
         self._group = group
+        self._tasks.clear()
 
     def keep(self, api: Key, wanted: Set[Item]) -> Collection[Item]:
         """From now on poll these items of an object and no others. Returns those that are no longer polled."""
@@ -31,7 +34,8 @@ class Pollers(Generic[Item]):
         for item in gone:
             tasks.pop(item).cancel()
         for item in wanted - tasks.keys():
-            tasks[item] = self._group.create_task(self._poll(api, item))
+            # What one item raises must not end the group, which ends the process.
+            tasks[item] = self._group.create_task(endless("polling", partial(self._poll, api, item)))
         if tasks:
             self._tasks[api] = tasks
         return gone

@@ -1,22 +1,18 @@
 """Which metrics of an object are read from Prometheus, off a manifest that may lack any field: pure."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hca_operator.api.metric_types import METRIC_TYPE_BY_NAME, PROMETHEUS, MetricType
-from hca_operator.api.promql import RefusedQuery, bounded
 from hca_operator.core.names import Manifest
 from hca_operator.metrics_server.inventory.targets import ignored_paths_of
 
 
 class OwnQuery(NamedTuple):
-    """A query of an object's own."""
+    """A query of an object's own, as the object has it."""
 
     name: str
     """Of the metric in the object."""
     query: str
-    """Bound to the object's namespace; empty if it is refused."""
-    refusal: str
-    """Why it is refused; empty if it is not."""
 
 
 class Demand(NamedTuple):
@@ -42,14 +38,8 @@ def demand_of(api: Manifest) -> Demand | None:
         types = (METRIC_TYPE_BY_NAME.get(metric.get("type")) for metric in metrics)
         of_pods = frozenset(type_ for type_ in types if type_ is not None and type_.from_pods)
     queries = frozenset(
-        _own_query(metric, api["metadata"]["namespace"]) for metric in metrics if metric.get("type") == PROMETHEUS.name
+        OwnQuery(str(metric.get("name")), str((metric.get("prometheus") or {}).get("query") or ""))
+        for metric in metrics
+        if metric.get("type") == PROMETHEUS.name
     )
     return Demand(of_pods, ignored_paths_of(spec), queries) if of_pods or queries else None
-
-
-def _own_query(metric: dict[str, Any], namespace: str) -> OwnQuery:
-    query = (metric.get("prometheus") or {}).get("query") or ""
-    try:
-        return OwnQuery(metric["name"], bounded(query, namespace), "")
-    except RefusedQuery as refused:
-        return OwnQuery(metric["name"], "", f"its query {refused}")

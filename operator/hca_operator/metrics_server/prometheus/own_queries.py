@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from hca_operator.api.metric_types import PROMETHEUS
+from hca_operator.api.promql import judge
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.polling.pollers import Lanes, Pollers, poll_at_interval
 from hca_operator.metrics_server.prometheus.client import LARGEST_NUMBER_BYTES, Prometheus, QueryFailure, Result
@@ -66,9 +67,6 @@ class OwnQueries:
         return Reading(last.value, at=now - timedelta(seconds=age), window=age)
 
     async def _poll(self, api: Key, query: OwnQuery) -> None:
-        if query.refusal:
-            self._failures[api, query] = query.refusal
-            return
         failing = False
 
         async def poll() -> None:
@@ -79,11 +77,16 @@ class OwnQueries:
         await poll_at_interval(INTERVAL_SECONDS, poll, clock=self._clock, phase=self._phase())
 
     async def _send(self, api: Key, query: OwnQuery) -> bool:
-        """Whether Prometheus answered."""
+        """Whether Prometheus answered, or need not be asked."""
         place, at = (api, query), self._clock()
+        # Here, where queries are spread over the interval, and not for all objects of a list at once.
+        bound, refusal = judge(query.query, api.namespace)
+        if refusal:
+            self._failures[place] = f"its query {refusal}"
+            return True
         before = self._failures.get(place)
         try:
-            value = await self._prometheus.query(PROMETHEUS.external, query.query, number, largest=LARGEST_NUMBER_BYTES)
+            value = await self._prometheus.query(PROMETHEUS.external, bound, number, largest=LARGEST_NUMBER_BYTES)
             self._values[place] = _Value(at, value)
             self._failures.pop(place, None)
         except Unknown as useless:  # an answer without a number is newer than the last number

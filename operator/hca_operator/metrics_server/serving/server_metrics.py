@@ -4,6 +4,7 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from hca_operator.kube.faults import INTERNAL_ERRORS
 from hca_operator.telemetry.requests import RequestMetrics
 
 
@@ -12,6 +13,7 @@ class ServerMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(INTERNAL_ERRORS)
         self.requests = RequestMetrics(self.registry)
         self._answers = Counter(
             "hca_external_metrics_answers_total", "Answers of the metrics API by HTTP status.", ["code"],

@@ -10,6 +10,7 @@ import pytest
 
 from hca_operator.controller.work_queue import COALESCE_SECONDS, LONGEST_BACKOFF_SECONDS, WorkQueue
 from hca_operator.core.errors import Conflict, Forbidden, Transient
+from tests.unit.operator.panic import PanicException
 from tests.unit.operator.virtual_time import run
 
 Behaviour = Callable[["Worker", str], Coroutine[None, None, float | None]]
@@ -93,6 +94,18 @@ def test_failures_are_retried_after_twice_the_wait_each_up_to_a_minute() -> None
     waits = [round(after - before, 3) for before, after in pairwise(times)]
     assert waits[:9] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
     assert set(waits[7:]) == {LONGEST_BACKOFF_SECONDS}
+
+
+@pytest.mark.parametrize("error", [PanicException(), RuntimeError(), RecursionError()])
+def test_fault_40_an_error_that_nobody_foresaw_ends_no_worker_and_is_retried_ever_more_slowly(
+    error: BaseException,
+) -> None:
+    async def fails(_worker: Worker, _key: str) -> float | None:
+        raise error
+
+    times = work(fails, "a", seconds=2500, workers=1).times("a")
+    waits = [round(after - before, 3) for before, after in pairwise(times)]
+    assert waits == [0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]
 
 
 def test_a_success_forgets_the_failures_before() -> None:

@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 
 import pytest
 import yaml
@@ -21,6 +22,7 @@ NO_RIGHT = 'services "shop" is forbidden: User "system:serviceaccount:a:b" canno
     [
         (400, "bad request", Rejected),
         (422, "Deployment is invalid", Rejected),
+        (422, "the server rejected our request due to an error in our request", Conflict),
         (403, NO_RIGHT, Forbidden),
         (403, 'pods "x" is forbidden: exceeded quota: small', Rejected),
         (403, "unable to create new content in namespace a because it is being terminated", Rejected),
@@ -48,7 +50,10 @@ def test_an_answer_that_is_no_status_is_still_an_error_with_words(payload: bytes
     assert str(error).removeprefix("GET Service a/shop: ")
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), (None, None), ("", None), ("soon", None), ("-1", None)])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), (None, None), ("", None), ("soon", None), ("-1", None), ("²", None), ("9" * 400, None)],
+)
 def test_the_servers_wish_for_a_wait_is_read(header: str | None, seconds: float | None) -> None:
     error = failure("PATCH", 429, header, b"{}")
     assert isinstance(error, Transient)
@@ -56,7 +61,7 @@ def test_the_servers_wish_for_a_wait_is_read(header: str | None, seconds: float 
 
 
 def one_of_everything(path: str) -> Manifest:
-    answer = {"metadata": {"resourceVersion": "7"}, "items": [], "data": {"a": "b"}}
+    answer = {"kind": "Any", "metadata": {"name": "shop", "resourceVersion": "7"}, "items": [], "data": {"a": "b"}}
     return {"type": "BOOKMARK", "object": answer} if "watch=true" in path else answer
 
 
@@ -85,6 +90,25 @@ async def test_what_may_be_large_or_secret_is_read_by_name_alone(
     assert in_lists in listed
     assert in_watches in watched
     assert read == "application/json"
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [None, [], "a", {}, {"metadata": None}, {"metadata": {"resourceVersion": "a"}}, {"metadata": {}, "items": [7]},
+     b"<", b"[" * 100_000, b"\xff", b""],
+    ids=repr,
+)  # fmt: skip
+async def test_an_answer_that_is_none_of_the_kubernetes_api_is_tried_again(garbage: object) -> None:
+    with api_server(lambda _path: garbage) as (address, _):
+        async with client.ApiClient(client.Configuration(host=address)) as api:
+            kube = KubeClient(api, lambda *_: None)
+            with pytest.raises(Transient):
+                await kube.get("Service", "default", "shop")
+            with pytest.raises(Transient):
+                await kube.list("Service", "default")
+            with suppress(Transient):  # as at the end of a stream without an event
+                async for event in kube.watch("Service", "default", 7):
+                    pytest.fail(f"{event} is none")
 
 
 def _child(**metadata: object) -> Manifest:

@@ -13,8 +13,9 @@ from hca_operator.core.names import FIELD_MANAGER, Manifest
 from hca_operator.reconcile.observe import Observed
 from hca_operator.reconcile.plan import Plan, plan, plan_scale
 from hca_operator.reconcile.resolve import DEFAULT_CAPABILITIES, Resolved, resolve
+from hca_operator.reconcile.retries import Slot
 from hca_operator.reconcile.steps import GatePlace, Step, Verb
-from hca_operator.reconcile.trackers import Applied, Slot
+from hca_operator.reconcile.trackers import Applied
 from hca_operator.restarts.config_changes import ObservedConfig
 from hca_operator.scaling.burst import BurstState
 from hca_operator.scaling.floors import Floor, Source
@@ -96,19 +97,36 @@ def test_an_autoscaler_that_goes_is_deleted_in_an_earlier_stage_than_the_count_i
     assert (workload.verb, workload.desired["spec"]["replicas"]) == (Verb.APPLY, 3)
 
 
-@pytest.mark.parametrize("read", [[], Forbidden("cannot list")], ids=["read", "forbidden"])
-def test_a_count_that_another_autoscaler_decides_is_refused(read: Any) -> None:
+def test_a_count_that_another_autoscaler_decides_is_refused() -> None:
     off: dict[str, Any] = {"autoscaling": {"mode": "Disabled"}, "replicas": 3}
     foreign = {
         "metadata": {"name": "theirs", "uid": "x"},
         "spec": {"scaleTargetRef": {"kind": "Deployment", "name": NAME}},
     }
     found = resolved(**off)
-    seen = replace(observed(as_applied(found), **off), autoscalers=read or [foreign])
+    seen = replace(observed(as_applied(found), **off), autoscalers=[foreign])
     step = step_for(plan(found, seen), DEPLOYMENT)
     assert step.verb == Verb.REFUSE
-    assert isinstance(step.error, Forbidden if read else NotOwned)
+    assert isinstance(step.error, NotOwned)
     assert step.place == GatePlace.LEAVE, "the user has changed the object, which waits for no other rollout"
+
+
+@pytest.mark.parametrize("mode", ["Disabled", "Horizontal"])
+def test_a_deployment_is_applied_to_exactly_the_state_that_was_seen(mode: str) -> None:
+    """A new leader, whose watch lags behind, must not roll back what its predecessor has rolled out."""
+    found = resolved(autoscaling={"mode": mode})
+    step = step_for(plan(found, observed(as_applied(found), autoscaling={"mode": mode})), DEPLOYMENT)
+    assert step.desired["metadata"]["resourceVersion"]
+
+
+def test_fault_42_a_count_stays_if_autoscalers_cannot_be_listed_and_everything_else_is_applied() -> None:
+    off: dict[str, Any] = {"autoscaling": {"mode": "Disabled"}, "replicas": 3}
+    found = resolved(**off)
+    live = as_applied(found)
+    live[DEPLOYMENT]["spec"]["replicas"] = 7
+    step = step_for(plan(found, replace(observed(live, **off), autoscalers=Forbidden("cannot list"))), DEPLOYMENT)
+    assert (step.verb, step.desired["spec"]["replicas"]) == (Verb.APPLY, 7)
+    assert isinstance(step.error, Forbidden)
 
 
 NEW_DEFAULT = {"nodeSelector": {"disk": "ssd"}}

@@ -540,6 +540,60 @@ async def test_drift_of_a_template_is_repaired_at_once() -> None:
     assert cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]["containers"]
 
 
+@pytest.mark.parametrize("gate", [0, 1])
+async def test_fault_48_what_is_changed_by_hand_is_repaired_at_once_while_a_rollout_waits(gate: int) -> None:
+    """A new default is held back: neither the change by hand nor what it had meanwhile may wait for it."""
+    cluster, full = cluster_with(), RolloutGate(gate)
+    await settle(cluster)
+    if gate:
+        full.enter("another")
+    waiting = reconciler(cluster, parse_policy(NODES, "policy"), gate=full)
+    before = copy.deepcopy(cluster.objects[DEPLOYMENT]["spec"]["template"])
+    await settle(cluster, waiting)
+    assert cluster.objects[DEPLOYMENT]["spec"]["template"] == before
+    cluster.edit(DEPLOYMENT, "spec", "replicas", value=0)
+    cluster.edit(DEPLOYMENT, "spec", "strategy", value={"type": "Recreate"})
+    await settle(cluster, waiting)
+    live = cluster.objects[DEPLOYMENT]["spec"]
+    assert live["template"] == before, "the rollout still waits"
+    assert (live["replicas"], live["strategy"]["type"]) == (2, "RollingUpdate")
+    cluster.edit(DEPLOYMENT, "spec", "template", "spec", "containers", value=[])
+    await settle(cluster, waiting)
+    assert live is not cluster.objects[DEPLOYMENT]["spec"]
+    assert cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]["containers"]
+    assert _nodes_of(cluster) == {"disk": "ssd"}, "its pods are replaced anyway"
+
+
+async def test_fault_48_a_rollout_that_was_undone_is_repaired_although_no_other_may_begin() -> None:
+    cluster = cluster_with()
+    await settle(cluster)
+    old = copy.deepcopy(cluster.objects[DEPLOYMENT])
+    change(cluster, image="shop:2")
+    none = reconciler(cluster, gate=RolloutGate(0))
+    await settle(cluster, none)
+    # As kubectl rollout undo does, with the annotations of the ReplicaSet.
+    cluster.edit(
+        DEPLOYMENT, "spec", "template", "spec", "containers", value=old["spec"]["template"]["spec"]["containers"]
+    )
+    for name, value in old["metadata"]["annotations"].items():
+        cluster.edit(DEPLOYMENT, "metadata", "annotations", name, value=value)
+    await settle(cluster, none)
+    (container,) = cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "shop:2"
+
+
+async def test_the_condition_says_that_a_rollout_waits() -> None:
+    cluster = cluster_with()
+    await settle(cluster)
+    live = cluster.objects[DEPLOYMENT]
+    live["status"] = {
+        "observedGeneration": live["metadata"]["generation"], "replicas": 2, "updatedReplicas": 2,
+        "availableReplicas": 2, "conditions": [{"type": "Progressing", "reason": "NewReplicaSetAvailable"}],
+    }  # fmt: skip
+    await settle(cluster, reconciler(cluster, parse_policy(NODES, "policy"), gate=RolloutGate(0)))
+    assert (ready(cluster)["status"], "RolloutWaits" in ready(cluster)["message"]) == ("True", True)
+
+
 async def test_the_place_is_given_back_when_the_rollout_is_over() -> None:
     cluster = cluster_with()
     await settle(cluster)
@@ -643,3 +697,11 @@ async def test_no_tolerance_counts_as_dropped_while_the_autoscaler_cannot_be_wri
     await looking.reconcile(KEY)
     assert ready(cluster)["reason"] == "ApplyRejected"
     assert "unsupported" not in cluster.objects[API]["status"]
+
+
+@pytest.mark.parametrize("autoscaling", ["no", {"metrics": "no"}, {"metrics": [None, "Prometheus"]}, []], ids=repr)
+async def test_fault_38_an_object_of_any_shape_is_told_of(autoscaling: object) -> None:
+    cluster = cluster_with()
+    cluster.objects[API]["spec"]["autoscaling"] = autoscaling
+    await reconciler(cluster).reconcile(KEY)
+    assert ready(cluster)["reason"] == "InvalidSpec"

@@ -11,6 +11,7 @@ from hca_operator.scaling.capabilities import OFF, ExternalMetrics
 from tests.unit.operator.objects import manifest
 
 RATE = {"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "50"}}
+QUERIED = Capabilities(ExternalMetrics(queries=True))
 QUERY = {"name": "q", "type": "Prometheus", "prometheus": {"query": "sum(q", "targetPerPod": 1}}
 
 
@@ -27,7 +28,7 @@ QUERY = {"name": "q", "type": "Prometheus", "prometheus": {"query": "sum(q", "ta
 def test_a_refused_object_keeps_what_could_be_computed_for_its_status(
     fields: dict[str, Any], policy: str, reason: Reason, *, parsed: bool, sized: bool
 ) -> None:
-    refused = resolve(manifest(**fields), parse_policy(policy, "policy"), DEFAULT_CAPABILITIES)
+    refused = resolve(manifest(**fields), parse_policy(policy, "policy"), QUERIED)
     assert isinstance(refused, Refused)
     assert (refused.problem.reason, refused.api is not None, refused.sizing is not None) == (reason, parsed, sized)
 
@@ -46,3 +47,7 @@ def test_the_object_stays_as_written_and_its_children_have_the_metrics_of_the_in
         "spec.autoscaling.metrics[rps]", "spec.autoscaling.burst",
     ]  # fmt: skip
     assert found == resolve(stored, NO_POLICY, capabilities)
+
+
+def test_a_query_is_not_parsed_where_none_is_asked() -> None:
+    assert isinstance(resolve(manifest(autoscaling={"metrics": [QUERY]}), NO_POLICY, DEFAULT_CAPABILITIES), Resolved)

@@ -119,6 +119,32 @@ def test_pods_that_are_ready_or_going_are_not_looked_at() -> None:
     assert diagnose(spec(), ROLLING, pods, []) is None
 
 
+def ended(phase: str, reason: str | None, exit_code: int, why: str) -> Manifest:
+    """A pod that is history, as the kubelet leaves it."""
+    gone = pod(state={"terminated": {"exitCode": exit_code, "reason": why}})
+    gone["status"] |= {"phase": phase} | ({"reason": reason} if reason else {})
+    return gone
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        ended("Failed", "Evicted", 0, "Completed"),
+        ended("Failed", "Evicted", 137, "ContainerStatusUnknown"),
+        ended("Failed", "Terminated", 143, "Error"),  # with its node, by a graceful shutdown
+        ended("Failed", "NodeLost", 137, "ContainerStatusUnknown"),
+        ended("Failed", None, 1, "Error"),
+        ended("Succeeded", None, 0, "Completed"),
+        {"metadata": {"name": "shop-5d8f"}, "status": {"phase": "Failed", "reason": "OutOfcpu"}},
+    ],
+    ids=lambda pod: str(pod["status"].get("reason", pod["status"]["phase"])),
+)
+def test_fault_50_pods_that_have_ended_say_nothing_of_those_that_run(history: Manifest) -> None:
+    assert diagnose(spec(), ROLLING, [history], []) is None
+    assert not event_reasons(spec(volumes=[{"name": "a", "configMap": {"name": "b"}}]), [history])
+    assert diagnose(spec(), ROLLING, [history, pod(state=RUNNING)], [unhealthy(503, name="shop-gone")]) is None
+
+
 @pytest.mark.parametrize(
     ("codes", "reason", "message"),
     [

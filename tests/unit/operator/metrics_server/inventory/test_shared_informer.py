@@ -13,6 +13,7 @@ from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
 from hca_operator.metrics_server.inventory.table import Table, own_key
 from hca_operator.metrics_server.inventory.targets import api_of_pod, ready_pod, stripped_pod
 from tests.unit.operator.objects import manifest
+from tests.unit.operator.panic import PanicException
 
 SHOP, CART = Key("default", "shop"), Key("default", "cart")
 
@@ -120,3 +121,26 @@ async def test_fault_43_of_the_objects_of_a_list_only_what_is_read_waits_for_its
     assert len(json.dumps(kept)) < 500
     assert ready_pod(kept[0]) == ready_pod(large)
     assert ready_pod(stripped_pod({"metadata": large["metadata"]})) is None
+
+
+async def test_fault_40_an_object_that_cannot_be_read_is_kept_from_no_reader_but_this_and_hides_no_other() -> None:
+    def read(found: Manifest) -> str:
+        if found["metadata"]["name"] == "cart":
+            raise PanicException("a parser gave up")
+        return str(found["metadata"]["name"])
+
+    server = Server(api("cart"), api("shop"), events=[("MODIFIED", api("cart")), ("MODIFIED", api("books"))])
+    server.may_list.set()
+    informer = SharedInformer(server, KIND)
+    careless, other = Table(read, own_key), Table(lambda found: str(found["metadata"]["name"]), own_key)
+
+    def changed(_keys: set[Key]) -> None:
+        raise PanicException("a reader gave up")
+
+    informer.subscribe(careless, changed)
+    informer.subscribe(other, lambda _keys: None)
+    (task,) = await settle(informer)
+    assert not task.done()
+    assert {key.name for key in careless} == {"shop", "books"}
+    assert {key.name for key in other} == {"cart", "shop", "books"}
+    task.cancel()

@@ -1,0 +1,76 @@
+"""Entries of the stored status: conditions with their times, and errors of children. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from hca_operator.api.status import MAX_MESSAGE, ConditionType, Problem, Reason
+from hca_operator.core.errors import correlation_id
+from hca_operator.core.names import Manifest
+from hca_operator.core.observed import condition
+from hca_operator.core.timestamps import time_text
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One condition without its times."""
+
+    status: str
+    reason: Reason
+    message: str = ""
+
+
+def entry(previous: Manifest, generation: int, kind: ConditionType, verdict: Verdict, now: datetime) -> Manifest:
+    """A condition as it is stored: its transition time moves only when its status flips."""
+    before = condition({"status": previous}, kind)
+    changed_at = before.get("lastTransitionTime", "") if before.get("status") == verdict.status else ""
+    return {
+        "type": str(kind),
+        "status": verdict.status,
+        "observedGeneration": generation,
+        "lastTransitionTime": changed_at if _is_time(changed_at) else now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "reason": str(verdict.reason),
+        "message": verdict.message[:MAX_MESSAGE],
+    }
+
+
+def _is_time(text: str) -> bool:
+    """Whether a stored time can be read: others may write the status too, and the API server takes more forms."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def child_errors(previous: Manifest, problems: Mapping[tuple[str, str], Problem], now: datetime) -> Sequence[Manifest]:
+    """status.childErrors: why children could not be read or written. Since when is kept as long as it has an entry."""
+    since = {(each.get("kind"), each.get("name")): each.get("since") for each in previous.get("childErrors") or []}
+    return [
+        {
+            "kind": kind,
+            "name": name,
+            "reason": str(problem.reason),
+            "message": problem.message[:MAX_MESSAGE],
+            "since": before if _is_time(before := str(since.get((kind, name)))) else time_text(now),
+        }
+        for (kind, name), problem in sorted(problems.items(), key=lambda item: item[0])
+    ]
+
+
+def internal_error_status(previous: Manifest, generation: int, error: BaseException, now: datetime) -> Manifest:
+    """The stored status with an error that nobody foresaw; what else it says is no longer known to be so.
+
+    Its observedGeneration stays, so that the change that led to the error still counts as not carried out.
+    """
+    message = (
+        f"an internal error of the operator ({type(error).__name__}) keeps this object from being reconciled: its log "
+        f"has the details under correlation_id {correlation_id(error)}; the next tries follow ever more slowly"
+    )
+    verdicts = {
+        ConditionType.READY: Verdict("False", Reason.INTERNAL_ERROR, message),
+        ConditionType.RECONCILING: Verdict("True", Reason.INTERNAL_ERROR, message),
+    }
+    kept = [each for each in previous.get("conditions") or [] if each["type"] not in verdicts]
+    failed = [entry(previous, generation, kind, verdict, now) for kind, verdict in verdicts.items()]
+    return {**previous, "conditions": [*kept, *failed]}
