@@ -200,7 +200,7 @@ def ready(made: Manifest, seconds: float) -> Manifest:
 
 
 @pytest.mark.parametrize(("seconds", "total"), [(5, 30), (JOINING_SECONDS + 1, 60)])
-def test_fault_50_who_begins_to_read_does_not_make_up_for_pods_that_have_just_become_ready(
+def test_fault_59_who_begins_to_read_does_not_make_up_for_pods_that_have_just_become_ready(
     seconds: float, total: float
 ) -> None:
     async def check(world: World) -> None:
@@ -211,7 +211,7 @@ def test_fault_50_who_begins_to_read_does_not_make_up_for_pods_that_have_just_be
     play(check, pod("a"), pod("b"), ready(pod("c"), seconds), ready(pod("d"), seconds))
 
 
-def test_fault_50_a_burst_takes_two_scrapes_of_each_pod_with_load() -> None:
+def test_fault_59_a_burst_takes_two_scrapes_of_each_pod_with_load() -> None:
     async def check(world: World) -> None:
         def burst() -> tuple[float, float]:
             reading = world.readings.read("default", "shop", "hca-requests-per-second", NOW, window_seconds=5.0)

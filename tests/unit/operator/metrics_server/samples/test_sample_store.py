@@ -162,7 +162,7 @@ def test_a_count_that_falls_is_left_out_and_the_rate_is_that_of_the_rest(after: 
     assert world.value(RATE) == 5
 
 
-def test_fault_50_a_count_that_falls_and_rises_again_is_no_load() -> None:
+def test_fault_59_a_count_that_falls_and_rises_again_is_no_load() -> None:
     world = World("a")
     for count in (1000000, 1000010, 1000020, 700000, 1000040):
         world.requests(a=count)
@@ -173,7 +173,7 @@ def test_fault_50_a_count_that_falls_and_rises_again_is_no_load() -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_fault_50_a_pod_that_tells_of_one_worker_at_a_time_is_never_believed(first: int) -> None:
+def test_fault_59_a_pod_that_tells_of_one_worker_at_a_time_is_never_believed(first: int) -> None:
     world = World("a", begins=True)
     for turn in range(first, 60):
         world.requests(a=(700000, 1000000)[turn % 2] + 10 * turn)
@@ -192,7 +192,7 @@ def test_what_a_pod_tells_of_one_worker_at_a_time_but_does_not_count_is_believed
 
 
 @pytest.mark.parametrize("window", [WINDOW_SECONDS, 5.0])
-def test_fault_50_who_begins_to_read_does_not_make_up_for_pods_that_may_be_new(window: float) -> None:
+def test_fault_59_who_begins_to_read_does_not_make_up_for_pods_that_may_be_new(window: float) -> None:
     world = World("a", "b", "c", "d", begins=True)
     for second in range(2, 10, 2):
         world.requests(a=10 * second, b=10 * second)
@@ -203,7 +203,7 @@ def test_fault_50_who_begins_to_read_does_not_make_up_for_pods_that_may_be_new(w
     assert world.signals.read(*SHOP, RATE, NOW, window_seconds=window).value == 40, "c and d are missing by now"
 
 
-def test_fault_50_a_pod_that_is_not_known_yet_makes_no_burst() -> None:
+def test_fault_59_a_pod_that_is_not_known_yet_makes_no_burst() -> None:
     world = World("a")
     for second in range(0, 20, 2):
         world.requests(a=10 * second)
@@ -249,7 +249,7 @@ def test_fault_43_where_all_together_keep_too_much_it_is_the_largest_that_is_ref
 
 
 @pytest.mark.parametrize(("slow", "fast"), [((0.5, 1.0), (0.1, 0.5)), ((0.25, 0.5, 2.0), (0.1, 0.5))])
-def test_fault_50_of_pods_with_different_buckets_those_count_that_all_have(
+def test_fault_59_of_pods_with_different_buckets_those_count_that_all_have(
     slow: Sequence[float], fast: Sequence[float]
 ) -> None:
     world = World("a", "b", "idle")
@@ -263,7 +263,7 @@ def test_fault_50_of_pods_with_different_buckets_those_count_that_all_have(
     assert world.value(P50) == 0.25, "all took at most 0.5 s, which is all that is known of both"
 
 
-def test_fault_50_pods_without_a_common_bucket_have_no_percentile() -> None:
+def test_fault_59_pods_without_a_common_bucket_have_no_percentile() -> None:
     world = World("a", "b")
     for total in (0.0, 100.0):
         world.told(a=PodSample(buckets={0.1: total, math.inf: total}), b=PodSample(buckets={0.2: 0, math.inf: total}))
