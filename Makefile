@@ -53,7 +53,8 @@ check: environment ## Run the linters and the type checker
 WHOLE_CHART := --values examples/fleet/values.yaml --set alerts.enabled=true,rbac.watchSecrets=true \
 	--set externalMetrics.ingress.namespace=projectcontour,externalMetrics.ingress.selector.app=envoy \
 	--set externalMetrics.ingress.port=8002,externalMetrics.ingress.path=/stats/prometheus \
-	--set prometheus.url=http://prometheus.monitoring:9090,prometheus.customQueries=true
+	--set prometheus.url=http://prometheus.monitoring:9090,prometheus.customQueries=true \
+	--set networkPolicy.enabled=true,networkPolicy.apiServer[0].ipBlock.cidr=10.0.0.0/28
 chart: ## Lint the chart, check values against their schema, and render it
 	@command -v helm >/dev/null || eval "$$($(CLUSTER) env)"; set -e; \
 	for values in "" "$(WHOLE_CHART)" "--set scope=Namespace,crds.enabled=false"; do \

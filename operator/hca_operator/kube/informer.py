@@ -73,7 +73,7 @@ class Informer(ABC):
         listed: list[Manifest] = []
         version = 0
         async for page, at in self._source.pages(self._kind, self._namespace, **self._selectors):
-            listed += filter(self._needs, page)
+            listed += map(self._strip, filter(self._needs, page))
             version = at
         self._on_list(listed, version)
         self.tried.set()
@@ -82,6 +82,10 @@ class Informer(ABC):
     def _needs(self, _manifest: Manifest) -> bool:
         """Whether an object of a page is kept in memory until the list is complete."""
         return True
+
+    def _strip(self, manifest: Manifest) -> Manifest:
+        """What of an object of a page is kept in memory until the list is complete."""
+        return manifest
 
     @abstractmethod
     def _on_list(self, manifests: Sequence[Manifest], version: int) -> None:

@@ -39,6 +39,7 @@ from hca_operator.metrics_server.serving.server_metrics import ServerMetrics
 from hca_operator.metrics_server.serving.sources import Sources
 from hca_operator.metrics_server.serving.tls import ServingTls
 from hca_operator.scaling.capabilities import REGISTRATION
+from hca_operator.telemetry.listener import Listener
 from hca_operator.telemetry.probes import Check, serve
 
 logger = logging.getLogger(__name__)
@@ -124,18 +125,19 @@ class MetricsApi:
         app = self._server.application(alive=lambda: None, ready=self._not_ready)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
+        listener = Listener(runner, self._tls.context)
         port = self._settings.telemetry_port
         own = await serve(self._metrics.registry, port=port, alive=lambda: None, ready=self._not_ready)
         try:
             async with asyncio.TaskGroup() as group:
                 every = {"the certificate and the APIService": self._refresh_repeatedly, **work}
                 tasks = [group.create_task(endless(name, each)) for name, each in every.items()]
-                await web.TCPSite(runner, port=self._settings.port, ssl_context=self._tls.context).start()
+                await listener.start(self._settings.port)
                 await stop.wait()
                 for task in tasks:
                     task.cancel()
         finally:
-            await runner.cleanup()
+            await listener.cleanup()
             await own.cleanup()
 
     def caller(self, request: web.Request) -> User | None:
@@ -249,4 +251,4 @@ def _from_prometheus(
     clock = asyncio.get_running_loop().time
     prometheus = Prometheus(settings.url, settings.secret, QueryMetrics(metrics.registry), clock)
     queries = OwnQueries(prometheus, clock=clock, phase=random.random) if settings.custom_queries else None
-    return PrometheusReadings(apis, pods, prometheus, queries, clock=clock, phase=random.random)
+    return PrometheusReadings(apis, pods, prometheus, queries, clock=clock, now=_now, phase=random.random)

@@ -7,6 +7,8 @@ from http import HTTPStatus
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from hca_operator.telemetry.listener import IDLE_SECONDS, Listener
+
 Check = Callable[[], str | None]
 """Returns what is wrong, None if nothing is."""
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -23,7 +25,7 @@ def probe(check: Check) -> Handler:
     return answer
 
 
-async def serve(registry: CollectorRegistry, *, port: int, alive: Check, ready: Check) -> web.AppRunner:
+async def serve(registry: CollectorRegistry, *, port: int, alive: Check, ready: Check) -> Listener:
     """Serve /metrics, /healthz and /readyz on every address; `cleanup()` of the result ends it."""
 
     async def metrics(_request: web.Request) -> web.Response:
@@ -35,7 +37,8 @@ async def serve(registry: CollectorRegistry, *, port: int, alive: Check, ready: 
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/healthz", probe(alive))
     app.router.add_get("/readyz", probe(ready))
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_SECONDS)
     await runner.setup()
-    await web.TCPSite(runner, port=port).start()
-    return runner
+    listener = Listener(runner)
+    await listener.start(port)
+    return listener

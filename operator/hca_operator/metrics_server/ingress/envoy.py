@@ -19,6 +19,8 @@ _LINES = re.compile(
     re.MULTILINE,
 )
 _LABELS = re.compile(r'(envoy_cluster_name|le)="([^"]*)"')
+LONGEST_CACHED = 512
+"""Characters of labels that are cached: twice a namespace's name, an object's, and a bound."""
 _NO_TIMES: Mapping[float, float] = {math.inf: 0.0}
 
 
@@ -48,16 +50,26 @@ def statistics_filter(clusters: Collection[str]) -> str:
     return "filter=" + quote(rf"^cluster\.({names})\.upstream_({'|'.join((*_COUNTS, _TIMES))})$", safe="")
 
 
-def counts_of_clusters(text: str) -> dict[str, ClusterCounts]:
-    """What was counted, by cluster. A cluster that this Envoy does not have is absent.
+class Statistics:
+    """Makes the counts by cluster of an Envoy's answer, of which it is given whole lines, some at a time."""
 
-    Envoy exposes the counts of a cluster as soon as it is made, and the times from its first request on.
-    """
-    values: dict[str, dict[tuple[str, float], float]] = {}
-    for what, labels, number in _LINES.findall(text):
-        cluster, bound = _series(labels)
-        values.setdefault(cluster, {})[what, bound] = float(number)
-    return {cluster: _counts(series) for cluster, series in values.items() if ("rq_total", math.inf) in series}
+    def __init__(self) -> None:
+        self._values: dict[str, dict[tuple[str, float], float]] = {}
+
+    def feed(self, lines: bytes) -> None:
+        """Take in whole lines."""
+        for what, labels, number in _LINES.findall(lines.decode(errors="replace")):
+            cluster, bound = _cached(labels) if len(labels) <= LONGEST_CACHED else _series(labels)
+            self._values.setdefault(cluster, {})[what, bound] = float(number)
+
+    def result(self) -> dict[str, ClusterCounts]:
+        """What was counted, by cluster. A cluster that this Envoy does not have is absent.
+
+        Envoy exposes the counts of a cluster as soon as it is made, and the times from its first request on.
+        """
+        return {
+            cluster: _counts(series) for cluster, series in self._values.items() if ("rq_total", math.inf) in series
+        }
 
 
 def sample(now: ClusterCounts, before: ClusterCounts | None) -> PodSample:
@@ -78,11 +90,14 @@ def sample(now: ClusterCounts, before: ClusterCounts | None) -> PodSample:
     )
 
 
-@lru_cache(maxsize=2**15)
 def _series(labels: str) -> tuple[str, float]:
-    """Cluster and upper bound of a series, infinity for one that is no bucket. Cached, for they come repeatedly."""
+    """Cluster and upper bound of a series, infinity for one that is no bucket."""
     found = dict(_LABELS.findall(labels))
     return found.get("envoy_cluster_name", ""), float(found.get("le", "inf"))
+
+
+_cached = lru_cache(maxsize=2**15)(_series)
+"""Cached, for they come repeatedly."""
 
 
 def _counts(series: Mapping[tuple[str, float], float]) -> ClusterCounts:

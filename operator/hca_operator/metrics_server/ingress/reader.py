@@ -1,23 +1,18 @@
 """Reads from the pods of the ingress how many requests they send to each object, and how long these take."""
 
-import asyncio
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-import aiohttp
-
-from hca_operator.core.names import KIND
 from hca_operator.core.ports import Key, ListerWatcher
-from hca_operator.metrics_server.ingress.envoy import ClusterCounts, counts_of_clusters, sample, statistics_filter
+from hca_operator.metrics_server.ingress.envoy import ClusterCounts, Statistics, sample, statistics_filter
 from hca_operator.metrics_server.inventory.inventory import Inventory
 from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
-from hca_operator.metrics_server.inventory.targets import Endpoint, Pod, cluster_of
-from hca_operator.metrics_server.pods.pod_polling import FIRST_SAMPLES_SECONDS, poll_pod
-from hca_operator.metrics_server.pods.scrape import ScrapeFailure, Target, fetch, scrape_session
+from hca_operator.metrics_server.inventory.targets import Endpoint, Pod, cluster_of, stripped_pod
+from hca_operator.metrics_server.pods.pod_polling import PodReader
+from hca_operator.metrics_server.pods.scrape import ScrapeFailure, Target
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
-from hca_operator.metrics_server.polling.pollers import Pollers
 from hca_operator.metrics_server.samples.reading import Reading
 from hca_operator.metrics_server.samples.sample_store import SampleSource, SampleStore
 
@@ -48,7 +43,7 @@ class IngressPods:
     path: str
 
 
-class IngressReader:
+class IngressReader(PodReader[str, Pod]):
     """Reads the pods of the ingress, and answers for the objects with `monitoring.source: Ingress`."""
 
     def __init__(  # noqa: PLR0913 - what a test replaces
@@ -62,17 +57,13 @@ class IngressReader:
         phase: Callable[[], float],
     ) -> None:
         """`clock` is monotonic; `phase` returns a number from 0 to 1, and spreads the requests over the interval."""
+        inventory = Inventory(apis, cluster_of, envoys, api_of=lambda _pod: _ENVOYS)
+        super().__init__(inventory, "the pods of the ingress", clock=clock, phase=phase)
         self._ingress = ingress
         self._metrics = metrics
-        self._clock = clock
-        self._phase = phase
         self._samples = SampleStore(clock, ENVOYS)
-        self._inventory = Inventory(apis, cluster_of, envoys, api_of=lambda _pod: _ENVOYS)
-        self._session: aiohttp.ClientSession
-        self._synced_at: float | None = None
         self._clusters: dict[Key, str] = {}
         """The Envoy cluster from which the samples of each object are."""
-        self._pollers = Pollers(self._poll)
 
     def counts_for(self, api: Key) -> bool:
         """Whether the metrics of an object are read from the ingress."""
@@ -84,40 +75,19 @@ class IngressReader:
         """The value of a metric of an object, over at most `window_seconds`. Raises Unknown if there is none."""
         return self._samples.read(namespace, api, metric, now, window_seconds=window_seconds)
 
-    def not_ready(self) -> str | None:
-        """What is missing until the values are complete, None if nothing is."""
-        if self._synced_at is None:
-            return f"the objects of kind {KIND} and the pods of the ingress are not listed yet"
-        if self._clock() < self._synced_at + FIRST_SAMPLES_SECONDS:
-            return "the pods of the ingress are being read for the first time"
-        return None
-
-    async def run(self) -> None:
-        """Read until cancelled."""
-        async with scrape_session() as self._session, asyncio.TaskGroup() as tasks:
-            self._pollers.start(tasks)
-            self._inventory.follow(self._changed)
-            await asyncio.Event().wait()
-
-    def _changed(self, keys: set[Key]) -> None:
-        if self._synced_at is None:
-            self._synced_at = self._clock()
+    def _update(self, keys: set[Key]) -> None:
         if _ENVOYS in keys:
             self._pollers.keep(_ENVOYS, set(self._inventory.pods_of(_ENVOYS)))
             keys = keys | self._clusters.keys()
         for api in keys - {_ENVOYS}:
-            self._update(api)
+            cluster = self._inventory.api(api)
+            if self._clusters.pop(api, None) != cluster:
+                self._samples.forget(api)  # counts of another Service cannot be compared
+            if cluster is not None:
+                self._clusters[api] = cluster
+                self._samples.follow(api, [envoy.uid for envoy in self._pollers.of(_ENVOYS)])
 
-    def _update(self, api: Key) -> None:
-        """Take in the samples of an object, if it is read from the ingress."""
-        cluster = self._inventory.api(api)
-        if self._clusters.pop(api, None) != cluster:
-            self._samples.forget(api)  # counts of another Service cannot be compared
-        if cluster is not None:
-            self._clusters[api] = cluster
-            self._samples.follow(api, [envoy.uid for envoy in self._pollers.of(_ENVOYS)])
-
-    async def _poll(self, _key: Key, envoy: Pod) -> None:
+    async def _poll(self, _key: Key, envoy: Pod, /) -> None:
         before: dict[str, ClusterCounts] = {}
 
         async def read(_: ScrapeFailure | None) -> ScrapeFailure | None:
@@ -139,20 +109,20 @@ class IngressReader:
             self._metrics.observe("read", self._clock() - started)
             return None
 
-        await poll_pod(f"{self._ingress.namespace}/{envoy.name}", read, self._clock, self._phase())
+        await self._poll_pod(f"{self._ingress.namespace}/{envoy.name}", read)
 
     async def _counts(self, envoy: Pod, clusters: Iterable[str]) -> dict[str, ClusterCounts]:
         found: dict[str, ClusterCounts] = {}
         for some in _portions(sorted(clusters)):
             path = f"{self._ingress.path}?{statistics_filter(some)}"
             target = Target(envoy, Endpoint(self._ingress.port, path, frozenset()), "externalMetrics.ingress")
-            found |= await fetch(self._session, target, counts_of_clusters)
+            found |= await self._client.fetch(_ENVOYS, target, Statistics())
         return found
 
 
 def envoy_informer(source: ListerWatcher, ingress: IngressPods) -> SharedInformer:
     """The informer of the pods of the ingress."""
-    return SharedInformer(source, "Pod", ingress.namespace, labelSelector=ingress.selector)
+    return SharedInformer(source, "Pod", ingress.namespace, strip=stripped_pod, labelSelector=ingress.selector)
 
 
 def _portions(clusters: list[str]) -> Iterator[list[str]]:

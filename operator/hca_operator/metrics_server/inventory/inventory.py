@@ -7,7 +7,7 @@ from hca_operator.core.names import API_LABEL, KIND, Manifest
 from hca_operator.core.ports import Key, ListerWatcher
 from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
 from hca_operator.metrics_server.inventory.table import Table, own_key
-from hca_operator.metrics_server.inventory.targets import Pod, api_of_pod, ready_pod
+from hca_operator.metrics_server.inventory.targets import Pod, api_of_pod, ready_pod, stripped_api, stripped_pod
 
 T = TypeVar("T")
 
@@ -58,9 +58,9 @@ class Inventory(Generic[T]):
 
 def api_informer(source: ListerWatcher, namespace: str = "") -> SharedInformer:
     """The informer of the HighConcurrencyApi objects."""
-    return SharedInformer(source, KIND, namespace)
+    return SharedInformer(source, KIND, namespace, strip=stripped_api)
 
 
 def pod_informer(source: ListerWatcher, namespace: str = "") -> SharedInformer:
     """The informer of their pods."""
-    return SharedInformer(source, "Pod", namespace, labelSelector=API_LABEL)
+    return SharedInformer(source, "Pod", namespace, strip=stripped_pod, labelSelector=API_LABEL)

@@ -15,8 +15,18 @@ Changed = Callable[[set[Key]], None]
 class SharedInformer(Informer):
     """Keeps the tables of all subscribers up to date. No manifest is kept beside them."""
 
-    def __init__(self, source: ListerWatcher, kind: str, namespace: str = "", **selectors: str) -> None:
+    def __init__(
+        self,
+        source: ListerWatcher,
+        kind: str,
+        namespace: str = "",
+        *,
+        strip: Callable[[Manifest], Manifest] = lambda manifest: manifest,
+        **selectors: str,
+    ) -> None:
+        """`strip` returns what all tables together read of an object."""
         super().__init__(source, kind, namespace, **selectors)
+        self._stripped = strip
         self._subscribers: list[tuple[Table[Any], Changed]] = []
         self.synced = False
         """Whether the objects have been listed."""
@@ -27,6 +37,9 @@ class SharedInformer(Informer):
         `changed` is called with the HighConcurrencyApis for which an event changed the table, which may be none.
         """
         self._subscribers.append((table, changed))
+
+    def _strip(self, manifest: Manifest) -> Manifest:
+        return self._stripped(manifest)
 
     def _on_list(self, manifests: Sequence[Manifest], _version: int) -> None:
         found = [(changed, table.replace(manifests)) for table, changed in self._subscribers]

@@ -1,6 +1,7 @@
 """Where the metrics of an object are, read off manifests that may lack any field: pure."""
 
 import re
+from datetime import datetime
 from typing import NamedTuple
 
 from hca_operator.api.metrics import FROM_PODS
@@ -11,6 +12,7 @@ from hca_operator.api.traffic import Service
 from hca_operator.core.names import API_LABEL, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.ports import Key
+from hca_operator.core.timestamps import time_of
 from hca_operator.metrics_server.inventory.table import own_key
 
 # Defaults of the schema, for objects as the API server sends them.
@@ -38,6 +40,8 @@ class Pod(NamedTuple):
     uid: str
     name: str
     address: str
+    ready_since: datetime | None = None
+    """By the clock of its node; None if it is not known."""
 
 
 def endpoint_of(api: Manifest) -> Endpoint | None:
@@ -76,11 +80,30 @@ def _source(spec: Manifest) -> str | None:
 def ready_pod(pod: Manifest) -> Pod | None:
     """The pod, None if it is not ready or is being deleted."""
     metadata, address = pod["metadata"], (pod.get("status") or {}).get("podIP")
-    if not address or "deletionTimestamp" in metadata or condition(pod, "Ready").get("status") != "True":
+    ready = condition(pod, "Ready")
+    if not address or "deletionTimestamp" in metadata or ready.get("status") != "True":
         return None
-    return Pod(metadata["uid"], metadata["name"], address)
+    return Pod(metadata["uid"], metadata["name"], address, time_of(ready, "lastTransitionTime"))
 
 
 def api_of_pod(pod: Manifest) -> Key:
     """The object to which a pod belongs by its label, which is what the Service selects by."""
     return Key(pod["metadata"]["namespace"], pod["metadata"]["labels"][API_LABEL])
+
+
+def stripped_pod(pod: Manifest) -> Manifest:
+    """What is read of a pod: of a list of thousands, a hundredth."""
+    ready = condition(pod, "Ready")
+    kept = {name: pod["metadata"][name] for name in _POD_METADATA if name in pod["metadata"]}
+    kept["labels"] = {API_LABEL: (kept.get("labels") or {}).get(API_LABEL)}
+    address = (pod.get("status") or {}).get("podIP")
+    return {"metadata": kept, "status": {"podIP": address, "conditions": [ready] if ready else []}}
+
+
+def stripped_api(api: Manifest) -> Manifest:
+    """What is read of an object."""
+    kept = {name: value for name, value in api["metadata"].items() if name != "managedFields"}
+    return {"metadata": kept, "spec": api.get("spec")}
+
+
+_POD_METADATA = ("namespace", "name", "uid", "resourceVersion", "labels", "deletionTimestamp")

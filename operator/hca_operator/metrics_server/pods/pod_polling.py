@@ -1,34 +1,87 @@
-"""How one pod is polled: every two seconds, and a change for the worse or the better is logged once."""
+"""What the readers of pods have in common: each pod is polled every two seconds while it is one of theirs."""
 
+import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
-from hca_operator.metrics_server.pods.scrape import TIMEOUT_SECONDS, ScrapeFailure
-from hca_operator.metrics_server.polling.pollers import poll_at_interval
+from hca_operator.core.names import KIND
+from hca_operator.core.ports import Key
+from hca_operator.metrics_server.inventory.inventory import Inventory
+from hca_operator.metrics_server.pods.scrape import TIMEOUT_SECONDS, PodClient, ScrapeFailure, pod_client
+from hca_operator.metrics_server.polling.pollers import Pollers, poll_at_interval
+from hca_operator.metrics_server.samples.sample_store import FEWEST_COUNTS
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 2.0
 """Between two scrapes of a pod: a few for each window of samples."""
-FIRST_SAMPLES_SECONDS = 2 * INTERVAL_SECONDS + TIMEOUT_SECONDS
-"""From the first lists until each pod was read twice: a rate takes two samples."""
+FIRST_SAMPLES_SECONDS = FEWEST_COUNTS * INTERVAL_SECONDS + TIMEOUT_SECONDS
+"""From the first lists until each pod was read often enough."""
+
+T = TypeVar("T")
+Item = TypeVar("Item")
 
 
-async def poll_pod(
-    pod: str,
-    read: Callable[[ScrapeFailure | None], Awaitable[ScrapeFailure | None]],
-    clock: Callable[[], float],
-    phase: float,
-) -> None:
-    """Poll until cancelled. `read` is given the result of the last time; `phase`, from 0 to 1, spreads the pods."""
-    failure: ScrapeFailure | None = None
+class PodReader(ABC, Generic[T, Item]):
+    """Polls pods. Subclasses say which ones, and what is done with the answer of one."""
 
-    async def poll() -> None:
-        nonlocal failure
-        before, failure = failure, await read(failure)
-        if failure is not None and before is None:
-            logger.warning("pod %s is not known: %s", pod, failure)
-        elif failure is None and before is not None:
-            logger.info("pod %s is known again", pod)
+    def __init__(
+        self, inventory: Inventory[T], pods: str, *, clock: Callable[[], float], phase: Callable[[], float]
+    ) -> None:
+        """`pods`: how the reasons of `not_ready` speak of the pods.
 
-    await poll_at_interval(INTERVAL_SECONDS, poll, clock=clock, phase=phase)
+        `clock` is monotonic; `phase` returns a number from 0 to 1, and spreads the polls over the interval.
+        """
+        self._inventory = inventory
+        self._pods = pods
+        self._clock = clock
+        self._phase = phase
+        self._client: PodClient
+        self._pollers = Pollers(self._poll)
+        self._synced_at: float | None = None
+
+    def not_ready(self) -> str | None:
+        """What is missing until the values are complete, None if nothing is."""
+        if self._synced_at is None:
+            return f"the objects of kind {KIND} and {self._pods} are not listed yet"
+        if self._clock() < self._synced_at + FIRST_SAMPLES_SECONDS:
+            return f"{self._pods} are being read for the first time"
+        return None
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        async with pod_client() as self._client, asyncio.TaskGroup() as tasks:
+            self._pollers.start(tasks)
+            self._inventory.follow(self._changed)
+            await asyncio.Event().wait()
+
+    def _changed(self, keys: set[Key]) -> None:
+        if self._synced_at is None:
+            self._synced_at = self._clock()
+        self._update(keys)
+
+    @abstractmethod
+    def _update(self, keys: set[Key]) -> None:
+        """Poll the pods of these keys as the inventory has them now, and no others."""
+
+    @abstractmethod
+    async def _poll(self, api: Key, item: Item, /) -> None:
+        """Poll one item until cancelled, by `_poll_pod`."""
+
+    async def _poll_pod(
+        self, pod: str, read: Callable[[ScrapeFailure | None], Awaitable[ScrapeFailure | None]]
+    ) -> None:
+        """Poll until cancelled. `read` is given the result of the last time. A change of it is logged once."""
+        failure: ScrapeFailure | None = None
+
+        async def poll() -> None:
+            nonlocal failure
+            before, failure = failure, await read(failure)
+            if failure is not None and before is None:
+                logger.warning("pod %s is not known: %s", pod, failure)
+            elif failure is None and before is not None:
+                logger.info("pod %s is known again", pod)
+
+        await poll_at_interval(INTERVAL_SECONDS, poll, clock=self._clock, phase=self._phase())

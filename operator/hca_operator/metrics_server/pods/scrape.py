@@ -2,25 +2,29 @@
 
 import asyncio
 import os
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple, TypeVar
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple, Protocol, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from hca_operator.core.errors import HcaError
+from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.targets import Endpoint, Pod
-from hca_operator.metrics_server.samples.exposition import PodSample, Unreadable, pod_sample
+from hca_operator.metrics_server.polling.turns import Turns
+from hca_operator.metrics_server.samples.exposition import Exposition, PodSample, Unreadable
 
 TIMEOUT_SECONDS = 1.0
 """For a whole answer."""
 LARGEST_BODY_BYTES = 4 * 2**20
-LONG_BODY_BYTES = 2**18
-"""From here on an answer is parsed in a thread, so that the event loop does not wait for it."""
-CHUNK_BYTES = 2**16
+LONGEST_LINE_BYTES = 2**14
+CHUNK_BYTES = 2**14
+"""That are parsed at a time: they take one or two milliseconds, in which nothing else happens in the process."""
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _HEADERS = {
     "Accept": "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1",
@@ -49,6 +53,16 @@ class Target(NamedTuple):
         return f"{self.endpoint.path.partition('?')[0]} on port {self.endpoint.port}"
 
 
+class Answer(Protocol[T_co]):
+    """What is made of an answer, which comes in pieces."""
+
+    def feed(self, lines: bytes) -> None:
+        """Take in whole lines. Raises Unreadable."""
+
+    def result(self) -> T_co:
+        """What follows from all lines."""
+
+
 class ScrapeFailure(HcaError):
     """A pod could not be read. The message says why and what to do.
 
@@ -60,57 +74,87 @@ class ScrapeFailure(HcaError):
         self.result = result
 
 
-def scrape_session() -> aiohttp.ClientSession:
-    """A session that keeps no connection: one would always lead to the same worker and hold up the end of a pod."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True),
+class PodClient:
+    """Asks pods. Their answers are parsed piece by piece, one piece at a time, in turn to each namespace and object."""
+
+    def __init__(self, http: aiohttp.ClientSession) -> None:
+        self._http = http
+        self._parsing = Turns(1)
+
+    async def fetch(self, api: Key, target: Target, answer: Answer[T]) -> T:
+        """The result of `answer` for what a pod of an object answers. Raises ScrapeFailure, whatever the reason."""
+        try:
+            async with self._http.get(target.url, allow_redirects=False) as response:
+                if response.status != 200:
+                    raise ScrapeFailure(
+                        "refused",
+                        f"{target} answers {response.status}: set {target.configured_by} to where the metrics are "
+                        "shown",
+                    )
+                await self._read(api, target, response.content, answer)
+            return answer.result()
+        except ScrapeFailure:
+            raise
+        except Unreadable as error:
+            raise ScrapeFailure("unreadable", f"{target}: {error}") from error
+        except TimeoutError as error:
+            raise ScrapeFailure(
+                "unreachable",
+                f"{target} gives no answer within {TIMEOUT_SECONDS:g} s: have it answer sooner, and let traffic in",
+            ) from error
+        except Exception as error:  # whatever one pod answers must not end the task that reads the others
+            why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
+            raise ScrapeFailure(
+                "unreachable", f"{target} cannot be read ({why}): have something listen there, and let traffic in"
+            ) from error
+
+    async def _read(self, api: Key, target: Target, content: aiohttp.StreamReader, answer: Answer[T]) -> None:
+        size, rest = 0, b""
+        async for chunk in content.iter_chunked(CHUNK_BYTES):
+            size += len(chunk)
+            if size > LARGEST_BODY_BYTES:
+                raise ScrapeFailure(
+                    "unreadable", f"{target} shows more than {LARGEST_BODY_BYTES >> 20} MiB: have it show fewer series"
+                )
+            lines, end, rest = (rest + chunk).rpartition(b"\n")
+            if len(rest) > LONGEST_LINE_BYTES:
+                raise ScrapeFailure(
+                    "unreadable",
+                    f"{target} shows a line of more than {LONGEST_LINE_BYTES >> 10} KiB: have it show shorter labels",
+                )
+            if end:
+                await self._parse(api, answer, lines)
+        if rest:
+            await self._parse(api, answer, rest)
+
+    async def _parse(self, api: Key, answer: Answer[T], lines: bytes) -> None:
+        async with self._parsing.turn(api):
+            answer.feed(lines)
+            await asyncio.sleep(0)  # between two pieces, whoever they are of, the event loop has its turn
+
+
+@asynccontextmanager
+async def pod_client() -> AsyncIterator[PodClient]:
+    """A client that keeps no connection: one would always lead to the same worker and hold up the end of a pod."""
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=_socket),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
         headers=_HEADERS,
         auto_decompress=False,
-    )
+        read_bufsize=CHUNK_BYTES,
+    ) as http:
+        yield PodClient(http)
 
 
-async def scrape(session: aiohttp.ClientSession, target: Target) -> PodSample:
-    """The sample of a pod. Raises ScrapeFailure, whatever the reason."""
-    return await fetch(session, target, partial(pod_sample, ignored_paths=target.endpoint.ignored_paths))
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket that has little to read at a time, however fast the other side writes."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, CHUNK_BYTES)
+    return made
 
 
-async def fetch(session: aiohttp.ClientSession, target: Target, parse: Callable[[str], T]) -> T:
-    """What `parse` returns for the answer of a pod. Raises ScrapeFailure, whatever the reason."""
-    try:
-        body = await _body(session, target)
-        if len(body) > LONG_BODY_BYTES:
-            return await asyncio.to_thread(parse, body.decode(errors="replace"))
-        return parse(body.decode(errors="replace"))
-    except ScrapeFailure:
-        raise
-    except Unreadable as error:
-        raise ScrapeFailure("unreadable", f"{target}: {error}") from error
-    except TimeoutError as error:
-        raise ScrapeFailure(
-            "unreachable",
-            f"{target} gives no answer within {TIMEOUT_SECONDS:g} s: have it answer sooner, and let traffic in",
-        ) from error
-    except Exception as error:  # whatever one pod answers must not end the task that reads the others
-        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
-        raise ScrapeFailure(
-            "unreachable", f"{target} cannot be read ({why}): have something listen there, and let traffic in"
-        ) from error
-
-
-async def _body(session: aiohttp.ClientSession, target: Target) -> bytes:
-    async with session.get(target.url, allow_redirects=False) as response:
-        if response.status != 200:
-            raise ScrapeFailure(
-                "refused",
-                f"{target} answers {response.status}: set {target.configured_by} to where the metrics are shown",
-            )
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-            body += chunk
-            if len(body) > LARGEST_BODY_BYTES:
-                raise ScrapeFailure(
-                    "unreadable", f"{target} shows more than {LARGEST_BODY_BYTES >> 20} MiB: have it show fewer series"
-                )
-        return bytes(body)
+async def scrape(client: PodClient, api: Key, target: Target) -> PodSample:
+    """The sample of a pod of an object. Raises ScrapeFailure, whatever the reason."""
+    return await client.fetch(api, target, Exposition(target.endpoint.ignored_paths))

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Set
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from hca_operator.core.ports import Key
 from hca_operator.kube.faults import endless
+from hca_operator.metrics_server.polling.turns import Turns
 
 Item = TypeVar("Item")
 
@@ -50,16 +52,17 @@ class Pollers(Generic[Item]):
 class Lanes:
     """Limits how many polls run at a time, with a limit of their own for items whose last poll failed.
 
-    Those wait for their time-outs behind each other, however many they are, and hold up no other.
+    Those wait for their time-outs behind each other, however many they are, and hold up no other. Half of a lane at
+    most is of one namespace, so a namespace of slow pods or queries holds up no other either.
     """
 
     def __init__(self, healthy: int, failing: int) -> None:
-        self._healthy = asyncio.Semaphore(healthy)
-        self._failing = asyncio.Semaphore(failing)
+        self._healthy = Turns(healthy, healthy // 2)
+        self._failing = Turns(failing, failing // 2)
 
-    def of(self, *, failing: bool) -> asyncio.Semaphore:
-        """The lane for an item; use it as an async context."""
-        return self._failing if failing else self._healthy
+    def turn(self, api: Key, *, failing: bool) -> AbstractAsyncContextManager[None]:
+        """The turn of an item of an object."""
+        return (self._failing if failing else self._healthy).turn(api)
 
 
 async def poll_at_interval(

@@ -1,24 +1,31 @@
 """One query to Prometheus: in a thread, limited in time and size, with the credentials of the install's Secret."""
 
 import asyncio
-import io
 import json
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import requests
 from prometheus_api_client import PrometheusConnect
+from urllib3.exceptions import HTTPError
 
 from hca_operator.core.errors import CannotStart, HcaError
 from hca_operator.metrics_server.prometheus.connection import CancellableAdapter, CancellableConnection
 from hca_operator.metrics_server.prometheus.query_metrics import QueryMetrics
+from hca_operator.metrics_server.samples.reading import Unknown
 
 TIMEOUT_SECONDS = 3.0
 """For a whole answer, the connection included."""
-LARGEST_BODY_BYTES = 8 * 2**20
+LARGEST_BODY_BYTES = 3 * 2**20
+"""Of an answer about pods: parsed, it is seven times as much, and nothing else happens while it is parsed."""
+LARGEST_NUMBER_BYTES = 2**16
+"""Of an answer that is to be one number."""
+READ_BYTES = 2**16
+"""That are read at a time: only a read after the last one finds that something is missing."""
 THREADS = 16
 """More than queries at a time: a thread that looks up a host name cannot be cancelled."""
 LONGEST_QUOTE = 200
@@ -34,12 +41,14 @@ Result = Sequence[Any]
 class QueryFailure(HcaError):
     """A query failed. The message says why and what to do.
 
-    `result`: the label of the metric `hca_prometheus_queries_total`.
+    `result`: the label of the metric `hca_prometheus_queries_total`. `of_the_query`: whether a query about less might
+    be answered.
     """
 
-    def __init__(self, result: str, message: str) -> None:
+    def __init__(self, result: str, message: str, *, of_the_query: bool = False) -> None:
         super().__init__(message)
         self.result = result
+        self.of_the_query = of_the_query
 
 
 class QueryCredentials(NamedTuple):
@@ -67,16 +76,18 @@ class Prometheus:
         self._clock = clock
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="prometheus")
 
-    async def query(self, kind: str, promql: str, parse: Callable[[Result], T]) -> T:
+    async def query(
+        self, kind: str, promql: str, parse: Callable[[Result], T], *, largest: int = LARGEST_BODY_BYTES
+    ) -> T:
         """What `parse`, which runs in a thread, returns for the result of a query. Raises QueryFailure.
 
-        `kind`: the label of the metrics.
+        `kind`: the label of the metrics. `largest`: bytes that the answer may have.
         """
         connection, started, result = CancellableConnection(), self._clock(), "answered"
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, self._query, promql, parse, connection)
+                return await loop.run_in_executor(self._threads, self._query, promql, parse, connection, largest)
         except TimeoutError as error:
             result = "timeout"
             raise QueryFailure(
@@ -90,19 +101,21 @@ class Prometheus:
             connection.cancel()
             self._metrics.observe(kind, result, self._clock() - started)
 
-    def _query(self, promql: str, parse: Callable[[Result], T], connection: CancellableConnection) -> T:
+    def _query(self, promql: str, parse: Callable[[Result], T], connection: CancellableConnection, largest: int) -> T:
         try:
-            with requests.Session() as session:
+            with _FormSession() as session:
                 access = self._access()
                 session.trust_env = False  # no proxy, no .netrc
                 session.verify = access.authority or True
-                session.hooks["response"].append(_read_within_limits)
+                # What is small when compressed may be of any size afterwards.
+                session.headers["Accept-Encoding"] = "identity"
+                session.hooks["response"].append(partial(_read_within_limits, largest))
                 client = PrometheusConnect(
                     self._url, headers=access.headers, auth=access.auth, session=session, timeout=TIMEOUT_SECONDS
                 )
                 session.mount(self._url, CancellableAdapter(connection))  # in place of the client's own, which retries
                 return parse(client.custom_query(promql, params={"timeout": f"{TIMEOUT_SECONDS:g}s"}))
-        except QueryFailure:
+        except (QueryFailure, Unknown):
             raise
         except requests.exceptions.SSLError as error:
             raise QueryFailure(
@@ -110,14 +123,14 @@ class Prometheus:
                 "the certificate of Prometheus is not trusted: put the one of its authority into the Secret of "
                 "prometheus.secretName as ca.crt",
             ) from error
-        except (LookupError, TypeError, ValueError) as error:
-            raise _unreadable() from error
-        except OSError as error:  # the base of all errors of requests
+        except (OSError, HTTPError) as error:  # OSError is the base of all errors of requests
             raise QueryFailure(
                 "unreachable",
                 f"Prometheus cannot be asked ({type(error).__name__}): see whether it runs, and the chart value "
                 "prometheus.url",
             ) from error
+        except Exception as error:  # an answer of any form must not end more than its query
+            raise _unreadable() from error
 
     def _access(self) -> QueryCredentials:
         """Read for each query: the Secret may change."""
@@ -134,27 +147,51 @@ class Prometheus:
         return file.read_text(encoding="utf-8").strip() if file and file.exists() else None
 
 
-def _read_within_limits(response: requests.Response, **_: Any) -> None:  # noqa: ANN401 - as requests calls it
+class _FormSession(requests.Session):
+    """Sends what the client would write into the address, which proxies limit to a few kilobytes, as a form."""
+
+    def request(  # type: ignore[override]
+        self,
+        method: str,  # noqa: ARG002 - the client's
+        url: str,
+        *,
+        params: dict[str, str],
+        **more: Any,  # noqa: ANN401 - passed on
+    ) -> requests.Response:
+        """POST the parameters."""
+        return super().request("POST", url, data=params, **more)
+
+
+def _read_within_limits(largest: int, response: requests.Response, **_: Any) -> None:  # noqa: ANN401 - as requests calls it
     """Read an answer before the client does, within limits. Raises QueryFailure for any but a complete one."""
     with response.raw as raw:
         if 300 <= response.status_code < 400:
             raise QueryFailure(
                 "redirected", "Prometheus answers with a redirect: set the chart value prometheus.url to where it leads"
             )
-        body = raw.read(LARGEST_BODY_BYTES + 1, decode_content=True)
-    if len(body) > LARGEST_BODY_BYTES:
+        body = b""
+        while len(body) <= largest and (more := raw.read(READ_BYTES, decode_content=False)):
+            body += more
+    if len(body) > largest:
+        limit = f"{largest >> 20} MiB" if largest >= 2**20 else f"{largest >> 10} KiB"
         raise QueryFailure(
             "too_large",
-            f"Prometheus answers with more than {LARGEST_BODY_BYTES >> 20} MiB: have the query come to less",
+            f"Prometheus answers with more than {limit}: have the query come to less, such as pods show fewer buckets",
+            of_the_query=True,
         )
     answer = _json_object(body)
     if response.status_code != 200:
         said = _quote(answer.get("error") or response.reason)
-        raise QueryFailure("refused", f"Prometheus answers {response.status_code}: {said}")
+        raise QueryFailure(
+            "refused",
+            f"Prometheus answers {response.status_code}: {said}",
+            of_the_query=response.status_code in {400, 413, 422},
+        )
     # A warning about PromQL is about series that do not fit the query and are left out, which any team may have.
     if missing := [said for said in answer.get("warnings") or () if not str(said).startswith("PromQL ")]:
         raise QueryFailure("partial", f"Prometheus tells only a part of it: {_quote(missing[0])}")
-    response.raw = io.BytesIO(body)
+    # For the client, which would parse it once more.
+    response.json = lambda **_: answer  # type: ignore[method-assign]
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

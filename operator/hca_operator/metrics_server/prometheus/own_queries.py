@@ -11,7 +11,7 @@ from hca_operator.api.metric_types import PROMETHEUS
 from hca_operator.api.promql import judge
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.polling.pollers import Lanes, Pollers, poll_at_interval
-from hca_operator.metrics_server.prometheus.client import Prometheus, QueryFailure, Result
+from hca_operator.metrics_server.prometheus.client import LARGEST_NUMBER_BYTES, Prometheus, QueryFailure, Result
 from hca_operator.metrics_server.prometheus.demand import OwnQuery
 from hca_operator.metrics_server.samples.reading import Reading, Unknown
 
@@ -71,7 +71,7 @@ class OwnQueries:
 
         async def poll() -> None:
             nonlocal failing
-            async with self._lanes.of(failing=failing):
+            async with self._lanes.turn(api, failing=failing):
                 failing = not await self._send(api, query)
 
         await poll_at_interval(INTERVAL_SECONDS, poll, clock=self._clock, phase=self._phase())
@@ -86,7 +86,8 @@ class OwnQueries:
             return True
         before = self._failures.get(place)
         try:
-            self._values[place] = _Value(at, await self._prometheus.query(PROMETHEUS.external, bound, number))
+            value = await self._prometheus.query(PROMETHEUS.external, bound, number, largest=LARGEST_NUMBER_BYTES)
+            self._values[place] = _Value(at, value)
             self._failures.pop(place, None)
         except Unknown as useless:  # an answer without a number is newer than the last number
             self._values.pop(place, None)

@@ -14,19 +14,21 @@ from hca_operator.api.promql import quoted
 from hca_operator.metrics_server.samples.exposition import LARGEST, ROUTE_LABELS
 from hca_operator.metrics_server.samples.growth import Counts
 
-RANGE = "2m"
+RANGE_SECONDS = 120
+RANGE = f"{RANGE_SECONDS}s"
 """How old a sample may be. A count needs two samples within it, so pods must be scraped each minute at least."""
 MEAN = "1m"
 """Over which the mean of a gauge is taken, if it is scraped that often."""
-LONGEST_NAMESPACES = 500
-"""Characters of the namespaces that a query selects; of more, it selects all: the query is part of a URL."""
-
 _TARGET = "job, instance, service, endpoint"
 """Labels that tell two scrapes of one pod apart, as by two Services: their values must not be added up."""
 _MARK = "hca"
 """Label that the query gives each series: the index of the family, a dot, and the index of the group."""
+_UNUSED = "unused"
+"""In place of the group, for series that have counted nothing yet."""
 
-_INCREASE = f"irate(%s[{RANGE}])"
+_RATE = f"irate(%s[{RANGE}])"
+_COUNTED = f"({_RATE} and %s > 0)"
+"""Without series that have counted nothing yet: a histogram of a library must not hide a counter that counts."""
 _LEVEL = f"(avg_over_time(%s[{MEAN}]) or last_over_time(%s[{RANGE}]))"
 
 MetricsEndpoint = tuple[str, str]
@@ -46,35 +48,54 @@ def families_of(metric: MetricType) -> tuple[str, ...]:
     return (*(f"{histogram}{suffix}" for histogram in metric.histograms), *metric.series)
 
 
-def pod_query(metric: MetricType, groups: Sequence[Group]) -> str:
-    """The query for a metric of all pods in the namespaces of the groups.
+def pod_query(metric: MetricType, groups: Sequence[Group], pods: Collection[str] = ()) -> str:
+    """The query for a metric of all pods in the namespaces of the groups, or of these pods alone.
 
     Counts of requests are queried without the paths of each group, and as a whole times zero: a pod that has served
-    nothing but probes has served nothing, which is another thing than not being known.
+    nothing but probes has served nothing, which is another thing than not being known. The same at the end for series
+    that have counted nothing at all.
     """
-    everywhere = _namespaces(frozenset[str]().union(*(group.namespaces for group in groups)))
+    chosen = f"pod=~{quoted('|'.join(sorted(pods)).replace('.', '[.]'))}" if pods else 'pod!=""'
+    everywhere = f"{_namespaces(frozenset[str]().union(*(group.namespaces for group in groups)))},{chosen}"
+    if not metric.cumulative:
+        return " or ".join(
+            _part(metric, _LEVEL, family, everywhere, f"{number}.") for number, family in enumerate(families_of(metric))
+        )
+    form = _RATE if _has_buckets(metric) else _COUNTED
     parts: list[str] = []
     for number, family in enumerate(families_of(metric)):
-        if metric.cumulative:
-            parts += [
-                _part(
-                    metric, family, f"{_namespaces(group.namespaces)}{_without(group.ignored_paths)}",
-                    f"{number}.{index}",
-                )
-                for index, group in enumerate(groups)
-            ]  # fmt: skip
-        parts.append(_part(metric, family, everywhere, f"{number}."))
+        for index, group in enumerate(groups):
+            selector = f"{_namespaces(group.namespaces)},{chosen}{_without(group.ignored_paths)}"
+            parts.append(_part(metric, form, family, selector, f"{number}.{index}"))
+        parts.append(_zero(metric, form, family, everywhere, f"{number}."))
+    if not _has_buckets(metric):
+        parts += [
+            _zero(metric, _RATE, family, everywhere, f"{number}.{_UNUSED}")
+            for number, family in enumerate(families_of(metric))
+        ]
     return " or ".join(parts)
 
 
-def _part(metric: MetricType, family: str, selector: str, mark: str) -> str:
+def paths_length(metric: MetricType, ignored_paths: Collection[str]) -> tuple[int, int]:
+    """How many characters objects with these paths add to a query, and how often each namespace of theirs is in it."""
+    if not metric.cumulative:
+        return 0, len(families_of(metric))
+    alone = pod_query(metric, [Group(frozenset(ignored_paths), frozenset())])
+    return len(alone), 2 * alone.count("namespace=~")
+
+
+def _zero(metric: MetricType, form: str, family: str, selector: str, mark: str) -> str:
+    if _has_buckets(metric):
+        selector += ',le="+Inf"'
+    return _part(metric, f"0 * {form}", family, selector, mark)
+
+
+def _part(metric: MetricType, form: str, family: str, selector: str, mark: str) -> str:
     by = "namespace, pod, le" if _has_buckets(metric) else "namespace, pod"
     merge = "max" if metric.worst_worker else "sum"
-    form = _INCREASE if metric.cumulative else _LEVEL
-    series = form.replace("%s", f'{family}{{{selector},pod!=""}}')
+    series = form.replace("%s", f"{family}{{{selector}}}")
     value = f"max by ({by}) ({merge} by ({by}, {_TARGET}) ({series}))"
-    zero = "0 * " if metric.cumulative and mark.endswith(".") else ""
-    return f'label_replace({zero}{value}, "{_MARK}", "{mark}", "", "")'
+    return f'label_replace({value}, "{_MARK}", "{mark}", "", "")'
 
 
 def _has_buckets(metric: MetricType) -> bool:
@@ -82,8 +103,7 @@ def _has_buckets(metric: MetricType) -> bool:
 
 
 def _namespaces(names: Collection[str]) -> str:
-    choice = "|".join(sorted(names))
-    return f"namespace=~{quoted(choice)}" if len(choice) <= LONGEST_NAMESPACES else 'namespace!=""'
+    return f"namespace=~{quoted('|'.join(sorted(names)))}"
 
 
 def _without(ignored_paths: Collection[str]) -> str:
@@ -120,8 +140,13 @@ def _bound(metric: MetricType, labels: Mapping[str, str]) -> float | None:
 
 
 def _first(metric: MetricType, marked: Mapping[str, Counts], group: int) -> Counts | None:
-    marks = (f"{number}.{index}" for number in range(len(families_of(metric))) for index in (group, ""))
-    return next((marked[mark] for mark in marks if mark in marked), None)
+    numbers = range(len(families_of(metric)))
+    marks = [f"{number}.{index}" for number in numbers for index in (group, "")]
+    marks += [f"{number}.{_UNUSED}" for number in numbers]
+    found = [marked[mark] for mark in marks if mark in marked]
+    if _has_buckets(metric):  # where series that have counted nothing cannot be left out
+        found.sort(key=lambda counts: not counts.get(math.inf))
+    return next(iter(found), None)
 
 
 def _is_possible(counts: Counts) -> bool:

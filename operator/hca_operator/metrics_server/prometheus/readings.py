@@ -16,16 +16,19 @@ from hca_operator.core.names import KIND
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.inventory import Inventory
 from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
+from hca_operator.metrics_server.inventory.targets import Pod
 from hca_operator.metrics_server.prometheus.client import Prometheus, QueryFailure
 from hca_operator.metrics_server.prometheus.demand import Demand, demand_of
 from hca_operator.metrics_server.prometheus.own_queries import OwnQueries
 from hca_operator.metrics_server.prometheus.pod_query import (
+    RANGE_SECONDS,
     Group,
-    MetricsEndpoint,
     families_of,
+    paths_length,
     pod_query,
     values_by_pod,
 )
+from hca_operator.metrics_server.prometheus.portions import Part, Portions
 from hca_operator.metrics_server.samples.aggregation import aggregate, pod_metric
 from hca_operator.metrics_server.samples.growth import Counts
 from hca_operator.metrics_server.samples.reading import Reading, Unknown
@@ -39,6 +42,8 @@ LONGEST_INTERVAL_SECONDS = 10.0
 """To the next one while it answers slowly: still sooner than an autoscaler reads again."""
 SHARE = 0.1
 """Of the time, at most, for which each replica keeps Prometheus at work, as far as the longest interval allows."""
+AT_A_TIME = 4
+"""Queries: their answers may be megabytes."""
 KEPT_SECONDS = 30.0
 """For which an answer holds while Prometheus gives no other."""
 JOINING_SECONDS = 150.0
@@ -46,8 +51,22 @@ JOINING_SECONDS = 150.0
 
 
 class _Answer(NamedTuple):
+    """Of one object."""
+
     at: float
-    pods: Mapping[MetricsEndpoint, Counts]
+    pods: Mapping[str, Counts]
+    since: Mapping[str, float]
+    """Since when the values of each pod are the same."""
+
+    def next(self, at: float, pods: Mapping[str, Counts]) -> "_Answer":
+        """The answer that follows."""
+        since = {pod: self.since[pod] if counts == self.pods.get(pod) else at for pod, counts in pods.items()}
+        return _Answer(at, pods, since)
+
+    def scraped_at(self, now: float) -> float:
+        """Since when Prometheus knows every sample that is in it, as far as pods with load are concerned."""
+        known = (self.since[pod] for pod, counts in self.pods.items() if counts[math.inf])
+        return max(min(known, default=self.at), now - RANGE_SECONDS)
 
 
 class PrometheusReadings:
@@ -61,22 +80,28 @@ class PrometheusReadings:
         queries: OwnQueries | None,
         *,
         clock: Callable[[], float],
+        now: Callable[[], datetime],
         phase: Callable[[], float],
     ) -> None:
         """`queries`: those of the objects' own, None if none are sent.
 
-        `clock` is monotonic; `phase` returns a number from 0 to 1, so that replicas do not query all at the same time.
+        `now` says how long pods are ready by the time of their nodes; `clock` is monotonic; `phase` returns a number
+        from 0 to 1, so that replicas do not query all at the same time.
         """
         self._prometheus = prometheus
         self._queries = queries
         self._clock = clock
+        self._now = now
         self._phase = phase
         self._inventory = Inventory(apis, demand_of, pods)
         self._synced = asyncio.Event()
         self._joined_at: dict[Key, dict[str, float]] = {}
         """Since when each pod of an object is ready, by name."""
-        self._answers: dict[MetricType, _Answer] = {}
-        self._failures: dict[MetricType, str] = {}
+        self._answers: dict[tuple[MetricType, Key], _Answer] = {}
+        self._failures: dict[tuple[MetricType, Key], str] = {}
+        self._failing: set[MetricType] = set()
+        self._portions = {metric: Portions() for metric in POD_METRICS}
+        self._turns = asyncio.Semaphore(AT_A_TIME)
         self._polled = False
 
     def not_ready(self) -> str | None:
@@ -100,9 +125,13 @@ class PrometheusReadings:
         metric: str,
         now: datetime,
         *,
-        window_seconds: float = math.inf,  # noqa: ARG002 - the queries say over which time
+        window_seconds: float = math.inf,
     ) -> Reading:
-        """The value of a metric of an object. Raises Unknown if there is none."""
+        """The value of a metric of an object. Raises Unknown if there is none.
+
+        The queries say over which time it is taken. Where a short one is wanted, it is told since when all of it was
+        scraped: until then, another reading is of the same scrapes.
+        """
         key = Key(namespace, api)
         name, _, own = metric.partition("/")
         if name == PROMETHEUS.external:
@@ -116,18 +145,20 @@ class PrometheusReadings:
                 f"{what} is unknown: no {KIND} of that name has such a metric in autoscaling.metrics, or it was not "
                 "seen yet: add one, or wait a few seconds"
             )
-        answer = self._answers.get(asked.type)
+        answer = self._answers.get((asked.type, key))
         if answer is None or self._clock() - answer.at > KEPT_SECONDS:
-            why = self._failures.get(asked.type, "Prometheus has not been asked yet: wait a few seconds")
+            why = self._failures.get((asked.type, key), "Prometheus has not been asked yet: wait a few seconds")
             raise Unknown(f"{what} is unknown: {why}")
         known, scale = self._known(what, asked.type, key, answer)
         values = known if asked.percentile is not None else [counts[math.inf] for counts in known]
         value = aggregate(asked, values, scale)
         if value is None:
             raise Unknown(
-                f"{what} is unknown: {families_of(asked.type)[0]} has no buckets: give it bounds around the target"
+                f"{what} is unknown: {families_of(asked.type)[0]} has no buckets that all pods have: give it bounds "
+                "around the target, the same in all pods"
             )
-        age = self._clock() - answer.at
+        clock = self._clock()
+        age = clock - (answer.at if math.isinf(window_seconds) else answer.scraped_at(clock))
         return Reading(value, at=now - timedelta(seconds=age), window=age)
 
     def _known(self, what: str, metric: MetricType, api: Key, answer: _Answer) -> tuple[Collection[Counts], float]:
@@ -136,8 +167,8 @@ class PrometheusReadings:
         if not joined_at:
             raise Unknown(f"{what} is unknown: none of its pods is ready: see its condition Ready")
         since = self._clock() - JOINING_SECONDS
-        known = [answer.pods[place] for pod in joined_at if (place := (api.namespace, pod)) in answer.pods]
-        late = sum((api.namespace, pod) not in answer.pods and at <= since for pod, at in joined_at.items())
+        known = [answer.pods[pod] for pod in joined_at if pod in answer.pods]
+        late = sum(pod not in answer.pods and at <= since for pod, at in joined_at.items())
         if not known or late > len(known):
             raise Unknown(
                 f"{what} is unknown: Prometheus has no {' or '.join(families_of(metric))} of the last two minutes, "
@@ -147,18 +178,25 @@ class PrometheusReadings:
         return known, (len(known) + late) / len(known)
 
     def _changed(self, apis: set[Key]) -> None:
-        # How long the pods that are there at the start have been ready is not known: long enough.
-        now = self._clock() if self._synced.is_set() else -math.inf
         for api in apis:
-            self._update(api, now)
+            self._update(api)
         self._synced.set()
 
-    def _update(self, api: Key, now: float) -> None:
+    def _update(self, api: Key) -> None:
         demand, joined_at = self._inventory.api(api), self._joined_at.pop(api, {})
         if self._queries is not None:
             self._queries.follow(api, demand.queries if demand else frozenset())
         if demand is not None:
-            self._joined_at[api] = {pod.name: joined_at.get(pod.name, now) for pod in self._inventory.pods_of(api)}
+            self._joined_at[api] = {
+                pod.name: joined_at[pod.name] if pod.name in joined_at else self._clock() - self._ready_seconds(pod)
+                for pod in self._inventory.pods_of(api)
+            }
+
+    def _ready_seconds(self, pod: Pod) -> float:
+        """For how long a pod that was not known before is ready: at the start it may be long."""
+        if self._synced.is_set():
+            return 0.0
+        return math.inf if pod.ready_since is None else (self._now() - pod.ready_since).total_seconds()
 
     async def _poll_repeatedly(self) -> None:
         await self._synced.wait()
@@ -169,8 +207,10 @@ class PrometheusReadings:
                 for metric in POD_METRICS
                 if (needing := {api: demand for api, demand in demands.items() if metric in demand.metrics})
             }
-            for unwanted in self._answers.keys() - wanted.keys():
-                del self._answers[unwanted]
+            for kept in (self._answers, self._failures):
+                for place in [*kept]:
+                    if place[1] not in wanted.get(place[0], ()):
+                        del kept[place]
             started = self._clock()
             await asyncio.gather(*(self._poll(metric, needing) for metric, needing in wanted.items()))
             self._polled = True
@@ -178,28 +218,66 @@ class PrometheusReadings:
             await asyncio.sleep(pause * (0.9 + self._phase() / 5))
 
     async def _poll(self, metric: MetricType, demands: Mapping[Key, Demand]) -> None:
-        paths = sorted({demand.ignored_paths for demand in demands.values()}, key=sorted)
-        groups = [
-            Group(
-                ignored, frozenset(api.namespace for api, demand in demands.items() if demand.ignored_paths == ignored)
-            )
-            for ignored in paths
-        ]
-        group_of = {
-            (api.namespace, pod.name): paths.index(demand.ignored_paths)
-            for api, demand in demands.items()
-            for pod in self._inventory.pods_of(api)
+        lengths = {
+            paths: paths_length(metric, paths) for paths in {demand.ignored_paths for demand in demands.values()}
         }
-        at = self._clock()
-        try:
-            pods = await self._prometheus.query(
-                metric.external, pod_query(metric, groups), lambda result: values_by_pod(metric, result, group_of)
+        parts = {
+            api: Part(len(self._inventory.pods_of(api)), demand.ignored_paths, *lengths[demand.ignored_paths])
+            for api, demand in demands.items()
+        }
+        failures = await asyncio.gather(
+            *(
+                self._poll_portion(metric, {api: demands[api] for api in portion})
+                for portion in [*self._portions[metric].of(parts)]
             )
-        except QueryFailure as failure:
-            if metric not in self._failures:
-                logger.warning("%s is not known: %s", metric.external, failure)
-            self._failures[metric] = str(failure)
-            return
-        if self._failures.pop(metric, None):
+        )
+        failure = next(filter(None, failures), None)
+        if failure is not None and metric not in self._failing:
+            logger.warning("%s is not known: %s", metric.external, failure)
+            self._failing.add(metric)
+        elif failure is None and metric in self._failing:
             logger.info("%s is known again", metric.external)
-        self._answers[metric] = _Answer(at, pods)
+            self._failing.remove(metric)
+
+    async def _poll_portion(self, metric: MetricType, demands: Mapping[Key, Demand]) -> QueryFailure | None:
+        pods_of = {api: [pod.name for pod in self._inventory.pods_of(api)] for api in demands}
+        groups = _groups(demands)
+        index_of = {group.ignored_paths: index for index, group in enumerate(groups)}
+        group_of = {
+            (api.namespace, pod): index_of[demand.ignored_paths]
+            for api, demand in demands.items()
+            for pod in pods_of[api]
+        }
+        # Others of the namespace may have more series than fit.
+        chosen = next(iter(pods_of.values())) if len(demands) == 1 else ()
+        try:
+            async with self._turns:
+                at = self._clock()
+                values = await self._prometheus.query(
+                    metric.external,
+                    pod_query(metric, groups, chosen),
+                    lambda result: values_by_pod(metric, result, group_of),
+                )
+        except QueryFailure as failure:
+            if failure.of_the_query:
+                self._portions[metric].failed(demands)
+            for api in demands:
+                self._failures[metric, api] = str(failure)
+            return failure
+        self._portions[metric].answered(demands)
+        for api in demands:
+            self._failures.pop((metric, api), None)
+            found = {pod: values[place] for pod in pods_of[api] if (place := (api.namespace, pod)) in values}
+            before = self._answers.get((metric, api), _NO_ANSWER)
+            self._answers[metric, api] = before.next(at, found)
+        return None
+
+
+_NO_ANSWER = _Answer(-math.inf, {}, {})
+
+
+def _groups(demands: Mapping[Key, Demand]) -> list[Group]:
+    namespaces: dict[frozenset[str], set[str]] = {}
+    for api, demand in demands.items():
+        namespaces.setdefault(demand.ignored_paths, set()).add(api.namespace)
+    return [Group(paths, frozenset(namespaces[paths])) for paths in sorted(namespaces, key=sorted)]

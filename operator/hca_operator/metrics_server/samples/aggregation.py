@@ -37,11 +37,15 @@ def percentile_of(percentile: int, pods: Collection[Counts]) -> float | None:
     Without any request it is 0: no request waits, and no autoscaler should keep pods for it. Unknown would hold the
     pods of an idle API for ever, for no metric may be unknown when pods are removed. Requests that all hang are not
     counted either, but only until the first ends, and pods are removed after minutes (autoscaling/v2's default).
+
+    Of pods with different buckets those count that all have: of any other it is not known how many requests of all
+    took at most so long. None if there is none.
     """
-    counts = {bound: math.fsum(pod.get(bound, 0.0) for pod in pods) for bound in set().union(*pods)}
-    total = counts.pop(math.inf)
-    if total == 0:
+    served = [pod for pod in pods if pod[math.inf]]
+    if not served:
         return 0.0
+    counts = {bound: math.fsum(pod[bound] for pod in served) for bound in set[float].intersection(*map(set, served))}
+    total = counts.pop(math.inf)
     rank = total * percentile / 100
     lower, below = 0.0, 0.0
     for upper, up_to in sorted(counts.items()):

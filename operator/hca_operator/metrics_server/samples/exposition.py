@@ -23,24 +23,34 @@ MOST_SERIES = 10_000
 LARGEST = 2.0**53
 """From here on a float no longer counts by ones."""
 
+MOST_BOUNDS = 256
+"""Buckets of a histogram: more say no more about a percentile, and each is kept for each pod and sample."""
+LONGEST_CACHED = 256
+"""Bytes of a series that is cached, so that the cache is never more than 20 MiB: labels are what a pod likes."""
+
 _HISTOGRAMS = dict.fromkeys(name for metric in POD_METRICS for name in metric.histograms)
 _SERIES = dict.fromkeys(name for metric in POD_METRICS for name in metric.series)
 _NAMES = "|".join((*(f"{name}_bucket" for name in _HISTOGRAMS), *_SERIES))
+_ROUTE_LABELS = tuple(label.encode() for label in ROUTE_LABELS)
 (_COUNTER,) = REQUESTS_PER_SECOND.series
 _LABEL = r"""[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\\n]++|\\.)*+)"[ \t]*"""
-_LABELS = re.compile(_LABEL)
+_LABELS = re.compile(_LABEL.encode())
 _LINES = re.compile(
-    rf"""^[ \t]*+(?:(?P<series>(?:{_NAMES})(?:[ \t]*\{{(?:{_LABEL}(?:,|(?=\}})))*+[ \t]*\}}|(?=[ \t])))"""
-    rf"""[ \t]*(?P<number>[^\s#]+)(?:[ \t\r].*)?|(?:{_NAMES})(?=[\s{{]|$).*)$""",
+    (
+        rf"""^[ \t]*+(?:(?P<series>(?:{_NAMES})(?:[ \t]*\{{(?:{_LABEL}(?:,|(?=\}})))*+[ \t]*\}}|(?=[ \t])))"""
+        rf"""[ \t]*(?P<number>[^\s#]+)(?:[ \t\r].*)?|(?:{_NAMES})(?=[\s{{]|$).*)$"""
+    ).encode(),
     re.MULTILINE,
 )
 """Lines of these metrics. A line that is malformed matches without the groups `series` and `number`."""
 _DECLARED = re.compile(
-    rf"^#[ \t]+TYPE[ \t]+(?:({'|'.join(_HISTOGRAMS)})[ \t]+histogram"
-    rf"|{_COUNTER.removesuffix('_total')}(?:_total)?[ \t]+counter)\s*$",
+    (
+        rf"^#[ \t]+TYPE[ \t]+(?:({'|'.join(_HISTOGRAMS)})[ \t]+histogram"
+        rf"|{_COUNTER.removesuffix('_total')}(?:_total)?[ \t]+counter)\s*$"
+    ).encode(),
     re.MULTILINE,
 )
-_ESCAPED = re.compile(r"\\(.)")
+_ESCAPED = re.compile(rb"\\(.)")
 
 
 class Unreadable(HcaError):
@@ -65,68 +75,101 @@ class _Series(NamedTuple):
     family: str
     bound: float
     """Upper bound of a bucket in seconds; infinity for a series that is no bucket."""
-    routes: tuple[str, ...]
+    routes: tuple[bytes, ...]
 
 
 _Family = dict[float, list[float]]
 """The values of all series by their bounds."""
 
 
-def pod_sample(text: str, ignored_paths: Collection[str]) -> PodSample:
-    """The sample of all workers of a pod together, without the requests for `ignored_paths`.
+class Exposition:
+    """Makes the sample of all workers of a pod together, without the requests for the ignored paths.
 
-    Raises Unreadable if a line of these metrics is malformed.
+    It is given whole lines, some at a time, for an answer may be megabytes.
     """
-    # A metric that is declared without a series has counted nothing yet: client libraries expose a series from its
-    # first use on.
-    families: dict[str, _Family] = {histogram or _COUNTER: {} for histogram in _DECLARED.findall(text)}
-    ignored = {_without_query(path) for path in ignored_paths}
-    for (family, bound, routes), value in _values(text):
-        values = families.setdefault(family, {})
-        if ignored.isdisjoint(routes):
-            values.setdefault(bound, []).append(value)
 
-    def first(*names: str) -> _Family | None:
-        return next((families[name] for name in names if name in families), None)
+    def __init__(self, ignored_paths: Collection[str]) -> None:
+        self._ignored = {_without_query(path.encode()) for path in ignored_paths}
+        self._families: dict[str, _Family] = {}
+        self._declared: set[str] = set()
+        self._counting: set[str] = set()
+        """Those that have counted something, be it requests for the ignored paths."""
+        self._lines = self._series = 0
 
-    return PodSample(
-        requests=_total(first(*REQUESTS_PER_SECOND.histograms, *REQUESTS_PER_SECOND.series)),
-        buckets=_buckets(first(*LATENCY.histograms)),
-        in_flight=_total(first(*CONCURRENCY.series)),
-        loop_lag=_worst(first(*EVENT_LOOP_LAG.series)),
-    )
+    def feed(self, lines: bytes) -> None:
+        """Take in whole lines. Raises Unreadable if one of these metrics is malformed, or if there are too many."""
+        for declared in _DECLARED.findall(lines):
+            self._declared.add(declared.decode() or _COUNTER)
+        for (family, bound, routes), value in self._values(lines):
+            values = self._families.setdefault(family, {})
+            if value > 0 and bound == math.inf:
+                self._counting.add(family)
+            if self._ignored.isdisjoint(routes):
+                values.setdefault(bound, []).append(value)
+                if len(values) > MOST_BOUNDS:
+                    raise Unreadable(f"{family} has more than {MOST_BOUNDS} buckets: give it fewer bounds")
+        self._lines += lines.count(b"\n") + 1
+
+    def result(self) -> PodSample:
+        """The sample."""
+        return PodSample(
+            requests=_total(self._counted(*REQUESTS_PER_SECOND.histograms, *REQUESTS_PER_SECOND.series)),
+            buckets=_buckets(self._counted(*LATENCY.histograms)),
+            in_flight=_total(self._first(*CONCURRENCY.series)),
+            loop_lag=_worst(self._first(*EVENT_LOOP_LAG.series)),
+        )
+
+    def _counted(self, *names: str) -> _Family | None:
+        """The family that counts requests: an app may declare one, by a library, and count by another one.
+
+        One that is declared without a series, or is 0, has counted nothing yet: client libraries expose a series from
+        its first use on.
+        """
+        counting = self._first(*(name for name in names if name in self._counting))
+        if counting is not None:
+            return counting
+        found = self._first(*names)
+        return {} if found is None and not self._declared.isdisjoint(names) else found
+
+    def _first(self, *names: str) -> _Family | None:
+        return next((self._families[name] for name in names if name in self._families), None)
+
+    def _values(self, lines: bytes) -> Iterator[tuple[_Series, float]]:
+        for line in _LINES.finditer(lines):
+            self._series += 1
+            if self._series > MOST_SERIES:
+                raise Unreadable(
+                    f"its metrics have more than {MOST_SERIES} series of requests: label them with the pattern of the "
+                    "route instead of the path of each request"
+                )
+            series = line["series"] or b""
+            try:
+                yield _cached(series) if len(series) <= LONGEST_CACHED else _series(series), float(line["number"] or "")
+            except ValueError as error:
+                number = self._lines + lines.count(b"\n", 0, line.start()) + 1
+                raise Unreadable(
+                    f"line {number} of its metrics must be a name, labels in braces and a number, for a bucket with "
+                    f"its bound in the label le, but is {line[0][:120].decode(errors='replace')!r}"
+                ) from error
 
 
-def _values(text: str) -> Iterator[tuple[_Series, float]]:
-    for number, line in enumerate(_LINES.finditer(text), 1):
-        if number > MOST_SERIES:
-            raise Unreadable(
-                f"its metrics have more than {MOST_SERIES} series of requests: label them with the pattern of the "
-                "route instead of the path of each request"
-            )
-        try:
-            yield _series(line["series"] or ""), float(line["number"] or "")
-        except ValueError as error:
-            raise Unreadable(
-                f"line {text.count(chr(10), 0, line.start()) + 1} of its metrics must be a name, labels in braces and "
-                f"a number, for a bucket with its bound in the label le, but is {line[0][:120]!r}"
-            ) from error
-
-
-@lru_cache(maxsize=2**15)
-def _series(text: str) -> _Series:
-    """A series by its name and labels. Cached, for the pods of an API expose the same ones again and again."""
-    name, _, labels_text = text.partition("{")
+def _series(series: bytes) -> _Series:
+    """A series by its name and labels."""
+    name, _, labels_text = series.partition(b"{")
     labels = {label: _ESCAPED.sub(_unescaped, value) for label, value in _LABELS.findall(labels_text)}
-    family = name.strip().removesuffix("_bucket")
-    bound = float(labels.get("le", "nan")) if family in _HISTOGRAMS else math.inf
+    family = name.strip().removesuffix(b"_bucket").decode()
+    bound = float(labels.get(b"le", "nan")) if family in _HISTOGRAMS else math.inf
     if math.isnan(bound):
         raise ValueError
-    return _Series(family, bound, tuple(_without_query(labels[label]) for label in ROUTE_LABELS if label in labels))
+    return _Series(family, bound, tuple(_without_query(labels[label]) for label in _ROUTE_LABELS if label in labels))
 
 
-def _unescaped(escape: re.Match[str]) -> str:
-    return "\n" if escape[1] == "n" else escape[1]
+_cached = lru_cache(maxsize=2**15)(_series)
+"""Cached, for the pods of an API expose the same series again and again."""
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    return b"\n" if escape[1] == b"n" else escape[1]
 
 
 def _total(family: _Family | None) -> float | None:
@@ -140,7 +183,9 @@ def _buckets(family: _Family | None) -> Mapping[float, float] | None:
     total = _total(family)
     if family is None or total is None:
         return None
-    buckets = {bound: _sum(values) for bound, values in family.items()}
+    # Routes may have different bounds. Only of those that all have is it known how many requests took at most so long.
+    series = len(family.get(math.inf, ()))
+    buckets = {bound: _sum(values) for bound, values in family.items() if len(values) == series}
     possible = {bound: value for bound, value in buckets.items() if value is not None}
     return {math.inf: total, **possible} if len(possible) == len(buckets) else None
 
@@ -158,6 +203,6 @@ def _is_possible(value: float) -> bool:
     return 0 <= value < LARGEST
 
 
-def _without_query(path: str) -> str:
+def _without_query(path: bytes) -> bytes:
     """A path as a label may have it: without query and final slash."""
-    return path.partition("?")[0].rstrip("/")
+    return path.partition(b"?")[0].rstrip(b"/")

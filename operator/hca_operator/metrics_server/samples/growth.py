@@ -26,16 +26,28 @@ def growth(series: TimeSeries[Counts]) -> Growth | None:
     """By how much counts grew, and within how many seconds; None if these are too few.
 
     Where a count fell, a container or a worker was restarted. What the others have counted since cannot be told from
-    what was there before, so that step is left out together with its time: the rate is that of the rest.
+    what was there before, so that step is left out together with its time: the rate is that of the rest. So is a step
+    over which the buckets changed.
     """
     counts: dict[float, float] = {}
     seconds = 0.0
     for (since, before), (until, after) in pairwise(series):
-        if all(after.get(bound, 0.0) >= count for bound, count in before.items()):
+        same = after.keys() == before.keys() or not any(before.values())
+        if same and all(after.get(bound, 0.0) >= count for bound, count in before.items()):
             seconds += until - since
             for bound, count in after.items():
                 counts[bound] = counts.get(bound, 0.0) + count - before.get(bound, 0.0)
     return Growth(counts, seconds) if seconds >= SHORTEST_SECONDS else None
+
+
+def is_mixed(counts: Sequence[float]) -> bool:
+    """Whether counts are of several things that count, such as of one worker now and of another one then.
+
+    What a restart leaves is less than there was before, and stays less for longer than samples are kept. Otherwise the
+    difference of two of the counts is no number of requests.
+    """
+    falls = [index for index in range(1, len(counts)) if counts[index] < counts[index - 1]]
+    return bool(falls) and max(counts[falls[-1] :]) >= min(counts[: falls[-1]])
 
 
 def increase(series: TimeSeries[Counts]) -> Counts | None:

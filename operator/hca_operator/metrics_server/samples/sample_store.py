@@ -5,8 +5,9 @@ or raises it for another metric, and one that read 0 during an outage would remo
 """
 
 import math
+from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -23,8 +24,9 @@ from hca_operator.api.metric_types import (
 from hca_operator.core.names import KIND
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.samples.aggregation import aggregate, pod_metric
+from hca_operator.metrics_server.samples.budget import Budget
 from hca_operator.metrics_server.samples.exposition import PodSample
-from hca_operator.metrics_server.samples.growth import Counts, TimeSeries, increase, mean, rate
+from hca_operator.metrics_server.samples.growth import Counts, TimeSeries, increase, is_mixed, mean, rate
 from hca_operator.metrics_server.samples.reading import Reading, Unknown
 
 WINDOW_SECONDS = 10.0
@@ -35,6 +37,18 @@ RESETS_KEPT_SECONDS = 60.0
 MOST_RESETS = 2
 """Within that time, for which restarts of workers explain it. With more, each answer is of one worker, another each
 time, and the difference of two of them is no number of requests."""
+
+FEWEST_COUNTS = 3
+"""Samples of counts that it takes of a pod which was there when its object began to be followed. Of such a pod a second
+answer that is another worker's would be all that this one has ever counted; of a new one it is not much."""
+SAMPLE_SIZE = 40
+"""Of a sample without its buckets, in numbers of eight bytes."""
+KEPT_OF_AN_OBJECT, KEPT = 2**19, 2**22
+"""Numbers that are kept of the samples of one object, and of all: 4 and 32 MiB. An object of a thousand pods with
+twenty buckets keeps 360,000."""
+TOO_MUCH = (
+    "its samples do not fit into the memory that an object may take: have the pods show histograms with fewer buckets"
+)
 
 V = TypeVar("V")
 
@@ -65,8 +79,19 @@ PODS = SampleSource(
 
 
 class _TimedSample(NamedTuple):
+    """A sample, packed: a histogram as a mapping would take ten times as much."""
+
     at: float
-    sample: PodSample
+    requests: float | None
+    in_flight: float | None
+    loop_lag: float | None
+    bounds: tuple[float, ...] | None
+    """Of the buckets; the samples of a pod share one tuple."""
+    counts: Sequence[float]
+
+    @property
+    def buckets(self) -> Counts | None:
+        return None if self.bounds is None else dict(zip(self.bounds, self.counts, strict=True))
 
 
 @dataclass
@@ -74,14 +99,39 @@ class _Pod:
     """The samples of a pod since it became ready. All times are monotonic."""
 
     samples: deque[_TimedSample] = field(default_factory=deque)
+    size: int = 0
+    """Of the samples, as the budget counts it."""
+    counted: int = 0
+    """How many samples with a count of requests there were."""
     resets: deque[float] = field(default_factory=deque)
     """When its counts fell."""
+    mixed_at: float = -math.inf
+    """When its counts were last seen to be mixed."""
     failure: str = "it has not been asked for its metrics yet: wait a few seconds"
+    failed_at: float = -math.inf
+
+    @property
+    def tells_of_one(self) -> bool:
+        """Whether its counts are those of all of its workers each time, as far as is known."""
+        return len(self.resets) <= MOST_RESETS and (not self.samples or self.mixed_at < self.samples[0].at)
+
+    def count(self, requests: float, now: float) -> None:
+        """Take in a count of requests."""
+        counts = [sample.requests for sample in self.samples if sample.requests is not None]
+        counts.append(requests)
+        self.counted += 1
+        if len(counts) > 1 and requests < counts[-2]:
+            self.resets.append(now)
+        if is_mixed(counts) and not is_mixed(counts[:-1]):
+            self.mixed_at = now
+            self.resets.append(now)
 
     def series(self, measure: "_Measure[V]", since: float) -> TimeSeries[V]:
         """The values of a metric from a time on."""
         return [
-            (at, value) for at, sample in self.samples if at >= since and (value := measure.pick(sample)) is not None
+            (sample.at, value)
+            for sample in self.samples
+            if sample.at >= since and (value := measure.pick(sample)) is not None
         ]
 
 
@@ -89,6 +139,8 @@ class _Pod:
 class _Api:
     """The ready pods of an object by their uids."""
 
+    followed_at: float
+    """Since when its pods are known."""
     pod_left_at: float
     """When a pod last stopped being ready."""
     counts: deque[tuple[float, int]]
@@ -104,12 +156,12 @@ class _Api:
 class _Measure(Generic[V]):
     """How the value of one pod follows from its samples."""
 
-    pick: Callable[[PodSample], V | None]
+    pick: Callable[[_TimedSample], V | None]
     value: Callable[[TimeSeries[V]], Any]
     """From two samples at least; None if it takes more."""
 
 
-def _requests(sample: PodSample) -> Counts | None:
+def _requests(sample: _TimedSample) -> Counts | None:
     return None if sample.requests is None else {math.inf: sample.requests}
 
 
@@ -124,18 +176,21 @@ _MEASURES: Mapping[MetricType, _Measure[Any]] = {
 class SampleStore:
     """Takes in samples, and answers with the values that follow from them."""
 
-    def __init__(self, clock: Callable[[], float], source: SampleSource = PODS) -> None:
+    def __init__(self, clock: Callable[[], float], source: SampleSource = PODS, budget: Budget | None = None) -> None:
         """`clock` is monotonic: a wall clock that jumps would make samples old or a rate wrong."""
         self._clock = clock
+        self._budget = budget or Budget(KEPT_OF_AN_OBJECT, KEPT)
         self._source = source
         self._apis: dict[Key, _Api] = {}
 
     def follow(self, api: Key, pods: Collection[str]) -> None:
         """From now on these pods, by uid, serve the object and no others; samples of others are dropped at once."""
         now = self._clock()
-        kept = self._apis.setdefault(api, _Api(now, deque([(now, len(pods))])))
-        if kept.pods.keys() - set(pods):
+        kept = self._apis.setdefault(api, _Api(now, now, deque([(now, len(pods))])))
+        gone = [kept.pods[uid] for uid in kept.pods.keys() - set(pods)]
+        if gone:
             kept.pod_left_at = now
+            self._budget.add(api, -sum(pod.size for pod in gone))
         kept.pods = {pod: kept.pods.get(pod) or _Pod() for pod in pods}
         kept.counts.append((now, len(kept.pods)))
         while kept.counts[1][0] <= now - self._source.window_seconds:
@@ -143,26 +198,31 @@ class SampleStore:
 
     def forget(self, api: Key) -> None:
         """The object has no such metric any more."""
-        self._apis.pop(api, None)
+        if (kept := self._apis.pop(api, None)) is not None:
+            self._budget.add(api, -sum(pod.size for pod in kept.pods.values()))
 
     def add(self, api: Key, uid: str, sample: PodSample) -> None:
         """Take in a new sample of a pod, if it is still ready."""
         if (pod := self._pod(api, uid)) is None:
             return
         now = self._clock()
-        before = pod.samples[-1].sample.requests if pod.samples else None
-        if before is not None and sample.requests is not None and sample.requests < before:
-            pod.resets.append(now)
-        pod.samples.append(_TimedSample(now, sample))
-        while pod.samples[0].at < now - self._source.window_seconds:
-            pod.samples.popleft()
+        while pod.samples and pod.samples[0].at < now - self._source.window_seconds:
+            self._resize(api, pod, -_size(pod.samples.popleft()))
         while pod.resets and pod.resets[0] < now - RESETS_KEPT_SECONDS:
             pod.resets.popleft()
+        packed = _packed(now, sample, pod.samples[-1].bounds if pod.samples else None)
+        if not self._budget.admits(api, _size(packed)):
+            self.fail(api, uid, TOO_MUCH)
+            return
+        if sample.requests is not None:
+            pod.count(sample.requests, now)
+        pod.samples.append(packed)
+        self._resize(api, pod, _size(packed))
 
     def fail(self, api: Key, uid: str, why: str) -> None:
         """Take in that a pod could not be read."""
         if (pod := self._pod(api, uid)) is not None:
-            pod.failure = why
+            pod.failure, pod.failed_at = why, self._clock()
 
     def read(
         self, namespace: str, api: str, metric: str, now: datetime, *, window_seconds: float = math.inf
@@ -183,9 +243,25 @@ class SampleStore:
         value, oldest = _value(f"{metric} of {key}", asked, kept, self._source, clock, window)
         return Reading(value, at=now - timedelta(seconds=clock - oldest), window=clock - oldest)
 
+    def _resize(self, api: Key, pod: _Pod, by: int) -> None:
+        pod.size += by
+        self._budget.add(api, by)
+
     def _pod(self, api: Key, uid: str) -> _Pod | None:
         kept = self._apis.get(api)
         return None if kept is None else kept.pods.get(uid)
+
+
+def _packed(at: float, sample: PodSample, bounds_before: tuple[float, ...] | None) -> _TimedSample:
+    buckets = sample.buckets
+    bounds = None if buckets is None else tuple(buckets)
+    counts = array("d", () if buckets is None else buckets.values())
+    shared = bounds_before if bounds == bounds_before else bounds
+    return _TimedSample(at, sample.requests, sample.in_flight, sample.loop_lag, shared, counts)
+
+
+def _size(sample: _TimedSample) -> int:
+    return SAMPLE_SIZE + len(sample.counts)
 
 
 def _value(  # noqa: PLR0913, PLR0917 - one calculation
@@ -200,9 +276,11 @@ def _value(  # noqa: PLR0913, PLR0917 - one calculation
     # All over the same time, for new pods take load from the others, and those that go leave it to them: what was
     # before would be counted twice, or not at all.
     since = max([api.pod_left_at, *(series[0][0] for series in all_series if len(series) > 1)])
+    # Of the pods that were there at the beginning it is not known which of them had just become ready.
+    begins = now - api.followed_at < source.window_seconds
     for pod, whole in zip(api.pods.values(), all_series, strict=True):
         series = whole[-max(2, sum(at >= since for at, _ in whole)) :]
-        value = measure.value(series) if len(series) > 1 and len(pod.resets) <= MOST_RESETS else None
+        value = measure.value(series) if len(series) > 1 and _believed(pod, metric.type, begins=begins) else None
         if value is None:
             why[_why(pod, metric.type, measure, source, now)] += 1
         else:
@@ -210,8 +288,8 @@ def _value(  # noqa: PLR0913, PLR0917 - one calculation
             oldest = min(oldest, series[0][0])
     # Pods that have just become ready have hardly taken a share of the load from the others. If they counted before
     # they are known, each pod that the autoscaler adds would make the load look greater, for which it would add more.
-    serving = max(len(known), api.fewest(now - window))
-    if not known or len(known) < source.quorum * serving:
+    serving = max(len(known), api.fewest(now - source.window_seconds))
+    if not known or len(known) < (len(api.pods) if begins else source.quorum * serving):
         most = max(sorted(why), key=why.__getitem__)
         raise Unknown(
             f"{what} is unknown: {why.total()} of {source.pods.format(len(api.pods))} do not tell it; most often, "
@@ -220,16 +298,26 @@ def _value(  # noqa: PLR0913, PLR0917 - one calculation
     result = aggregate(metric, known, serving / len(known))
     if result is None:
         first = (*metric.type.histograms, *metric.type.series)[0]
-        raise Unknown(f"{what} is unknown: {first} has no buckets: give it bounds around the target")
+        raise Unknown(
+            f"{what} is unknown: {first} has no buckets that all pods have: give it bounds around the target, the same "
+            "in all pods"
+        )
     return result, oldest
+
+
+def _believed(pod: _Pod, metric: MetricType, *, begins: bool) -> bool:
+    """Whether a value of a pod can be true."""
+    return not metric.cumulative or (pod.tells_of_one and (not begins or pod.counted >= FEWEST_COUNTS))
 
 
 def _why(pod: _Pod, metric: MetricType, measure: _Measure[Any], source: SampleSource, now: float) -> str:
     """Why a pod has no part in a value, and what to do."""
     if not pod.samples or pod.samples[-1].at < now - source.window_seconds:
         return pod.failure
-    if measure.pick(pod.samples[-1].sample) is None:
+    if measure.pick(pod.samples[-1]) is None:
         return source.not_exposed.format(" or ".join((*metric.histograms, *metric.series)))
-    if len(pod.resets) > MOST_RESETS:
-        return "its counts fall again and again: have it show all of its workers together, not one at a time"
-    return "it was read only once since it was ready, and it takes two readings: wait a few seconds"
+    if metric.cumulative and not pod.tells_of_one:
+        return "its counts fall and rise again: have it show all of its workers together, not one at a time"
+    if pod.failed_at >= now - source.window_seconds:
+        return pod.failure
+    return "it has not been read often enough since it was ready: wait a few seconds"

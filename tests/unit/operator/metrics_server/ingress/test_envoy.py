@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from hca_operator.metrics_server.ingress.envoy import ClusterCounts, counts_of_clusters, sample, statistics_filter
+from hca_operator.metrics_server.ingress.envoy import ClusterCounts, Statistics, sample, statistics_filter
 from hca_operator.metrics_server.samples.exposition import PodSample
 
 TEXT = """\
@@ -35,8 +35,14 @@ SHOP = ClusterCounts(sent=40, without_room=1, without_pod=2, in_flight=8, times=
 IDLE = ClusterCounts(sent=0, without_room=0, without_pod=0, in_flight=0, times={math.inf: 0})
 
 
+def counts(text: str) -> dict[str, ClusterCounts]:
+    statistics = Statistics()
+    statistics.feed(text.encode())
+    return statistics.result()
+
+
 def test_each_cluster_is_told_in_requests_and_seconds() -> None:
-    assert counts_of_clusters(TEXT) == {"default_shop_80": SHOP, "default_cart_80": IDLE}
+    assert counts(TEXT) == {"default_shop_80": SHOP, "default_cart_80": IDLE}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +57,7 @@ def test_each_cluster_is_told_in_requests_and_seconds() -> None:
     ],
 )
 def test_what_does_not_tell_how_many_requests_there_were_tells_of_no_cluster(text: str) -> None:
-    assert counts_of_clusters(text) == {}
+    assert counts(text) == {}
 
 
 def test_the_question_is_for_these_clusters_and_what_matters_of_them() -> None:

@@ -18,7 +18,6 @@ from prometheus_client import CollectorRegistry
 from hca_operator.api.metric_types import PROMETHEUS
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.ports import Key
-from hca_operator.metrics_server.ingress import reader as module
 from hca_operator.metrics_server.ingress.envoy import ClusterCounts
 from hca_operator.metrics_server.ingress.reader import (
     CLUSTERS_PER_REQUEST,
@@ -29,7 +28,7 @@ from hca_operator.metrics_server.ingress.reader import (
 )
 from hca_operator.metrics_server.inventory.inventory import api_informer
 from hca_operator.metrics_server.pods.pod_polling import FIRST_SAMPLES_SECONDS, INTERVAL_SECONDS
-from hca_operator.metrics_server.pods.scrape import ScrapeFailure, Target
+from hca_operator.metrics_server.pods.scrape import PodClient, ScrapeFailure, Target
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_server.samples.reading import Reading, Unknown
 from hca_operator.metrics_server.serving.sources import Sources
@@ -114,7 +113,7 @@ class World:
         while True:
             yield await self.events[kind].get()
 
-    async def fetch(self, _session: object, target: Target, _read: object) -> dict[str, ClusterCounts]:
+    async def fetch(self, target: Target) -> dict[str, ClusterCounts]:
         path, _, query = target.endpoint.path.partition("?")
         assert (path, target.endpoint.port) == ("/stats/prometheus", 8002)
         found = re.search(r"\.\((.*?)\)\\\.", unquote(query))
@@ -150,7 +149,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Player:
     ) -> None:
         async def main() -> None:
             world = World({KIND: apis or [api()], "Pod": [envoy(name) for name in clusters]}, clusters)
-            monkeypatch.setattr(module, "fetch", world.fetch)
+            monkeypatch.setattr(PodClient, "fetch", lambda _self, _api, target, _answer: world.fetch(target))
             if listed:
                 world.may_list.set()
             async with virtual_time.beside(world.run()):

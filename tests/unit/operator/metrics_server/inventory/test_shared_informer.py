@@ -1,6 +1,7 @@
 """One list and one watch for all readers, each with what it needs."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from itertools import repeat
 from typing import Any
@@ -10,6 +11,7 @@ from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.inventory import Inventory, api_informer, pod_informer
 from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
 from hca_operator.metrics_server.inventory.table import Table, own_key
+from hca_operator.metrics_server.inventory.targets import api_of_pod, ready_pod, stripped_pod
 from tests.unit.operator.objects import manifest
 from tests.unit.operator.panic import PanicException
 
@@ -105,6 +107,20 @@ async def test_a_reader_that_follows_late_is_given_everything() -> None:
         task.cancel()
     assert seen == [{SHOP, CART}]
     assert (inventory.api(CART), [found.name for found in inventory.pods_of(SHOP)]) == ("cart", ["a"])
+
+
+async def test_fault_43_of_the_objects_of_a_list_only_what_is_read_waits_for_its_end() -> None:
+    large = pod("a", "shop")
+    large["metadata"] |= {"annotations": {"note": "x" * 2**18}, "managedFields": [{"fieldsV1": {}}]}
+    large["spec"] = {"containers": [{"env": [{"name": "A", "value": "x" * 2**18}]}]}
+    kept: list[Manifest] = []
+    informer = pod_informer(server := Server(large))
+    server.may_list.set()
+    informer.subscribe(Table(lambda made: kept.append(made) or ready_pod(made), api_of_pod), lambda _apis: None)  # type: ignore[func-returns-value]
+    await informer.relist()
+    assert len(json.dumps(kept)) < 500
+    assert ready_pod(kept[0]) == ready_pod(large)
+    assert ready_pod(stripped_pod({"metadata": large["metadata"]})) is None
 
 
 async def test_fault_40_an_object_that_cannot_be_read_is_kept_from_no_reader_but_this_and_hides_no_other() -> None:

@@ -4,21 +4,25 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 
+from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.targets import Endpoint, Pod
 from hca_operator.metrics_server.pods.scrape import (
+    CHUNK_BYTES,
     LARGEST_BODY_BYTES,
-    LONG_BODY_BYTES,
+    LONGEST_LINE_BYTES,
     ScrapeFailure,
     Target,
+    pod_client,
     scrape,
-    scrape_session,
 )
 from hca_operator.metrics_server.samples.exposition import PodSample
 
 Answer = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
+SHOP = Key("default", "shop")
 TEXT = b"http_requests_total 5\n"
 
 
@@ -75,8 +79,8 @@ async def pod() -> AsyncIterator[LoopbackPod]:
 
 
 async def look(target: Target) -> PodSample:
-    async with scrape_session() as session:
-        return await scrape(session, target)
+    async with pod_client() as client:
+        return await scrape(client, SHOP, target)
 
 
 async def failure(target: Target) -> ScrapeFailure:
@@ -100,9 +104,9 @@ async def test_a_pod_is_asked_for_its_path_as_it_is_and_without_any_credentials(
 
 async def test_no_connection_is_kept(pod: LoopbackPod) -> None:
     target = await pod.start("127.0.0.1")
-    async with scrape_session() as session:
+    async with pod_client() as client:
         for _ in range(3):
-            await scrape(session, target)
+            await scrape(client, SHOP, target)
             assert b"connection: close\r\n" in pod.asked[-1].lower()
             await pod.ended.acquire()
     assert len(pod.asked) == 3
@@ -115,8 +119,37 @@ def test_an_address_of_ipv6_is_asked_as_well() -> None:
 
 async def test_a_long_answer_is_read(pod: LoopbackPod) -> None:
     target = await pod.start("127.0.0.1")
-    pod.answer = http(b"# HELP something else\n" * (LONG_BODY_BYTES // 20) + TEXT)
+    pod.answer = http(b"# HELP something else\n" * (CHUNK_BYTES // 5) + TEXT.strip())
     assert await look(target) == PodSample(requests=5)
+
+
+async def test_fault_43_between_two_pieces_of_long_answers_the_event_loop_has_its_turn(pod: LoopbackPod) -> None:
+    target = await pod.start("127.0.0.1")
+    pod.answer = http(b"\n" * 2**20)
+    parsed: list[int] = []
+    after_each_turn: list[int] = []
+
+    class Counting:
+        def feed(self, lines: bytes) -> None:
+            parsed.append(len(lines))
+
+        def result(self) -> None:
+            """Nothing."""
+
+    async def loop_turns() -> None:
+        while True:
+            await asyncio.sleep(0)
+            after_each_turn.append(len(parsed))
+
+    ticking = asyncio.create_task(loop_turns())
+    async with pod_client() as client:
+        await asyncio.gather(*(client.fetch(SHOP, target, Counting()) for _ in range(3)))
+    ticking.cancel()
+    assert max(parsed) <= CHUNK_BYTES + LONGEST_LINE_BYTES
+    assert sum(parsed) >= 3 * (2**20 - len(parsed))
+    assert all(later - sooner <= 1 for sooner, later in pairwise(after_each_turn)), (
+        "one piece for each turn, whoever it is of"
+    )
 
 
 async def test_bytes_that_are_no_text_are_nobodys_trouble(pod: LoopbackPod) -> None:
@@ -150,7 +183,7 @@ async def hang(_writer: asyncio.StreamWriter) -> None:
 async def flood(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     while True:
-        writer.write(b"10000\r\n" + b"#" * 0x10000 + b"\r\n")
+        writer.write(b"10000\r\n" + b"#\n" * 0x8000 + b"\r\n")
         await writer.drain()
 
 
@@ -163,7 +196,12 @@ async def flood(writer: asyncio.StreamWriter) -> None:
         (drip, "unreachable", "gives no answer within 1 s"),
         (hang, "unreachable", "gives no answer within 1 s"),
         (flood, "unreadable", "shows more than 4 MiB"),
-        (http(b"#" * (LARGEST_BODY_BYTES + 1)), "unreadable", "shows more than 4 MiB"),
+        (http(b"#\n" * (LARGEST_BODY_BYTES // 2 + 1)), "unreadable", "shows more than 4 MiB"),
+        (
+            http(b"#" * (LONGEST_LINE_BYTES + 2 * CHUNK_BYTES)),
+            "unreadable",
+            "shows a line of more than 16 KiB: have it",
+        ),
         (http(b"\nhttp_requests_total five\n"), "unreadable", "line 2 of its metrics must be"),
         (b"SSH-2.0-OpenSSH_9.2p1\r\n", "unreachable", "cannot be read"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nContent-Length: 20\r\n\r\n", "unreachable", "cannot be read"),

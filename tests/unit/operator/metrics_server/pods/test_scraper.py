@@ -102,7 +102,7 @@ class World:
     async def run(self) -> None:
         await together(self.scraper.run(), *(informer.run(repeat(0.1)) for informer in self.informers))
 
-    async def scrape(self, _session: object, target: Target) -> PodSample:
+    async def scrape(self, _client: object, _api: Key, target: Target) -> PodSample:
         name = target.pod.name
         self.asked[name].append(self.loop.time())
         self.running[name] += 1
@@ -270,6 +270,33 @@ def test_pods_that_do_not_answer_hold_up_nobody_else(play: Callable[..., None]) 
 
     bad = [pod(f"bad-{number}", of="bad") for number in range(300)]
     play(check, *bad, pod("good-1", of="good"), pod("good-2", of="good"), apis=[api("bad"), api("good")], answer=some)
+
+
+def test_fault_43_pods_that_answer_slowly_take_no_turn_from_those_of_others(play: Callable[..., None]) -> None:
+    async def some(name: str) -> PodSample:
+        if name.startswith("slow"):
+            await asyncio.sleep(0.95)
+        return PodSample(in_flight=1)
+
+    async def check(world: World) -> None:
+        await asyncio.sleep(30)
+        for name in ("good-1", "good-2"):
+            times = [time for time in world.asked[name] if time > 4]
+            assert all(later - sooner == pytest.approx(INTERVAL_SECONDS, abs=0.01) for sooner, later in pairwise(times))
+        for _ in range(100):
+            await asyncio.sleep(0.25)
+            assert world.samples.read("b", "good", "hca-concurrency", NOW).value == 2
+        with pytest.raises(
+            Unknown, match="waits too long for its turn, since many pods of its namespace answer slowly"
+        ):
+            world.samples.read("default", "slow", "hca-concurrency", NOW)
+
+    slow = [pod(f"slow-{number}", of="slow") for number in range(400)]
+    good = [pod(f"good-{number}", of="good") for number in (1, 2)]
+    apis = [api("slow"), api("good")]
+    for made in (apis[1], *good):
+        made["metadata"]["namespace"] = "b"
+    play(check, *slow, *good, apis=apis, answer=some)
 
 
 def test_a_pod_that_begins_or_ceases_to_fail_is_told_once(

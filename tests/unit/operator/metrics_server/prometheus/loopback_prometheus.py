@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -46,6 +48,26 @@ def text(body: str, status: int = 200, *headers: str) -> Answer:
     return send
 
 
+async def cut_off(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A body that ends before it is whole."""
+    writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"status": "success", "data": {"resul')
+    await writer.drain()
+
+
+async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A connection that is reset in the middle of the body."""
+    await cut_off(_reader, writer)
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def broken_chunk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A chunk whose length is no number."""
+    writer.write(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"a":\r\nzz\r\n')
+    await writer.drain()
+
+
 async def drip_headers(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A header that never ends."""
     writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
@@ -75,7 +97,9 @@ async def prometheus(answers: Answer, tls: ssl.SSLContext | None = None) -> Asyn
             first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
             url = urlsplit(first.split(" ")[1])
             headers = dict(line.split(": ", 1) for line in lines)
-            asked.append(request := Asked(url.path, parse_qs(url.query), headers))
+            assert not url.query, "an address has room for a few kilobytes"
+            form = (await reader.readexactly(int(headers["Content-Length"]))).decode()
+            asked.append(request := Asked(url.path, parse_qs(form), headers))
             try:
                 await answers(reader, writer)
             except OSError:

@@ -13,15 +13,24 @@ from prometheus_client import CollectorRegistry
 from dev.control_plane import free_ports
 from hca_operator.core.errors import CannotStart
 from hca_operator.metrics_server.prometheus import client as module
-from hca_operator.metrics_server.prometheus.client import LARGEST_BODY_BYTES, Prometheus, QueryFailure, Result
+from hca_operator.metrics_server.prometheus.client import (
+    LARGEST_BODY_BYTES,
+    LARGEST_NUMBER_BYTES,
+    Prometheus,
+    QueryFailure,
+    Result,
+)
 from hca_operator.metrics_server.prometheus.query_metrics import QueryMetrics
 from hca_operator.metrics_server.serving.certificate import CertificateStep, take_step
 from tests.unit.operator.metrics_server.prometheus.loopback_prometheus import (
     Answer,
     answer,
+    broken_chunk,
+    cut_off,
     drip_body,
     drip_headers,
     prometheus,
+    reset,
     text,
 )
 
@@ -122,7 +131,13 @@ async def test_fault_14_an_answer_that_never_ends_is_cut_off_and_holds_no_thread
 @pytest.mark.parametrize(
     ("answers", "result", "why"),
     [
-        (text("x" * (LARGEST_BODY_BYTES + 1)), "too_large", "more than 8 MiB"),
+        (text("x" * (LARGEST_BODY_BYTES + 1)), "too_large", "more than 3 MiB"),
+        (text("\x1f\x8b\x08", 200, "Content-Encoding: gzip"), "unreadable", "what answers is no Prometheus"),
+        (text("{}", 200, "Content-Encoding: gzip"), "unreadable", "what answers is no Prometheus"),
+        (text("[" * 10**6), "unreadable", "what answers is no Prometheus"),
+        (cut_off, "unreachable", "cannot be asked (ProtocolError)"),
+        (reset, "unreachable", "cannot be asked (ProtocolError)"),
+        (broken_chunk, "unreachable", "cannot be asked ("),
         (text('{"status":"error","error":"many\\nsamples"}', 422), "refused", "Prometheus answers 422: many samples"),
         (text("gateway", 502), "refused", "Prometheus answers 502: Told"),
         (text("<html>"), "unreadable", "what answers is no Prometheus"),
@@ -130,12 +145,33 @@ async def test_fault_14_an_answer_that_never_ends_is_cut_off_and_holds_no_thread
         (text('{"data": null}'), "unreadable", "what answers is no Prometheus"),
         (answer(SERIES, warnings=["no store for half of it"]), "partial", "only a part of it: no store for half of it"),
     ],
-    ids=["large", "error", "gateway", "page", "list", "nothing", "warning"],
+    ids=[
+        "large",
+        "compressed",
+        "compressed badly",
+        "deep",
+        "cut off",
+        "reset",
+        "chunk",
+        "error",
+        "gateway",
+        "page",
+        "list",
+        "nothing",
+        "warning",
+    ],
 )
-async def test_an_answer_that_is_none_is_told_with_what_to_do(answers: Answer, result: str, why: str) -> None:
+async def test_fault_44_an_answer_that_is_none_is_told_with_what_to_do(answers: Answer, result: str, why: str) -> None:
     failed = await failure(answers)
     assert failed.result == result
     assert why in str(failed)
+
+
+async def test_fault_44_an_answer_that_is_to_be_one_number_may_be_small_alone() -> None:
+    async with prometheus(answer(SERIES * 2000)) as served:
+        with pytest.raises(QueryFailure, match="more than 64 KiB") as failed:
+            await World(served.port).client.query("hca-prometheus", "q", len, largest=LARGEST_NUMBER_BYTES)
+        assert failed.value.of_the_query
 
 
 async def test_what_prometheus_says_of_the_query_is_no_partial_answer() -> None:

@@ -2,14 +2,15 @@
 
 import math
 import re
+from typing import Any
 
 import promql_parser
 import pytest
 
-from hca_operator.api.metric_types import CONCURRENCY, EVENT_LOOP_LAG, LATENCY, POD_METRICS, MetricType
+from hca_operator.api.metric_types import CONCURRENCY, LATENCY, POD_METRICS, MetricType
 from hca_operator.api.metric_types import REQUESTS_PER_SECOND as REQUESTS
 from hca_operator.metrics_server.prometheus.demand import OwnQuery, demand_of
-from hca_operator.metrics_server.prometheus.pod_query import Group, pod_query, values_by_pod
+from hca_operator.metrics_server.prometheus.pod_query import Group, paths_length, pod_query, values_by_pod
 from tests.unit.operator.objects import manifest
 
 DEFAULT = frozenset({"/metrics", "/health"})
@@ -35,10 +36,20 @@ def test_every_question_is_promql_about_the_namespaces_that_need_it(metric: Metr
     assert chosen <= {"default|team", "team"}
 
 
-def test_many_namespaces_are_not_written_into_an_address() -> None:
-    asked = pod_query(EVENT_LOOP_LAG, [Group(DEFAULT, frozenset(f"team-{number}" for number in range(500)))])
-    assert 'namespace!=""' in asked
-    assert len(asked) < 1000
+def test_the_pods_of_one_object_can_be_chosen_by_their_names() -> None:
+    asked = pod_query(REQUESTS, [Group(DEFAULT, frozenset({"default"}))], ["shop-1", "shop.2"])
+    assert asked.count("{") == asked.count('pod=~"shop-1|shop[.]2"')
+    assert promql_parser.parse(asked)
+
+
+@pytest.mark.parametrize("metric", POD_METRICS, ids=lambda metric: metric.name)
+def test_how_long_a_query_is_can_be_said_before_it_is_written(metric: MetricType) -> None:
+    groups = [Group(frozenset({f"/{number}" * 20}), frozenset({f"team-{number}", "all"})) for number in range(20)]
+    total = 0
+    for group in groups:
+        length, times = paths_length(metric, group.ignored_paths)
+        total += length + times * sum(len(namespace) + 1 for namespace in group.namespaces)
+    assert len(pod_query(metric, groups)) <= total + 1500
 
 
 @pytest.mark.parametrize(
@@ -48,7 +59,8 @@ def test_many_namespaces_are_not_written_into_an_address() -> None:
 )  # fmt: skip
 def test_paths_of_probes_and_scrapes_are_left_out_in_any_spelling(path: str, ignored: bool) -> None:
     asked = pod_query(REQUESTS, [Group(frozenset({"/metrics", "/health?quick=1"}), frozenset({"default"}))])
-    matchers = promql_parser.parse(asked.split(" or ")[0]).args[0].expr.expr.args[0].vector_selector.matchers.matchers  # type: ignore[attr-defined]
+    first: Any = promql_parser.parse(asked.split(" or ")[0])
+    matchers = first.args[0].expr.expr.expr.lhs.args[0].vector_selector.matchers.matchers
     left_out = {m.name: m.value for m in matchers if m.op == promql_parser.MatchOp.NotRe}
     assert left_out.keys() == {"route", "path", "handler", "http_route"}
     assert all(bool(re.fullmatch(pattern, path)) == ignored for pattern in left_out.values())
@@ -71,6 +83,17 @@ def test_a_pod_that_has_served_nothing_but_probes_has_served_nothing() -> None:
     assert values_by_pod(REQUESTS, [series(SHOP, "1.", "0"), series(SHOP, "2.0", "7")], {SHOP: 0}) == {
         SHOP: {math.inf: 0.0}
     }
+
+
+def test_fault_43_what_has_counted_nothing_hides_nothing_that_counts() -> None:
+    asked = pod_query(REQUESTS, [Group(DEFAULT, frozenset({"default"}))])
+    loads = [part for part in asked.split(" or label_replace") if "0 * " not in part]
+    assert all(re.search(r"irate\((.*)\[120s\]\) and (.*) > 0\)", part) for part in loads)
+    unused = series(SHOP, "0.unused", "0")
+    assert values_by_pod(REQUESTS, [unused, series(SHOP, "2.0", "50")], {SHOP: 0}) == {SHOP: {math.inf: 50.0}}
+    assert values_by_pod(REQUESTS, [unused], {SHOP: 0}) == {SHOP: {math.inf: 0.0}}
+    buckets = [series(SHOP, mark, value, le="+Inf") for mark, value in (("0.0", "0"), ("0.", "0"), ("1.0", "3"))]
+    assert values_by_pod(LATENCY, buckets, {SHOP: 0}) == {SHOP: {math.inf: 3.0}}
 
 
 def test_buckets_are_told_by_their_bounds() -> None:

@@ -2,20 +2,23 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise, repeat
 from typing import Any
 
 import pytest
 
 from hca_operator.core.names import KIND, Manifest
+from hca_operator.core.timestamps import time_text
 from hca_operator.metrics_server.inventory.inventory import api_informer, pod_informer
-from hca_operator.metrics_server.prometheus.client import QueryFailure, Result
+from hca_operator.metrics_server.prometheus.client import LARGEST_BODY_BYTES, LARGEST_NUMBER_BYTES, QueryFailure, Result
 from hca_operator.metrics_server.prometheus.own_queries import INTERVAL_SECONDS as QUERY_INTERVAL
 from hca_operator.metrics_server.prometheus.own_queries import KEPT_SECONDS as QUERY_KEPT
 from hca_operator.metrics_server.prometheus.own_queries import OwnQueries
+from hca_operator.metrics_server.prometheus.portions import LONGEST_QUERY
 from hca_operator.metrics_server.prometheus.readings import (
     INTERVAL_SECONDS,
     JOINING_SECONDS,
@@ -45,8 +48,10 @@ def queue(query: str, name: str = "queue") -> Manifest:
     return {"name": name, "type": "Prometheus", "prometheus": {"query": query, "targetPerPod": "1"}}
 
 
-def series(value: float, name: str = "a", mark: str = "0.0", **labels: str) -> dict[str, Any]:
-    return {"metric": {"namespace": "default", "pod": name, "hca": mark, **labels}, "value": [0, str(value)]}
+def series(
+    value: float, name: str = "a", mark: str = "0.0", namespace: str = "default", **labels: str
+) -> dict[str, Any]:
+    return {"metric": {"namespace": namespace, "pod": name, "hca": mark, **labels}, "value": [0, str(value)]}
 
 
 class World:
@@ -57,18 +62,21 @@ class World:
         self.loop = asyncio.get_running_loop()
         self.asked: list[tuple[float, str, str]] = []
         self.running = self.most = 0
-        self.answers: dict[str, Result | QueryFailure | asyncio.Event] = {}
+        self.answers: dict[str, Result | QueryFailure | asyncio.Event | Callable[[str], Result | QueryFailure]] = {}
         self.takes = 0.0
         own = OwnQueries(self, clock=self.loop.time, phase=lambda: 0.5) if queries else None  # type: ignore[arg-type]
         self.informers = apis, pods = api_informer(self.server), pod_informer(self.server)
         self.readings = PrometheusReadings(
-            apis, pods, self, own, clock=self.loop.time, phase=lambda: 0.5,  # type: ignore[arg-type]
+            apis, pods, self, own, clock=self.loop.time, now=lambda: NOW, phase=lambda: 0.5,  # type: ignore[arg-type]
         )  # fmt: skip
 
     async def run(self) -> None:
         await together(self.readings.run(), *(informer.run(repeat(0.1)) for informer in self.informers))
 
-    async def query(self, kind: str, query: str, parse: Callable[[Result], Any]) -> Any:
+    async def query(
+        self, kind: str, query: str, parse: Callable[[Result], Any], *, largest: int = LARGEST_BODY_BYTES
+    ) -> Any:
+        assert largest == (LARGEST_NUMBER_BYTES if kind == "hca-prometheus" else LARGEST_BODY_BYTES)
         self.asked.append((self.loop.time(), kind, query))
         self.running += 1
         self.most = max(self.most, self.running)
@@ -78,6 +86,8 @@ class World:
             if isinstance(answer, asyncio.Event):
                 await asyncio.sleep(3)
                 raise QueryFailure("timeout", "Prometheus gives no answer within 3 s")
+            if callable(answer):
+                answer = answer(query)
             if isinstance(answer, QueryFailure):
                 raise answer
             return parse(answer)
@@ -181,6 +191,125 @@ def test_a_pod_that_joins_counts_once_it_is_known_and_one_that_is_lost_is_made_u
         assert "for 2 of its 3 serving pods" in world.why()
 
     play(check, pod("a"), pod("b"))
+
+
+def ready(made: Manifest, seconds: float) -> Manifest:
+    (condition,) = made["status"]["conditions"]
+    condition["lastTransitionTime"] = time_text(NOW - timedelta(seconds=seconds))
+    return made
+
+
+@pytest.mark.parametrize(("seconds", "total"), [(5, 30), (JOINING_SECONDS + 1, 60)])
+def test_fault_59_who_begins_to_read_does_not_make_up_for_pods_that_have_just_become_ready(
+    seconds: float, total: float
+) -> None:
+    async def check(world: World) -> None:
+        world.answers["hca-requests-per-second"] = [series(10), series(20, "b")]
+        await asyncio.sleep(1)
+        assert world.value() == total
+
+    play(check, pod("a"), pod("b"), ready(pod("c"), seconds), ready(pod("d"), seconds))
+
+
+def test_fault_59_a_burst_takes_two_scrapes_of_each_pod_with_load() -> None:
+    async def check(world: World) -> None:
+        def burst() -> tuple[float, float]:
+            reading = world.readings.read("default", "shop", "hca-requests-per-second", NOW, window_seconds=5.0)
+            return reading.value, reading.window
+
+        world.answers["hca-requests-per-second"] = [series(10), series(20, "b"), series(0, "idle")]
+        await asyncio.sleep(61)
+        assert burst() == (30, 61), "one scrape, whenever it is read"
+        world.answers["hca-requests-per-second"] = [series(500), series(20, "b"), series(0, "idle")]
+        await asyncio.sleep(2)
+        assert burst() == (520, 63), "of b it is that of before"
+        world.answers["hca-requests-per-second"] = [series(510), series(490, "b"), series(0, "idle")]
+        await asyncio.sleep(2)
+        assert burst()[0] == 1000
+        assert burst()[1] <= INTERVAL_SECONDS
+        assert world.readings.read("default", "shop", "hca-requests-per-second", NOW).window <= INTERVAL_SECONDS
+        await asyncio.sleep(200)
+        assert burst() == (1000, 120), "which is as old as a sample can be"
+
+    play(check, pod("a"), pod("b"), pod("idle"))
+
+
+def test_fault_44_many_objects_with_long_paths_share_queries_of_bounded_length() -> None:
+    def answer(query: str) -> Result:
+        assert len(query) <= LONGEST_QUERY
+        return [series(1, f"pod-{number}", "0.") for number in range(60) if f"/{number}x" in query]
+
+    async def check(world: World) -> None:
+        world.answers["hca-requests-per-second"] = answer
+        await asyncio.sleep(1)
+        assert {world.value(name=f"shop-{number}") for number in range(60)} == {1}
+        assert 1 < len(world.asked) < 30
+
+    apis = [api(RATE, name=f"shop-{number}") for number in range(60)]
+    for number, made in enumerate(apis):
+        made["spec"]["health"] = {"readinessPath": f"/{number}x" + "(" * 200}
+    play(check, *(pod(f"pod-{number}", of=f"shop-{number}") for number in range(60)), apis=apis)
+
+
+def test_fault_44_an_object_by_whose_series_a_query_fails_is_soon_alone_with_it() -> None:
+    large = QueryFailure("too_large", "Prometheus answers with more than 3 MiB", of_the_query=True)
+
+    def answer(query: str) -> Result | QueryFailure:
+        if 'pod!=""' in query and re.search(r"\bbad\b", query):
+            return large
+        if "pod-bad" in query:
+            return large
+        return [series(1, f"pod-{number}", namespace=f"team-{number}") for number in range(32)]
+
+    async def check(world: World) -> None:
+        world.answers["hca-requests-per-second"] = answer
+        await asyncio.sleep(6 * INTERVAL_SECONDS + 1)
+        for _ in range(30):
+            for number in range(32):
+                assert world.readings.read(f"team-{number}", "shop", "hca-requests-per-second", NOW).value == 1
+            with pytest.raises(Unknown, match="Prometheus answers with more than 3 MiB"):
+                world.readings.read("bad", "shop", "hca-requests-per-second", NOW)
+            await asyncio.sleep(INTERVAL_SECONDS)
+        asked = len(world.asked)
+        await asyncio.sleep(5 * INTERVAL_SECONDS)
+        assert len(world.asked) - asked == 10, "it is the only one that is asked for alone"
+        world.answers["hca-requests-per-second"] = lambda _query: [series(1, "pod-bad", namespace="bad")]
+        await asyncio.sleep(2 * INTERVAL_SECONDS)
+        assert world.readings.read("bad", "shop", "hca-requests-per-second", NOW).value == 1
+
+    teams = {**{f"team-{number}": f"pod-{number}" for number in range(32)}, "bad": "pod-bad"}
+    apis: list[Manifest] = []
+    pods: list[Manifest] = []
+    for namespace, name in teams.items():
+        for made, kept in ((api(RATE), apis), (pod(name), pods)):
+            kept.append({**made, "metadata": {**made["metadata"], "namespace": namespace}})
+    play(check, *pods, apis=apis)
+
+
+def test_fault_44_where_prometheus_is_away_it_is_not_asked_more() -> None:
+    async def check(world: World) -> None:
+        world.answers["hca-requests-per-second"] = DOWN
+        await asyncio.sleep(10 * INTERVAL_SECONDS + 1)
+        assert len(world.asked) == 11
+        assert str(DOWN) in world.why(name="shop-7")
+
+    apis = [api(RATE, name=f"shop-{number}") for number in range(20)]
+    play(check, *(pod(f"pod-{number}", of=f"shop-{number}") for number in range(20)), apis=apis)
+
+
+def test_fault_43_slow_queries_of_one_namespace_take_no_turn_from_those_of_others() -> None:
+    async def check(world: World) -> None:
+        world.takes = 2.9
+        world.answers["hca-prometheus"] = [0, "5"]
+        await asyncio.sleep(60)
+        times = [at for at, _, query in world.asked if 'namespace="b"' in query]
+        assert len(times) >= 3
+        assert all(later - sooner < QUERY_INTERVAL + 3 for sooner, later in pairwise(times))
+
+    slow = [api(queue(f"sum(s{number})"), name=f"slow-{number}") for number in range(100)]
+    other = api(queue("sum(q)"))
+    other["metadata"]["namespace"] = "b"
+    play(check, apis=[*slow, other], queries=True)
 
 
 def test_fault_32_an_empty_answer_is_unknown_and_says_what_to_look_at() -> None:

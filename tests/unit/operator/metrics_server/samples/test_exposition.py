@@ -1,7 +1,7 @@
 """What is read from the text that a pod shows, held against the parser and the writers of prometheus_client."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pytest
 from hypothesis import example, given
@@ -11,14 +11,28 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from hca_operator.api.metric_types import CONCURRENCY, LATENCY, REQUESTS_PER_SECOND
-from hca_operator.metrics_server.samples.exposition import MOST_SERIES, PodSample, Unreadable, pod_sample
+from hca_operator.metrics_server.samples.exposition import (
+    LONGEST_CACHED,
+    MOST_BOUNDS,
+    MOST_SERIES,
+    Exposition,
+    PodSample,
+    Unreadable,
+    _cached,
+)
 from shop.observation.metrics import Metrics
 
 ASIDE = ("/metrics", "/health")
 
 
 def sample(text: str) -> PodSample:
-    return pod_sample(text, ASIDE)
+    return read(text, ASIDE)
+
+
+def read(text: str, ignored: Collection[str]) -> PodSample:
+    exposition = Exposition(ignored)
+    exposition.feed(text.encode())
+    return exposition.result()
 
 
 def test_the_sample_app_tells_everything_and_its_probes_and_scrapes_are_no_load() -> None:
@@ -109,6 +123,57 @@ def test_a_line_that_cannot_be_read_is_named(line: str) -> None:
         sample(f"# HELP http_requests_total Requests.\nother five\n{line}\nhttp_requests_total 5")
 
 
+def test_an_answer_may_come_in_pieces() -> None:
+    exposition = Exposition(ASIDE)
+    for piece in (b"# HELP something\nhttp_requests_in_flight 3", b"", b'http_requests_total{path="/a"} 5', b"\n"):
+        exposition.feed(piece)
+    assert exposition.result() == PodSample(requests=5, in_flight=3)
+    with pytest.raises(Unreadable, match=r"^line 7 of its metrics"):
+        exposition.feed(b"http_requests_total five")
+
+
+@pytest.mark.parametrize("declared", [
+    "# TYPE http_request_duration_seconds histogram",
+    'http_request_duration_seconds_bucket{le="0.1"} 0\nhttp_request_duration_seconds_bucket{le="+Inf"} 0',
+])  # fmt: skip
+def test_fault_43_a_histogram_that_has_counted_nothing_hides_no_counter_that_counts(declared: str) -> None:
+    assert sample(f"{declared}\nhttp_requests_total 5000").requests == 5000
+    assert sample(f'{declared}\nhttp_requests_total{{path="/health"}} 5000').requests == 0
+    assert sample(f"{declared}\nhttp_requests_total 0").requests == 0
+
+
+def test_a_histogram_that_has_counted_probes_alone_is_the_one_that_counts() -> None:
+    name = "http_request_duration_seconds_bucket"
+    told = sample(f'{name}{{route="/health",le="1"}} 7\n{name}{{route="/health",le="+Inf"}} 7\nhttp_requests_total 7')
+    assert told.requests == 0
+
+
+def test_fault_43_of_routes_with_different_buckets_those_count_that_all_have() -> None:
+    buckets = {"/a": ("0.1", "0.5", "+Inf"), "/b": ("0.5", "2.5", "+Inf")}
+    lines = [
+        f'http_request_duration_seconds_bucket{{route="{route}",le="{bound}"}} 10'
+        for route, bounds in buckets.items()
+        for bound in bounds
+    ]
+    assert sample("\n".join(lines)).buckets == {0.5: 20, math.inf: 20}
+
+
+def test_fault_43_labels_of_any_length_are_read_and_take_no_room_in_the_cache() -> None:
+    _cached.cache_clear()
+    text = 'http_requests_total{path="/%s"} 1'
+    assert sample(text % ("ä" * 5000)).requests == 1
+    assert _cached.cache_info().currsize == 0
+    assert sample(text % "a").requests == 1
+    assert _cached.cache_info().currsize == 1
+    assert LONGEST_CACHED * (_cached.cache_info().maxsize or math.inf) <= 8 * 2**20
+
+
+def test_fault_43_more_buckets_than_anybody_needs_are_refused_with_what_to_do() -> None:
+    text = "".join(f'http_request_duration_seconds_bucket{{le="{bound}"}} 1\n' for bound in range(MOST_BOUNDS + 1))
+    with pytest.raises(Unreadable, match=f"has more than {MOST_BOUNDS} buckets: give it fewer bounds"):
+        sample(text)
+
+
 def test_lines_of_other_metrics_are_not_even_read() -> None:
     assert sample('<html>\nother{{{ five\nhttp_requests_total{path="/a"} 5\n') == PodSample(requests=5)
 
@@ -140,7 +205,7 @@ def test_any_labels_are_read_as_prometheus_client_reads_them(
     ignored = min(counts)
     text = generate_latest(registry).decode()
     counter_alone = "\n".join(line for line in text.split("\n") if line.startswith(REQUESTS_PER_SECOND.series[0]))
-    told, counted = pod_sample(text, [ignored]), pod_sample(counter_alone, [ignored])
+    told, counted = read(text, [ignored]), read(counter_alone, [ignored])
 
     def expected(name: str, **labels: str) -> float:
         return sum(
@@ -156,7 +221,7 @@ def test_any_labels_are_read_as_prometheus_client_reads_them(
         return path.partition("?")[0].rstrip("/")
 
     assert counted.requests == expected(REQUESTS_PER_SECOND.series[0])
-    assert told.requests == expected(f"{LATENCY.histograms[1]}_count")
+    assert told.requests == expected(f"{LATENCY.histograms[1]}_count" if seconds else REQUESTS_PER_SECOND.series[0])
     assert told.buckets is not None
     assert told.buckets.get(0.5, 0) == expected(f"{LATENCY.histograms[1]}_bucket", le="0.5")
     assert told.in_flight == expected(CONCURRENCY.series[2])

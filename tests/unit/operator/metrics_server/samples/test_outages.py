@@ -11,7 +11,7 @@ from hca_operator.core.errors import HcaError
 from hca_operator.core.names import API_LABEL
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.ingress.reader import ENVOYS
-from hca_operator.metrics_server.samples.exposition import Unreadable, pod_sample
+from hca_operator.metrics_server.samples.exposition import Exposition, Unreadable
 from hca_operator.metrics_server.samples.sample_store import PODS, WINDOW_SECONDS, SampleSource, SampleStore
 from hca_operator.metrics_server.serving.values import external_metric_value
 
@@ -75,7 +75,9 @@ class World:
             try:
                 if text is None:
                     raise Unreadable("no answer")
-                self.signals.add(SHOP, pod, pod_sample(text, ()))
+                exposition = Exposition(())
+                exposition.feed(text.encode())
+                self.signals.add(SHOP, pod, exposition.result())
             except Unreadable as error:
                 self.signals.fail(SHOP, pod, str(error))
 
