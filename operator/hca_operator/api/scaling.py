@@ -145,6 +145,6 @@ class Availability(SpecModel):
     """Maximum number of pods that a node drain may evict at the same time."""
     spread: Literal["Preferred", "Required", "None"] = "Preferred"
     """How pods spread over nodes and zones. Preferred: if possible. Required: a pod that cannot be spread stays \
-pending. None: pods are not spread."""
+pending; nodes whose taints keep the pods away do not count. None: pods are not spread."""
     termination_grace_period: GraceDuration = "60s"
     """Time that a terminating pod has to leave the load balancer and finish its requests before it is killed."""
