@@ -25,6 +25,8 @@ BURST_MANAGER: Final = "hca-operator-burst"
 
 ADOPT_ANNOTATION: Final = f"{GROUP}/adopt"
 """On the object: uids of what it takes over (docs/design/0007)."""
+ADOPT_WITH_LOSS_ANNOTATION: Final = f"{GROUP}/adopt-with-loss"
+"""On the object: uids of what it takes over although that loses what the object has no field for."""
 TEMPLATE_ANNOTATION: Final = f"{GROUP}/pod-template"
 """On the Deployment: digest of the pod template that was applied."""
 RESTART_ANNOTATION: Final = f"{GROUP}/restart"

@@ -51,6 +51,8 @@ class Observed:
     autoscalers: Sequence[Manifest] | HcaError = ()
     """Those of the namespace, or why they cannot be listed; only if the count of the Deployment differs from
     spec.replicas."""
+    neighbours: Sequence[Manifest] | HcaError = ()
+    """What may act on a Deployment that is to be adopted, or why it cannot be listed; only until it is ours."""
     applied: Mapping[Slot, Applied] = field(default_factory=dict)
     has_place: bool = True
     """Whether a rollout that no user asked for may begin."""
@@ -143,8 +145,9 @@ class Observer:
         observed = replace(observed, children=await self._children(manifest, resolved.children))
         if resolved.active:
             autoscalers = await self._autoscalers(resolved, observed)
+            neighbours = await self._neighbours(resolved, observed)
             config = await self._config(resolved, observed)
-            observed = replace(observed, autoscalers=autoscalers, config=config)
+            observed = replace(observed, autoscalers=autoscalers, neighbours=neighbours, config=config)
         # Nothing is awaited from here to the start of `act`, so the trackers are as the plan finds them.
         return replace(
             observed,
@@ -160,7 +163,9 @@ class Observer:
             return None
         if slot[0] == "Deployment":
             observed = observed.with_child(live)
-            observed = replace(observed, autoscalers=await self._autoscalers(resolved, observed))
+            autoscalers = await self._autoscalers(resolved, observed)
+            neighbours = await self._neighbours(resolved, observed)
+            observed = replace(observed, autoscalers=autoscalers, neighbours=neighbours)
         return self.answered(observed, live)
 
     def answered(self, observed: Observed, live: Manifest) -> Observed:
@@ -240,6 +245,18 @@ class Observer:
             return await self._cluster.list("HorizontalPodAutoscaler", observed.key.namespace)
         except (Forbidden, Rejected) as error:
             return error
+
+    async def _neighbours(self, resolved: Resolved, observed: Observed) -> Sequence[Manifest] | HcaError:
+        """What may act on the Deployment of the namespace that is to be adopted, empty if none is."""
+        live = observed.child("Deployment")
+        if live is None or is_ours(live, observed.uid) or not adoption.is_requested(resolved.api, live):
+            return ()
+        namespace = observed.key.namespace
+        try:
+            found = [await self._cluster.list(kind, namespace) for kind in adoption.NEIGHBOURS]
+        except (Forbidden, Rejected) as error:
+            return error
+        return [other for others in found for other in others]
 
     async def _config(self, resolved: Resolved, observed: Observed) -> ObservedConfig:
         """Digests of the ConfigMaps and Secrets, read anew if the object was edited: a watch may lag behind."""
