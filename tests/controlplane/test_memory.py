@@ -126,6 +126,24 @@ def _ready(seen: Manifest) -> str:
 
 
 @pytest.mark.usefixtures("operator")
+def test_fault_49_a_pod_that_was_resized_in_place_is_judged_by_its_own_limit(
+    server: ApiServer, namespace: str, metrics: FakeMetrics, operator: OperatorProcess
+) -> None:
+    server.create(api(namespace, **QUICK))
+    roll_out(server, namespace, "shop")
+    healthy(server, namespace)
+    pod, *_ = selected(server, namespace)
+    resized = {"resources": {"limits": {"memory": "1Gi"}}}
+    report(server, pod, {"state": {"running": {}}, "ready": True, **resized}, ready="True")
+    metrics.fill(pod, 600)
+    looks = operator.looks()
+    eventually(lambda: operator.looks() >= looks + 2, within=60)
+    assert not selected(server, namespace, REPLACED_LABEL)
+    metrics.fill(pod, 950)
+    eventually(lambda: selected(server, namespace, REPLACED_LABEL), within=60)
+
+
+@pytest.mark.usefixtures("operator")
 def test_a_disruption_budget_puts_the_eviction_off_and_the_interval_the_next_replacement(
     server: ApiServer, namespace: str, metrics: FakeMetrics
 ) -> None:

@@ -98,6 +98,8 @@ class Actor:
     async def replace(self, observed: Observed, plan: PodsPlan) -> PodsDone:
         """Take the next step in the replacement of a pod."""
         take_place(self._trackers, observed.key, plan.place)
+        if plan.limits is not None:
+            self._trackers.memory.keep_limits(observed.key, plan.limits)
         wanted = plan.replacement
         if wanted is None:
             return PodsDone(plan.counted)

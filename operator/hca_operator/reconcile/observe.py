@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Problem
@@ -24,7 +25,7 @@ from hca_operator.core.observed import (
     replicas_of,
     rolled_out,
 )
-from hca_operator.core.ports import Cluster, Configs, Key
+from hca_operator.core.ports import Cluster, Configs, Key, WorkerMemory
 from hca_operator.desired.children import Child
 from hca_operator.desired.metadata import api_selector, selector_text
 from hca_operator.desired.references import Reference
@@ -34,8 +35,13 @@ from hca_operator.reconcile import adoption
 from hca_operator.reconcile.resolve import Refused, Resolved
 from hca_operator.reconcile.trackers import Applied, Slot, Trackers
 from hca_operator.restarts.config_changes import ObservedConfig, followed_references
+from hca_operator.restarts.memory_trend import NearLimit
+from hca_operator.restarts.pod_memory import held_bytes, to_ask
 from hca_operator.scaling.burst import BurstState
 from hca_operator.status.diagnosis import diagnose, event_reasons
+
+MOST_ASKED = 4
+"""Pods of an object that are asked at a time what they hold: one is replaced at a time."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +111,10 @@ class ObservedPods:
     """Why pods do not serve."""
     replaces: bool = False
     """Whether the replacement of a pod is to begin or to go on."""
-    due: str | None = None
-    """Name of the pod that memory calls to replace, if no rollout is under way."""
+    near_limit: NearLimit | None = None
+    """Pods that may have to be replaced because of their memory, if no rollout is under way."""
+    held: Mapping[str, int | None] = field(default_factory=dict)
+    """Of those that were asked, by name: what their processes hold in memory, None if they do not tell."""
     memory_known: bool | None = None
     """Whether the memory of pods can be read; None before the first reading."""
     memory_grows: bool = False
@@ -116,9 +124,12 @@ class ObservedPods:
 class Observer:
     """Reads the API server, the caches and the trackers; writes nothing."""
 
-    def __init__(self, cluster: Cluster, configs: Mapping[str, Configs], trackers: Trackers) -> None:
+    def __init__(
+        self, cluster: Cluster, configs: Mapping[str, Configs], worker_memory: WorkerMemory, trackers: Trackers
+    ) -> None:
         """`configs`: sources of digests by kind, ConfigMap or Secret."""
         self._cluster = cluster
+        self._worker_memory = worker_memory
         self._configs = configs
         self._trackers = trackers
 
@@ -188,12 +199,14 @@ class Observer:
         if api is None or deployment is None:
             return seen
         active, ready, current = api.spec.reconciliation == "Active", all_ready(deployment), is_observed(deployment)
-        due = memory.due(key) if active and ready and not rolls else None
-        replaces = active and (due is not None or key in self._trackers.replacements)
+        near = memory.near(key) if active and ready and not rolls else None
+        replaces = active and (near is not None or key in self._trackers.replacements)
         unready = current and not ready
         pods = await self._pods(api) if replaces or unready else []
         stable = [pod for pod in pods if pod["metadata"].get("labels", {}).get(TRACK_LABEL) == STABLE]
-        seen = replace(seen, pods=pods, unready=stable if unready else (), replaces=replaces, due=due)
+        seen = replace(seen, pods=pods, unready=stable if unready else (), replaces=replaces, near_limit=near)
+        if near is not None and resolved.sizing is not None:
+            seen = replace(seen, held=await self._held(api, resolved.sizing.workers, near, pods))
         if not current or (rolled_out(deployment) and not too_few):
             return seen
         return replace(seen, problem=await self._diagnosis(api, deployment, seen.unready))
@@ -225,6 +238,21 @@ class Observer:
     async def _pods(self, api: ApiObject) -> list[Manifest]:
         selector = selector_text(api_selector(api.name))
         return await self._cluster.list("Pod", api.namespace, labelSelector=selector)
+
+    async def _held(
+        self, api: ApiObject, workers: int, near: NearLimit, pods: Sequence[Manifest]
+    ) -> Mapping[str, int | None]:
+        """What the processes of the pods hold that are near their own limit, of the first few."""
+        monitoring = api.spec.monitoring
+        asked = [*islice(to_ask(near, pods), MOST_ASKED)]
+        answers = await asyncio.gather(
+            *(
+                self._worker_memory(pod["status"].get("podIP", ""), monitoring.port or api.spec.port, monitoring.path)
+                for pod in asked
+            )
+        )
+        names = (pod["metadata"]["name"] for pod in asked)
+        return {name: held_bytes(resident, workers) for name, resident in zip(names, answers, strict=True)}
 
     async def _diagnosis(self, api: ApiObject, deployment: Manifest, pods: Sequence[Manifest]) -> Problem | None:
         """Why pods do not serve, from the pods and those Events of the kubelet that say more."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from hca_operator.api.fleet_policy import FleetPolicy
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.observed import condition
-from hca_operator.core.ports import Cluster, Configs, Key
+from hca_operator.core.ports import Cluster, Configs, Key, WorkerMemory
 from hca_operator.reconcile.act import Actor
 from hca_operator.reconcile.observe import Observed, Observer
 from hca_operator.reconcile.plan import plan, plan_pods
@@ -45,6 +45,7 @@ class Reconciler:
         *,
         external: ExternalMetrics,
         configs: Mapping[str, Configs],
+        worker_memory: WorkerMemory,
         trackers: Trackers,
         identity: str,
         now: Callable[[], datetime],
@@ -53,7 +54,7 @@ class Reconciler:
         self._policy = policy
         self._capabilities = Capabilities(external, frozenset(configs))
         self._trackers = trackers
-        self._observer = Observer(cluster, configs, trackers)
+        self._observer = Observer(cluster, configs, worker_memory, trackers)
         self._actor = Actor(cluster, self._observer, trackers)
         self._identity = identity
         self._now = now

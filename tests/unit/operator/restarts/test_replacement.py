@@ -105,6 +105,44 @@ async def test_a_pod_is_detached_and_evicted_only_when_as_many_serve_without_it(
     ]  # fmt: skip
 
 
+async def test_fault_49_a_pod_full_of_page_cache_stays() -> None:
+    world = await with_pods(monitoring={"path": "/internal", "port": 9090})
+    world.cluster.edit(("Pod", NAMESPACE, "shop-0"), "status", "podIP", value="10.0.0.8")
+    world.workers_hold = [35 * 2**20]
+    await world.step()
+    assert world.asked == [("10.0.0.8", 9090, "/internal")]
+    assert HASH_LABEL in the_pod(world)["metadata"]["labels"]
+    assert healthy(world) == ("True", "MemoryWithinLimits")
+    world.workers_hold = [430 * 2**20]
+    await world.step()
+    assert HASH_LABEL not in the_pod(world)["metadata"]["labels"]
+    for _ in range(2):
+        assert "page cache" not in condition(world.cluster.objects[API], "MemoryHealthy")["message"]
+        await world.step()
+
+
+async def test_a_pod_that_is_judged_by_its_working_set_alone_is_told_so_until_it_has_gone() -> None:
+    world = await with_pods()
+    for _ in range(3):
+        await world.step()
+        told = condition(world.cluster.objects[API], "MemoryHealthy")["message"]
+        assert "it was judged by its working set, in which page cache counts" in told
+
+
+async def test_a_pod_whose_limit_was_raised_in_place_is_judged_by_that_one() -> None:
+    world = await with_pods()
+    raised = [{"name": "api", "resources": {"limits": {"memory": "1Gi"}}}]
+    world.cluster.edit(("Pod", NAMESPACE, "shop-0"), "status", "containerStatuses", value=raised)
+    await world.step()
+    assert HASH_LABEL in the_pod(world)["metadata"]["labels"]
+    assert not world.asked
+    assert world.memory.near(KEY) is None, "it is no longer looked at"
+    for number in range(3, 6):
+        world.memory.take([reading("shop-0", 930, number)])
+    await world.step()
+    assert HASH_LABEL not in the_pod(world)["metadata"]["labels"]
+
+
 async def test_a_disruption_budget_puts_the_eviction_off() -> None:
     world = await with_pods()
     await world.step()
