@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from hca_operator.api.status import Problem, Reason
 from hca_operator.core.errors import Forbidden, HcaError, Rejected, Transient
 from hca_operator.core.names import API_VERSION, KIND, Manifest
+from hca_operator.core.observed import is_ours
 from hca_operator.core.ports import Cluster, Key
+from hca_operator.core.selectors import selects
 from hca_operator.reconcile.child_writer import ChildDone, ChildWriter, problem_of, take_place
 from hca_operator.reconcile.observe import Observed, Observer
 from hca_operator.reconcile.plan import Plan, PodsPlan, after_workload, plan_scale
@@ -20,6 +21,9 @@ from hca_operator.restarts.debounce import after_rollout
 from hca_operator.scaling.floors import Source
 
 logger = logging.getLogger(__name__)
+
+TWO_BUDGETS = "more than one PodDisruptionBudget"
+"""By this the API server's 500 for an eviction differs from one that passes."""
 
 
 @dataclass(frozen=True)
@@ -105,18 +109,38 @@ class Actor:
             return PodsDone(plan.counted)
         self._trackers.replacements.keep(observed.key, under_way=wanted.under_way)
         writes: list[str] = []
+        problem = wanted.problem
         try:
             if wanted.detach is not None:
                 await self._cluster.patch(wanted.detach, wanted.operations)
                 writes.append("detach Pod")
             for pod in wanted.evict:
-                with suppress(Transient):  # a disruption budget, as a rule: the next pass tries again
+                try:
                     await self._cluster.evict(pod)
                     writes.append("evict Pod")
+                except Transient as error:  # a disruption budget, as a rule: the next pass tries again
+                    if TWO_BUDGETS in str(error):
+                        problem = await self._two_budgets(observed, pod)
         except (Forbidden, Rejected) as error:
             reason = Reason.FORBIDDEN if isinstance(error, Forbidden) else Reason.REJECTED
             return PodsDone(plan.counted, Problem(reason, f"a pod near its limit cannot be replaced: {error}"))
-        return PodsDone(wanted.counted, wanted.problem, wanted.serving, wanted.requeue_after_seconds, writes)
+        return PodsDone(wanted.counted, problem, wanted.serving, wanted.requeue_after_seconds, writes)
+
+    async def _two_budgets(self, observed: Observed, pod: Manifest) -> Problem:
+        """Which budgets keep a pod from ever being evicted, by the operator as by a drain of its node."""
+        budgets = await self._cluster.list("PodDisruptionBudget", observed.key.namespace)
+        labels = pod["metadata"]["labels"]
+        others = [
+            budget["metadata"]["name"]
+            for budget in budgets
+            if not is_ours(budget, observed.uid) and selects(budget["spec"].get("selector"), labels)
+        ]
+        return Problem(
+            Reason.REJECTED,
+            "no pod of this API can be evicted, neither to replace it near its memory limit nor to drain its node, "
+            "because more than one PodDisruptionBudget selects it: delete or narrow "
+            + ", ".join(f"PodDisruptionBudget {name}" for name in sorted(others)),
+        )
 
     async def store_status(self, observed: Observed, status: Manifest, events: Sequence[Manifest]) -> None:
         """Store a status, and create the Events about what has changed in it.

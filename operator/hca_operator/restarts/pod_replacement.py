@@ -4,12 +4,13 @@ Each pass finds the next step from the pods as they are, so any process goes on 
 
 1. The pod is detached: it loses the label by which its ReplicaSet counts it, which makes the ReplicaSet create another
    one at once, and keeps the labels by which the Services select it.
-2. When as many pods serve as should, without it, the detached pod is evicted. A disruption budget may delay that.
+2. When as many pods serve as should, without it, the detached pod is evicted; after LONGEST_DETACHED when any does. A
+   disruption budget may delay that.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Problem, Reason
@@ -22,6 +23,8 @@ from hca_operator.desired.metadata import owner_reference, selector_text
 from hca_operator.restarts.memory_counters import count_replaced
 from hca_operator.restarts.pod_memory import DuePod, Measure
 
+LONGEST_DETACHED = timedelta(minutes=15)
+"""After this a detached pod goes if another one serves at all: no rollout reaches it, so it has the image of old."""
 STEP_SECONDS = 3.0
 """From one step of a replacement to the next: pods are not watched."""
 DETACHED = f"{API_LABEL},{selector_text({REPLACED_LABEL: MEMORY})}"
@@ -131,7 +134,9 @@ def _finish(pods: Pods, counted: Manifest | None, now: datetime) -> Replacement:
     for pod in detached:
         counted = count_replaced(counted, pod, now)
     successors = [pod for pod in pods.listed if HASH_LABEL in pod["metadata"]["labels"] and _serves(pod)]
-    enough = len(successors) >= replicas_of(pods.deployment)
+    began = time_of(counted, "replacedAt")
+    late = began is not None and now - began > LONGEST_DETACHED
+    enough = len(successors) >= (1 if late else replicas_of(pods.deployment))
     annotations = detached[0]["metadata"].get("annotations") or {}
     return Replacement(
         counted,

@@ -156,6 +156,38 @@ async def test_a_disruption_budget_puts_the_eviction_off() -> None:
     assert going(world)
 
 
+async def test_budgets_that_forbid_every_eviction_are_named() -> None:
+    world = await with_pods()
+    await world.step()
+    world.cluster.put(pod(8))
+    world.cluster.budgets_clash = True
+    for name, labels in (("theirs", {"hca-operator.io/api": NAME}), ("of-another", {"app": "x"})):
+        metadata = {"name": name, "namespace": NAMESPACE}
+        spec = {"selector": {"matchLabels": labels}}
+        world.cluster.put({"kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec})
+    assert await world.step() == STEP_SECONDS
+    assert healthy(world) == ("False", "ApplyRejected")
+    told = condition(world.cluster.objects[API], "MemoryHealthy")["message"]
+    assert told.endswith("selects it: delete or narrow PodDisruptionBudget theirs")
+    world.cluster.budgets_clash = False
+    await world.step()
+    assert going(world)
+
+
+@pytest.mark.parametrize(("serving", "minutes", "goes"), [(1, 14, False), (1, 16, True), (0, 16, False), (2, 1, True)])
+async def test_a_detached_pod_that_too_few_succeed_goes_after_a_while_if_any_serves(
+    serving: int, minutes: int, *, goes: bool
+) -> None:
+    world = await with_pods(2)
+    await world.step()
+    for number in range(2):
+        world.cluster.remove(("Pod", NAMESPACE, "shop-1"), "uid-of-1")
+        world.cluster.put(pod(8 + number, ready=number < serving))
+    world.now += timedelta(minutes=minutes)
+    await world.step()
+    assert going(world) is goes
+
+
 async def test_the_next_pod_waits_until_the_interval_has_passed() -> None:
     world = await with_pods()
     await world.step()
