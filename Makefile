@@ -50,7 +50,7 @@ check: environment ## Run the linters and the type checker
 	@$(BIN)/mypy
 	@PYTHONPATH=operator:sample-app:workers $(BIN)/lint-imports
 
-WHOLE_CHART := --values examples/fleet/values.yaml --set alerts.enabled=true,rbac.watchSecrets=true \
+WHOLE_CHART := --values examples/fleet/values.yaml --set alerts.enabled=true,rbac.watchSecrets=true,externalMetrics.enabled=true \
 	--set externalMetrics.ingress.namespace=projectcontour,externalMetrics.ingress.selector.app=envoy \
 	--set externalMetrics.ingress.port=8002,externalMetrics.ingress.path=/stats/prometheus \
 	--set prometheus.url=http://prometheus.monitoring:9090,prometheus.customQueries=true \
@@ -63,9 +63,10 @@ chart: ## Lint the chart, check values against their schema, and render it
 		echo "renders with $${values:-its defaults}"; \
 	done
 
-crds: environment ## Write the CRD (crds/, charts/) and its reference (docs/) anew from the models
+crds: environment ## Write the CRD (crds/, charts/), its reference (docs/) and the chart's copy of its values anew
 	@PYTHONPATH=operator $(BIN)/python -m hca_operator crd | tee crds/hca-operator.io_highconcurrencyapis.yaml > charts/files/crd.yaml
 	@PYTHONPATH=operator $(BIN)/python -m hca_operator reference > docs/reference.md
+	@cp charts/values.yaml charts/files/values.yaml
 
 lock: ## Write the lock files anew from the pyproject files
 	@$(CLUSTER) lock

@@ -128,6 +128,7 @@ def install_operator(step: Step, image: Image) -> None:
             # The definition may still be marked as another release's, by whatever went wrong in a test.
             *("--namespace", NAMESPACE, "--create-namespace", "--take-ownership", "--wait", "--timeout", "2m"),
             *("--set-string", f"podAnnotations.image-id={image.identity}"),
+            *("--set", "externalMetrics.enabled=true"),  # it is the cluster's only one
             # Contour's Envoys, as its own manifests name them.
             *("--set", "externalMetrics.ingress.namespace=projectcontour,externalMetrics.ingress.selector.app=envoy"),
         )

@@ -1,3 +1,9 @@
+{{/* Values that are absent are those of values.yaml: after `helm upgrade --reuse-values` every section is absent that the
+     release before did not have, and `section: null` takes one away. Included at the top of every template. */}}
+{{- define "hca-operator.complete" -}}
+{{- $_ := set . "Values" (mergeOverwrite (.Files.Get "files/values.yaml" | fromYaml) .Values) -}}
+{{- end -}}
+
 {{- define "hca-operator.name" -}}
 {{- .Release.Name | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
@@ -9,6 +15,7 @@
 {{- end -}}
 
 {{- define "hca-operator.image" -}}
+{{- with (.Values.global).imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
 {{- if .Values.image.digest -}}{{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{- end -}}
 {{- end -}}
@@ -40,6 +47,11 @@ capabilities: {drop: [ALL]}
 {{/* The metrics API: its Deployment, Service, Secret, account and roles have one name. */}}
 {{- define "hca-operator.metrics" -}}
 {{ include "hca-operator.name" . }}-metrics
+{{- end -}}
+
+{{/* One account of its own, unless the chart is to make none: then the one that serviceAccount.name gives to both. */}}
+{{- define "hca-operator.metricsAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ include "hca-operator.metrics" . }}{{ else }}{{ include "hca-operator.serviceAccount" . }}{{ end -}}
 {{- end -}}
 
 {{/* Not empty where it is installed: who answers for the whole cluster needs rights in all of it. */}}

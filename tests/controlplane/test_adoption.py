@@ -32,7 +32,7 @@ def run_today(server: ApiServer, namespace: str, **service: Any) -> dict[str, Ma
             "selector": {"matchLabels": LABELS},
             "template": {
                 "metadata": {"labels": {**LABELS, "version": "1.3.0"}},
-                "spec": {"containers": [container], "dnsPolicy": "Default"},
+                "spec": {"containers": [container], "dnsPolicy": "ClusterFirst"},
             },
         },
     }
@@ -92,6 +92,36 @@ def test_a_deployment_and_its_service_are_taken_over_without_a_pod_less(server: 
     assert [port["port"] for port in service["spec"]["ports"]] == [80]
     counts = {change["spec"]["replicas"] for change in server.changes_since(since, "Deployment", namespace)}
     assert counts == {3}, "the count that was there is the one that the autoscaler begins with"
+
+
+def test_fault_51_what_a_deployment_would_lose_is_refused_with_a_list_until_that_is_confirmed(
+    server: ApiServer, namespace: str
+) -> None:
+    pod = {
+        "initContainers": [{"name": "migrate", "image": IMAGE}],
+        "containers": [
+            {"name": "shop", "image": IMAGE, "ports": [{"containerPort": 8000}]},
+            {"name": "cloud-sql-proxy", "image": IMAGE},
+        ],
+        "hostAliases": [{"ip": "10.0.0.9", "hostnames": ["db"]}],
+    }
+    template = {"metadata": {"labels": LABELS}, "spec": pod}
+    metadata = {"name": "shop", "namespace": namespace}
+    spec = {"replicas": 1, "selector": {"matchLabels": LABELS}, "template": template}
+    today = server.create({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {**metadata, "name": "web"}}
+    server.create({**budget, "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "shop"}}}})
+    server.create(adopting(namespace, uid(today)))
+    told = eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict"))
+    assert "would lose init container migrate, container cloud-sql-proxy, hostAliases" in told["message"]
+    assert "would keep PodDisruptionBudget web" in told["message"]
+    assert live(server, namespace, "Deployment")["spec"]["template"] == today["spec"]["template"]
+    confirmed = {"hca-operator.io/adopt-with-loss": uid(today)}
+    server.patch(KIND, namespace, "shop", {"metadata": {"annotations": confirmed}})
+    eventually(lambda: "hostAliases" not in live(server, namespace, "Deployment")["spec"]["template"]["spec"])
+    adopted = live(server, namespace, "Deployment")["spec"]["template"]["spec"]
+    assert [container["name"] for container in adopted["containers"]] == ["api"]
+    assert "initContainers" not in adopted
 
 
 def test_what_leaves_the_object_later_leaves_what_was_taken_over(server: ApiServer, namespace: str) -> None:

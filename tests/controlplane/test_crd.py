@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
+from dev.cache import REPOSITORY
 from dev.control_plane import ControlPlane
 from hca_operator.api.spec import parse_object
 from tests.controlplane.api_server import ApiServer
@@ -40,6 +42,50 @@ def test_defaults_within_an_object_that_is_given_in_part_are_those_of_the_models
     stored = server.create(api(namespace, **fields))
     written = api(namespace, **fields)
     written["metadata"]["uid"] = stored["metadata"]["uid"]
+    assert parse_object(stored).spec == parse_object(written).spec
+
+
+EXAMPLES = [
+    example
+    for path in sorted((REPOSITORY / "examples").glob("*.yaml"))
+    for example in yaml.safe_load_all(path.read_text())
+    if example["kind"] == KIND
+]
+LISTS = {
+    "autoscaling": {
+        "metrics": [
+            {"name": "cpu", "type": "CPU", "cpu": {}},
+            {"name": "p95", "type": "Latency", "latency": {"target": "1s"}},
+        ],
+        "schedules": [{"name": "night", "cron": "@daily", "duration": "1h", "minReplicas": 3}],
+        "behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 2, "periodSeconds": 15}]}},
+    },
+    "env": [{"name": "A"}, {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+    "envFrom": [{"secretRef": {"name": "s"}}],
+    "imagePullSecrets": [{"name": "s"}],
+    "tolerations": [{"key": "dedicated", "value": "shop"}],
+    "traffic": {"routes": [{"host": "shop.example.com"}]},
+    "volumes": [
+        {"name": "a", "emptyDir": {}},
+        {"name": "b", "persistentVolumeClaim": {"claimName": "c"}},
+        {"name": "c", "projected": {"sources": [{"secret": {"name": "s", "items": [{"key": "k", "path": "k"}]}}]}},
+    ],
+    "volumeMounts": [{"name": "a", "mountPath": "/a"}],
+    "podSecurity": {"sysctls": [{"name": "net.ipv4.tcp_fin_timeout", "value": "20"}]},
+}
+"""An item of every list, with as little in it as may be."""
+
+
+@pytest.mark.parametrize("applied", [*EXAMPLES, api("", **LISTS)], ids=lambda applied: applied["metadata"]["name"])
+def test_fault_54_an_object_that_is_applied_again_is_unchanged(
+    applied: dict[str, Any], control_plane: ControlPlane, server: ApiServer, namespace: str
+) -> None:
+    text = yaml.safe_dump({**applied, "metadata": {"name": applied["metadata"]["name"]}})
+    for word in ("created", "unchanged"):
+        assert word in control_plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=text)
+    stored = server.get(KIND, namespace, applied["metadata"]["name"])
+    assert stored is not None
+    written = {**applied, "metadata": stored["metadata"]}
     assert parse_object(stored).spec == parse_object(written).spec
 
 

@@ -128,7 +128,25 @@ def _ready(seen: Manifest) -> str:
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_disruption_budget_puts_the_eviction_off_and_the_interval_the_next_replacement(
+def test_fault_49_a_pod_that_was_resized_in_place_is_judged_by_its_own_limit(
+    server: ApiServer, namespace: str, metrics: FakeMetrics, operator: OperatorProcess
+) -> None:
+    server.create(api(namespace, **QUICK))
+    roll_out(server, namespace, "shop")
+    healthy(server, namespace)
+    pod, *_ = selected(server, namespace)
+    resized = {"resources": {"limits": {"memory": "1Gi"}}}
+    report(server, pod, {"state": {"running": {}}, "ready": True, **resized}, ready="True")
+    metrics.fill(pod, 600)
+    looks = operator.looks()
+    eventually(lambda: operator.looks() >= looks + 2, within=60)
+    assert not selected(server, namespace, REPLACED_LABEL)
+    metrics.fill(pod, 950)
+    eventually(lambda: selected(server, namespace, REPLACED_LABEL), within=60)
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_second_budget_puts_the_eviction_off_and_is_named_and_the_interval_the_next_replacement(
     server: ApiServer, namespace: str, metrics: FakeMetrics
 ) -> None:
     server.create(api(namespace, **QUICK))
@@ -143,7 +161,8 @@ def test_a_disruption_budget_puts_the_eviction_off_and_the_interval_the_next_rep
         return len(selected(server, namespace, HASH_LABEL)) == 2
 
     eventually(ready)
-    condition_of(server, namespace, "MemoryHealthy", "ReplacingPod")
+    told = eventually(lambda: condition_of(server, namespace, "MemoryHealthy", "ApplyRejected"))
+    assert told["message"].endswith("delete or narrow PodDisruptionBudget strict")
     assert selected(server, namespace, REPLACED_LABEL)
     server.delete("PodDisruptionBudget", namespace, "strict")
     eventually(lambda: not selected(server, namespace, REPLACED_LABEL))

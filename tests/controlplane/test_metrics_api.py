@@ -55,7 +55,7 @@ def install(server: ApiServer, control_plane: ControlPlane, namespace: str, tmp_
     """An install whose process is not started yet."""
     rendered = subprocess.run(
         [tools.HELM.program(), "template", RELEASE, CHART, "--namespace", namespace, "--kube-version=1.36.0",
-         "--show-only=templates/metrics/rbac.yaml"],
+         "--set=externalMetrics.enabled=true", "--show-only=templates/metrics/rbac.yaml"],
         capture_output=True, text=True, check=True, timeout=60,
     ).stdout  # fmt: skip
     control_plane.kubectl("apply", "-f", "-", stdin=rendered)

@@ -95,7 +95,7 @@ def test_while_another_server_has_the_api_cpu_decides_and_when_it_goes_the_metri
     with FakeExternalMetrics(server, control_plane, "hca-requests-per-second") as another:
         operator.start()
         server.create(api(namespace, **scaling(metrics=[RATE])))
-        eventually(lambda: decided_by() == ["Resource"])
+        eventually(lambda: decided_by() == ["ContainerResource"])
         (entry,) = eventually(lambda: status(server, namespace)["unsupported"])
         assert entry["field"] == "spec.autoscaling.metrics[rps]"
         assert "the API server itself serves the external metrics API" in entry["reason"]

@@ -60,7 +60,7 @@ def installed(control_plane: ControlPlane, namespace: str, values: Sequence[str]
     def rendered(template: str) -> str:
         return subprocess.run(
             [tools.HELM.program(), "template", RELEASE, CHART, "--namespace", namespace, "--kube-version=1.36.0",
-             f"--show-only=templates/{template}.yaml", *values],
+             "--set=externalMetrics.enabled=true", f"--show-only=templates/{template}.yaml", *values],
             capture_output=True, text=True, check=True, timeout=60,
         ).stdout  # fmt: skip
 

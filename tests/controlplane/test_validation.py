@@ -66,7 +66,7 @@ def query(name: str, **settings: Any) -> Manifest:
 CACHE: Manifest = {"name": "cache", "emptyDir": {}}
 SNAPSHOTS_OF_OUR_OWN = mounted({"name": "heap-snapshots", "emptyDir": {}}, path="/heap-snapshots")
 HOST = {"host": "shop.example.com"}
-CRON = "must be five fields of numbers, minute hour day-of-month month day-of-week"
+CRON = "must be five fields, minute hour day-of-month month day-of-week, of numbers or names"
 ACCEPTED: dict[str, Manifest] = {
     "nothing more": {},
     "more pods in the morning": shift(timeZone="Europe/Berlin"),
@@ -188,6 +188,9 @@ ACCEPTED: dict[str, Manifest] = {
     "restart at night": cron("0 3 * * *", timeZone="America/Argentina/Buenos_Aires"),
     "restart at many times": cron("0,15-45/15 9-17/2,23 1,31 */3 1-5"),
     "restart on Sundays": cron("59 23 * 12 0,7", timeZone="Etc/GMT+1"),
+    "restart at numbers with a nought before them": cron("00 03 01-09 01,12 *"),
+    "restart in months and on days of the week by name": cron("0  3 * jan,MAR-dec/2 Mon-FRI,sat-sun"),
+    "restart daily": cron("@daily"),
 }
 REFUSED: Cases = {
     "workers 0": ({"workers": {"count": 0}}, "spec.workers.count"),
@@ -417,12 +420,14 @@ REFUSED: Cases = {
     "restart without a time": ({"restartSchedule": {}}, "spec.restartSchedule.cron: Required value"),
     "restart at four fields": (cron("0 3 * *"), CRON),
     "restart in a minute that no hour has": (cron("60 3 * * *"), CRON),
-    "restart in a month of no number": (cron("0 3 * JAN *"), CRON),
+    "restart in a month of no name": (cron("0 3 * JANUARY *"), CRON),
+    "restart in a month that is a day": (cron("0 3 * MON *"), CRON),
+    "restart in a range of days that goes backwards": (cron("0 3 * * FRI-MON"), CRON),
     "restart in each of no minutes": (cron("*/0 3 * * *"), CRON),
     "restart in a range that goes backwards": (cron("0 3 * * 5-1"), CRON),
     "restart in a range that goes backwards, with a step": (cron("0 1,22-3/2 * * *"), CRON),
     "schedule in a range that goes backwards": (shift("0 3 * * 5-1"), CRON),
-    "restart daily": (cron("@daily"), CRON),
+    "restart when the machine starts": (cron("@reboot"), CRON),
     "restart in a line": (cron("0 3 * * *\n"), CRON),
     "restart in no time zone": (cron("0 3 * * *", timeZone="+01:00"), "spec.restartSchedule.timeZone"),
     "volume of nothing": ({"volumes": [{"name": "a"}]}, "must have exactly one of configMap, secret, projected"),

@@ -168,7 +168,7 @@ query, if the platform team allows it."""
 
 DISTINCT = Rule(
     cel="!has(self.metrics) || self.metrics.all(a, self.metrics.exists_one(b, a.type == b.type && "
-    "a.?latency.percentile.orValue(0) == b.?latency.percentile.orValue(0) && "
+    "a.?latency.?percentile.orValue(95) == b.?latency.?percentile.orValue(95) && "
     "(a.type != 'Prometheus' || a.name == b.name)))",
     message="metrics must not measure the same twice: one of each type, and of type Latency one of each percentile",
     check=lambda a: len({metric.measured for metric in a.metrics}) == len(a.metrics),

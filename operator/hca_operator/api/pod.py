@@ -220,13 +220,13 @@ evicts running pods too. Default: all effects."""
 
     rules = (
         Rule(
-            cel="has(self.key) || self.operator == 'Exists'",
+            cel="has(self.key) || self.?operator.orValue('Equal') == 'Exists'",
             message="operator must be Exists where key is absent",
             check=lambda t: t.key is not None or t.operator == "Exists",
             field_path=".operator",
         ),
         Rule(
-            cel="self.operator != 'Exists' || !has(self.value)",
+            cel="self.?operator.orValue('Equal') != 'Exists' || !has(self.value)",
             message="value must be absent with operator Exists",
             check=lambda t: t.operator != "Exists" or t.value is None,
             field_path=".value",

@@ -10,6 +10,8 @@ from hca_operator.api.schema import ListMap, Rule, SpecModel
 from hca_operator.api.types import BurstDuration, DnsLabel, GraceDuration, OutageDuration, ScheduleDuration, Tolerance
 
 MAX_REPLICAS = 1000
+LONGEST_STABILIZATION = 3600
+"""Seconds, as in autoscaling/v2."""
 
 
 class ScalingPolicy(SpecModel):
@@ -26,8 +28,9 @@ class ScalingPolicy(SpecModel):
 class ScalingRules(SpecModel):
     """How fast the count may change in one direction (autoscaling/v2)."""
 
-    stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
-    """Seconds of past recommendations that are considered. Scaling up uses the lowest, scaling down the highest."""
+    stabilization_window_seconds: Annotated[int, Field(ge=0, le=LONGEST_STABILIZATION)] | None = None
+    """Seconds of past recommendations that are considered. Scaling up uses the lowest, scaling down the highest. \
+Default: that of Kubernetes; for scaling up with a metric of type CPU, health.startupTimeout and 60 seconds more."""
     select_policy: Literal["Max", "Min", "Disabled"] | None = None
     """Max: the policy that allows the largest change. Min: the smallest. Disabled: no scaling in this direction."""
     policies: Annotated[list[ScalingPolicy], Field(min_length=1, max_length=8)] | None = None
@@ -96,7 +99,8 @@ class Autoscaling(SpecModel):
     ]
     """Metrics that set the number of pods. The metric that needs the most pods wins."""
     behavior: Behavior = Behavior()
-    """Speed of scaling, as in autoscaling/v2. Default: the one of Kubernetes."""
+    """Speed of scaling, as in autoscaling/v2. Default: the one of Kubernetes; slower upwards for metrics that tell of \
+load late or of pods that start (docs/autoscaling.md)."""
     schedules: Annotated[list[FloorSchedule], ListMap("name"), Field(max_length=8)] = []  # noqa: RUF012 - frozen model
     """Scheduled minimums, so that pods are ready before the load arrives."""
     fallback: Fallback | None = None
@@ -145,6 +149,6 @@ class Availability(SpecModel):
     """Maximum number of pods that a node drain may evict at the same time."""
     spread: Literal["Preferred", "Required", "None"] = "Preferred"
     """How pods spread over nodes and zones. Preferred: if possible. Required: a pod that cannot be spread stays \
-pending. None: pods are not spread."""
+pending; nodes whose taints keep the pods away do not count. None: pods are not spread."""
     termination_grace_period: GraceDuration = "60s"
     """Time that a terminating pod has to leave the load balancer and finish its requests before it is killed."""

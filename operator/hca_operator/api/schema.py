@@ -6,6 +6,7 @@ unseen: tests/controlplane compares their verdicts on a real API server.
 """
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -143,29 +144,39 @@ def _explicit(default: object) -> object:
 
 
 def structural_schema(model: type[BaseModel]) -> JsonSchema:
-    """OpenAPI v3 structural schema of a model as a CRD wants it: no references, nulls or titles."""
+    """OpenAPI v3 structural schema of a model as a CRD wants it: no references, nulls or titles.
+
+    Nor defaults inside of lists: `kubectl apply` and Argo CD compare a list as a whole, so that one item with a stored
+    default differs from its manifest for ever. There the models fill them in, and the description says them.
+    """
     schema = model.model_json_schema(by_alias=True)
     return _structural(schema, schema.get("$defs", {}))
 
 
-def _structural(node: JsonSchema, definitions: JsonSchema) -> JsonSchema:
+def _structural(node: JsonSchema, definitions: JsonSchema, *, in_list: bool = False) -> JsonSchema:
     node = copy.copy(node)
     if reference := node.pop("$ref", None):
         node = {**definitions[reference.rsplit("/", 1)[1]], **node}
     if "anyOf" in node and "x-kubernetes-int-or-string" not in node:  # Optional[X]: absent, never null
         (only,) = [option for option in node.pop("anyOf") if option != {"type": "null"}]
-        node = {**_structural(only, definitions), **node}
+        node = {**_structural(only, definitions, in_list=in_list), **node}
     for key in ("title", "$defs"):
         node.pop(key, None)
-    if node.get("default", ...) in (None, []) or ("additionalProperties" in node and not node.get("default")):
-        node.pop("default", None)  # an empty list or map says no more than its absence
+    if node.get("default", ...) in (None, [], "") or ("additionalProperties" in node and not node.get("default")):
+        node.pop("default", None)  # an empty text, list or map says no more than its absence
+    if in_list and "default" in node:
+        default = node.pop("default")
+        said = default if isinstance(default, str) else json.dumps(default)
+        node["description"] = f"{node['description']} Default: {said}."
     if "const" in node:
         node["enum"] = [node.pop("const")]
     if "properties" in node:
-        node["properties"] = {name: _structural(child, definitions) for name, child in node["properties"].items()}
+        node["properties"] = {
+            name: _structural(child, definitions, in_list=in_list) for name, child in node["properties"].items()
+        }
     if isinstance(node.get("additionalProperties"), dict):
-        node["additionalProperties"] = _structural(node["additionalProperties"], definitions)
+        node["additionalProperties"] = _structural(node["additionalProperties"], definitions, in_list=in_list)
     if "items" in node:
-        node["items"] = _structural(node["items"], definitions)
+        node["items"] = _structural(node["items"], definitions, in_list=True)
         node.setdefault("x-kubernetes-list-type", "atomic")
     return node

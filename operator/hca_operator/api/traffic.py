@@ -60,8 +60,9 @@ class Traffic(SpecModel):
 
     rules = (
         Rule(
-            cel="!has(self.routes) || "
-            "self.routes.all(a, self.routes.exists_one(b, a.host == b.host && a.path == b.path))",
+            cel="!has(self.routes) || self.routes.all(a, self.routes.exists_one(b, a.host == b.host && "
+            "(has(a.path) && has(b.path) ? a.path == b.path : "
+            "(!has(a.path) || a.path == '/') && (!has(b.path) || b.path == '/'))))",
             message="routes must not repeat a host with the same path",
             check=lambda t: len({(r.host, r.path) for r in t.routes}) == len(t.routes),
             field_path=".routes",

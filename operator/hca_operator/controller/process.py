@@ -19,6 +19,7 @@ from hca_operator.controller.resync import Resync
 from hca_operator.controller.second_install import held_back, report_second_install
 from hca_operator.controller.work_queue import WorkQueue
 from hca_operator.controller.worker import Worker
+from hca_operator.controller.worker_memory import resident_bytes
 from hca_operator.core.errors import Transient
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Key
@@ -123,6 +124,7 @@ class Operator:
             settings.policy,
             external=external,
             configs=configs,
+            worker_memory=resident_bytes,
             trackers=trackers,
             identity=candidate.identity,
             now=_now,

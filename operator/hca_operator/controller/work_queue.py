@@ -38,7 +38,7 @@ class WorkQueue(Generic[K]):
     """
 
     def __init__(self, *, jitter: Callable[[], float]) -> None:
-        """`jitter` returns a factor around 1, so that keys that failed together are not retried together."""
+        """`jitter` returns a factor around 1 for retries: keys that failed together are not retried together."""
         self._jitter = jitter
         self._ready: asyncio.PriorityQueue[tuple[bool, int, K]] = asyncio.PriorityQueue()
         self._order = itertools.count()
@@ -121,10 +121,12 @@ class WorkQueue(Generic[K]):
                 if key in self._dirty:
                     self._offer(key)
                 elif requeue_after is not None:
-                    self.add_after(key, requeue_after * self._jitter())
+                    self.add_after(key, requeue_after)
 
     def _backoff(self, key: K, retry_after: float | None, *, longest: float = LONGEST_BACKOFF_SECONDS) -> float:
         self.retries += 1
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         wish = min(retry_after or 0.0, LONGEST_WISH_SECONDS)
-        return max(wish, min(longest, FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16)))
+        backoff = min(longest, FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16))
+        # A handler that names a time means it; only retries may come at another, and those together must not.
+        return max(wish, backoff) * self._jitter()

@@ -15,6 +15,18 @@ from cronsim import CronSim, CronSimError
 from hca_operator.core.errors import SpecError
 
 MINUTE = timedelta(minutes=1)
+CLOCK_CHANGE = timedelta(hours=3)
+"""Longer than any hour that a clock repeats or leaves out."""
+
+NICKNAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
 
 
 class Schedule:
@@ -22,9 +34,10 @@ class Schedule:
 
     def __init__(self, cron: str, zone: ZoneInfo) -> None:
         """Raises CronSimError for a day that none of its months has."""
-        self._cron = cron
+        # Of a week that begins on Monday, Sunday is the last day, which cronsim knows by its number alone.
+        self._cron = NICKNAMES.get(cron.lower(), cron).upper().replace("-SUN", "-7")
         self._zone = zone
-        CronSim(cron, datetime(2000, 1, 1, tzinfo=zone))
+        CronSim(self._cron, datetime(2000, 1, 1, tzinfo=zone))
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """The times after a moment, without an end as a rule."""
@@ -35,6 +48,14 @@ class Schedule:
 
     def before(self, moment: datetime) -> datetime:
         """The last time that is not after a moment."""
+        earlier = moment - CLOCK_CHANGE
+        if earlier.astimezone(self._zone).utcoffset() == moment.astimezone(self._zone).utcoffset():
+            return self._backwards(moment)
+        # Backwards, cronsim goes by the wall clock and so misses what came before the clock was put back.
+        found = self._backwards(earlier)
+        return self.last(found, moment) or found
+
+    def _backwards(self, moment: datetime) -> datetime:
         after = moment.astimezone(self._zone).replace(second=0, microsecond=0) + MINUTE
         return next(CronSim(self._cron, after, reverse=True)).astimezone(UTC)
 

@@ -101,6 +101,13 @@ class Cluster(WritableCluster, Protocol):
         """Whether a write to a child failed, so that it may exist although the cache does not have it."""
 
 
+class WorkerMemory(Protocol):
+    """What the workers of a pod hold in memory."""
+
+    async def __call__(self, address: str, port: int, path: str) -> Sequence[int]:
+        """The resident memory of each worker, in bytes, from the metrics of the pod; none if it does not tell."""
+
+
 class Configs(Protocol):
     """What ConfigMaps or Secrets contain, as digests."""
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from hca_operator.api.metric_types import (
     CONCURRENCY,
+    CPU,
     EVENT_LOOP_LAG,
     LATENCY,
     METRIC_TYPES,
@@ -13,9 +14,9 @@ from hca_operator.api.metric_types import (
     Aggregation,
 )
 from hca_operator.api.metrics import EXTERNAL, Metric, seconds
-from hca_operator.api.scaling import Autoscaling
+from hca_operator.api.scaling import LONGEST_STABILIZATION, Autoscaling
 from hca_operator.api.spec import ApiObject
-from hca_operator.core.names import METRIC_LABEL, Manifest
+from hca_operator.core.names import CONTAINER, METRIC_LABEL, Manifest
 from hca_operator.core.quantities import decimal_text, parse_quantity
 from hca_operator.desired.metadata import api_selector, child_metadata
 from hca_operator.desired.sizing import Sizing
@@ -32,6 +33,9 @@ _STEP_UP: Manifest = {
 }
 """The larger of the two within a minute: a small API gets to double its size, a large one is not sent to its maximum by
 one slow minute."""
+_SETTLING_SECONDS = 60
+"""Beyond spec.health.startupTimeout, until the CPU of pods that have just started tells of load: samples of
+metrics-server are up to half a minute old, and the autoscaler looks each quarter."""
 
 
 class PodLoad(NamedTuple):
@@ -71,7 +75,7 @@ def autoscaler(api: ApiObject, sizing: Sizing) -> Manifest | None:
         "maxReplicas": scaling.max_replicas,
         "metrics": [_metric(api, metric, sizing) for metric in scaling.metrics],
     }
-    if behavior := _behavior(scaling):
+    if behavior := _behavior(scaling, sizing):
         spec["behavior"] = behavior
     return {
         "apiVersion": "autoscaling/v2",
@@ -81,8 +85,12 @@ def autoscaler(api: ApiObject, sizing: Sizing) -> Manifest | None:
     }
 
 
-def _behavior(scaling: Autoscaling) -> Manifest:
+def _behavior(scaling: Autoscaling, sizing: Sizing) -> Manifest:
     behavior: Manifest = scaling.behavior.model_dump(by_alias=True, exclude_none=True)
+    if any(metric.type == CPU.name for metric in scaling.metrics):
+        # A pod that warms up needs more CPU than it ever does again, and those that are added for it do so as well.
+        settled = min(LONGEST_STABILIZATION, sizing.startup_timeout + _SETTLING_SECONDS)
+        behavior["scaleUp"] = {"stabilizationWindowSeconds": settled} | behavior.get("scaleUp", {})
     if any(metric.type in _COMPOUNDING for metric in scaling.metrics):
         behavior["scaleUp"] = _STEP_UP | behavior.get("scaleUp", {})
     for direction in _HELD[scaling.hold]:
@@ -99,7 +107,9 @@ def _metric(api: ApiObject, metric: Metric, sizing: Sizing) -> Manifest:
     utilization = metric.cpu or metric.memory
     assert utilization is not None, "the rules of Metric ask for the member that type names"  # noqa: S101
     target = {"type": "Utilization", "averageUtilization": utilization.target_utilization_percent}
-    return {"type": "Resource", "resource": {"name": metric.type.lower(), "target": target}}
+    # Of the API's container: one without a request, injected beside it, would leave the autoscaler without an answer.
+    resource = {"name": metric.type.lower(), "container": CONTAINER, "target": target}
+    return {"type": "ContainerResource", "containerResource": resource}
 
 
 def _external(metric: Metric, sizing: Sizing) -> tuple[str, Manifest]:

@@ -154,17 +154,21 @@ def _spread(api: ApiObject) -> list[Manifest]:
     if spread == "None":
         return []
     # Zones stay a preference even where nodes are required: without zone labels no pod could be scheduled at all.
-    by_node = "DoNotSchedule" if spread == "Required" else "ScheduleAnyway"
+    by_node: Manifest = {"whenUnsatisfiable": "ScheduleAnyway"}
+    if spread == "Required":
+        # A node whose taints keep the pods away, such as one of the control plane or a cordoned one, counts as one with
+        # no pod unless taints are honoured: no other node could then get a second pod.
+        by_node = {"whenUnsatisfiable": "DoNotSchedule", "nodeTaintsPolicy": "Honor"}
     return [
         {
             "maxSkew": 1,
             "topologyKey": key,
-            "whenUnsatisfiable": unsatisfiable,
+            **unsatisfiable,
             "labelSelector": {"matchLabels": stable_selector(api.name)},
             "matchLabelKeys": ["pod-template-hash"],  # a rollout spreads its own pods, not beside the old ones
         }
         for key, unsatisfiable in (
-            ("topology.kubernetes.io/zone", "ScheduleAnyway"),
+            ("topology.kubernetes.io/zone", {"whenUnsatisfiable": "ScheduleAnyway"}),
             ("kubernetes.io/hostname", by_node),
         )
     ]

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hca_operator.api.status import Problem, Reason
 from hca_operator.core.errors import Forbidden, HcaError, Rejected, Transient
 from hca_operator.core.names import API_VERSION, KIND, Manifest
+from hca_operator.core.observed import is_ours
 from hca_operator.core.ports import Cluster, Key
+from hca_operator.core.selectors import selects
 from hca_operator.reconcile.child_writer import ChildDone, ChildWriter, take_place
 from hca_operator.reconcile.observe import Observed, ObservedPods, Observer
 from hca_operator.reconcile.plan import Plan, PodsPlan, after_workload, plan_scale, without_workload
@@ -25,6 +26,9 @@ PODS: Slot = ("Pod", "")
 """What is read beside the children."""
 
 logger = logging.getLogger(__name__)
+
+TWO_BUDGETS = "more than one PodDisruptionBudget"
+"""By this the API server's 500 for an eviction differs from one that passes."""
 
 
 @dataclass(frozen=True)
@@ -130,26 +134,48 @@ class Actor:
             problem = problem_of(pods.unread) if pods.replaces else None
             return PodsDone(plan.counted, problem, repeat=None if told else pods.unread)
         self._trackers.retries.succeeded(observed.key, PODS)
+        if plan.limits is not None:
+            self._trackers.memory.keep_limits(observed.key, plan.limits)
         wanted = plan.replacement
         if wanted is None:
             return PodsDone(plan.counted)
         self._trackers.replacements.keep(observed.key, under_way=wanted.under_way)
         writes: list[str] = []
+        problem = wanted.problem
         try:
             if wanted.detach is not None:
                 await self._cluster.patch(wanted.detach, wanted.operations)
                 writes.append("detach Pod")
             for pod in wanted.evict:
-                with suppress(Transient):  # a disruption budget, as a rule: the next pass tries again
+                try:
                     await self._cluster.evict(pod)
                     writes.append("evict Pod")
+                except Transient as error:  # a disruption budget, as a rule: the next pass tries again
+                    if TWO_BUDGETS in str(error):
+                        problem = await self._two_budgets(observed, pod)
         except Transient as error:
             logger.info("the replacement of a pod goes on later: %s", error, extra={"object": str(observed.key)})
             return PodsDone(plan.counted, requeue_after_seconds=EVENT_MISSED_SECONDS)
         except (Forbidden, Rejected) as error:
             reason = Reason.FORBIDDEN if isinstance(error, Forbidden) else Reason.REJECTED
             return PodsDone(plan.counted, Problem(reason, f"a pod near its limit cannot be replaced: {error}"))
-        return PodsDone(wanted.counted, wanted.problem, wanted.serving, wanted.requeue_after_seconds, writes)
+        return PodsDone(wanted.counted, problem, wanted.serving, wanted.requeue_after_seconds, writes)
+
+    async def _two_budgets(self, observed: Observed, pod: Manifest) -> Problem:
+        """Which budgets keep a pod from ever being evicted, by the operator as by a drain of its node."""
+        budgets = await self._cluster.list("PodDisruptionBudget", observed.key.namespace)
+        labels = pod["metadata"]["labels"]
+        others = [
+            budget["metadata"]["name"]
+            for budget in budgets
+            if not is_ours(budget, observed.uid) and selects(budget["spec"].get("selector"), labels)
+        ]
+        return Problem(
+            Reason.REJECTED,
+            "no pod of this API can be evicted, neither to replace it near its memory limit nor to drain its node, "
+            "because more than one PodDisruptionBudget selects it: delete or narrow "
+            + ", ".join(f"PodDisruptionBudget {name}" for name in sorted(others)),
+        )
 
     async def store_status(self, observed: Observed, status: Manifest, events: Sequence[Manifest]) -> None:
         """Store a status, and create the Events about what has changed in it.

@@ -4,15 +4,24 @@ For teams whose API already runs (docs/design/0007): the Deployment keeps its se
 from its old pods to ours; the Service follows when the last old pod is gone. Pure: JSON Patch operations.
 """
 
+from collections.abc import Sequence
+
 from hca_operator.api.spec import ApiObject
 from hca_operator.core.errors import NotOwned
-from hca_operator.core.names import ADOPT_ANNOTATION, FIELD_MANAGER, Manifest
-from hca_operator.core.observed import controller_of
+from hca_operator.core.names import ADOPT_ANNOTATION, ADOPT_WITH_LOSS_ANNOTATION, FIELD_MANAGER, KIND, Manifest
+from hca_operator.core.observed import controller_of, is_ours
+from hca_operator.core.selectors import selects
+from hca_operator.reconcile.adoption_losses import losses
+
+NEIGHBOURS = ("HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress")
+"""Kinds of which others may act on an adopted Deployment, or lead to its Service."""
+MOST_TOLD = 20
+"""Losses that a message lists."""
 
 
-def is_requested(api: ApiObject, live: Manifest) -> bool:
+def is_requested(api: ApiObject, live: Manifest, annotation: str = ADOPT_ANNOTATION) -> bool:
     """Whether the annotation names this very object."""
-    wanted = {uid.strip() for uid in api.annotations.get(ADOPT_ANNOTATION, "").split(",")}
+    wanted = {uid.strip() for uid in api.annotations.get(annotation, "").split(",")}
     return live["metadata"]["uid"] in wanted
 
 
@@ -25,11 +34,51 @@ def refuse_controlled(live: Manifest) -> None:
         )
 
 
-def take_over(live: Manifest, desired: Manifest) -> list[Manifest]:
-    """JSON Patch that makes a live object the desired child. Other labels and annotations stay.
+def refuse_losses(api: ApiObject, live: Manifest, desired: Manifest, neighbours: Sequence[Manifest]) -> None:
+    """Raise NotOwned with what the adoption would lose and what of before it leaves, unless that is confirmed."""
+    if is_requested(api, live, ADOPT_WITH_LOSS_ANNOTATION):
+        return
+    lost, left = losses(live, desired), [_told(other) for other in neighbours if _acts_on(other, live, api)]
+    if not lost and not left:
+        return
+    kind, name, uid = live["kind"], live["metadata"]["name"], live["metadata"]["uid"]
+    parts = [f"would lose {_listed(lost)}, which this object does not have"] if lost else []
+    parts += [f"would keep {_listed(left)}: delete each that this object replaces"] if left else []
+    raise NotOwned(
+        f"{kind} {name} {', and '.join(parts)}. To have it taken over all the same, annotate this {KIND} with "
+        f"{ADOPT_WITH_LOSS_ANNOTATION}: {uid}"
+    )
 
-    Raises NotOwned for a Service with another port, which its clients would lose.
-    """
+
+def _listed(items: Sequence[str]) -> str:
+    more = [f"{len(items) - MOST_TOLD} more"] if len(items) > MOST_TOLD else []
+    return ", ".join([*items[:MOST_TOLD], *more])
+
+
+def _told(other: Manifest) -> str:
+    controller = controller_of(other)
+    made_by = f" of {controller['kind']} {controller['name']}" if controller else ""
+    return f"{other['kind']} {other['metadata']['name']}{made_by}"
+
+
+def _acts_on(other: Manifest, live: Manifest, api: ApiObject) -> bool:
+    """Whether an object that is not adopted as well scales the Deployment, guards its pods or leads to its Service."""
+    if live["kind"] != "Deployment" or is_ours(other, api.uid) or is_requested(api, other):
+        return False
+    spec = other["spec"]
+    match other["kind"]:
+        case "HorizontalPodAutoscaler":
+            return (spec["scaleTargetRef"]["kind"], spec["scaleTargetRef"]["name"]) == ("Deployment", api.name)
+        case "PodDisruptionBudget":
+            return selects(spec.get("selector"), live["spec"]["template"]["metadata"].get("labels") or {})
+        case _:
+            paths = [path for rule in spec.get("rules") or [] for path in (rule.get("http") or {}).get("paths") or []]
+            backends = [spec.get("defaultBackend") or {}, *(path["backend"] for path in paths)]
+            return any((backend.get("service") or {}).get("name") == api.name for backend in backends)
+
+
+def take_over(live: Manifest, desired: Manifest) -> list[Manifest]:
+    """JSON Patch that makes a live object the desired child. Other labels and annotations stay."""
     metadata = live["metadata"]
     wanted = desired["metadata"]
     others = metadata.get("ownerReferences", [])
@@ -49,12 +98,6 @@ def _spec(live: Manifest, desired: Manifest) -> Manifest:
     if live["kind"] == "Deployment":
         return {**keeping_selector(live, desired)["spec"], "replicas": before.get("replicas", 1)}
     if live["kind"] == "Service":
-        port = spec["ports"][0]["port"]
-        if others := [entry["port"] for entry in before["ports"] if entry["port"] != port]:
-            raise NotOwned(
-                f"Service {live['metadata']['name']} has port {others[0]}, which its clients would lose: "
-                f"set spec.service.port: {others[0]}, or adopt a Service of one port"
-            )
         return {**before, **spec}  # addresses and node ports are kept
     return spec
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Problem
@@ -24,7 +25,7 @@ from hca_operator.core.observed import (
     replicas_of,
     rolled_out,
 )
-from hca_operator.core.ports import Cluster, Configs, Key
+from hca_operator.core.ports import Cluster, Configs, Key, WorkerMemory
 from hca_operator.desired.children import Child
 from hca_operator.desired.metadata import api_selector, selector_text
 from hca_operator.desired.references import Reference
@@ -36,8 +37,13 @@ from hca_operator.reconcile.resolve import Refused, Resolved
 from hca_operator.reconcile.retries import Retry, Slot, problem_of
 from hca_operator.reconcile.trackers import Applied, Trackers
 from hca_operator.restarts.config_changes import ObservedConfig, followed_references, plan_config
+from hca_operator.restarts.memory_trend import NearLimit
+from hca_operator.restarts.pod_memory import held_bytes, to_ask
 from hca_operator.scaling.burst import BurstState
 from hca_operator.status.diagnosis import diagnose, event_reasons
+
+MOST_ASKED = 4
+"""Pods of an object that are asked at a time what they hold: one is replaced at a time."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class Observed:
     autoscalers: Sequence[Manifest] | HcaError = ()
     """Those of the namespace, or why they cannot be listed; only if the count of the Deployment differs from
     spec.replicas."""
+    neighbours: Sequence[Manifest] | HcaError = ()
+    """What may act on a Deployment that is to be adopted, or why it cannot be listed; only until it is ours."""
     applied: Mapping[Slot, Applied] = field(default_factory=dict)
     repairs: Mapping[Slot, Repairs] = field(default_factory=dict)
     """Repairs in a row of what others changed."""
@@ -115,8 +123,10 @@ class ObservedPods:
     """Why the pods, or the Events about them, could not be listed."""
     replaces: bool = False
     """Whether the replacement of a pod is to begin or to go on."""
-    due: str | None = None
-    """Name of the pod that memory calls to replace, if no rollout is under way."""
+    near_limit: NearLimit | None = None
+    """Pods that may have to be replaced because of their memory, if no rollout is under way."""
+    held: Mapping[str, int | None] = field(default_factory=dict)
+    """Of those that were asked, by name: what their processes hold in memory, None if they do not tell."""
     memory_known: bool | None = None
     """Whether the memory of pods can be read; None before the first reading."""
     memory_unread: bool = False
@@ -128,9 +138,12 @@ class ObservedPods:
 class Observer:
     """Reads the API server, the caches and the trackers; writes nothing."""
 
-    def __init__(self, cluster: Cluster, configs: Mapping[str, Configs], trackers: Trackers) -> None:
+    def __init__(
+        self, cluster: Cluster, configs: Mapping[str, Configs], worker_memory: WorkerMemory, trackers: Trackers
+    ) -> None:
         """`configs`: sources of digests by kind, ConfigMap or Secret."""
         self._cluster = cluster
+        self._worker_memory = worker_memory
         self._configs = configs
         self._trackers = trackers
 
@@ -158,8 +171,9 @@ class Observer:
         observed = replace(observed, children=children, unread=unread)
         if resolved.active:
             autoscalers = await self._autoscalers(resolved, observed)
+            neighbours = await self._neighbours(resolved, observed)
             config = await self._config(resolved, observed)
-            observed = replace(observed, autoscalers=autoscalers, config=config)
+            observed = replace(observed, autoscalers=autoscalers, neighbours=neighbours, config=config)
         # Nothing is awaited from here to the start of `act`, so the trackers are as the plan finds them.
         return replace(
             observed,
@@ -178,7 +192,9 @@ class Observer:
             return None
         if slot[0] == "Deployment":
             observed = observed.with_child(live)
-            observed = replace(observed, autoscalers=await self._autoscalers(resolved, observed))
+            autoscalers = await self._autoscalers(resolved, observed)
+            neighbours = await self._neighbours(resolved, observed)
+            observed = replace(observed, autoscalers=autoscalers, neighbours=neighbours)
         return self.answered(observed, live)
 
     def answered(self, observed: Observed, live: Manifest) -> Observed:
@@ -207,8 +223,8 @@ class Observer:
         if api is None or deployment is None:
             return seen
         active, ready, current = api.spec.reconciliation == "Active", all_ready(deployment), is_observed(deployment)
-        due = memory.due(key) if active and ready and not rolls else None
-        replaces = active and (due is not None or key in self._trackers.replacements)
+        near = memory.near(key) if active and ready and not rolls else None
+        replaces = active and (near is not None or key in self._trackers.replacements)
         unready = current and not ready
         settled = not current or (rolled_out(deployment) and not too_few)
         pods: Sequence[Manifest] = ()
@@ -217,7 +233,9 @@ class Observer:
         except HcaError as error:
             return replace(seen, unread=error, replaces=replaces, problem=None if settled else problem_of(error))
         stable = [pod for pod in pods if pod["metadata"].get("labels", {}).get(TRACK_LABEL) == STABLE]
-        seen = replace(seen, pods=pods, unready=stable if unready else (), replaces=replaces, due=due)
+        seen = replace(seen, pods=pods, unready=stable if unready else (), replaces=replaces, near_limit=near)
+        if near is not None and resolved.sizing is not None:
+            seen = replace(seen, held=await self._held(api, resolved.sizing.workers, near, pods))
         if settled:
             return seen
         return await self._diagnosed(api, seen, observed.now)
@@ -262,6 +280,21 @@ class Observer:
         selector = selector_text(api_selector(api.name))
         return await self._cluster.list("Pod", api.namespace, labelSelector=selector)
 
+    async def _held(
+        self, api: ApiObject, workers: int, near: NearLimit, pods: Sequence[Manifest]
+    ) -> Mapping[str, int | None]:
+        """What the processes of the pods hold that are near their own limit, of the first few."""
+        monitoring = api.spec.monitoring
+        asked = [*islice(to_ask(near, pods), MOST_ASKED)]
+        answers = await asyncio.gather(
+            *(
+                self._worker_memory(pod["status"].get("podIP", ""), monitoring.port or api.spec.port, monitoring.path)
+                for pod in asked
+            )
+        )
+        names = (pod["metadata"]["name"] for pod in asked)
+        return {name: held_bytes(resident, workers) for name, resident in zip(names, answers, strict=True)}
+
     async def _diagnosed(self, api: ApiObject, seen: ObservedPods, now: datetime) -> ObservedPods:
         """The same with why pods do not serve, from the pods and those Events of the kubelet that say more."""
         events: list[Manifest] = []
@@ -288,6 +321,18 @@ class Observer:
             return await self._cluster.list("HorizontalPodAutoscaler", observed.key.namespace)
         except HcaError as error:
             return error
+
+    async def _neighbours(self, resolved: Resolved, observed: Observed) -> Sequence[Manifest] | HcaError:
+        """What may act on the Deployment of the namespace that is to be adopted, empty if none is."""
+        live = observed.child("Deployment")
+        if live is None or is_ours(live, observed.uid) or not adoption.is_requested(resolved.api, live):
+            return ()
+        namespace = observed.key.namespace
+        try:
+            found = [await self._cluster.list(kind, namespace) for kind in adoption.NEIGHBOURS]
+        except HcaError as error:
+            return error
+        return [other for others in found for other in others]
 
     async def _config(self, resolved: Resolved, observed: Observed) -> ObservedConfig:
         """Digests of the ConfigMaps and Secrets, read anew if the object was edited: a watch may lag behind."""

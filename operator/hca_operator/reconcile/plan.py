@@ -16,6 +16,7 @@ from hca_operator.reconcile.retries import Slot
 from hca_operator.reconcile.steps import GatePlace, Intent, Step, Verb, plan_child
 from hca_operator.restarts.config_changes import ConfigPlan, plan_config
 from hca_operator.restarts.memory_counters import count_kills
+from hca_operator.restarts.pod_memory import due_pod, limits_of
 from hca_operator.restarts.pod_replacement import Pods, Replacement, plan_replacement
 from hca_operator.restarts.requested import Restarts, plan_restarts
 from hca_operator.scaling.burst import burst_floor
@@ -160,6 +161,8 @@ class PodsPlan:
 
     counted: Manifest | None
     """status.memoryRestarts with the kills that were observed."""
+    limits: Mapping[str, int] | None = None
+    """Memory limits of the pods by name; None: they were not listed."""
     place: GatePlace = GatePlace.KEEP
     replacement: Replacement | None = None
     """The next step of the replacement of a pod; None: no pod is replaced."""
@@ -170,7 +173,9 @@ def plan_pods(resolved: Resolved | Refused, observed: Observed, pods: ObservedPo
     counted = count_kills(observed.status.get("memoryRestarts"), pods.unready, observed.now)
     over = rolled_out(pods.deployment) and not pods.too_few and not put_off
     place = GatePlace.LEAVE if over else GatePlace.KEEP
+    limits = limits_of(pods.pods) if pods.pods else None
     if resolved.api is None or pods.deployment is None or not pods.replaces:
-        return PodsPlan(counted, place)
-    replacement = plan_replacement(resolved.api, Pods(pods.deployment, pods.pods, pods.due), counted, observed.now)
-    return PodsPlan(counted, place, replacement)
+        return PodsPlan(counted, limits, place)
+    due = due_pod(pods.near_limit, pods.pods, pods.held) if pods.near_limit else None
+    replacement = plan_replacement(resolved.api, Pods(pods.deployment, pods.pods, due), counted, observed.now)
+    return PodsPlan(counted, limits, place, replacement)

@@ -10,7 +10,7 @@ from hca_operator.api.fleet_policy import FleetPolicy
 from hca_operator.api.metric_types import PROMETHEUS
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.observed import condition
-from hca_operator.core.ports import Cluster, Configs, Key
+from hca_operator.core.ports import Cluster, Configs, Key, WorkerMemory
 from hca_operator.reconcile.act import Actor
 from hca_operator.reconcile.observe import Observed, Observer
 from hca_operator.reconcile.plan import plan, plan_pods
@@ -48,6 +48,7 @@ class Reconciler:
         *,
         external: ExternalMetrics,
         configs: Mapping[str, Configs],
+        worker_memory: WorkerMemory,
         trackers: Trackers,
         identity: str,
         now: Callable[[], datetime],
@@ -56,7 +57,7 @@ class Reconciler:
         self._policy = policy
         self._capabilities = Capabilities(external, frozenset(configs))
         self._trackers = trackers
-        self._observer = Observer(cluster, configs, trackers)
+        self._observer = Observer(cluster, configs, worker_memory, trackers)
         self._actor = Actor(cluster, self._observer, trackers)
         self._identity = identity
         self._now = now

@@ -102,7 +102,7 @@ def plan_child(api: ApiObject, intent: Intent, observed: Observed, child: Child,
             return Step(slot, Verb.DELETE if ours else Verb.KEEP)
         if live is not None:
             if not is_ours(live, observed.uid):
-                return _adoption(api, intent, slot, live, child.manifest)
+                return _adoption(api, intent, observed, slot, child.manifest)
             if not claimed and (operations := adoption.claim(live)):
                 return Step(slot, Verb.CLAIM, operations=operations)
         if child.kind == "Deployment":
@@ -112,8 +112,9 @@ def plan_child(api: ApiObject, intent: Intent, observed: Observed, child: Child,
         return Step(slot, Verb.REFUSE, error=error)
 
 
-def _adoption(api: ApiObject, intent: Intent, slot: Slot, live: Manifest, desired: Manifest) -> Step:
-    """The step for an object that has the name of a child and is not ours. Raises NotOwned or Transient."""
+def _adoption(api: ApiObject, intent: Intent, observed: Observed, slot: Slot, desired: Manifest) -> Step:
+    """The step for an object that has the name of a child and is not ours. Raises HcaError if it may not be ours."""
+    live = observed.children[slot]
     if belongs_to_predecessor(live, api.name):
         raise Transient(f"{slot[0]} {slot[1]} of the deleted object of this name is still there{_held_by(live)}")
     if not adoption.is_requested(api, live):
@@ -122,6 +123,9 @@ def _adoption(api: ApiObject, intent: Intent, slot: Slot, live: Manifest, desire
             f"another name, or annotate it with {ADOPT_ANNOTATION}: <uid> to have it taken over"
         )
     adoption.refuse_controlled(live)
+    if isinstance(observed.neighbours, HcaError):
+        raise observed.neighbours
+    adoption.refuse_losses(api, live, desired, observed.neighbours)
     # A Service selects our pods by other labels, so it must not be switched before they all serve.
     if slot[0] == "Service" and not intent.rolled_out:
         return Step(slot, Verb.KEEP, requeue_after_seconds=EVENT_MISSED_SECONDS)

@@ -4,7 +4,7 @@ The formulas and the reasons for them: docs/design/0009-memory-ladder.md.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -34,10 +34,19 @@ class MemoryPolicy:
     """When pods of an object are replaced. Memory in bytes."""
 
     limit: int
-    threshold: int
+    threshold_percent: int
     samples: int
     lead: float
     """Seconds that a replacement may take: from the decision until a new pod serves."""
+
+    @property
+    def threshold(self) -> int:
+        """Memory at which a pod is replaced."""
+        return self.limit * self.threshold_percent // 100
+
+    def with_limit(self, limit: int | None) -> "MemoryPolicy":
+        """The same for a pod with a limit of its own; None: it has none that is known."""
+        return self if limit is None else replace(self, limit=limit)
 
 
 def memory_policy(spec: HighConcurrencyApiSpec, sizing: Sizing) -> MemoryPolicy | None:
@@ -48,7 +57,7 @@ def memory_policy(spec: HighConcurrencyApiSpec, sizing: Sizing) -> MemoryPolicy 
     limit = int(parse_quantity(sizing.resources.limits.memory))  # of one pod, which may be a share of the object's
     return MemoryPolicy(
         limit=limit,
-        threshold=limit * wanted.pod.threshold_percent // 100,
+        threshold_percent=wanted.pod.threshold_percent,
         samples=wanted.samples,
         lead=sizing.startup_timeout + CYCLE,
     )
@@ -94,6 +103,11 @@ def soon_at_limit(history: History, policy: MemoryPolicy) -> bool:
     return grows and policy.limit - last[-1].used < bytes_per_second(last) * policy.lead
 
 
+def is_due(history: History, policy: MemoryPolicy) -> bool:
+    """Whether a pod with these samples is to be replaced."""
+    return over_threshold(history, policy) or soon_at_limit(history, policy)
+
+
 def seconds_to_limit(history: History, policy: MemoryPolicy) -> float | None:
     """Seconds until a pod is at its limit if it goes on growing as it has; None for one that does not grow."""
     rate = bytes_per_second(history)
@@ -109,6 +123,14 @@ class Trend(NamedTuple):
     """Until the first of the pods is at its limit; None if none grows, or if the object has no policy."""
 
 
+class NearLimit(NamedTuple):
+    """Pods of an object that are to be looked at, by their working set, and the policy that judges them."""
+
+    policy: MemoryPolicy
+    histories: Mapping[str, History]
+    """By name of the pod, the largest first."""
+
+
 class MemoryTracker:
     """The memory of all pods, reading by reading."""
 
@@ -117,6 +139,7 @@ class MemoryTracker:
         """Whether memory can be read; None until that is known."""
         self._policies: dict[PodName, MemoryPolicy] = {}
         self._histories: dict[PodName, dict[str, History]] = {}
+        self._limits: dict[PodName, Mapping[str, int]] = {}
         self._growing: set[PodName] = set()
         self._failed = 0
         self._unread: dict[PodName, int] = {}
@@ -126,20 +149,25 @@ class MemoryTracker:
         """Judge the pods of an object by a policy; None: not at all."""
         if policy is None:
             self._policies.pop(name, None)
+            self._limits.pop(name, None)
         else:
             self._policies[name] = policy
 
-    def due(self, name: PodName) -> str | None:
-        """Name of the pod of an object that is to be replaced first, None if none needs to be."""
-        policy = self._policies.get(name)
-        if policy is None:
+    def keep_limits(self, name: PodName, limits: Mapping[str, int]) -> None:
+        """Take in the limits that the pods of an object were seen to have, by their names."""
+        self._limits[name] = limits
+
+    def near(self, name: PodName) -> NearLimit | None:
+        """The pods of an object that are to be looked at, None if none needs to be."""
+        if name not in self._policies:
             return None
         found = {
-            pod: history[-1].used
+            pod: history
             for pod, history in self._histories.get(name, {}).items()
-            if over_threshold(history, policy) or soon_at_limit(history, policy)
+            if is_due(history, self._policy(name, pod))
         }
-        return max(found, key=lambda pod: (found[pod], pod), default=None)
+        order = sorted(found, key=lambda pod: (found[pod][-1].used, pod), reverse=True)
+        return NearLimit(self._policies[name], {pod: found[pod] for pod in order}) if order else None
 
     def has_reading(self, name: PodName) -> bool:
         """Whether the memory of a pod of an object was read, lately enough to say something of it."""
@@ -152,7 +180,7 @@ class MemoryTracker:
     def trends(self) -> Mapping[PodName, Trend]:
         """By object, how the memory of its pods changes."""
         return {
-            name: Trend(max(map(bytes_per_second, pods.values())), self._ahead(name, pods.values()))
+            name: Trend(max(map(bytes_per_second, pods.values())), self._ahead(name, pods))
             for name, pods in self._histories.items()
             if pods
         }
@@ -181,22 +209,27 @@ class MemoryTracker:
         if absent or self._failed >= PATIENCE:
             self.available, self._histories, self._growing, self._unread = False, {}, set(), {}
 
-    def _ahead(self, name: PodName, histories: Iterable[History]) -> float | None:
-        policy = self._policies.get(name)
-        if policy is None:
+    def _policy(self, name: PodName, pod: str) -> MemoryPolicy:
+        return self._policies[name].with_limit(self._limits.get(name, {}).get(pod))
+
+    def _ahead(self, name: PodName, histories: Mapping[str, History]) -> float | None:
+        if name not in self._policies:
             return None
-        found = (seconds_to_limit(history, policy) for history in histories)
+        found = (seconds_to_limit(history, self._policy(name, pod)) for pod, history in histories.items())
         return min((seconds for seconds in found if seconds is not None), default=None)
 
     def _limit_ahead(self, name: PodName) -> bool:
         """Whether a pod that started long ago grows towards its limit, over all samples that are kept."""
-        half = self._policies[name].threshold / 2
-        pods = self._histories.get(name, {}).values()
-        ahead = self._ahead(name, [pod for pod in pods if len(pod) == KEPT and pod[-1].used >= half])
+        long_and_large = {
+            pod: history
+            for pod, history in self._histories.get(name, {}).items()
+            if len(history) == KEPT and history[-1].used >= self._policy(name, pod).threshold / 2
+        }
+        ahead = self._ahead(name, long_and_large)
         return ahead is not None and ahead < (NOT_AHEAD if name in self._growing else AHEAD)
 
     def _due(self) -> set[PodName]:
-        return {name for name in self._policies if self.due(name)}
+        return {name for name in self._policies if self.near(name)}
 
 
 def _sample(reading: Manifest) -> Sample | None:

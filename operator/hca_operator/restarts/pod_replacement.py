@@ -4,30 +4,36 @@ Each pass finds the next step from the pods as they are, so any process goes on 
 
 1. The pod is detached: it loses the label by which its ReplicaSet counts it, which makes the ReplicaSet create another
    one at once, and keeps the labels by which the Services select it.
-2. When as many pods serve as should, without it, the detached pod is evicted. A disruption budget may delay that.
+2. When as many pods serve as should, without it, the detached pod is evicted; after LONGEST_DETACHED when any does. A
+   disruption budget may delay that.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Problem, Reason
 from hca_operator.core.durations import parse_duration
-from hca_operator.core.names import API_LABEL, HASH_LABEL, MEMORY, REPLACED_LABEL, Manifest
+from hca_operator.core.names import API_LABEL, HASH_LABEL, MEASURE_ANNOTATION, MEMORY, REPLACED_LABEL, Manifest
 from hca_operator.core.observed import condition, controller_of, replicas_of
 from hca_operator.core.ports import Key
 from hca_operator.core.timestamps import time_of
 from hca_operator.desired.metadata import owner_reference, selector_text
 from hca_operator.restarts.memory_counters import count_replaced
+from hca_operator.restarts.pod_memory import DuePod, Measure
 
+LONGEST_DETACHED = timedelta(minutes=15)
+"""After this a detached pod goes if another one serves at all: no rollout reaches it, so it has the image of old."""
 STEP_SECONDS = 3.0
 """From one step of a replacement to the next: pods are not watched."""
 DETACHED = f"{API_LABEL},{selector_text({REPLACED_LABEL: MEMORY})}"
 """Label selector of the pods that are being replaced, of all objects."""
-REPLACING = Problem(
-    Reason.REPLACING_POD, "a pod near its memory limit is being replaced; it serves until its successor does"
-)
+_TOLD_BY: Mapping[str, str] = {
+    Measure.WORKERS: "",
+    Measure.WORKING_SET: "; it was judged by its working set, in which page cache counts: for a judgement by what "
+    "cannot be reclaimed, have each worker show process_resident_memory_bytes at spec.monitoring.path",
+}
 
 
 @dataclass(frozen=True)
@@ -86,20 +92,22 @@ class Pods:
     deployment: Manifest
     listed: Sequence[Manifest]
     """Of every track, detached ones included."""
-    due: str | None = None
-    """Name of the pod that memory calls to replace; None if none does, or while a rollout is under way."""
+    due: DuePod | None = None
+    """The pod that memory calls to replace; None if none does, or while a rollout is under way."""
 
 
 def plan_replacement(api: ApiObject, pods: Pods, counted: Manifest | None, now: datetime) -> Replacement:
     """The next step for the pods of an object. `counted`: status.memoryRestarts so far."""
     if any(REPLACED_LABEL in pod["metadata"]["labels"] for pod in pods.listed):
         return _finish(pods, counted, now)
-    due = (pod for pod in pods.listed if pod["metadata"]["name"] == pods.due and _replaceable(pod))
-    pod = next(due, None)
-    return Replacement(counted) if pod is None else _begin(api, pod, counted, now)
+    if pods.due is None:
+        return Replacement(counted)
+    name, measure = pods.due
+    pod = next((pod for pod in pods.listed if pod["metadata"]["name"] == name and _replaceable(pod)), None)
+    return Replacement(counted) if pod is None else _begin(api, pod, measure, counted, now)
 
 
-def _begin(api: ApiObject, pod: Manifest, counted: Manifest | None, now: datetime) -> Replacement:
+def _begin(api: ApiObject, pod: Manifest, measure: Measure, counted: Manifest | None, now: datetime) -> Replacement:
     last = time_of(counted, "replacedAt")
     interval = api.spec.memory_restart.min_interval
     if last is not None and (now - last).total_seconds() < parse_duration(interval):
@@ -108,14 +116,14 @@ def _begin(api: ApiObject, pod: Manifest, counted: Manifest | None, now: datetim
             Problem(
                 Reason.MEMORY_PRESSURE,
                 "a pod is near its memory limit, and is replaced when spec.memoryRestart.minInterval "
-                f"({interval}) has passed since the last replacement",
+                f"({interval}) has passed since the last replacement{_TOLD_BY[measure]}",
             ),
         )
     return Replacement(
         count_replaced(counted, [pod], now),
-        REPLACING,
+        _replacing(measure),
         detach=pod,
-        operations=_detaching(api, pod),
+        operations=_detaching(api, pod, measure),
         under_way=True,
         serving=1,
     )
@@ -124,17 +132,25 @@ def _begin(api: ApiObject, pod: Manifest, counted: Manifest | None, now: datetim
 def _finish(pods: Pods, counted: Manifest | None, now: datetime) -> Replacement:
     detached = [pod for pod in pods.listed if REPLACED_LABEL in pod["metadata"]["labels"]]
     successors = [pod for pod in pods.listed if HASH_LABEL in pod["metadata"]["labels"] and _serves(pod)]
-    enough = len(successors) >= replicas_of(pods.deployment)
+    began = time_of(counted, "replacedAt")
+    late = began is not None and now - began > LONGEST_DETACHED
+    enough = len(successors) >= (1 if late else replicas_of(pods.deployment))
+    annotations = detached[0]["metadata"].get("annotations") or {}
     return Replacement(
         count_replaced(counted, detached, now),
-        REPLACING,
+        _replacing(annotations.get(MEASURE_ANNOTATION, Measure.WORKERS)),
         evict=[pod for pod in detached if enough and "deletionTimestamp" not in pod["metadata"]],
         under_way=True,
         serving=sum(map(_serves, detached)),
     )
 
 
-def _detaching(api: ApiObject, pod: Manifest) -> list[Manifest]:
+def _replacing(measure: str) -> Problem:
+    text = "a pod near its memory limit is being replaced; it serves until its successor does"
+    return Problem(Reason.REPLACING_POD, text + _TOLD_BY.get(measure, ""))
+
+
+def _detaching(api: ApiObject, pod: Manifest, measure: Measure) -> list[Manifest]:
     """JSON Patch that takes a pod out of its ReplicaSet.
 
     The object becomes its owner, so that the garbage collector removes the pod with it; but not its controller.
@@ -144,6 +160,11 @@ def _detaching(api: ApiObject, pod: Manifest) -> list[Manifest]:
         {"op": "test", "path": "/metadata/uid", "value": pod["metadata"]["uid"]},
         {"op": "remove", "path": f"/metadata/labels/{HASH_LABEL}"},
         {"op": "add", "path": f"/metadata/labels/{REPLACED_LABEL.replace('/', '~1')}", "value": MEMORY},
+        {
+            "op": "add",
+            "path": "/metadata/annotations",
+            "value": {**(pod["metadata"].get("annotations") or {}), MEASURE_ANNOTATION: str(measure)},
+        },
         {
             "op": "add",
             "path": "/metadata/ownerReferences",

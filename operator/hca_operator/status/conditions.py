@@ -261,7 +261,8 @@ def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
         return Verdict(
             "True",
             Reason.MEMORY_GROWING,
-            "a pod would reach its memory limit within two hours at its current growth; it is replaced before that",
+            "the working set of a pod, in which page cache counts, would reach its memory limit within two hours at "
+            "its current growth; unless it is cache, the pod is replaced before that",
         )
     return Verdict("True", Reason.MEMORY_WITHIN_LIMITS, "no pod is near its memory limit")
 

@@ -37,6 +37,7 @@ class FakeCluster:
     lose_answer: bool = False
     """Whether the failing call is carried out all the same."""
     budget_is_spent: bool = False
+    budgets_clash: bool = False
     """Whether the disruption budget refuses every eviction."""
     before_apply: Callable[[], None] = lambda: None
     """What others do between a look and the write that follows from it."""
@@ -159,6 +160,8 @@ class FakeCluster:
         self.edit(slot, "spec", "replicas", value=pods)
 
     def _evict(self, slot: Slot, uid: str) -> None:
+        if self.budgets_clash:
+            raise Transient("This pod has more than one PodDisruptionBudget, which the eviction does not support.")
         if self.budget_is_spent:
             raise Transient("Cannot evict pod as it would violate the pod's disruption budget.")
         if slot in self.objects and self.objects[slot]["metadata"]["uid"] == uid:

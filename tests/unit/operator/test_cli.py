@@ -156,6 +156,7 @@ def test_metrics_that_the_install_does_not_serve_are_rendered_as_the_operator_re
     (shown_metric,) = children["HorizontalPodAutoscaler"]["spec"]["metrics"]
     if metric == "cpu":
         target = {"type": "Utilization", "averageUtilization": 70}
-        assert shown_metric == {"type": "Resource", "resource": {"name": "cpu", "target": target}}
+        resource = {"name": "cpu", "container": "api", "target": target}
+        assert shown_metric == {"type": "ContainerResource", "containerResource": resource}
     else:
         assert shown_metric["external"]["metric"]["name"] == metric

@@ -21,6 +21,11 @@ def test_the_crd_is_the_one_of_the_models(path: str, capsys: pytest.CaptureFixtu
     assert yaml.safe_load((REPOSITORY / path).read_text()) == generated, "run make crds"
 
 
+def test_the_values_that_the_chart_falls_back_on_are_its_values() -> None:
+    fallback = REPOSITORY / "charts" / "files" / "values.yaml"
+    assert fallback.read_text() == (REPOSITORY / "charts" / "values.yaml").read_text(), "run make crds"
+
+
 def test_the_reference_is_the_one_of_the_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reference"]) == 0
     assert (REPOSITORY / "docs" / "reference.md").read_text() == capsys.readouterr().out, "run make crds"

@@ -13,8 +13,11 @@ SHOWN: dict[str, str] = {
     "bounds": "| `minReplicas` | integer, 1 to 1000 | `2` | Minimum number of pods. |",
     "required": "| `image` | string, at most 512 characters | **required** | Image of the API, "
     "such as registry.example.com/shop:1.4.2. The only required field. |",
-    "choices": "| `pathType` | `Prefix` or `Exact` | `Prefix` | "
-    "Prefix: path and everything below it. Exact: path alone. |",
+    "choices": "| `type` | `ClusterIP` or `NodePort` or `LoadBalancer` | `ClusterIP` | "
+    "ClusterIP: reachable within the cluster only. NodePort: on a port of every node too. "
+    "LoadBalancer: by a load balancer of the cloud too. |",
+    "default in a list": "| `pathType` | `Prefix` or `Exact` | | "
+    "Prefix: path and everything below it. Exact: path alone. Default: Prefix. |",
     "duration": "| `terminationGracePeriod` | duration | `60s` | "
     "Time that a terminating pod has to leave the load balancer and finish its requests before it is killed. |",
     "list": "| [`env`](#specenv) | list of 0 to 128 objects, each with another `name` | | "

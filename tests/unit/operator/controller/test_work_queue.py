@@ -249,7 +249,7 @@ def test_a_key_that_is_added_during_a_failure_is_handled_at_once() -> None:
     assert work(fails_once, "a").times("a") == [0, 0]
 
 
-def test_waits_are_spread_so_that_keys_that_failed_together_do_not_return_together() -> None:
+def test_retries_are_spread_so_that_keys_that_failed_together_do_not_return_together() -> None:
     factors = iter([0.8, 1.2])
 
     async def fails_once(worker: Worker, key: str) -> float | None:
@@ -268,6 +268,22 @@ def test_waits_are_spread_so_that_keys_that_failed_together_do_not_return_togeth
 
     run(main())
     assert (worker.times("a"), worker.times("b")) == ([0, 0.4], [0, 0.6])
+
+
+def test_a_time_that_the_handler_names_is_kept_to() -> None:
+    async def again_in_an_hour(worker: Worker, key: str) -> float | None:
+        return 3600 if len(worker.times(key)) == 1 else None
+
+    worker = Worker(again_in_an_hour, WorkQueue(jitter=lambda: 1.2))
+
+    async def main() -> None:
+        worker.queue.add("a")
+        task = asyncio.create_task(worker.queue.work(worker.handle))
+        await asyncio.sleep(5000)
+        task.cancel()
+
+    run(main())
+    assert worker.times("a") == [0, 3600]
 
 
 def test_the_depth_is_what_waits_and_not_what_is_handled() -> None:

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -61,17 +61,71 @@ def test_times_go_forward_and_the_last_of_a_span_is_the_last_of_those_in_it(
     assert schedule.last(start, start) is None
 
 
+@settings(deadline=None)
+@given(
+    change=st.sampled_from(
+        [("Europe/Berlin", "2026-10-25T01:00:00Z"), ("Europe/Berlin", "2026-03-29T01:00:00Z"),
+         ("Australia/Lord_Howe", "2026-04-04T15:00:00Z"), ("Australia/Lord_Howe", "2026-10-03T15:30:00Z"),
+         ("America/New_York", "2026-11-01T06:00:00Z"), ("Africa/Casablanca", "2026-02-15T02:00:00Z")]
+    ),
+    cron=st.sampled_from(["30 2 * * *", "*/20 * * * *", "30 1 * * *", "15 1-3 * * *", "0,30 1,2 * * *", "45 * * * *"]),
+    minutes=st.integers(-300, 600),
+)  # fmt: skip
+def test_the_last_time_is_the_last_of_all_before_it_also_where_clocks_change(
+    change: tuple[str, str], cron: str, minutes: int
+) -> None:
+    zone, moment = change[0], at(change[1]) + timedelta(minutes=minutes)
+    schedule = Schedule(cron, ZoneInfo(zone))
+    ticks = takewhile(lambda tick: tick <= moment, schedule.after(at(change[1]) - timedelta(days=2)))
+    assert schedule.before(moment) == max(ticks)
+
+
+@pytest.mark.parametrize(
+    ("written", "numbers"),
+    [
+        ("00 03 * * *", "0 3 * * *"),
+        ("05  03 01 09 *", "5 3 1 9 *"),
+        ("0 3 * jan-Mar MON-FRI", "0 3 * 1-3 1-5"),
+        ("0 3 * * sat-sun,WED", "0 3 * * 6,0,3"),
+        ("@hourly", "0 * * * *"),
+        ("@daily", "0 0 * * *"),
+        ("@Midnight", "0 0 * * *"),
+        ("@weekly", "0 0 * * 0"),
+        ("@monthly", "0 0 1 * *"),
+        ("@yearly", "0 0 1 1 *"),
+        ("@annually", "0 0 1 1 *"),
+    ],
+)
+def test_every_form_that_cron_knows_names_the_times_of_its_numbers(written: str, numbers: str) -> None:
+    accepted = spec(restartSchedule={"cron": written}).restart_schedule
+    assert accepted is not None
+    after = "2026-01-10T00:00:00Z"
+    assert times(accepted.cron, "Europe/Berlin", after, 9) == times(numbers, "Europe/Berlin", after, 9)
+
+
 fields = [(0, 59), (0, 23), (1, 28), (1, 12), (0, 7)]
+NAMES = [
+    [],
+    [],
+    [],
+    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
+    ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
+]
 
 
 @st.composite
 def crons(draw: st.DrawFn) -> str:
-    def term(least: int, most: int) -> str:
+    def term(least: int, most: int, names: list[str]) -> str:
         first, last = sorted(draw(st.tuples(st.integers(least, most), st.integers(least, most))))
-        body = draw(st.sampled_from(["*", str(first), f"{first}-{last}"]))
+        named = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True)) if names else ["*"]
+        by_name = "-".join(sorted(named, key=names.index)) if names else "*"
+        body = draw(st.sampled_from(["*", str(first), f"{first:02}", f"{first}-{last}", by_name]))
         return body + draw(st.sampled_from(["", "", "/2", "/15", "/99"]))
 
-    return " ".join(",".join(term(*bounds) for _ in range(draw(st.integers(1, 3)))) for bounds in fields)
+    return " ".join(
+        ",".join(term(*bounds, names) for _ in range(draw(st.integers(1, 3))))
+        for bounds, names in zip(fields, NAMES, strict=True)
+    )
 
 
 @settings(deadline=None)
@@ -79,7 +133,7 @@ def crons(draw: st.DrawFn) -> str:
 def test_what_the_models_accept_the_library_reads(cron: str) -> None:
     accepted = spec(restartSchedule={"cron": cron})
     assert accepted.restart_schedule is not None
-    CronSim(accepted.restart_schedule.cron, datetime(2026, 1, 1, tzinfo=UTC))
+    Schedule(accepted.restart_schedule.cron, ZoneInfo("UTC"))
 
 
 @settings(deadline=None)

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from hca_operator.core.names import ADOPT_ANNOTATION, Manifest
+from hca_operator.core.names import ADOPT_ANNOTATION, ADOPT_WITH_LOSS_ANNOTATION, Manifest
 from hca_operator.reconcile.steps import EVENT_MISSED_SECONDS
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
-from tests.unit.operator.reconcile.test_reconcile import DEPLOYMENT, KEY, SERVICE, ready, reconciler, settle
+from tests.unit.operator.reconcile.test_reconcile import API, DEPLOYMENT, KEY, SERVICE, ready, reconciler, settle
 
 LABELS = {"app": "shop"}
 
@@ -35,6 +35,14 @@ def roll_out(cluster: FakeCluster) -> None:
     progressing = [{"type": "Progressing", "reason": "NewReplicaSetAvailable"}]
     status |= {"observedGeneration": live["metadata"]["generation"], "conditions": progressing}
     cluster.edit(DEPLOYMENT, "status", value=status)
+
+
+def confirm_losses(cluster: FakeCluster) -> None:
+    cluster.edit(API, "metadata", "annotations", ADOPT_WITH_LOSS_ANNOTATION, value="uid-of-Deployment,uid-of-Service")
+
+
+def neighbour(kind: str, name: str = "old", /, **spec: Any) -> Manifest:
+    return {"kind": kind, "metadata": {"name": name, "namespace": NAMESPACE, "uid": f"uid-of-{name}"}, "spec": spec}
 
 
 @pytest.mark.parametrize("new", [True, False])
@@ -73,6 +81,7 @@ async def test_a_count_that_their_autoscaler_decides_is_not_taken_over(*, new: b
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "theirs", "namespace": NAMESPACE, "uid": "x"}, "spec": target,
     })  # fmt: skip
+    confirm_losses(cluster)
     await settle(cluster)
     assert ready(cluster)["reason"] == "ResourceConflict"
     assert "HorizontalPodAutoscaler theirs decides how many pods there are" in ready(cluster)["message"]
@@ -96,8 +105,79 @@ async def test_a_service_whose_clients_would_lose_a_port_is_not_adopted() -> Non
     await settle(cluster, looking)
     roll_out(cluster)
     await settle(cluster, looking)
-    assert "Service shop has port 9090, which its clients would lose" in ready(cluster)["message"]
+    assert "Service shop would lose port 9090/TCP" in ready(cluster)["message"]
     assert "ownerReferences" not in cluster.objects[SERVICE]["metadata"]
+
+
+@pytest.mark.parametrize("new", [True, False])
+async def test_what_would_be_lost_is_refused_until_that_is_confirmed(*, new: bool) -> None:
+    cluster = cluster_with_theirs(new=new)
+    pod = {
+        "initContainers": [{"name": "migrate"}],
+        "containers": [{"name": "shop"}],
+        "hostAliases": [{"ip": "10.0.0.9"}],
+    }
+    cluster.edit(DEPLOYMENT, "spec", "template", "spec", value=pod)
+    looking = reconciler(cluster)
+    await settle(cluster, looking)
+    assert ready(cluster)["reason"] == "ResourceConflict"
+    assert ready(cluster)["message"] == (
+        "Deployment shop would lose init container migrate, hostAliases, which this object does not have. "
+        "To have it taken over all the same, annotate this HighConcurrencyApi with "
+        "hca-operator.io/adopt-with-loss: uid-of-Deployment"
+    )
+    assert cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"] == pod
+    confirm_losses(cluster)
+    await settle(cluster, looking)
+    assert cluster.objects[DEPLOYMENT]["metadata"]["ownerReferences"][0]["name"] == NAME
+    assert "initContainers" not in cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (neighbour("HorizontalPodAutoscaler", scaleTargetRef={"kind": "Deployment", "name": NAME}), True),
+        (neighbour("HorizontalPodAutoscaler", scaleTargetRef={"kind": "Deployment", "name": "b"}), False),
+        (neighbour("PodDisruptionBudget", selector={"matchLabels": LABELS}), True),
+        (neighbour("PodDisruptionBudget", selector={}), True),
+        (neighbour("PodDisruptionBudget", selector={"matchExpressions": [{"key": "app", "operator": "Exists"}]}), True),
+        (neighbour("PodDisruptionBudget", selector={"matchLabels": {"app": "other"}}), False),
+        (neighbour("PodDisruptionBudget"), False),
+        (neighbour("Ingress", rules=[{"http": {"paths": [{"backend": {"service": {"name": NAME}}}]}}]), True),
+        (neighbour("Ingress", defaultBackend={"service": {"name": NAME}}), True),
+        (neighbour("Ingress", rules=[{"host": "x"}, {"http": {"paths": [{"backend": {"resource": {}}}]}}]), False),
+    ],
+)
+async def test_what_acts_on_the_deployment_besides_is_named_before_it_is_adopted(
+    other: Manifest, *, told: bool
+) -> None:
+    cluster = cluster_with_theirs(new=False)
+    cluster.put(other)
+    looking = reconciler(cluster)
+    await settle(cluster, looking)
+    kept = f"would keep {other['kind']} old: delete each that this object replaces"
+    assert (kept in ready(cluster)["message"]) == told
+    assert ("ownerReferences" in cluster.objects[DEPLOYMENT]["metadata"]) != told
+    del cluster.objects[(other["kind"], NAMESPACE, "old")]
+    await settle(cluster, looking)
+    assert cluster.objects[DEPLOYMENT]["metadata"]["ownerReferences"][0]["name"] == NAME
+
+
+async def test_a_list_that_no_message_can_hold_is_cut() -> None:
+    cluster = cluster_with_theirs(new=False)
+    many = {"initContainers": [{"name": f"i{number}"} for number in range(22)], "containers": []}
+    cluster.edit(DEPLOYMENT, "spec", "template", "spec", value=many)
+    await settle(cluster)
+    assert "init container i19, 2 more, which this object does not have" in ready(cluster)["message"]
+
+
+async def test_neighbours_that_another_controller_makes_are_named_with_it() -> None:
+    cluster = cluster_with_theirs(new=False)
+    other = neighbour("HorizontalPodAutoscaler", "keda-hpa-shop", scaleTargetRef={"kind": "Deployment", "name": NAME})
+    owner = {"kind": "ScaledObject", "apiVersion": "keda.sh/v1alpha1", "name": "shop", "uid": "x", "controller": True}
+    cluster.put({**other, "metadata": {**other["metadata"], "ownerReferences": [owner]}})
+    await settle(cluster)
+    assert "HorizontalPodAutoscaler keda-hpa-shop of ScaledObject shop" in ready(cluster)["message"]
 
 
 async def test_an_object_is_not_ready_before_its_service_is_adopted_although_the_deployment_was_applied_anew() -> None:

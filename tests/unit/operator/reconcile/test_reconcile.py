@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from hca_operator.api.fleet_policy import NO_POLICY, FleetPolicy, parse_policy
 from hca_operator.core.errors import Forbidden, HcaError, Rejected, Transient
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.observed import condition
-from hca_operator.core.ports import Cluster, Configs, Key
+from hca_operator.core.ports import Cluster, Configs, Key, WorkerMemory
 from hca_operator.reconcile.reconciler import Outcome, Reconciler
 from hca_operator.reconcile.trackers import Trackers
 from hca_operator.restarts.debounce import DebounceTracker
@@ -50,6 +50,11 @@ def change(cluster: FakeCluster, **fields: Any) -> None:
     cluster.put({**manifest(generation=generation, **fields), "status": status})
 
 
+async def no_worker_tells(address: str, port: int, path: str) -> Sequence[int]:
+    del address, port, path
+    return ()
+
+
 def reconciler(
     cluster: Cluster,
     policy: FleetPolicy = NO_POLICY,
@@ -61,6 +66,7 @@ def reconciler(
     configs: Mapping[str, Configs] | None = None,
     trackers: Trackers | None = None,
     external: ExternalMetrics | None = None,
+    worker_memory: WorkerMemory = no_worker_tells,
 ) -> Reconciler:
     """One that follows no ConfigMaps and has neither memory nor load, unless a test gives them."""
     return Reconciler(
@@ -68,6 +74,7 @@ def reconciler(
         policy,
         external=external or ExternalMetrics(),
         configs=configs or {},
+        worker_memory=worker_memory,
         trackers=trackers or trackers_with(gate=gate, memory=memory, bursts=bursts),
         identity="operator-1",
         now=now if callable(now) else lambda: now,

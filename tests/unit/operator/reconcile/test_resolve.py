@@ -41,7 +41,7 @@ def test_the_object_stays_as_written_and_its_children_have_the_metrics_of_the_in
     assert [metric.name for metric in found.api.spec.autoscaling.metrics] == ["rps"]
     autoscaler = next(child.manifest for child in found.children if child.kind == "HorizontalPodAutoscaler")
     assert autoscaler is not None
-    assert [metric["type"] for metric in autoscaler["spec"]["metrics"]] == ["Resource"]
+    assert [metric["type"] for metric in autoscaler["spec"]["metrics"]] == ["ContainerResource"]
     assert found.burst is None, "no load is measured here"
     assert [entry.field for entry in found.unsupported] == [
         "spec.autoscaling.metrics[rps]", "spec.autoscaling.burst",

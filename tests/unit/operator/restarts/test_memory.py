@@ -127,42 +127,65 @@ def book(*samples: float, pod: str = "shop-1") -> MemoryTracker:
     return memory
 
 
+def first(memory: MemoryTracker) -> str | None:
+    """The pod that is looked at first."""
+    near = memory.near(KEY)
+    return next(iter(near.histories)) if near else None
+
+
 def test_the_largest_of_the_pods_that_are_due_goes_first() -> None:
     memory = MemoryTracker()
     memory.track(KEY, POLICY)
     for number in range(3):
         changed = memory.take([reading(f"shop-{pod}", 465 + pod, number) for pod in (1, 3, 2)])
-    assert (memory.due(KEY), changed) == ("shop-3", {KEY})
+    assert (first(memory), changed) == ("shop-3", {KEY})
 
 
 def test_a_sample_that_is_told_again_is_one_sample() -> None:
     memory = book()
     for _ in range(5):
         memory.take([reading("shop-1", 500, 0)])
-    assert memory.due(KEY) is None
+    assert first(memory) is None
 
 
 def test_samples_with_a_gap_between_them_are_not_in_a_row() -> None:
     memory = book(500, 500)
     memory.take([reading("shop-1", 500, 6)])
-    assert memory.due(KEY) is None
+    assert first(memory) is None
 
 
 def test_a_pod_that_has_gone_or_is_being_replaced_is_not_due() -> None:
     memory = book(500, 500, 500)
-    assert memory.due(KEY) == "shop-1"
+    assert first(memory) == "shop-1"
     assert memory.take([reading("shop-1", 500, 3, **{"hca-operator.io/replaced": "memory"})]) == {KEY}
-    assert memory.due(KEY) is None
+    assert first(memory) is None
     memory = book(500, 500, 500)
     memory.take([])
-    assert memory.due(KEY) is None
+    assert first(memory) is None
     assert memory.trends() == {}
 
 
 def test_an_object_that_nobody_judges_has_no_pod_that_is_due() -> None:
     memory = book(500, 500, 500)
     memory.track(KEY, None)
-    assert memory.due(KEY) is None
+    assert first(memory) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "due"), [(1024, 600, False), (1024, 930, True), (256, 200, False), (256, 240, True)]
+)
+def test_a_pod_is_judged_by_the_limit_that_it_was_seen_to_have(limit: int, used: float, *, due: bool) -> None:
+    memory = book()
+    memory.keep_limits(KEY, {"shop-1": limit * MIB, "another": 32 * MIB})
+    for number in range(3):
+        memory.take([reading("shop-1", used, number)])
+    assert (first(memory) is not None) is due
+    trends = memory.trends()[KEY]
+    assert trends.seconds_to_limit is None, "it does not grow"
+    memory.take([reading("shop-1", used + 0.5, 3)])
+    left = memory.trends()[KEY].seconds_to_limit
+    assert left is not None
+    assert left == pytest.approx((limit - used - 0.5) / (0.5 / 50), rel=0.01)
 
 
 def test_the_trend_of_an_object_is_that_of_its_fastest_pod_and_of_the_one_that_is_full_first() -> None:
@@ -211,7 +234,7 @@ def test_nothing_grows_whose_memory_cannot_be_read() -> None:
 def test_a_reading_that_does_not_say_is_passed_over(spoilt: Manifest) -> None:
     memory = book(500, 500)
     memory.take([reading("shop-1", 500, 2) | spoilt])
-    assert memory.due(KEY) is None
+    assert first(memory) is None
 
 
 class Source:

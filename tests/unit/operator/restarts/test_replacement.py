@@ -105,6 +105,44 @@ async def test_a_pod_is_detached_and_evicted_only_when_as_many_serve_without_it(
     ]  # fmt: skip
 
 
+async def test_fault_49_a_pod_full_of_page_cache_stays() -> None:
+    world = await with_pods(monitoring={"path": "/internal", "port": 9090})
+    world.cluster.edit(("Pod", NAMESPACE, "shop-0"), "status", "podIP", value="10.0.0.8")
+    world.workers_hold = [35 * 2**20]
+    await world.step()
+    assert world.asked == [("10.0.0.8", 9090, "/internal")]
+    assert HASH_LABEL in the_pod(world)["metadata"]["labels"]
+    assert healthy(world) == ("True", "MemoryWithinLimits")
+    world.workers_hold = [430 * 2**20]
+    await world.step()
+    assert HASH_LABEL not in the_pod(world)["metadata"]["labels"]
+    for _ in range(2):
+        assert "page cache" not in condition(world.cluster.objects[API], "MemoryHealthy")["message"]
+        await world.step()
+
+
+async def test_a_pod_that_is_judged_by_its_working_set_alone_is_told_so_until_it_has_gone() -> None:
+    world = await with_pods()
+    for _ in range(3):
+        await world.step()
+        told = condition(world.cluster.objects[API], "MemoryHealthy")["message"]
+        assert "it was judged by its working set, in which page cache counts" in told
+
+
+async def test_a_pod_whose_limit_was_raised_in_place_is_judged_by_that_one() -> None:
+    world = await with_pods()
+    raised = [{"name": "api", "resources": {"limits": {"memory": "1Gi"}}}]
+    world.cluster.edit(("Pod", NAMESPACE, "shop-0"), "status", "containerStatuses", value=raised)
+    await world.step()
+    assert HASH_LABEL in the_pod(world)["metadata"]["labels"]
+    assert not world.asked
+    assert world.memory.near(KEY) is None, "it is no longer looked at"
+    for number in range(3, 6):
+        world.memory.take([reading("shop-0", 930, number)])
+    await world.step()
+    assert HASH_LABEL not in the_pod(world)["metadata"]["labels"]
+
+
 async def test_a_disruption_budget_puts_the_eviction_off() -> None:
     world = await with_pods()
     await world.step()
@@ -116,6 +154,38 @@ async def test_a_disruption_budget_puts_the_eviction_off() -> None:
     world.cluster.budget_is_spent = False
     await world.step()
     assert going(world)
+
+
+async def test_budgets_that_forbid_every_eviction_are_named() -> None:
+    world = await with_pods()
+    await world.step()
+    world.cluster.put(pod(8))
+    world.cluster.budgets_clash = True
+    for name, labels in (("theirs", {"hca-operator.io/api": NAME}), ("of-another", {"app": "x"})):
+        metadata = {"name": name, "namespace": NAMESPACE}
+        spec = {"selector": {"matchLabels": labels}}
+        world.cluster.put({"kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec})
+    assert await world.step() == STEP_SECONDS
+    assert healthy(world) == ("False", "ApplyRejected")
+    told = condition(world.cluster.objects[API], "MemoryHealthy")["message"]
+    assert told.endswith("selects it: delete or narrow PodDisruptionBudget theirs")
+    world.cluster.budgets_clash = False
+    await world.step()
+    assert going(world)
+
+
+@pytest.mark.parametrize(("serving", "minutes", "goes"), [(1, 14, False), (1, 16, True), (0, 16, False), (2, 1, True)])
+async def test_a_detached_pod_that_too_few_succeed_goes_after_a_while_if_any_serves(
+    serving: int, minutes: int, *, goes: bool
+) -> None:
+    world = await with_pods(2)
+    await world.step()
+    for number in range(2):
+        world.cluster.remove(("Pod", NAMESPACE, "shop-1"), "uid-of-1")
+        world.cluster.put(pod(8 + number, ready=number < serving))
+    world.now += timedelta(minutes=minutes)
+    await world.step()
+    assert going(world) is goes
 
 
 async def test_the_next_pod_waits_until_the_interval_has_passed() -> None:

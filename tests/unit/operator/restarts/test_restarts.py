@@ -36,6 +36,9 @@ class World:
         self.cluster.put(manifest(**fields))
         self.now = START
         self.gate = RolloutGate(places)
+        self.workers_hold: list[int] = []
+        """What each worker of a pod tells of its memory."""
+        self.asked: list[tuple[str, int, str]] = []
         self.restart_operator()
         labels = {"hca-operator.io/api": NAME}
         usage = {"name": "api", "usage": {"memory": "100Mi"}}
@@ -45,7 +48,13 @@ class World:
     def restart_operator(self) -> None:
         self.memory = MemoryTracker()
         self._trackers = trackers_with(gate=self.gate, memory=self.memory)
-        self._reconciler = reconciler(self.cluster, trackers=self._trackers, now=lambda: self.now)
+        self._reconciler = reconciler(
+            self.cluster, trackers=self._trackers, now=lambda: self.now, worker_memory=self._workers_tell
+        )
+
+    async def _workers_tell(self, address: str, port: int, path: str) -> list[int]:
+        self.asked.append((address, port, path))
+        return self.workers_hold
 
     async def look(self, now: datetime | None = None) -> Outcome:
         """Reconcile until nothing is written any more."""

@@ -43,7 +43,8 @@ def _shown(metric: Manifest) -> str:
         asked, target = metric["external"]["metric"], metric["external"]["target"]
         name = asked["selector"]["matchLabels"].get(METRIC_LABEL)
         return f"{asked['name']} {name} {target['averageValue']}" if name else str(asked["name"])
-    return f"{metric['resource']['name']} {metric['resource']['target']['averageUtilization']}"
+    resource = metric["containerResource"]
+    return f"{resource['name']} {resource['target']['averageUtilization']}"
 
 
 async def test_with_the_api_everything_is_carried_out() -> None:

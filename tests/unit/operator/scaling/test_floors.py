@@ -48,6 +48,13 @@ def test_a_schedule_that_outlasts_its_own_return_never_ends() -> None:
     assert floor("2026-01-05T07:59:59Z", daily).pods == 3
 
 
+def test_a_floor_that_begins_in_the_hour_that_comes_twice_lasts_as_long_as_on_any_day() -> None:
+    night = {"name": "n", "cron": "30 2 * * *", "timeZone": "Europe/Berlin", "duration": "3h", "minReplicas": 6}
+    start = parse_time("2026-10-25T00:00:00Z")
+    floors = {minute: floor(time_text(start + timedelta(minutes=minute)), night).pods for minute in range(0, 240, 5)}
+    assert [minute for minute, pods in floors.items() if pods == 6] == list(range(30, 210, 5))
+
+
 @given(
     at=st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC)),  # noqa: DTZ001
     cron=st.sampled_from(["30 2 * * *", "0 3 * * 0", "*/20 1-4 * * *", "0 0 1 * *"]),

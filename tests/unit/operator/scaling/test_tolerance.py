@@ -10,7 +10,10 @@ from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import manifest
 from tests.unit.operator.reconcile.test_reconcile import API, AUTOSCALER, KEY, reconciler, settle
 
-BEHAVIOR = {"scaleUp": {"tolerance": "0.05"}, "scaleDown": {"tolerance": "0.2", "stabilizationWindowSeconds": 60}}
+BEHAVIOR = {
+    "scaleUp": {"tolerance": "0.05", "stabilizationWindowSeconds": 30},
+    "scaleDown": {"tolerance": "0.2", "stabilizationWindowSeconds": 60},
+}
 FIELDS = [f"spec.autoscaling.behavior.{direction}.tolerance" for direction in BEHAVIOR]
 
 

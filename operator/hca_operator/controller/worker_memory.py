@@ -1,0 +1,43 @@
+"""Asks a pod what its workers hold in memory: `process_resident_memory_bytes` among its metrics, of each worker."""
+
+import asyncio
+import math
+import re
+from collections.abc import Sequence
+
+import aiohttp
+
+TIMEOUT_SECONDS = 2.0
+LARGEST_BODY_BYTES = 2**20
+_RESIDENT = re.compile(rb"^process_resident_memory_bytes(?:\{[^\n]*\})?[ \t]+([0-9.eE+]{1,32})\s*$", re.MULTILINE)
+
+
+async def resident_bytes(address: str, port: int, path: str) -> Sequence[int]:
+    """The resident memory of each worker of the pod with that address; none if it does not tell it in time."""
+    host = f"[{address}]" if ":" in address else address
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(
+                timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+            ) as session,
+            session.get(f"http://{host}:{port}{path}", allow_redirects=False) as answer,
+        ):
+            return _resident(await _body(answer)) if answer.status == 200 else ()
+    except (aiohttp.ClientError, asyncio.IncompleteReadError, TimeoutError, OSError, ValueError):
+        return ()
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    """The body; a ValueError for one that is too large."""
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_BODY_BYTES:
+            raise ValueError("too large")
+    return bytes(body)
+
+
+def _resident(body: bytes) -> list[int]:
+    values = [float(found) for found in _RESIDENT.findall(body)]
+    return [int(value) for value in values if math.isfinite(value)]

@@ -1,0 +1,52 @@
+"""What workers tell of their memory, by pods that are honest, broken or hostile."""
+
+import pytest
+from aiohttp import web
+
+from hca_operator.controller.worker_memory import LARGEST_BODY_BYTES, resident_bytes
+from tests.unit.operator.metrics_server.pods.loopback_pods import pod_metrics
+
+LOOPBACK = "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('process_resident_memory_bytes{worker="0"} 3.6e+07\nprocess_resident_memory_bytes{worker="1"} 41000000\n',
+         [36_000_000, 41_000_000]),
+        ("# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes 5e7", [50_000_000]),
+        ("process_resident_memory_bytes NaN\nprocess_resident_memory_bytes -1\n", []),
+        ("process_resident_memory_bytes 9e999\n", []),
+        ("process_resident_memory_bytes 1e\n", []),
+        ("another_process_resident_memory_bytes 1\nprocess_resident_memory_bytes_total 1\n", []),
+        ("x" * (LARGEST_BODY_BYTES + 1) + "\nprocess_resident_memory_bytes 1\n", []),
+        ('process_resident_memory_bytes{a="' * 30_000, []),
+    ],
+)  # fmt: skip
+async def test_the_memory_of_each_worker_is_read(text: str, found: list[int]) -> None:
+    async with pod_metrics(text, LOOPBACK) as port:
+        assert list(await resident_bytes(LOOPBACK, port, "/metrics")) == found
+        assert await resident_bytes(LOOPBACK, port, "/elsewhere") == ()
+
+
+async def test_a_pod_that_does_not_listen_tells_nothing() -> None:
+    async with pod_metrics("", LOOPBACK) as port:
+        pass
+    assert await resident_bytes(LOOPBACK, port, "/metrics") == ()
+    assert await resident_bytes("::1", port, "/metrics") == ()
+    assert await resident_bytes("", port, "/metrics") == ()
+
+
+async def test_an_answer_that_redirects_is_not_followed() -> None:
+    async def elsewhere(_request: web.Request) -> web.Response:
+        raise web.HTTPFound("/metrics")
+
+    async with pod_metrics("process_resident_memory_bytes 1\n", LOOPBACK) as port:
+        app = web.Application()
+        app.router.add_get("/moved", elsewhere)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, LOOPBACK, 0).start()
+        assert await resident_bytes(LOOPBACK, runner.addresses[0][1], "/moved") == ()
+        await runner.cleanup()
+        assert await resident_bytes(LOOPBACK, port, "/metrics") == [1]
