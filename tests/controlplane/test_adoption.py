@@ -94,7 +94,7 @@ def test_a_deployment_and_its_service_are_taken_over_without_a_pod_less(server: 
     assert counts == {3}, "the count that was there is the one that the autoscaler begins with"
 
 
-def test_fault_51_what_a_deployment_would_lose_is_refused_with_a_list_until_that_is_confirmed(
+def test_fault_62_what_a_deployment_would_lose_is_refused_with_a_list_until_that_is_confirmed(
     server: ApiServer, namespace: str
 ) -> None:
     pod = {

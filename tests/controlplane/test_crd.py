@@ -77,7 +77,7 @@ LISTS = {
 
 
 @pytest.mark.parametrize("applied", [*EXAMPLES, api("", **LISTS)], ids=lambda applied: applied["metadata"]["name"])
-def test_fault_54_an_object_that_is_applied_again_is_unchanged(
+def test_fault_63_an_object_that_is_applied_again_is_unchanged(
     applied: dict[str, Any], control_plane: ControlPlane, server: ApiServer, namespace: str
 ) -> None:
     text = yaml.safe_dump({**applied, "metadata": {"name": applied["metadata"]["name"]}})

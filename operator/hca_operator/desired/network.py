@@ -21,11 +21,10 @@ when a pod is gone that it still sends requests to. 1024 is its default for requ
 
 def service(api: ApiObject, _sizing: Sizing) -> Manifest:
     """The Service that reaches every track; the one to use."""
-    annotations = {"annotations": PARALLEL_RETRIES} if api.spec.traffic.routes else {}
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": child_metadata(api, api.name) | annotations,
+        "metadata": child_metadata(api, api.name) | {"annotations": PARALLEL_RETRIES},
         "spec": {
             "type": api.spec.service.type,
             "selector": api_selector(api.name),

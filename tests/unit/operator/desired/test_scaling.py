@@ -22,7 +22,7 @@ def built(**fields: Any) -> Manifest:
 
 
 @pytest.mark.parametrize("kind", ["CPU", "Memory"])
-def test_fault_50_what_stands_beside_the_api_in_its_pods_is_not_counted(kind: str) -> None:
+def test_fault_61_what_stands_beside_the_api_in_its_pods_is_not_counted(kind: str) -> None:
     (metric,) = built(autoscaling={"metrics": [{"name": "m", "type": kind, kind.lower(): {}}]})["metrics"]
     target = {"type": "Utilization", "averageUtilization": 70}
     resource = {"name": kind.lower(), "container": "api", "target": target}
@@ -41,7 +41,7 @@ def test_fault_50_what_stands_beside_the_api_in_its_pods_is_not_counted(kind: st
         ({"autoscaling": {"behavior": {"scaleUp": {"selectPolicy": "Min"}}}}, 120),
     ],
 )
-def test_fault_50_the_cpu_of_pods_that_start_adds_none(fields: dict[str, Any], seconds: int | None) -> None:
+def test_fault_61_the_cpu_of_pods_that_start_adds_none(fields: dict[str, Any], seconds: int | None) -> None:
     found = built(**fields).get("behavior", {}).get("scaleUp", {})
     assert found.get("stabilizationWindowSeconds") == seconds
 
@@ -67,6 +67,6 @@ def most_pods(window: int) -> int:
     return pods
 
 
-def test_fault_50_a_rollout_of_pods_that_warm_up_for_a_minute_multiplies_none() -> None:
+def test_fault_61_a_rollout_of_pods_that_warm_up_for_a_minute_multiplies_none() -> None:
     assert most_pods(window=0) == 8, "the speed of Kubernetes"
     assert most_pods(window=built()["behavior"]["scaleUp"]["stabilizationWindowSeconds"]) == 2

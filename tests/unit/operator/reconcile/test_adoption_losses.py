@@ -27,7 +27,7 @@ def lost(live: Manifest) -> list[str]:
     return losses(live, MINIMAL[live["kind"]])
 
 
-def test_fault_51_what_the_object_cannot_say_is_listed() -> None:
+def test_fault_62_what_the_object_cannot_say_is_listed() -> None:
     live = deployment(
         PROXY,
         {**SHOP, "ports": [{"containerPort": 8000}, {"containerPort": 8053, "protocol": "UDP"}]},

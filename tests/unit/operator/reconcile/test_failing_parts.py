@@ -186,7 +186,7 @@ async def test_fault_42_pods_that_cannot_be_listed_are_told_of_and_hold_up_nothi
     made.cluster.put(deployment)
     labels = {"hca-operator.io/api": NAME, "hca-operator.io/track": "stable"}
     pod = {"metadata": {"name": "shop-1", "namespace": KEY.namespace, "labels": labels}, "kind": "Pod"}
-    made.cluster.put({**pod, "status": {"containerStatuses": [{"state": {"running": {}}}]}})
+    made.cluster.put({**pod, "status": {"containerStatuses": [{"name": "api", "state": {"running": {}}}]}})
     made.cluster.refuses = of_kind(pod_kind, refusal)
     change(made.cluster, **DISABLED, image="shop:2")
     deployment["status"]["observedGeneration"] += 9
@@ -239,7 +239,7 @@ async def test_a_change_of_a_user_that_could_not_be_written_still_waits_for_no_o
     assert container["image"] == "shop:2"
 
 
-async def test_fault_55_a_controller_that_fights_over_a_field_is_told_and_repaired_ever_more_rarely() -> None:
+async def test_fault_60_a_controller_that_fights_over_a_field_is_told_and_repaired_ever_more_rarely() -> None:
     made = await world(**ROUTES)
     repaired: list[float] = []
     for second in range(1800):
