@@ -12,8 +12,12 @@ TMP_SIZE = "256Mi"
 
 def volumes(spec: HighConcurrencyApiSpec) -> list[Manifest]:
     """The pod's own volumes, then the object's."""
-    own = {"name": OWN_VOLUME, "emptyDir": {"sizeLimit": TMP_SIZE}}
-    return [own, *heap_snapshots.volumes(spec), *(_volume(volume) for volume in spec.volumes)]
+    return [*scratch_volumes(spec), *(_volume(volume) for volume in spec.volumes)]
+
+
+def scratch_volumes(spec: HighConcurrencyApiSpec) -> list[Manifest]:
+    """The pod's own volumes: what is in them is worth nothing to another pod."""
+    return [{"name": OWN_VOLUME, "emptyDir": {"sizeLimit": TMP_SIZE}}, *heap_snapshots.volumes(spec)]
 
 
 def mounts(spec: HighConcurrencyApiSpec) -> list[Manifest]:

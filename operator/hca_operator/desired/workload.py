@@ -9,15 +9,20 @@ from hca_operator.core.quantities import decimal_text, memory_text, parse_quanti
 from hca_operator.desired.metadata import child_metadata, stable_selector
 from hca_operator.desired.servers import environment
 from hca_operator.desired.sizing import Sizing
-from hca_operator.desired.volumes import mounts, volumes
+from hca_operator.desired.volumes import mounts, scratch_volumes, volumes
+
+SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
 
 
 def deployment(api: ApiObject, sizing: Sizing) -> Manifest:
     """The Deployment of the stable track, without `replicas`: who owns the count is decided in `reconcile`."""
     spec = api.spec
     labels = stable_selector(api.name)
+    # Scratch space is no reason for the cluster autoscaler to keep a node; volumes of the object's own may be one.
+    own_volumes = ",".join(volume["name"] for volume in scratch_volumes(spec))
     template: Manifest = {
         "metadata": {
+            "annotations": {SAFE_TO_EVICT: own_volumes, **spec.pod_annotations},
             "labels": {
                 **spec.pod_labels,
                 **labels,
@@ -27,8 +32,6 @@ def deployment(api: ApiObject, sizing: Sizing) -> Manifest:
         },
         "spec": _pod(api, sizing),
     }
-    if spec.pod_annotations:
-        template["metadata"]["annotations"] = dict(spec.pod_annotations)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -75,6 +78,8 @@ def _container(spec: HighConcurrencyApiSpec, sizing: Sizing) -> Manifest:
         "env": environment(spec, sizing),
         "resources": _resources(sizing.resources),
         "securityContext": _container_security(spec),
+        # Why a container ended is in its status then, where diagnosis finds it: no right to read logs is needed.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         # Keeps serving while the balancers learn that the pod is going; only then does the server get SIGTERM.
         "lifecycle": {"preStop": {"sleep": {"seconds": sizing.pre_stop}}},
         "volumeMounts": mounts(spec),
