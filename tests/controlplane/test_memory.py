@@ -133,7 +133,6 @@ def test_fault_49_a_pod_that_was_resized_in_place_is_judged_by_its_own_limit(
 ) -> None:
     server.create(api(namespace, **QUICK))
     roll_out(server, namespace, "shop")
-    healthy(server, metrics, namespace)
     pod, *_ = selected(server, namespace)
     resized = {"resources": {"limits": {"memory": "1Gi"}}}
     report(server, pod, {"state": {"running": {}}, "ready": True, **resized}, ready="True")

@@ -251,6 +251,7 @@ def test_who_does_not_see_that_the_count_was_taken_back_does_not_drop_it(
     journey.begin()
     journey.settle_as(undisturbed.stages[0])
     server.patch("Deployment", shared_namespace, f"{journey.name}/scale", {"spec": {"replicas": 5}})
+    journey.settle_as(scaled(undisturbed.stages[0], 5))  # a later status would make its version one of the past
     before = server.version("Deployment", shared_namespace)
     with meddler.meddling(Past(before, RESOURCES)):
         journey.edit(DISABLED | {"replicas": 6})
