@@ -119,7 +119,7 @@ def store(server: ApiServer, written: Manifest) -> None:
     ("fields", "message"),
     [
         ({"port": "eighty"}, "spec.port: "),
-        ({"resources": {"limits": {"cpu": "-1", "memory": True}}}, "spec.resources.limits.cpu: must be a CPU quantity"),
+        ({"resources": {"limits": {"cpu": "-1", "memory": "1"}}}, "spec.resources.limits.cpu: must be a CPU quantity"),
         ({"env": [None, {"name": "A", "valueFrom": []}], "autoscaling": "no"}, "spec.autoscaling: "),
         ({"workers": {"count": 64}}, "spec.resources.limits.memory: 512Mi is too small for 64 workers"),
     ],
@@ -138,6 +138,15 @@ def test_fault_38_an_object_from_before_a_rule_says_what_is_wrong_and_recovers(
     server.patch(KIND, namespace, "shop", {"spec": dict.fromkeys(fields)})
     eventually(lambda: children(server, namespace))
     eventually(lambda: condition_of(server, namespace, "Stalled", "NoProblem"))
+
+
+def test_fault_38_a_value_of_another_type_says_what_is_wrong(server: ApiServer, namespace: str) -> None:
+    """Where today's rules cannot be evaluated at all, the API server takes no status: said as long as it does."""
+    with lenient(server):
+        store(server, api(namespace, resources={"limits": {"cpu": "-1", "memory": True}}))
+        found = eventually(lambda: condition_of(server, namespace, "Ready", "InvalidSpec"))
+    assert "spec.resources.limits.cpu: must be a CPU quantity" in found["message"]
+    assert not children(server, namespace)
 
 
 def test_fault_38_a_name_from_before_the_rule_says_what_is_wrong(server: ApiServer, namespace: str) -> None:
