@@ -23,7 +23,7 @@ env: ## Print what puts kubectl, helm and kind on the path: eval "$$(make env)"
 
 # One process a file. Those of other tiers mostly wait, so more of them run than there are processors.
 PYTEST := $(BIN)/pytest --tier-times --dist loadfile --no-loadscope-reorder
-PROCESSES := 6
+PROCESSES := 4
 
 test: ## Run every test: unit, integration, control plane, and end to end on the local cluster
 	@$(CLUSTER) integration

@@ -162,7 +162,12 @@ def test_a_service_with_another_port_says_what_its_clients_would_lose(server: Ap
     told = eventually(refused)
     assert "set spec.service.port: 9000" in told["message"]
     server.patch(KIND, namespace, "shop", {"spec": {"service": {"port": 9000}}})
-    eventually(lambda: live(server, namespace, "Service")["spec"]["selector"] == {"hca-operator.io/api": "shop"})
+
+    def switched() -> bool:
+        report_ready(server, namespace, "app=shop")  # the Service is switched when the last old pod has gone
+        return bool(live(server, namespace, "Service")["spec"]["selector"] == {"hca-operator.io/api": "shop"})
+
+    eventually(switched)
 
 
 def test_what_another_controller_writes_is_not_taken_over(server: ApiServer, namespace: str) -> None:

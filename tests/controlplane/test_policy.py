@@ -56,7 +56,7 @@ def test_defaults_reach_the_children_and_stay_out_of_the_object(server: ApiServe
     assert found["Ingress", "shop"]["ingressClassName"] == "contour"
     template = found["Deployment", "shop"]["template"]
     assert template["spec"]["nodeSelector"] == {"disktype": "ssd"}
-    assert template["metadata"]["annotations"] == {"mesh.example.com/inject": "true"}
+    assert template["metadata"]["annotations"]["mesh.example.com/inject"] == "true"
     stored = server.get(KIND, namespace, "shop")
     assert stored is not None
     assert stored["spec"] == written["spec"]
