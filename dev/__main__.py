@@ -7,6 +7,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - this runs before anything could 
 
 import argparse
 import os
+import shlex
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -37,8 +38,8 @@ def print_environment() -> None:
     """Print what a shell evaluates to have the cluster's programs first on its path."""
     if not all(tool.program().exists() for tool in tools.DEVELOPER):
         raise ClusterError("kubectl, helm and kind are not there yet: run `make up` first")
-    say(f'export PATH="{path.FOLDER}:$PATH"')
-    say(f'export KUBECONFIG="{cache.KUBECONFIG}"')
+    say(f'export PATH={shlex.quote(str(path.FOLDER))}:"$PATH"')
+    say(f"export KUBECONFIG={shlex.quote(str(cache.KUBECONFIG))}")
 
 
 def create_environment() -> None:
@@ -84,6 +85,9 @@ def main() -> int:
         COMMANDS[parser.parse_args().command]()
     except ClusterError as failure:
         print(failure, file=sys.stderr)
+        return 1
+    except OSError as failure:  # the cache or the disk: full, read-only, not ours
+        print(f"{failure.filename or cache.HOME}: {failure.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

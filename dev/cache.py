@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hca-operator"
+# A relative one is to be ignored, says the XDG base directory specification: it would move with the working directory.
+_XDG = Path(os.environ.get("XDG_CACHE_HOME") or ".")
+HOME = (_XDG if _XDG.is_absolute() else Path.home() / ".cache") / "hca-operator"
 LOGS = HOME / "logs"
 KUBECONFIG = HOME / "kubeconfig"
 

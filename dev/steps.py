@@ -18,6 +18,7 @@ T = TypeVar("T")
 Argument = str | Path
 
 LAST_LINES = 12  # of a failed command's output, shown with the error
+ENDS_WITHIN_SECONDS = 5.0  # of SIGTERM; then a command is killed
 REPORT_EVERY = 60.0  # seconds between two lines that say what is still running
 
 
@@ -51,6 +52,8 @@ class Commands:
                 process = subprocess.Popen([str(part) for part in command], start_new_session=True, **options)
             except FileNotFoundError as error:
                 raise ClusterError(f"{command[0]} is not installed here: install it, then try again") from error
+            except OSError as error:  # a folder of that name, a file that may not be run, one for other processors
+                raise ClusterError(f"{command[0]} cannot be run here ({error.strerror}): install it anew") from error
             self._running.add(process)
         try:
             out, _ = process.communicate(timeout=timeout)
@@ -71,7 +74,11 @@ class Commands:
     def _end(process: subprocess.Popen[bytes]) -> None:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
+            try:
+                process.wait(ENDS_WITHIN_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 @dataclass

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dev import cache
+from dev import steps as steps_module
 from dev.steps import ClusterError, Step, Steps
 
 
@@ -73,3 +74,21 @@ def test_a_command_that_takes_too_long_does_not_succeed_and_is_ended(tmp_path: P
     began = time.monotonic()
     assert not Step("step", tmp_path / "step.log").succeeds("sleep", "60", timeout=0.1)
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("odd", ["folder", "forbidden", "foreign"])
+def test_a_command_that_cannot_be_run_is_said_plainly(odd: str, tmp_path: Path) -> None:
+    program = tmp_path / "docker"
+    if odd == "folder":
+        program.mkdir()
+    else:
+        program.write_bytes(b"\x7fELF of another machine")
+        program.chmod(0o755 if odd == "foreign" else 0o644)
+    with pytest.raises(ClusterError, match=r"docker cannot be run here \(.*\): install it anew"):
+        Step("engine", tmp_path / "log").run(program)
+
+
+def test_a_command_that_heeds_no_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps_module, "ENDS_WITHIN_SECONDS", 0.2)
+    step = Step("engine", tmp_path / "log")
+    assert not step.succeeds("bash", "-c", "trap '' TERM; while :; do sleep 60; done", timeout=0.5)
