@@ -5,9 +5,10 @@ missing says nothing; its last time, however, is a moment at which the probe fai
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from hca_operator.api.spec import HighConcurrencyApiSpec
 from hca_operator.api.status import Problem, Reason
@@ -55,69 +56,61 @@ class Probe:
         return Reason.READINESS_FAILING if self.kind == "Readiness" else Reason.LIVENESS_FAILING
 
 
-def _not_found(probe: Probe, _failure: re.Match[str]) -> Problem:
-    reason = Reason.READINESS_PATH_NOT_FOUND if probe.kind == "Readiness" else probe.reason
-    return Problem(
-        reason, f"{probe.asked} answers 404: set {probe.field} to a path that answers 200 while the API can serve"
-    )
+class _Failure(NamedTuple):
+    """What the kubelet says of a failed probe, and what that means."""
+
+    said: re.Pattern[str]
+    meaning: str
+    """`{probe}` is the probe, `{0}` is what stands in brackets in `said`."""
+    reason: Reason | None = None
+    """None: that of the probe."""
+    readiness_reason: Reason | None = None
+    """Of a readiness probe, if that is another one."""
+
+    def problem(self, probe: Probe, match: re.Match[str]) -> Problem:
+        """What the failure of a probe comes to."""
+        reason = (self.readiness_reason if probe.kind == "Readiness" else None) or self.reason or probe.reason
+        return Problem(reason, self.meaning.format(*match.groups(), probe=probe))
 
 
-def _refused(probe: Probe, _failure: re.Match[str]) -> Problem:
-    return Problem(
-        Reason.NOTHING_LISTENS,
-        f"nothing listens on port {probe.port} in the container: set spec.port to the port on which the API listens, "
+_FAILURES: Sequence[_Failure] = (
+    _Failure(
+        re.compile(r"statuscode: 404"),
+        "{probe.asked} answers 404: set {probe.field} to a path that answers 200 while the API can serve",
+        readiness_reason=Reason.READINESS_PATH_NOT_FOUND,
+    ),
+    _Failure(
+        re.compile(r"connection refused"),
+        "nothing listens on port {probe.port} in the container: set spec.port to the port on which the API listens, "
         "and let it listen on all addresses (0.0.0.0), not on 127.0.0.1 alone",
-    )
-
-
-def _other_protocol(probe: Probe, _failure: re.Match[str]) -> Problem:
-    return Problem(
-        probe.reason,
-        f"{probe.asked} is not answered in HTTP/1.1: let the API speak HTTP/1.1 without TLS on this port, or set "
+        Reason.NOTHING_LISTENS,
+    ),
+    _Failure(
+        re.compile(r"malformed HTTP|malformed MIME|gave HTTP response to HTTPS"),
+        "{probe.asked} is not answered in HTTP/1.1: let the API speak HTTP/1.1 without TLS on this port, or set "
         "spec.port to the one where it does",
-    )
-
-
-def _bad_request(probe: Probe, _failure: re.Match[str]) -> Problem:
-    return Problem(
-        probe.reason,
-        f"{probe.asked} answers 400 to the kubelet, whose Host header is the address of the pod: allow every host on "
-        f"that path, or set {probe.field} to a path that does. An API that expects TLS on this port may do so, too",
-    )
-
-
-def _timed_out(probe: Probe, _failure: re.Match[str]) -> Problem:
-    return Problem(
-        probe.reason,
-        f"{probe.asked} is not answered within {probe.timeout_seconds} seconds: all workers are busy or blocked. Add "
+    ),
+    _Failure(
+        re.compile(r"statuscode: 400"),
+        "{probe.asked} answers 400 to the kubelet, whose Host header is the address of the pod: allow every host on "
+        "that path, or set {probe.field} to a path that does. An API that expects TLS on this port may do so, too",
+    ),
+    _Failure(
+        re.compile(r"deadline exceeded|Client\.Timeout|i/o timeout|timed out"),
+        "{probe.asked} is not answered within {probe.timeout_seconds} seconds: all workers are busy or blocked. Add "
         "workers or pods, keep blocking work out of the event loop, or raise spec.health.timeoutSeconds",
-    )
-
-
-def _cut_off(probe: Probe, _failure: re.Match[str]) -> Problem:
-    return Problem(
-        probe.reason,
-        f"{probe.asked} is cut off: the API closes the connection without an answer. Its log may say why; an API that "
+    ),
+    _Failure(
+        re.compile(r"\bEOF\b|connection reset|broken pipe"),
+        "{probe.asked} is cut off: the API closes the connection without an answer. Its log may say why; an API that "
         "expects TLS on this port does so, too",
-    )
-
-
-def _other_status(probe: Probe, failure: re.Match[str]) -> Problem:
-    return Problem(
-        probe.reason, f"{probe.asked} answers {failure[1]} instead of 200: the API says that it cannot serve"
-    )
-
-
-_FAILURES: Sequence[tuple[re.Pattern[str], Callable[[Probe, re.Match[str]], Problem]]] = (
-    (re.compile(r"statuscode: 404"), _not_found),
-    (re.compile(r"connection refused"), _refused),
-    (re.compile(r"malformed HTTP|malformed MIME|gave HTTP response to HTTPS"), _other_protocol),
-    (re.compile(r"statuscode: 400"), _bad_request),
-    (re.compile(r"deadline exceeded|Client\.Timeout|i/o timeout|timed out"), _timed_out),
-    (re.compile(r"\bEOF\b|connection reset|broken pipe"), _cut_off),
-    (re.compile(r"statuscode: (\d{3})"), _other_status),
+    ),
+    _Failure(
+        re.compile(r"statuscode: (\d{3})"),
+        "{probe.asked} answers {0} instead of 200: the API says that it cannot serve",
+    ),
 )
-"""What the kubelet says of a failure, and what that means. Of several, the first one here is told."""
+"""Of several, the first one here is reported."""
 
 
 def probe_problem(
@@ -132,8 +125,8 @@ def probe_problem(
         if name in {None, CONTAINER} and (probe := probes.get(kind))
         if probe.path or "HTTP" not in message  # an event from before the path was taken out of the object
     ]
-    for pattern, problem_of in _FAILURES:
-        found = [problem_of(probe, match) for probe, message in failures if (match := pattern.search(message))]
+    for failure in _FAILURES:
+        found = [failure.problem(probe, match) for probe, text in failures if (match := failure.said.search(text))]
         if found:
             return min(found, key=lambda problem: (problem.reason != Reason.READINESS_FAILING, problem.message))
     return None
