@@ -181,9 +181,9 @@ def _rolled_out_message(seen: Observation) -> str:
             "a whole number of CPUs leaves nothing idle"
         )
     if seen.rollout_waits:
-        message = (
-            "all pods run the latest generation; RolloutWaits: a rollout that comes from the operator or a schedule, "
-            "not from a change of this object, waits until fewer other APIs roll (chart value unaskedRollouts)"
+        message += (
+            "; RolloutWaits: a rollout that comes from the operator or a schedule, not from a change of this object, "
+            "waits until fewer other APIs roll (chart value unaskedRollouts)"
         )
     if seen.config_delayed:
         message += (
