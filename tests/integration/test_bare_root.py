@@ -24,7 +24,7 @@ PYTHON = {"bookworm": "python3.11", "trixie": "python3.13"}
 PARTS = ("dev", "Makefile", "pyproject.toml", "kind-config.yaml")  # what the set-up reads of the repository
 ENGINE = {"containerd", "docker.io", "iptables", "runc"}
 WITHIN = 240.0
-HOME = "/root/.cache/hca-operator"
+CACHE = "$HOME/.cache/hca-operator"  # for a shell in the container
 BUNDLE = "/repository/authorities.crt"
 
 PACKAGES = """\
@@ -185,7 +185,7 @@ REFUSALS = [
 KILLING = f"""
 from dev import up
 with up.engine_run() as run:
-    kill = "docker events & kill -9 $(cat {HOME}/dockerd.pid); wait $!"
+    kill = "docker events & kill -9 $(cat {CACHE}/dockerd.pid); wait $!"
     run.steps.start("long work", lambda step: step.run("bash", "-c", kill), after=[run.docker])
 """
 
@@ -228,7 +228,7 @@ def test_a_machine_with_no_docker_and_an_old_go_gets_both(images: dict[str, str]
         code, said = bare.set_up()
         assert code == 0, said
         assert bare.packages() >= ENGINE | {"docker-cli"}
-        found = bare.run(f"{HOME}/go-{versions.GO_WHEEL}/go/bin/go version")
+        found = bare.run(f"{CACHE}/go-{versions.GO_WHEEL}/go/bin/go version")
         assert found.startswith(f"go version go{versions.GO_WHEEL} ")
         bare.run("docker network ls")
 
