@@ -445,3 +445,10 @@ def test_metrics_that_a_route_leads_to_are_said_to_be_public(
 
     assert ("MetricsPublic" in said(autoscaling=RATE)) == public
     assert "MetricsPublic" not in said(), "whether it has metrics at all is not known"
+
+
+def test_a_rollout_that_waits_is_said_beside_a_rounded_cpu() -> None:
+    spec = {"resources": {"limits": {"cpu": "1500m", "memory": "1Gi"}}}
+    message = condition({"status": next_status(seen(spec=spec, rollout_waits=True), NOW)}, "Ready")["message"]
+    assert message.startswith("all pods run the latest generation; CPURoundedDown: ")
+    assert "; RolloutWaits: " in message
