@@ -98,7 +98,9 @@ class ControlPlane:
     def audited(self, word: str, *, since: int = 0) -> Iterator[dict[str, Any]]:
         """Yield the entries of the audit log in which a word stands, from a byte of it on."""
         with self.audit_log.open("rb") as log:
-            log.seek(since)
+            if since:  # the log may have ended in the middle of an entry, which began before and is not wanted
+                log.seek(since - 1)
+                log.readline()
             for line in log:
                 if word.encode() in line and line.endswith(b"\n"):  # the last one may be about to be written
                     yield json.loads(line)
