@@ -69,7 +69,8 @@ def await_converged(operator: OperatorProcess, size: int) -> None:
     def converged() -> bool:
         return meter.total("hca_reconciles_total") >= size and meter.total("hca_queue_depth") == 0
 
-    eventually(converged, within=PATIENCE, pause=0.5)  # metrics cost the operator time of its own
+    # Every two seconds: a scrape has the conditions of each object, and is work of the process that is measured.
+    eventually(converged, within=PATIENCE, pause=2)
 
 
 def settle(meter: Meter, size: int) -> None:
