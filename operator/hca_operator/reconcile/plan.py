@@ -177,5 +177,6 @@ def plan_pods(resolved: Resolved | Refused, observed: Observed, pods: ObservedPo
     if resolved.api is None or pods.deployment is None or not pods.replaces:
         return PodsPlan(counted, limits, place)
     due = due_pod(pods.near_limit, pods.pods, pods.held) if pods.near_limit else None
-    replacement = plan_replacement(resolved.api, Pods(pods.deployment, pods.pods, due), counted, observed.now)
+    seen = Pods(pods.deployment, pods.pods, due, pods.replica_sets)
+    replacement = plan_replacement(resolved.api, seen, counted, observed.now)
     return PodsPlan(counted, limits, place, replacement)
