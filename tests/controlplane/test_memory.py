@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 from dev.control_plane import ControlPlane
 from hca_operator.core.names import API_LABEL, DETACHED_LABEL, HASH_LABEL, REPLACED_LABEL
 from hca_operator.core.timestamps import time_text
+from hca_operator.restarts.pod_replacement import LONGEST_DETACHED
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.conftest import temporary_namespace
 from tests.controlplane.fake_kubelet import report, report_ready, roll_out
@@ -174,15 +175,7 @@ def test_fault_64_a_drain_and_the_budget_know_the_controller_of_a_pod_that_is_be
         bind(server, pod, namespace)
     since = server.version("PodDisruptionBudget", namespace)
     pod = near_limit(server, metrics, namespace)
-    eventually(lambda: selected(server, namespace, REPLACED_LABEL))
-
-    def adopted() -> Manifest:
-        (detached,) = selected(server, namespace, REPLACED_LABEL)
-        owners = {owner["kind"]: owner for owner in detached["metadata"]["ownerReferences"]}
-        assert owners["ReplicaSet"]["controller"]
-        return detached
-
-    assert eventually(adopted)["metadata"]["uid"] == pod["metadata"]["uid"]
+    assert eventually(lambda: adopted(server, namespace))["metadata"]["uid"] == pod["metadata"]["uid"]
     # The budget would hold up a dry run by the server: the question is only whether kubectl refuses.
     control_plane.kubectl(
         "drain", namespace, "--ignore-daemonsets", "--delete-emptydir-data", "--dry-run=client",
@@ -213,6 +206,30 @@ def test_fault_64_a_drain_and_the_budget_know_the_controller_of_a_pod_that_is_be
     }
     assert "SyncFailed" not in reasons
     control_plane.kubectl("delete", "node", namespace)
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_late_pod_is_evicted_although_the_budget_would_keep_it_for_its_replica_set(
+    server: ApiServer, namespace: str, metrics: FakeMetrics
+) -> None:
+    server.create(api(namespace, replicas=2, **DISABLED, **QUICK))
+    roll_out(server, namespace, "shop")
+    near_limit(server, metrics, namespace)
+    eventually(lambda: adopted(server, namespace))
+    eventually(lambda: budget(server, namespace)["expectedPods"] == 3)
+    began = time_text(datetime.now(UTC) - LONGEST_DETACHED - timedelta(minutes=1))  # noqa: TID251 - as above
+    server.patch(KIND, namespace, "shop/status", {"status": {"memoryRestarts": {"replacedAt": began}}})
+    eventually(lambda: not selected(server, namespace, REPLACED_LABEL))
+    assert budget(server, namespace)["expectedPods"] == 2
+    eventually(lambda: no_replica_set_left(server, namespace))
+
+
+def adopted(server: ApiServer, namespace: str) -> Manifest:
+    """The detached pod, once its controller is a ReplicaSet."""
+    (detached,) = selected(server, namespace, REPLACED_LABEL)
+    owners = {owner["kind"]: owner for owner in detached["metadata"]["ownerReferences"]}
+    assert owners["ReplicaSet"]["controller"]
+    return detached
 
 
 def bind(server: ApiServer, pod: Manifest, node: str) -> None:
