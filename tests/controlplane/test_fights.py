@@ -69,7 +69,7 @@ def test_fault_60_a_controller_that_writes_a_field_back_each_time_is_reported_an
 
 
 @pytest.mark.parametrize("fields", [{}, {"replicas": 3, **DISABLED}], ids=["autoscaled", "fixed"])
-def test_fault_65_a_downscaler_that_sets_zero_again_and_again_is_reported_and_answered_ever_more_rarely(
+def test_fault_67_a_downscaler_that_sets_zero_again_and_again_is_reported_and_answered_ever_more_rarely(
     server: ApiServer, namespace: str, fight: Callable[..., Manifest], fields: Manifest
 ) -> None:
     server.create(api(namespace, **fields))

@@ -163,7 +163,7 @@ def test_fault_49_a_pod_that_was_resized_in_place_is_judged_by_its_own_limit(
     eventually(lambda: selected(server, namespace, REPLACED_LABEL), within=60)
 
 
-def test_fault_64_a_drain_and_the_budget_know_the_controller_of_a_pod_that_is_being_replaced(
+def test_fault_66_a_drain_and_the_budget_know_the_controller_of_a_pod_that_is_being_replaced(
     control_plane: ControlPlane, server: ApiServer, namespace: str, metrics: FakeMetrics, operator: OperatorProcess
 ) -> None:
     control_plane.kubectl("apply", "-f", "-", stdin=f"{{kind: Node, apiVersion: v1, metadata: {{name: {namespace}}}}}")

@@ -260,7 +260,7 @@ async def test_fault_60_a_controller_that_fights_over_a_field_is_told_and_repair
     assert made.cluster.objects[SERVICE]["spec"]["selector"][API_LABEL] == NAME
 
 
-async def test_fault_65_a_downscaler_that_sets_zero_each_minute_is_told_beside_an_autoscaler() -> None:
+async def test_fault_67_a_downscaler_that_sets_zero_each_minute_is_told_beside_an_autoscaler() -> None:
     made = await world()
     repaired = 0
     for _ in range(60):

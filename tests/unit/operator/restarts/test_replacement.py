@@ -115,7 +115,7 @@ def replica_set(world: World) -> Manifest | None:
     return world.cluster.objects.get(("ReplicaSet", NAMESPACE, "shop-0"))
 
 
-async def test_fault_64_a_detached_pod_gets_a_replica_set_that_selects_it_alone_and_goes_with_the_object() -> None:
+async def test_fault_66_a_detached_pod_gets_a_replica_set_that_selects_it_alone_and_goes_with_the_object() -> None:
     world = await with_pods()
     await world.step()
     made = replica_set(world)
