@@ -144,15 +144,18 @@ class KubeClient:
             query={"fieldManager": BURST_MANAGER}, body=scale,
         )  # fmt: skip
 
-    async def delete(self, manifest: Manifest) -> None:
-        """Delete exactly this object: one that was made anew under its name stays."""
+    async def delete(self, manifest: Manifest, *, orphan: bool = False) -> None:
+        """Delete exactly this object: one that was made anew under its name stays. `orphan`: so does what it owns."""
         metadata = manifest["metadata"]
         await self._connection.request(
             "DELETE",
             manifest["kind"],
             metadata["namespace"],
             metadata["name"],
-            body={"preconditions": {"uid": metadata["uid"]}, "propagationPolicy": "Background"},
+            body={
+                "preconditions": {"uid": metadata["uid"]},
+                "propagationPolicy": "Orphan" if orphan else "Background",
+            },
             absent_is_none=True,
         )
 

@@ -8,7 +8,8 @@ from hca_operator.core.names import KIND
 
 FIGHT_AFTER = 5
 """Repairs in a row, each soon after the one before: nobody edits so often by hand."""
-SOON_SECONDS = 60.0
+SOON_SECONDS = 300.0
+"""Longer than the pause of other controllers between two looks at an object, which is a minute for a downscaler."""
 LONGEST_WAIT_SECONDS = 300.0
 MAX_NAMED = 3
 
