@@ -3,15 +3,28 @@
 import fcntl
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# A relative one is to be ignored, says the XDG base directory specification: it would move with the working directory.
-_XDG = Path(os.environ.get("XDG_CACHE_HOME") or ".")
-HOME = (_XDG if _XDG.is_absolute() else Path.home() / ".cache") / "hca-operator"
+
+
+def _folder_of_user() -> Path:
+    # A relative one is to be ignored, says the XDG base directory specification: it would move with the working
+    # directory.
+    named = Path(os.environ.get("XDG_CACHE_HOME") or ".")
+    if named.is_absolute():
+        return named
+    with suppress(RuntimeError):  # neither HOME nor an entry for this user
+        if (home := Path.home()).is_absolute():
+            return home / ".cache"
+    sys.exit("this user has no home folder to keep a cache in: set HOME or XDG_CACHE_HOME to an absolute path")
+
+
+HOME = _folder_of_user() / "hca-operator"
 LOGS = HOME / "logs"
 KUBECONFIG = HOME / "kubeconfig"
 
@@ -36,7 +49,11 @@ def publish(target: Path, make: Callable[[Path], None]) -> Path:
         made = Path(work) / "made"
         made.mkdir()
         make(made)
-        made.rename(target)
+        try:
+            made.rename(target)
+        except OSError:
+            if not target.exists():  # else another run was first, and its folder is as good
+                raise
     return target
 
 

@@ -116,7 +116,8 @@ def _runs(program: str) -> bool:
 
 
 def _endpoint(step: Step, client: str | None) -> Endpoint | None:
-    config = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+    folder = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111 - no home is no error
+    config = Path(folder) / "config.json"
     found = endpoint(os.environ, config.read_text() if config.is_file() else "{}")
     if found is None or found.address or client is None:
         return found
