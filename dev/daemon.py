@@ -27,7 +27,7 @@ def running(pid_file: Path, program: str) -> int | None:
     """Return the process that a pid file names, unless it ended or the number now belongs to another program."""
     try:
         pid = int(pid_file.read_text())
-        status = Path(f"/proc/{pid}/status").read_text()
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
     except (OSError, ValueError):
         return None
     return pid if is_running(status, program) else None

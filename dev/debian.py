@@ -61,7 +61,7 @@ def import_image(step: Step, image: str, suite: str, packages: tuple[str, ...], 
     root, archive = work / "root", work / "root.tar"
     apt = Path("/etc/apt")
     lists = [*apt.glob("sources.list.d/*.sources"), apt / "sources.list"]
-    sources = [path.read_text() for path in lists if path.is_file()]
+    sources = [path.read_text(errors="replace") for path in lists if path.is_file()]
     wanted = ",".join((*packages, "ca-certificates"))
     # A mount namespace of its own takes debootstrap's mounts away with it, however it ends.
     bootstrap = ["unshare", "--mount", "debootstrap", "--variant=minbase", f"--include={wanted}", suite, str(root)]

@@ -110,7 +110,7 @@ def ping(path: Path) -> Socket:
 def _runs(program: str) -> bool:
     for name in Path("/proc").glob("[0-9]*/comm"):
         with suppress(OSError):  # it has just ended
-            if name.read_text().strip() == program:
+            if name.read_text(errors="replace").strip() == program:
                 return True
     return False
 

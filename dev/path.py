@@ -3,15 +3,14 @@
 import os
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from dev import cache, versions
-from dev.go import Tool
+from dev.go import ANSWERS_WITHIN, Tool
+from dev.steps import answer
 
 FOLDER = cache.HOME / "programs"
-ANSWERS_WITHIN = 20.0
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,8 @@ def fits(tool: PathTool, prints: str) -> bool:
 
 def is_fitting(tool: PathTool, program: Path) -> bool:
     """Tell whether a program runs and fits."""
-    try:
-        asked = subprocess.run(
-            [program, *tool.version_arguments], capture_output=True, text=True, check=False, timeout=ANSWERS_WITHIN
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return asked.returncode == 0 and fits(tool, asked.stdout)
+    prints = answer((program, *tool.version_arguments), timeout=ANSWERS_WITHIN)
+    return prints is not None and fits(tool, prints)
 
 
 def find(tool: PathTool) -> Path | None:
