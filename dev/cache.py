@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -55,6 +56,14 @@ def publish(target: Path, make: Callable[[Path], None]) -> Path:
             if not target.exists():  # else another run was first, and its folder is as good
                 raise
     return target
+
+
+def remove(path: Path) -> None:
+    """Remove what is at a path, whatever it is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dev import cache, python, versions
+from dev import cache, host, python, versions
 from dev.steps import ClusterError, Step, answer
 
 ANSWERS_WITHIN = 20.0
@@ -66,11 +66,12 @@ def go_version(text: str) -> tuple[int, ...]:
 
 def on_machine() -> Path | None:
     """Return the machine's own Go command, if it is new enough."""
-    found = shutil.which("go")
-    if not found:
-        return None
-    prints = answer((found, "env", "GOVERSION"), timeout=ANSWERS_WITHIN, env=os.environ | ENVIRONMENT)
-    return Path(found) if go_version(prints or "") >= versions.GO_MINIMUM else None
+    return next(filter(_is_new_enough, host.on_path("go")), None)
+
+
+def _is_new_enough(go: Path) -> bool:
+    prints = answer((go, "env", "GOVERSION"), timeout=ANSWERS_WITHIN, env=os.environ | ENVIRONMENT)
+    return go_version(prints or "") >= versions.GO_MINIMUM
 
 
 def from_wheel(step: Step) -> Path:

@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -59,6 +59,13 @@ class Engine:
     answers: bool  # to that client
     socket: Socket = Socket.SILENT
     endpoint: Endpoint | None = None  # None: this machine's own
+
+
+def on_path(name: str) -> Iterator[Path]:
+    """Every program of a name on the path, in order; what a relative entry leads to moves with the working folder."""
+    for folder in os.environ["PATH"].split(os.pathsep):
+        if Path(folder).is_absolute() and (found := shutil.which(name, path=folder)):
+            yield Path(found)
 
 
 def observe(programs: Iterable[str]) -> Host:
