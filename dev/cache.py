@@ -68,12 +68,12 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def exclusive(waiting: Callable[[str], None]) -> Iterator[None]:
-    """Let one run at a time change the cluster; a second one waits for the first."""
+    """Let one run at a time change the cluster or the Python environment; a second one waits for the first."""
     HOME.mkdir(parents=True, exist_ok=True)
     with (HOME / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            waiting("another run is changing the cluster: waiting for it to end")
+            waiting("another run is changing the cluster or the Python environment: waiting for it to end")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

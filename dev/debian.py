@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from dev import host, plan
@@ -18,6 +19,11 @@ _updated = threading.Event()
 def ensure(step: Step, needed: plan.Needed) -> None:
     """Have these programs, certificates and Python's venv: install what is missing."""
     install(step, plan.packages(host.observe(needed), needed))
+
+
+def refuse_missing(needed: plan.Needed) -> None:
+    """Say what is missing of these programs, certificates and Python's venv, and install nothing."""
+    plan.packages(replace(host.observe(needed), root=False), needed)
 
 
 def install(step: Step, wanted: Iterable[str]) -> None:
