@@ -17,6 +17,8 @@ from dev.steps import ClusterError, Step
 
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 DOCKER_SOCKET = Path("/var/run/docker.sock")
+DOCKER_DATA = Path("/var/lib/docker")
+DOCKER_SETTINGS = Path("/etc/docker/daemon.json")
 DOCKER_ANSWERS_WITHIN = 15.0
 PING_WITHIN = 5.0
 DEFAULT_ADDRESSES = {f"unix://{DOCKER_SOCKET}", "unix:///run/docker.sock"}
@@ -119,6 +121,19 @@ def is_docker(prints: str) -> bool:
     return re.search(r"^ *Engine:$", prints, re.MULTILINE) is not None
 
 
+def docker_folder(step: Step) -> Path:
+    """Return where Docker keeps its data: as the engine says, or as it will where it has yet to start."""
+    with suppress(ClusterError):
+        if folder := step.read("docker", "info", "--format", "{{.DockerRootDir}}", timeout=DOCKER_ANSWERS_WITHIN):
+            return Path(folder)
+    return Path(setting(_text(DOCKER_SETTINGS), "data-root") or DOCKER_DATA)
+
+
+def _text(path: Path) -> str:
+    """Return what is in a JSON file, whatever its encoding; of one that is not there an empty object."""
+    return path.read_text(errors="replace") if path.is_file() else "{}"
+
+
 def ping(path: Path) -> Socket:
     """Ask the engine behind a socket whether it serves, without a client."""
     with socket.socket(socket.AF_UNIX) as connection:
@@ -147,7 +162,7 @@ def _runs(program: str) -> bool:
 def _endpoint(step: Step, client: str | None) -> Endpoint | None:
     folder = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111 - no home is no error
     config = Path(folder) / "config.json"
-    found = endpoint(os.environ, config.read_text(errors="replace") if config.is_file() else "{}")
+    found = endpoint(os.environ, _text(config))
     if found is None or found.address or client is None:
         return found
     try:
