@@ -1,6 +1,9 @@
 """The commands that need neither Docker nor root."""
 
 import fcntl
+import os
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,3 +80,18 @@ def test_a_second_run_says_that_it_waits(machine: Machine, capsys: pytest.Captur
             second.join(0.01)
     second.join()
     assert machine.done == ["environment"]
+
+
+def test_a_package_of_the_same_name_elsewhere_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "__init__.py").write_text("raise SystemExit('another')\n")
+    ran = subprocess.run(
+        (sys.executable, "-m", "dev", "--help"),
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        cwd=cache.REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("usage: python -m dev ")
