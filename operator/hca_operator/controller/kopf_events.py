@@ -19,6 +19,7 @@ nolar/kopf#1258 |
 any other text, which every user can write, keeps the events of the object from the handlers | none known |
 | `IMPOSSIBLE_FINALIZER` | kopf takes its finalizer off an object to which a user gave it; without the right to do so, \
 it leaves out the events that come next | none known |
+| `chunk_size`, `idle_timeout` | every object is in memory at once when it lists them, and for 5 s more | none known |
 | `peering.standalone = True` | another operator of the same peering pauses the watch | nolar/kopf#734 |
 | `identity` | kopf makes one of the user's name, and a numeric user has none | none known |
 | all other tasks start before kopf, and `stopping` ends them | at its end kopf cancels tasks that were started after \
@@ -52,6 +53,10 @@ DEFINITION_CHECK_SECONDS = 15.0
 """Between two checks whether the objects are defined."""
 UNWATCHED_SECONDS = 45.0
 """For how long the objects may be defined but not watched until the process ends."""
+LISTED_AT_A_TIME = 10
+"""Objects: each may have more than a mebibyte, and takes several times that while it is read."""
+IDLE_SECONDS = 0.1
+"""For how long kopf keeps an object in memory after its event was handled, in case that another one comes."""
 IMPOSSIBLE_FINALIZER = f"{GROUP}/on no object"
 """The API server refuses one with a space."""
 
@@ -230,6 +235,8 @@ def operator_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
+    settings.watching.chunk_size = LISTED_AT_A_TIME
+    settings.queueing.idle_timeout = IDLE_SECONDS
     return settings
 
 

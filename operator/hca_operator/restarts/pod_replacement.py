@@ -156,15 +156,16 @@ def _detaching(api: ApiObject, pod: Manifest, measure: Measure) -> list[Manifest
     The object becomes its owner, so that the garbage collector removes the pod with it; but not its controller.
     """
     others = [owner for owner in pod["metadata"].get("ownerReferences", []) if not owner.get("controller")]
+    measured: Manifest = (
+        {"path": f"/metadata/annotations/{MEASURE_ANNOTATION.replace('/', '~1')}", "value": str(measure)}
+        if pod["metadata"].get("annotations") is not None
+        else {"path": "/metadata/annotations", "value": {MEASURE_ANNOTATION: str(measure)}}
+    )
     return [
         {"op": "test", "path": "/metadata/uid", "value": pod["metadata"]["uid"]},
         {"op": "remove", "path": f"/metadata/labels/{HASH_LABEL}"},
         {"op": "add", "path": f"/metadata/labels/{REPLACED_LABEL.replace('/', '~1')}", "value": MEMORY},
-        {
-            "op": "add",
-            "path": "/metadata/annotations",
-            "value": {**(pod["metadata"].get("annotations") or {}), MEASURE_ANNOTATION: str(measure)},
-        },
+        {"op": "add", **measured},
         {
             "op": "add",
             "path": "/metadata/ownerReferences",

@@ -5,7 +5,7 @@ from itertools import islice
 import kopf
 import pytest
 
-from hca_operator.controller.kopf_events import operator_settings
+from hca_operator.controller.kopf_events import IDLE_SECONDS, LISTED_AT_A_TIME, operator_settings
 from hca_operator.kube.informer import LONGEST_BACKOFF_SECONDS, EndlessBackoff
 
 
@@ -30,3 +30,9 @@ def test_kopf_reads_nothing_that_a_user_may_have_written_into_its_annotations(wr
     body = kopf.Body({"metadata": {"annotations": annotations}, "spec": {}})
     assert storage.fetch(body=body) is None
     assert storage.build(body=body) == {}
+
+
+def test_kopf_holds_few_objects_in_memory_at_a_time() -> None:
+    settings = operator_settings(clusterwide=True)
+    assert settings.watching.chunk_size == LISTED_AT_A_TIME
+    assert settings.queueing.idle_timeout == IDLE_SECONDS
