@@ -193,6 +193,11 @@ def _detaching(api: ApiObject, pod: Manifest, measure: Measure) -> list[Manifest
     is to be a ReplicaSet.
     """
     others = [owner for owner in pod["metadata"].get("ownerReferences", []) if not owner.get("controller")]
+    measured: Manifest = (
+        {"path": f"/metadata/annotations/{MEASURE_ANNOTATION.replace('/', '~1')}", "value": str(measure)}
+        if pod["metadata"].get("annotations") is not None
+        else {"path": "/metadata/annotations", "value": {MEASURE_ANNOTATION: str(measure)}}
+    )
     return [
         {"op": "test", "path": "/metadata/uid", "value": pod["metadata"]["uid"]},
         {"op": "remove", "path": f"/metadata/labels/{HASH_LABEL}"},
@@ -200,11 +205,7 @@ def _detaching(api: ApiObject, pod: Manifest, measure: Measure) -> list[Manifest
             {"op": "add", "path": f"/metadata/labels/{label.replace('/', '~1')}", "value": value}
             for label, value in ((REPLACED_LABEL, MEMORY), (DETACHED_LABEL, pod["metadata"]["uid"]))
         ),
-        {
-            "op": "add",
-            "path": "/metadata/annotations",
-            "value": {**(pod["metadata"].get("annotations") or {}), MEASURE_ANNOTATION: str(measure)},
-        },
+        {"op": "add", **measured},
         {
             "op": "add",
             "path": "/metadata/ownerReferences",
