@@ -38,7 +38,10 @@ class Repairs(NamedTuple):
         """What is told of a child that another controller changes again and again; None if none does."""
         if self.number < FIGHT_AFTER or now >= self.over_at:
             return None
-        fields = [f"{contest.path} by {contest.manager}" for contest in self.contests[:MAX_NAMED]]
+        fields = [
+            f"{contest.path} by {contest.manager or 'a manager that the API server does not record'}"
+            for contest in self.contests[:MAX_NAMED]
+        ]
         more = ", and more" if len(self.contests) > MAX_NAMED else ""
         changed = ", ".join(fields) + more if fields else "fields that the operator sets are removed"
         return Contested(
