@@ -80,7 +80,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dev", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a name need not be UTF-8
-    os.environ["PATH"] += f":{host.ADMINISTRATORS_FOLDERS}"
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{host.ADMINISTRATORS_FOLDERS}"
     # Ended from outside is ended like Ctrl-C: with the commands that run at that moment.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -68,10 +68,10 @@ class Engine:
     endpoint: Endpoint | None = None  # None: this machine's own
 
 
-def on_path(name: str) -> Iterator[Path]:
-    """Every program of a name on the path, in order; what a relative entry leads to moves with the working folder."""
-    for folder in os.environ["PATH"].split(os.pathsep):
-        if Path(folder).is_absolute() and (found := shutil.which(name, path=folder)):
+def on_path(name: str, *before: Path) -> Iterator[Path]:
+    """Every program of a name in folders and on the path; what a relative entry leads to moves with the working one."""
+    for folder in (*before, *map(Path, os.environ.get("PATH", os.defpath).split(os.pathsep))):
+        if folder.is_absolute() and (found := shutil.which(name, path=folder)):
             yield Path(found)
 
 

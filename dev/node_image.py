@@ -170,7 +170,7 @@ def build_component(step: Step, part: Component, context: Path) -> None:
     target = context / part.path / part.image.rpartition("/")[2].partition(":")[0]
     target.parent.mkdir(parents=True)
     shutil.copy(part.program, target)
-    _let_everybody_read(target.parent)
+    let_everybody_read(target.parent)
     inside = f"/{target.relative_to(context)}"
     (context / "Dockerfile").write_text(f'FROM {part.base}\nCOPY {inside} {inside}\nENTRYPOINT ["{inside}"]\n')
     step.run("docker", "build", "-t", part.image, context, env=CLASSIC_BUILDER)
@@ -199,10 +199,10 @@ def copy_programs(root: Path) -> None:
     (root / "etc/kubernetes/manifests").mkdir(parents=True)
     (root / "etc/cni/net.d").mkdir(parents=True)
     (root / "kind" / "version").write_text(tools.KUBERNETES_TAG)
-    _let_everybody_read(root)
+    let_everybody_read(root)
 
 
-def _let_everybody_read(root: Path) -> None:
+def let_everybody_read(root: Path) -> None:
     """Set modes as in an image that anyone may use: a clone or a program may be its owner's alone (umask 077)."""
     for path in (root, *root.rglob("*")):
         path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)

@@ -1,10 +1,8 @@
 """Programs of Debian's packages that the integration tests and the benchmarks run."""
 
-import os
-import shutil
 from pathlib import Path
 
-from dev import cache, debian
+from dev import cache, debian, host
 from dev.steps import Step
 
 PACKAGES = {
@@ -33,4 +31,4 @@ def program(name: str) -> str:
 def _find(name: str) -> str | None:
     # Debian keeps the programs of each version of PostgreSQL off the path.
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return shutil.which(name, path=os.pathsep.join([*map(str, folders), os.environ["PATH"]]))
+    return next(map(str, host.on_path(name, *folders)), None)

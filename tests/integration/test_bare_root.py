@@ -117,6 +117,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tests" / "requirements.txt").write_text(one_requirement())
     if CA_BUNDLE.exists():
         shutil.copy(CA_BUNDLE, folder / Path(BUNDLE).name)
+    node_image.let_everybody_read(folder)  # some starts are of another user than the one who cloned this
     return folder
 
 

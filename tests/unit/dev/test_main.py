@@ -1,7 +1,6 @@
 """The commands that need neither Docker nor root."""
 
 import fcntl
-import os
 import subprocess
 import sys
 import threading
@@ -82,16 +81,19 @@ def test_a_second_run_says_that_it_waits(machine: Machine, capsys: pytest.Captur
     assert machine.done == ["environment"]
 
 
+def help_text(**environment: str) -> str:
+    command = (sys.executable, "-m", "dev", "--help")
+    options = {"HOME": str(cache.HOME)} | environment
+    ran = subprocess.run(command, env=options, cwd=cache.REPOSITORY, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout
+
+
 def test_a_package_of_the_same_name_elsewhere_is_not_taken_for_this_one(tmp_path: Path) -> None:
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev" / "__init__.py").write_text("raise SystemExit('another')\n")
-    ran = subprocess.run(
-        (sys.executable, "-m", "dev", "--help"),
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        cwd=cache.REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout.startswith("usage: python -m dev ")
+    assert help_text(PYTHONPATH=str(tmp_path)).startswith("usage: python -m dev ")
+
+
+def test_an_environment_without_a_path_has_the_system_s() -> None:
+    assert help_text().startswith("usage: python -m dev ")
