@@ -51,8 +51,9 @@ def create_environment() -> None:
 
 
 def prepare_integration() -> None:
-    """Have the Python environment, Docker and the servers that the integration tests start."""
+    """Have the Python environment, Docker, Helm and the servers that the integration tests start."""
     with up.engine_run() as run:
+        run.start_programs(tools.HELM)
         run.steps.start("servers", programs.ensure, after=[run.docker])  # apt does one thing at a time
 
 

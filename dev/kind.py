@@ -50,7 +50,7 @@ def ensure(step: Step, image: str) -> None:
 def discard_dead(step: Step, image: str) -> bool:
     """Whether there is such a cluster already; one that is not so is removed."""
     states = _states(step)
-    if states and set(states.values()) == {"running"}:
+    if CONTROL_PLANE in states and set(states.values()) == {"running"}:
         record = _record(step)
         # Nodes that came back with Docker answer at first, then their static pods are replaced and addresses change.
         if record.get("made-from") == _made_from(image) and record.get("started") == _started(step, states):
@@ -157,7 +157,10 @@ def _write_kubeconfig(step: Step) -> None:
 
 def _record(step: Step) -> dict[str, Any]:
     text = step.read("docker", "exec", CONTROL_PLANE, "bash", "-c", f"[ ! -e {RECORD} ] || cat {RECORD}")
-    record: dict[str, Any] = json.loads(text or "{}")
+    try:
+        record: dict[str, Any] = json.loads(text or "{}")
+    except ValueError:  # half of one, of a disk that was full or an engine that was killed
+        return {}
     return record
 
 

@@ -12,7 +12,14 @@ GIB = 2**30
 
 def existing(path: Path) -> Path:
     """Return the path, or its nearest parent that is there already."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+    def is_there(folder: Path) -> bool:
+        try:
+            return folder.exists()
+        except PermissionError:  # below a folder of another user
+            return False
+
+    return next(folder for folder in (path, *path.parents) if is_there(folder))
 
 
 def shortage(needs: dict[Path, int], free: dict[Path, int], volume: dict[Path, int]) -> str | None:

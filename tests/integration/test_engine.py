@@ -61,7 +61,7 @@ version) printf "Server:\n Engine:\n" ;;
 info*) echo / ;;
 "ps --all"*) [ ! -e nodes ] || cat nodes ;;
 inspect*) echo "hca-control-plane 2026-01-01T00:00:00Z" ;;
-*"|| cat"*) [ ! -e record ] || cat record ;;
+*"|| cat"*) grep -q ^hca-control-plane nodes || exit 1; [ ! -e record ] || cat record ;;
 exec*) sed "s/^echo '\(.*\)' > .*/\1/" <<< "${@: -1}" > record ;;
 esac
 """
@@ -124,6 +124,21 @@ def test_an_engine_that_dies_while_the_cluster_is_created_is_named_and_the_next_
     (machine / "calls").unlink()
     have_cluster()  # which is whole now
     assert not (machine / "calls").exists()
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param({"nodes": "hca-worker running\n"}, id="workers alone"),
+        pytest.param({"nodes": "hca-control-plane running\n", "record": '{"made-'}, id="half a record"),
+    ],
+)
+def test_nodes_that_an_interrupted_run_left_are_removed_by_the_next(machine: Path, left: dict[str, str]) -> None:
+    for name, text in left.items():
+        (machine / name).write_text(text)
+    have_cluster()
+    calls = (machine / "calls").read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["delete", "create", "get", "export"]
 
 
 def test_a_cluster_that_an_engine_made_on_another_machine_is_removed(

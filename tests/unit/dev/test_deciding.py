@@ -120,6 +120,21 @@ def test_paths_on_one_volume_share_its_room() -> None:
     assert found == "/cache and /docker: 7 GiB are needed and 5.0 are free"
 
 
+def test_a_folder_that_may_not_be_looked_into_counts_by_the_one_that_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = Path.exists
+
+    def refused(path: Path) -> bool:
+        if path.parent.name == "private":
+            raise PermissionError
+        return exists(path)
+
+    (tmp_path / "private" / "docker").mkdir(parents=True)
+    monkeypatch.setattr(Path, "exists", refused)
+    assert preflight.existing(tmp_path / "private" / "docker") == tmp_path / "private"
+
+
 def test_a_port_with_a_listener_is_taken_until_it_closes() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dev import cache, path, tools, up
+from dev.__main__ import prepare_integration
 from dev.go import Tool
 from dev.node_image import Choice
 from dev.steps import ClusterError, Step, Steps
@@ -124,3 +125,14 @@ def test_an_engine_that_ended_is_named_as_the_cause(
     with pytest.raises(ClusterError) as failure:
         work()
     assert str(failure.value) == sentence
+
+
+def test_the_integration_tests_have_helm(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dev.host.docker_folder", lambda _: Path("/var/lib/docker"))
+    monkeypatch.setattr("dev.preflight.refuse_small_disk", lambda _: None)
+    monkeypatch.setattr("dev.daemon.decide", lambda _: None)
+    monkeypatch.setattr("dev.daemon.ensure", lambda _: None)
+    monkeypatch.setattr("dev.programs.ensure", lambda _: None)
+    machine.on_path = {"helm"}
+    prepare_integration()
+    assert tools.HELM.program().readlink() == Path("/usr/bin/helm")

@@ -12,6 +12,7 @@ from dev import programs, versions
 
 ROOT = Path(__file__).parents[3]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
+PROMETHEUS = "tests/controlplane/prometheus_process.py"
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -70,6 +71,16 @@ def test_the_packages_of_the_integration_tests_are_installed() -> None:
     jobs = _jobs(ROOT / ".github" / "workflows" / "ci.yaml")
     (install,) = [step["run"] for step in jobs["integration"]["steps"] if "apt-get" in step.get("run", "")]
     assert set(programs.PACKAGES.values()) <= set(install.split())
+
+
+def test_the_package_of_the_control_plane_tests_is_installed() -> None:
+    jobs = _jobs(ROOT / ".github" / "workflows" / "ci.yaml")
+    runs = [step.get("run", "") for step in jobs["controlplane"]["steps"]]
+    (install,) = [run for run in runs if "apt-get" in run]
+    wanted = re.findall(r'debian\.ensure, needed=\{"\S+": "(\S+)"\}', (ROOT / PROMETHEUS).read_text())
+    assert wanted
+    assert set(wanted) <= set(install.split())
+    assert runs.index(install) < runs.index("make controlplane")
 
 
 def test_issue_forms_ask_something() -> None:
