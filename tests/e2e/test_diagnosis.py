@@ -317,7 +317,7 @@ def test_a_pod_with_two_budgets_is_told_and_goes_when_one_is_deleted(cluster: Cl
     assert cluster.get("hcapi", TWO_BUDGETS)["status"]["memoryRestarts"]["pods"] == 1
 
 
-def test_fault_60_who_scales_to_zero_is_told_of_and_undone_ever_more_rarely(cluster: Cluster) -> None:
+def test_fault_67_who_scales_to_zero_is_told_of_and_undone_ever_more_rarely(cluster: Cluster) -> None:
     """Within two minutes eleven times: 5 at once, and after 2, 4, 8, ... 64 seconds."""
     said = message(cluster, SCALED, "FieldConflict")
     assert "spec.replicas by a manager that the API server does not record" in said

@@ -88,7 +88,7 @@ def test_neither_what_is_shared_nor_what_is_added_nor_an_equal_value_is_conteste
         ({"f:replicas": {}}, 2, []),  # the object itself wanted none until now
     ],
 )
-def test_fault_65_a_count_that_was_set_to_0_by_scale_is_contested_though_no_manager_is_recorded(
+def test_fault_67_a_count_that_was_set_to_0_by_scale_is_contested_though_no_manager_is_recorded(
     ours: Manifest, count: int, found: list[Contest]
 ) -> None:
     entry = {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": ours}}
