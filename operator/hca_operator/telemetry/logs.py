@@ -7,7 +7,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 
 def log_json(level: str) -> None:
-    """Log one JSON object a line to standard output, with the fields that a log call passes as `extra`."""
+    """Write one JSON object per line to standard output, with the fields that a log call passes as `extra`."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         JsonFormatter(

@@ -192,7 +192,7 @@ async def test_while_it_is_met_status_condition_and_events_tell_of_it_and_afterw
     assert world.cluster.objects[API]["status"]["burst"] == {"replicas": 5, "until": until}
     assert (moments[-1].told["status"], moments[-1].told["reason"]) == ("True", "BurstInForce")
     assert moments[-1].told["message"] == (
-        f"the autoscaler has its metrics; a jump of the load asks for at least 5 pods until {until}"
+        f"the HorizontalPodAutoscaler has its metrics; a jump of the load asks for at least 5 pods until {until}"
     )
     moments = await world.play(step(0.8, 4.5), until=180)
     assert not world.cluster.objects[API]["status"].get("burst")
@@ -383,7 +383,7 @@ async def test_where_this_install_has_no_load_to_follow_status_says_so() -> None
     await reconciler(cluster, bursts=bursts, external=ExternalMetrics(OFF)).reconcile(KEY)
     entry = cluster.objects[API]["status"]["unsupported"][-1]
     assert entry["field"] == "spec.autoscaling.burst"
-    assert entry["reason"].startswith("no jump of the load is met: the external metrics API of this install is off")
+    assert entry["reason"].startswith("bursts add no pods: the external metrics API of this install is off")
     assert len(bursts) == 0, "nobody is asked"
 
 

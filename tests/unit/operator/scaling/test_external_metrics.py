@@ -59,7 +59,7 @@ async def test_without_it_the_other_metrics_decide_and_each_that_is_left_out_is_
     assert status["unsupported"] == [
         {
             "field": f"spec.autoscaling.metrics[{name}]",
-            "reason": f"{kind} is left out and the other metrics decide: the external metrics API of this install is "
+            "reason": f"{kind} is left out and the other metrics are used: the external metrics API of this install is "
             "off: ask the platform team to set the operator's chart value externalMetrics.enabled to true",
         }
         for name, kind in (("rps", "RequestsPerSecond"), ("p95", "Latency"))
@@ -77,7 +77,7 @@ async def test_where_it_does_not_they_alone_are_left_out_and_named() -> None:
     assert made == ["hca-requests-per-second"]
     (left_out,) = status["unsupported"]
     assert left_out["field"] == "spec.autoscaling.metrics[queue]"
-    assert left_out["reason"] == f"Prometheus is left out and the other metrics decide: {NO_QUERIES}"
+    assert left_out["reason"] == f"Prometheus is left out and the other metrics are used: {NO_QUERIES}"
 
 
 @pytest.mark.parametrize("query", ["sum(q", "x offset 1e400", "sum_over_time(x[9999999y])", "x+" * 250 + "x"])
@@ -94,7 +94,7 @@ async def test_fault_39_a_query_that_cannot_be_asked_is_told_on_the_object(query
 async def test_with_nothing_left_cpu_decides() -> None:
     made, status = await autoscaler(ExternalMetrics(OFF), LATENCY)
     assert made == ["cpu 70"]
-    assert status["unsupported"][0]["reason"].startswith("Latency is left out and CPU at 70 % decides: ")
+    assert status["unsupported"][0]["reason"].startswith("Latency is left out and CPU at 70 % is used: ")
 
 
 INGRESS = {"monitoring": {"source": "Ingress"}, "traffic": {"routes": [{"host": "shop.example.com"}]}}
@@ -113,7 +113,7 @@ async def test_where_no_ingress_is_read_only_objects_that_need_one_do_without() 
     assert status["unsupported"] == [
         {
             "field": "spec.autoscaling.metrics[rps]",
-            "reason": "RequestsPerSecond is left out and the other metrics decide: monitoring.source is Ingress, but "
+            "reason": "RequestsPerSecond is left out and the other metrics are used: monitoring.source is Ingress, but "
             "this install reads no ingress: ask the platform team to set the operator's chart value "
             "externalMetrics.ingress, or set monitoring.source: App",
         }

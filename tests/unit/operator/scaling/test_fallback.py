@@ -147,9 +147,9 @@ async def test_while_the_fallback_holds_the_condition_says_so() -> None:
     moments = await World(fallback=FALLBACK).play(10 * MINUTE, sees=outage)
     assert (moments[-1].told["status"], moments[-1].told["reason"]) == ("False", "FallbackInForce")
     assert moments[-1].told["message"] == (
-        "the autoscaler cannot get the API's own metrics, so it takes no pods away: "
+        "the HorizontalPodAutoscaler cannot get the API's own metrics, so it removes no pods: "
         "run kubectl describe hpa to see which are missing; "
-        "autoscaling.fallback asks for at least 6 pods until the metrics are there to stay"
+        "autoscaling.fallback asks for at least 6 pods until the metrics have been back for fallback.after"
     )
 
 

@@ -123,7 +123,7 @@ async def test_the_autoscaler_gets_the_floor_while_it_lasts_and_its_own_least_af
     await world.look("08:44:59")
     assert world.least == 6
     told = condition(world.cluster.objects[API], "ScalingActive")
-    assert told["message"] == "the autoscaler has its metrics; schedule morning asks for at least 6 pods"
+    assert told["message"] == "the HorizontalPodAutoscaler has its metrics; schedule morning asks for at least 6 pods"
     await world.look("08:45:00")
     assert world.least == 2
 

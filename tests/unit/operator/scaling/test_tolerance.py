@@ -52,8 +52,8 @@ async def test_where_it_is_dropped_each_is_named_with_what_to_do() -> None:
     assert await told(cluster) == FIELDS
     (reason,) = {entry["reason"] for entry in cluster.objects[API]["status"]["unsupported"]}
     assert reason == (
-        "this cluster's API server does not store it, so that of the cluster holds (10 % as a rule): ask the platform "
-        "team for Kubernetes 1.35 or newer, or for the feature gate HPAConfigurableTolerance"
+        "this cluster's API server does not store it, so the cluster's own tolerance applies (10 % by default): ask "
+        "the platform team for Kubernetes 1.35 or newer, or for the feature gate HPAConfigurableTolerance"
     )
 
 

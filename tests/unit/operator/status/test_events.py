@@ -4,7 +4,7 @@ import pytest
 
 from hca_operator.api.status import ConditionType
 from hca_operator.core.names import API_VERSION, KIND, Manifest
-from hca_operator.status.events import MAX_EVENT_MESSAGE, News, event, events_of
+from hca_operator.status.events import MAX_EVENT_MESSAGE, EventText, event, events_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ROLLED_OUT = ("True", "RolledOut")
@@ -68,10 +68,10 @@ def test_what_flips_is_told_once_and_nothing_else(
     assert [(event["type"], event["reason"]) for event in events] == told
 
 
-def test_the_same_news_of_the_same_second_has_the_same_name() -> None:
-    news = News(warning=True, reason="ImagePullFailed", message="x" * 5000)
-    first, again = (event(stored(None), news, NOW, "operator-1") for _ in range(2))
+def test_the_same_text_in_the_same_second_has_the_same_name() -> None:
+    text = EventText(warning=True, reason="ImagePullFailed", message="x" * 5000)
+    first, again = (event(stored(None), text, NOW, "operator-1") for _ in range(2))
     assert first["metadata"]["name"] == again["metadata"]["name"]
     assert len(first["message"]) == MAX_EVENT_MESSAGE
-    other = event(stored(None), news._replace(reason="CrashLoop"), NOW, "operator-1")
+    other = event(stored(None), text._replace(reason="CrashLoop"), NOW, "operator-1")
     assert other["metadata"]["name"] != first["metadata"]["name"]

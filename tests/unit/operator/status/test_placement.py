@@ -44,7 +44,7 @@ def unschedulable(message: str, **requests: str) -> Manifest:
         ),
         (
             "0/2 nodes are available: 1 Insufficient memory, 1 Too many pods.",
-            "nodes run as many pods as they may; too little memory is free for a request of 1Gi",
+            "nodes run their maximum number of pods; too little memory is free for a request of 1Gi",
         ),
         ("0/2 nodes are available: 2 Insufficient nvidia.com/gpu.", "too little nvidia.com/gpu is free"),
         (

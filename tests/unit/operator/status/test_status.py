@@ -336,7 +336,7 @@ def test_a_part_of_a_cpu_that_gives_no_worker_is_said() -> None:
     spec = {"resources": {"limits": {"cpu": "1500m"}}}
     ready = condition({"status": next_status(seen(spec=spec), NOW)}, "Ready")
     assert ready["message"].endswith(
-        "CPURoundedDown: 1500m CPU gives 1 worker(s), a whole number of CPUs leaves nothing idle"
+        "CPURoundedDown: 1500m CPU gives 1 worker(s), a whole number of CPUs leaves none idle"
     )
 
 
@@ -411,8 +411,8 @@ def test_fault_55_a_container_without_a_request_is_named(container: str, field: 
     scaling = condition({"status": status}, "ScalingActive")
     assert scaling["reason"] == "AutoscalerFailing"
     assert scaling["message"] == (
-        f"the autoscaler cannot set the number of pods: container {container} requests no cpu, so there is no "
-        f"utilization: {field}"
+        f"the HorizontalPodAutoscaler cannot set the number of pods: container {container} requests no cpu, so there "
+        f"is no utilization: {field}"
     )
 
 
