@@ -84,7 +84,7 @@ async def test_a_count_that_their_autoscaler_decides_is_not_taken_over(*, new: b
     confirm_losses(cluster)
     await settle(cluster)
     assert ready(cluster)["reason"] == "ResourceConflict"
-    assert "HorizontalPodAutoscaler theirs decides how many pods there are" in ready(cluster)["message"]
+    assert "HorizontalPodAutoscaler theirs and spec.replicas both set the number of pods" in ready(cluster)["message"]
     assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 4
 
 
@@ -123,7 +123,7 @@ async def test_what_would_be_lost_is_refused_until_that_is_confirmed(*, new: boo
     assert ready(cluster)["reason"] == "ResourceConflict"
     assert ready(cluster)["message"] == (
         "Deployment shop would lose init container migrate, hostAliases, which this object does not have. "
-        "To have it taken over all the same, annotate this HighConcurrencyApi with "
+        "To adopt it nevertheless, annotate this HighConcurrencyApi with "
         "hca-operator.io/adopt-with-loss: uid-of-Deployment"
     )
     assert cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"] == pod

@@ -12,7 +12,7 @@ from hca_operator.core.names import API_LABEL, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.desired.children import CHILD_KINDS
 from hca_operator.reconcile.reconciler import Reconciler
-from hca_operator.reconcile.retries import LONGEST_WAIT_SECONDS, TOLD_AFTER
+from hca_operator.reconcile.retries import LONGEST_WAIT_SECONDS, REPORTED_AFTER
 from hca_operator.restarts.rollout_gate import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME
@@ -52,7 +52,7 @@ class World:
             self.cluster, gate=self.gate, now=lambda: NOW + timedelta(seconds=self.seconds)
         )
 
-    async def passes(self, number: int = TOLD_AFTER, seconds: float = 1.0) -> int:
+    async def passes(self, number: int = REPORTED_AFTER, seconds: float = 1.0) -> int:
         """Passes as the queue has them; how many of them were to be repeated."""
         repeated = 0
         for _ in range(number):
@@ -99,7 +99,7 @@ async def test_fault_41_one_child_that_fails_is_told_and_every_other_is_written(
             made.cluster.put(child)
     made.cluster.refuses = of_kind(kind, refusal)
     change(made.cluster, **FULL)
-    assert await made.passes() == (TOLD_AFTER - 1 if refusal is SERVER_ERROR else 0)
+    assert await made.passes() == (REPORTED_AFTER - 1 if refusal is SERVER_ERROR else 0)
     changed = {slot[0] for slot, child in made.cluster.objects.items() if slot != API and not spoilt(child)}
     assert changed == set(CHILD_KINDS) - {kind}
     assert made.ready == ("False", reason)
