@@ -102,9 +102,8 @@ class Reconciler:
 
     async def _resolve(self, manifest: Manifest) -> Resolved | Refused:
         """`resolve`; in a thread if the object has PromQL queries, whose first parsing takes milliseconds."""
-        match manifest:  # which may be from before a rule, and of any shape
-            case {"spec": {"autoscaling": {"metrics": [*metrics]}}} if PROMETHEUS.name in str(metrics):
-                return await asyncio.to_thread(resolve, manifest, self._policy, self._capabilities)
+        if _has_queries(manifest):
+            return await asyncio.to_thread(resolve, manifest, self._policy, self._capabilities)
         return resolve(manifest, self._policy, self._capabilities)
 
     async def _finish(self, observed: Observed, reported: Report, writes: list[str]) -> Outcome:
@@ -127,3 +126,11 @@ class Reconciler:
                 },
             )
         return Outcome(reported.requeue_after_seconds, tuple(writes), status, reported.memory_restarts)
+
+
+def _has_queries(manifest: Manifest) -> bool:
+    """Whether a stored object, which may be older than a rule of the schema, has metrics of type Prometheus."""
+    match manifest:
+        case {"spec": {"autoscaling": {"metrics": [*metrics]}}}:
+            return any(isinstance(metric, Mapping) and metric.get("type") == PROMETHEUS.name for metric in metrics)
+    return False
