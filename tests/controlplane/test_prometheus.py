@@ -76,8 +76,8 @@ def test_what_prometheus_has_scraped_becomes_the_count_and_an_outage_takes_no_po
 
         prometheus.stop()
         load["queue_length"], load["http_requests_in_flight"] = 0, 1
-        eventually(lambda: "Prometheus cannot be asked" in value(queue), within=90, pause=0.5)
-        eventually(lambda: "Prometheus cannot be asked" in sentence(), within=90, pause=0.5)
+        eventually(lambda: "Prometheus cannot be reached" in value(queue), within=90, pause=0.5)
+        eventually(lambda: "Prometheus cannot be reached" in sentence(), within=90, pause=0.5)
         assert pods() == 7
 
         prometheus.start()

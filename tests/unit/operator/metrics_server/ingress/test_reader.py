@@ -222,9 +222,9 @@ def test_a_service_that_the_ingress_does_not_lead_to_is_unknown_and_the_sentence
     async def check(world: World) -> None:
         await asyncio.sleep(30)
         assert world.unknown() == (
-            "hca-requests-per-second of default/shop is unknown: 1 of the 1 pods of the ingress do not tell it; most "
-            "often, it leads to no Service default/shop at port 80: have traffic.routes served by the ingress that the "
-            "operator's chart value externalMetrics.ingress selects"
+            "hca-requests-per-second of default/shop is unknown: 1 of the 1 pods of the ingress have no value for it; "
+            "most often, it leads to no Service default/shop at port 80: have traffic.routes served by the ingress "
+            "that the operator's chart value externalMetrics.ingress selects"
         )
 
     play(check, {"a": {"default_other_80": Cluster(rate=10)}})
@@ -240,7 +240,7 @@ def test_an_envoy_that_does_not_answer_makes_it_unknown_and_never_less(play: Pla
             await asyncio.sleep(1)
             with suppress(Unknown):
                 assert world.value(metric) == pytest.approx(before, rel=0.05)
-        assert "1 of the 3 pods of the ingress do not tell it" in world.unknown(metric)
+        assert "1 of the 3 pods of the ingress have no value for it" in world.unknown(metric)
         assert "gives no answer within 1 s" in world.unknown(metric)
         world.broken.clear()
         await asyncio.sleep(15)

@@ -237,5 +237,5 @@ async def test_a_port_on_which_nobody_listens_is_named(pod: LoopbackPod) -> None
     assert told.result == "unreachable"
     assert str(told) == (
         f"/metrics on port {target.endpoint.port} cannot be read (Connection refused): "
-        "have something listen there, and let traffic in"
+        "check that the app listens there and no NetworkPolicy blocks it"
     )

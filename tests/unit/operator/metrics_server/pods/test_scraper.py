@@ -287,7 +287,7 @@ def test_fault_43_pods_that_answer_slowly_take_no_turn_from_those_of_others(play
             await asyncio.sleep(0.25)
             assert world.samples.read("b", "good", "hca-concurrency", NOW).value == 2
         with pytest.raises(
-            Unknown, match="waits too long for its turn, since many pods of its namespace answer slowly"
+            Unknown, match="could not be scraped in time, because many pods of its namespace answer slowly"
         ):
             world.samples.read("default", "slow", "hca-concurrency", NOW)
 
@@ -321,8 +321,8 @@ def test_a_pod_that_begins_or_ceases_to_fail_is_told_once(
 
     play(check, pod("a"), answer=at_times)
     assert [record.getMessage() for record in caplog.records if record.name == pod_polling.__name__] == [
-        "pod default/a is not known: /metrics on port 8000 answers 404: set monitoring.path",
-        "pod default/a is known again",
+        "pod default/a cannot be read: /metrics on port 8000 answers 404: set monitoring.path",
+        "pod default/a can be read again",
     ]
 
 

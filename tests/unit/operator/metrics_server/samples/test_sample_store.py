@@ -196,7 +196,7 @@ def test_fault_59_who_begins_to_read_does_not_make_up_for_pods_that_may_be_new(w
     world = World("a", "b", "c", "d", begins=True)
     for second in range(2, 10, 2):
         world.requests(a=10 * second, b=10 * second)
-        with pytest.raises(Unknown, match="of its 4 serving pods do not tell it"):
+        with pytest.raises(Unknown, match="of its 4 serving pods have no value for it"):
             world.signals.read(*SHOP, RATE, NOW, window_seconds=window)
     for second in range(10, 20, 2):
         world.requests(a=10 * second, b=10 * second)
@@ -289,7 +289,7 @@ def test_totals_are_extrapolated_from_half_of_the_pods_and_not_from_fewer() -> N
     for _ in range(2):
         world.told(a=PodSample(in_flight=3))
     assert world.unknown(CONCURRENCY) == (
-        "hca-concurrency of default/shop is unknown: 3 of its 4 serving pods do not tell it; "
+        "hca-concurrency of default/shop is unknown: 3 of its 4 serving pods have no value for it; "
         "most often, no answer from /metrics on port 8000: open it"
     )
 
@@ -380,7 +380,7 @@ def test_what_is_absent_is_named(metric: str) -> None:
     world.signals.follow(SHOP, ["a"])
     assert "wait a few seconds" in world.unknown(metric)
     world.told(a=PodSample())
-    assert "1 of its 1 serving pods do not tell it; most often, its metrics have no " in world.unknown(metric)
+    assert "1 of its 1 serving pods have no value for it; most often, its metrics have no " in world.unknown(metric)
     world.signals.forget(SHOP)
     world.told(a=PodSample())
     assert "no HighConcurrencyApi of that name" in world.unknown(metric)

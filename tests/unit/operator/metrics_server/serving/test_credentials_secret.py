@@ -71,7 +71,7 @@ async def test_of_two_replicas_one_fills_it_and_the_other_reads() -> None:
 
 
 async def test_a_secret_that_is_not_there_is_not_made() -> None:
-    with pytest.raises(Transient, match="Secret sys/metrics does not exist: helm upgrade makes it again"):
+    with pytest.raises(Transient, match="Secret sys/metrics does not exist: run helm upgrade, which creates it"):
         await look(Cluster(None))
 
 
