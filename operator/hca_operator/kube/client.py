@@ -145,7 +145,7 @@ class KubeClient:
         )  # fmt: skip
 
     async def delete(self, manifest: Manifest) -> None:
-        """Delete exactly this object: one that was made anew under its name stays."""
+        """Delete exactly this object, by its uid: a new one with the same name stays."""
         metadata = manifest["metadata"]
         await self._connection.request(
             "DELETE",

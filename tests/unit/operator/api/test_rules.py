@@ -227,7 +227,7 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     (
         {"autoscaling": {"burst": {"mode": "Enabled"}}},
         "spec.autoscaling",
-        "burst needs a metric of type RequestsPerSecond or Concurrency, which tells how many pods the load needs",
+        "burst needs a metric of type RequestsPerSecond or Concurrency, which shows how many pods the load needs",
     ),
     (
         {"autoscaling": {"burst": {"window": "29s"}}},
