@@ -295,7 +295,7 @@ def test_every_rule_reaches_the_crd() -> None:
     assert not missing
 
 
-def test_several_mistakes_are_told_of_at_once() -> None:
+def test_several_mistakes_are_reported_at_once() -> None:
     with pytest.raises(SpecError) as refused:
         parse_object(manifest(port=0, replicas=-1, service={"type": "Ingress"}))
     for path in ("spec.port: ", "spec.replicas: ", "spec.service.type: "):

@@ -23,13 +23,13 @@ def status(**conditions: tuple[str, str]) -> Manifest:
     }
 
 
-def stored(told: Manifest | None) -> Manifest:
+def stored(reported: Manifest | None) -> Manifest:
     metadata = {"name": "shop", "namespace": "default", "uid": "u-1"}
-    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": told or {}}
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": reported or {}}
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "reported"),
     [
         (status(), status(), []),
         (None, status(Ready=ROLLING, Available=("False", "NoPodsAvailable")), []),
@@ -61,11 +61,11 @@ def stored(told: Manifest | None) -> Manifest:
         (status(), status(Stalled=("False", "NoProblem"), Reconciling=("False", "NoProblem")), []),
     ],
 )
-def test_what_flips_is_told_once_and_nothing_else(
-    before: Manifest | None, after: Manifest, told: list[tuple[str, str]]
+def test_what_flips_is_reported_once_and_nothing_else(
+    before: Manifest | None, after: Manifest, reported: list[tuple[str, str]]
 ) -> None:
     events = events_of(stored(before), after, NOW, "operator-1")
-    assert [(event["type"], event["reason"]) for event in events] == told
+    assert [(event["type"], event["reason"]) for event in events] == reported
 
 
 def test_the_same_text_in_the_same_second_has_the_same_name() -> None:

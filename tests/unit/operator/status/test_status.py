@@ -366,17 +366,17 @@ def test_a_held_count_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("autoscaling", "told"),
+    ("autoscaling", "reported"),
     [
         ({}, False),
         ({"schedules": [{"name": "day", "cron": "0 3 * * *", "duration": "2h", "minReplicas": 4}]}, True),
         ({"fallback": {"replicas": 6}}, True),
     ],
 )
-def test_what_a_paused_object_does_not_carry_out_is_told(autoscaling: dict[str, Any], *, told: bool) -> None:
+def test_what_a_paused_object_does_not_carry_out_is_reported(autoscaling: dict[str, Any], *, reported: bool) -> None:
     status = next_status(seen(spec={"reconciliation": "Paused", "autoscaling": autoscaling}), NOW)
     message = condition({"status": status}, "ScalingActive")["message"]
-    assert ("Paused, so autoscaling.schedules, fallback and burst change nothing" in message) == told
+    assert ("Paused, so autoscaling.schedules, fallback and burst change nothing" in message) == reported
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,9 @@ async def test_fault_14_an_answer_that_never_ends_is_cut_off_and_holds_no_thread
         "warning",
     ],
 )
-async def test_fault_44_an_answer_that_is_none_is_told_with_what_to_do(answers: Answer, result: str, why: str) -> None:
+async def test_fault_44_an_answer_that_is_none_is_reported_with_what_to_do(
+    answers: Answer, result: str, why: str
+) -> None:
     failed = await failure(answers)
     assert failed.result == result
     assert why in str(failed)
@@ -183,7 +185,7 @@ async def test_what_prometheus_says_of_the_query_is_no_partial_answer() -> None:
         assert await World(served.port).ask() == SERIES
 
 
-async def test_where_nobody_listens_nothing_is_known() -> None:
+async def test_where_no_server_listens_nothing_is_known() -> None:
     (port,) = free_ports(1)
     with pytest.raises(QueryFailure, match=r"cannot be reached \(ConnectionError\)"):
         await World(port).ask()
