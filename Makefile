@@ -25,10 +25,10 @@ env: ## Print what puts kubectl, helm and kind on the path: eval "$$(make env)"
 PYTEST := $(BIN)/pytest --tier-times --dist loadfile --no-loadscope-reorder
 PROCESSES := 4
 
-test: ## Run every test: unit, integration, control plane, and end to end on the local cluster
+test: ## Run every test: unit, integration, control plane, a hostile tenant, and end to end on the local cluster
 	@$(CLUSTER) integration
 	@$(CLUSTER) prepare
-	@$(PYTEST) -n $(PROCESSES) tests/integration tests/controlplane tests/unit tests/e2e
+	@$(PYTEST) -n $(PROCESSES) tests/integration tests/adversary tests/controlplane tests/unit tests/e2e
 
 unit: environment ## Run the unit tests: no network, no root, nothing installed; under a minute
 	@$(PYTEST) -n logical tests/unit

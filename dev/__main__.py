@@ -10,7 +10,6 @@ import os
 import shlex
 import signal
 from collections.abc import Callable
-from functools import partial
 
 from dev import cache, daemon, debian, host, kind, path, programs, python, tools, up
 from dev.steps import ClusterError, Step, Steps, say
@@ -43,9 +42,11 @@ def print_environment() -> None:
 
 
 def create_environment() -> None:
-    """Have the Python environment alone."""
-    with Steps() as steps:
-        steps.result(steps.start("packages", partial(debian.ensure, needed={})))
+    """Have the Python environment alone, and install no packages of the machine's for it."""
+    if python.is_current(Step("python environment", cache.LOGS / "check-of-python-environment.log")):
+        return
+    debian.refuse_missing({})
+    with cache.exclusive(say), Steps() as steps:
         steps.result(steps.start("python environment", python.create_environment))
 
 
@@ -58,7 +59,7 @@ def prepare_integration() -> None:
 def lock() -> None:
     """Write the lock files anew."""
     create_environment()
-    with Steps() as steps:
+    with cache.exclusive(say), Steps() as steps:
         steps.result(steps.start("locks", python.lock))
 
 
@@ -78,6 +79,7 @@ def main() -> int:
     """Run one command; a failure is one sentence and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m dev", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a name need not be UTF-8
     os.environ["PATH"] += f":{host.ADMINISTRATORS_FOLDERS}"
     # Ended from outside is ended like Ctrl-C: with the commands that run at that moment.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -3,15 +3,29 @@
 import fcntl
 import hashlib
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# A relative one is to be ignored, says the XDG base directory specification: it would move with the working directory.
-_XDG = Path(os.environ.get("XDG_CACHE_HOME") or ".")
-HOME = (_XDG if _XDG.is_absolute() else Path.home() / ".cache") / "hca-operator"
+
+
+def _folder_of_user() -> Path:
+    # A relative one is to be ignored, says the XDG base directory specification: it would move with the working
+    # directory.
+    named = Path(os.environ.get("XDG_CACHE_HOME") or ".")
+    if named.is_absolute():
+        return named
+    with suppress(RuntimeError):  # neither HOME nor an entry for this user
+        if (home := Path.home()).is_absolute():
+            return home / ".cache"
+    sys.exit("this user has no home folder to keep a cache in: set HOME or XDG_CACHE_HOME to an absolute path")
+
+
+HOME = _folder_of_user() / "hca-operator"
 LOGS = HOME / "logs"
 KUBECONFIG = HOME / "kubeconfig"
 
@@ -36,18 +50,30 @@ def publish(target: Path, make: Callable[[Path], None]) -> Path:
         made = Path(work) / "made"
         made.mkdir()
         make(made)
-        made.rename(target)
+        try:
+            made.rename(target)
+        except OSError:
+            if not target.exists():  # else another run was first, and its folder is as good
+                raise
     return target
+
+
+def remove(path: Path) -> None:
+    """Remove what is at a path, whatever it is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
 def exclusive(waiting: Callable[[str], None]) -> Iterator[None]:
-    """Let one run at a time change the cluster; a second one waits for the first."""
+    """Let one run at a time change the cluster or the Python environment; a second one waits for the first."""
     HOME.mkdir(parents=True, exist_ok=True)
     with (HOME / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            waiting("another run is changing the cluster: waiting for it to end")
+            waiting("another run is changing the cluster or the Python environment: waiting for it to end")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -20,14 +20,15 @@ OTHER_PID_FILES = {Path("/run/docker.pid"): "dockerd", Path("/run/docker/contain
 
 
 def answers(step: Step) -> bool:
-    return step.succeeds("docker", "version", timeout=15)
+    """Tell whether an engine of Docker's answers the client."""
+    return host.is_docker(host.docker_version(step) or "")
 
 
 def running(pid_file: Path, program: str) -> int | None:
     """Return the process that a pid file names, unless it ended or the number now belongs to another program."""
     try:
         pid = int(pid_file.read_text())
-        status = Path(f"/proc/{pid}/status").read_text()
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
     except (OSError, ValueError):
         return None
     return pid if is_running(status, program) else None

@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from dev import host, plan
@@ -18,6 +19,11 @@ _updated = threading.Event()
 def ensure(step: Step, needed: plan.Needed) -> None:
     """Have these programs, certificates and Python's venv: install what is missing."""
     install(step, plan.packages(host.observe(needed), needed))
+
+
+def refuse_missing(needed: plan.Needed) -> None:
+    """Say what is missing of these programs, certificates and Python's venv, and install nothing."""
+    plan.packages(replace(host.observe(needed), root=False), needed)
 
 
 def install(step: Step, wanted: Iterable[str]) -> None:
@@ -61,7 +67,7 @@ def import_image(step: Step, image: str, suite: str, packages: tuple[str, ...], 
     root, archive = work / "root", work / "root.tar"
     apt = Path("/etc/apt")
     lists = [*apt.glob("sources.list.d/*.sources"), apt / "sources.list"]
-    sources = [path.read_text() for path in lists if path.is_file()]
+    sources = [path.read_text(errors="replace") for path in lists if path.is_file()]
     wanted = ",".join((*packages, "ca-certificates"))
     # A mount namespace of its own takes debootstrap's mounts away with it, however it ends.
     bootstrap = ["unshare", "--mount", "debootstrap", "--variant=minbase", f"--include={wanted}", suite, str(root)]

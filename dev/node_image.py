@@ -152,7 +152,7 @@ def build(step: Step, image: str, envoy: Path) -> None:
     with _folder() as work:
         for part in parts:
             build_component(step, part, work / "context")
-        _copy_programs(work / "node")
+        copy_programs(work / "node")
         unloaded = f"{image}-unloaded"
         step.run(
             *("docker", "build", "--build-arg", f"BASE={NODE_BASE.image}"),
@@ -170,13 +170,14 @@ def build_component(step: Step, part: Component, context: Path) -> None:
     target = context / part.path / part.image.rpartition("/")[2].partition(":")[0]
     target.parent.mkdir(parents=True)
     shutil.copy(part.program, target)
+    _let_everybody_read(target.parent)
     inside = f"/{target.relative_to(context)}"
     (context / "Dockerfile").write_text(f'FROM {part.base}\nCOPY {inside} {inside}\nENTRYPOINT ["{inside}"]\n')
     step.run("docker", "build", "-t", part.image, context, env=CLASSIC_BUILDER)
     shutil.rmtree(context)
 
 
-def _copy_programs(root: Path) -> None:
+def copy_programs(root: Path) -> None:
     shutil.copytree(tools.NODE / "rootfs", root)
     for path in root.rglob("*"):
         if path.is_file():
@@ -198,6 +199,13 @@ def _copy_programs(root: Path) -> None:
     (root / "etc/kubernetes/manifests").mkdir(parents=True)
     (root / "etc/cni/net.d").mkdir(parents=True)
     (root / "kind" / "version").write_text(tools.KUBERNETES_TAG)
+    _let_everybody_read(root)
+
+
+def _let_everybody_read(root: Path) -> None:
+    """Set modes as in an image that anyone may use: a clone or a program may be its owner's alone (umask 077)."""
+    for path in (root, *root.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
 
 
 def _preload(step: Step, unloaded: str, image: str, parts: list[str]) -> None:

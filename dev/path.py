@@ -2,16 +2,14 @@
 
 import os
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev import cache, versions
-from dev.go import Tool
+from dev import cache, host, versions
+from dev.go import ANSWERS_WITHIN, Tool
+from dev.steps import answer
 
 FOLDER = cache.HOME / "programs"
-ANSWERS_WITHIN = 20.0
 
 
 @dataclass(frozen=True)
@@ -19,6 +17,7 @@ class PathTool(Tool):
     """A tool with one program, which is a link to the one that is in use."""
 
     version_arguments: tuple[str, ...] = ()  # make it print its own version, and ask no cluster
+    before_version: str = ""  # on the line that it prints then
 
     def program(self, name: str | None = None) -> Path:
         """Return the path of the link, the same wherever it leads to."""
@@ -30,34 +29,31 @@ class PathTool(Tool):
         return self.folder / self.name
 
 
-def version(text: str) -> tuple[int, ...]:
-    """Return the first version in what a program prints, such as "Client Version: v1.36.3", or nothing."""
-    found = re.search(r"v(\d+)\.(\d+)\.(\d+)", text)
+def version(text: str, before: str = "") -> tuple[int, ...]:
+    """Return the version on the first line that begins with these words and one, or nothing.
+
+    A wrapper may print lines of its own first.
+    """
+    found = re.search(rf"^{re.escape(before)}v(\d+)\.(\d+)\.(\d+)", text, re.MULTILINE)
     return tuple(map(int, found.groups())) if found else ()
 
 
 def fits(tool: PathTool, prints: str) -> bool:
     """Tell by what a program prints whether it is of a version that does what the set-up and the tests ask of it."""
     oldest, newer = versions.FITTING[tool.name]
-    return oldest <= version(prints) < newer
+    return oldest <= version(prints, tool.before_version) < newer
 
 
 def is_fitting(tool: PathTool, program: Path) -> bool:
     """Tell whether a program runs and fits."""
-    try:
-        asked = subprocess.run(
-            [program, *tool.version_arguments], capture_output=True, text=True, check=False, timeout=ANSWERS_WITHIN
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return asked.returncode == 0 and fits(tool, asked.stdout)
+    prints = answer((program, *tool.version_arguments), timeout=ANSWERS_WITHIN)
+    return prints is not None and fits(tool, prints)
 
 
 def find(tool: PathTool) -> Path | None:
-    """Return the machine's own program, if it fits."""
-    elsewhere = [folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder) != FOLDER]
-    found = shutil.which(tool.name, path=os.pathsep.join(elsewhere))
-    return Path(found) if found and is_fitting(tool, Path(found)) else None
+    """Return the first of the machine's own programs that fits."""
+    elsewhere = (program for program in host.on_path(tool.name) if program.parent != FOLDER)
+    return next((program for program in elsewhere if is_fitting(tool, program)), None)
 
 
 def link(tool: PathTool, target: Path) -> None:
@@ -66,6 +62,8 @@ def link(tool: PathTool, target: Path) -> None:
     new = FOLDER / f".{tool.name}-{os.getpid()}"
     new.unlink(missing_ok=True)
     new.symlink_to(target)
+    if tool.program().is_dir():
+        cache.remove(tool.program())
     new.rename(tool.program())
 
 
@@ -73,7 +71,7 @@ def ready(tool: Tool) -> bool:
     """Tell whether the tool's programs are there and are as they should be."""
     if not isinstance(tool, PathTool):
         return tool.folder.exists()
-    if not tool.program().exists():
+    if not (tool.program().is_symlink() and tool.program().exists()):
         return False
     target = tool.program().readlink()
     return target == tool.built or (cache.HOME not in target.parents and is_fitting(tool, target))

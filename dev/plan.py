@@ -57,6 +57,11 @@ def engine(host: Host, seen: Engine) -> EnginePlan:
 
     Every way ends in an engine whose ports open on this machine, for that is where the cluster's are asked for.
     """
+    if not seen.of_docker:
+        raise ClusterError(
+            f"{seen.client} is not Docker's or leads to another engine, such as Podman (see `docker version`): "
+            "install Docker and put its client first on PATH, then try again"
+        )
     if seen.endpoint:
         _refuse_elsewhere(seen.endpoint, seen)
     if seen.answers:
@@ -64,6 +69,10 @@ def engine(host: Host, seen: Engine) -> EnginePlan:
     if seen.socket is Socket.FORBIDDEN:
         raise ClusterError(
             "Docker runs but this user may not use it: run `usermod -aG docker USER` as root, log in again, try again"
+        )
+    if seen.socket is Socket.HUNG and not (host.root and host.docker_service):  # systemd knows one that still starts
+        raise ClusterError(
+            "Docker takes connections but does not answer: end or restart `dockerd` as root, then try again"
         )
     if seen.socket is Socket.ANSWERS:
         if seen.client:
@@ -99,5 +108,10 @@ def _refuse_elsewhere(endpoint: Endpoint, seen: Engine) -> None:
 
 def is_local(address: str) -> bool:
     """Tell whether an engine's address is on this machine."""
-    url = urlsplit(address)
-    return url.scheme in {"unix", "npipe", "fd"} or url.hostname in {"localhost", "127.0.0.1", "::1"}
+    try:
+        url = urlsplit(address)
+    except ValueError:  # such as tcp://[::1
+        return False
+    # By SSH another machine is reached, also where a tunnel or a virtual machine lends it the name localhost.
+    here = url.scheme != "ssh" and url.hostname in {"localhost", "127.0.0.1", "::1"}
+    return here or url.scheme in {"unix", "npipe", "fd"}

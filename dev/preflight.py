@@ -8,7 +8,6 @@ from pathlib import Path
 from dev.steps import ClusterError
 
 GIB = 2**30
-DOCKER_DATA = Path("/var/lib/docker")
 
 
 def existing(path: Path) -> Path:

@@ -1,7 +1,7 @@
 """The Python environment of the tests, and programs that come as Python wheels."""
 
-import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from dev import cache, versions
@@ -24,16 +24,27 @@ LOCKS = {
 
 def create_environment(step: Step) -> None:
     """Have .venv with everything that the lock says; nothing to do while the lock stays as it is."""
-    stamp = ENVIRONMENT / "made-from"
-    wanted = cache.key(LOCK.read_text(), sys.version)
-    if stamp.exists() and stamp.read_text() == wanted:
+    if is_current(step):
         step.note = "unchanged"
         return
     if not _runs(step, sys.version):
-        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+        cache.remove(ENVIRONMENT)
         step.run(sys.executable, "-m", "venv", ENVIRONMENT)
+    stamp = ENVIRONMENT / "made-from"
+    cache.remove(stamp)
     step.run(PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes", "-r", LOCK)
-    stamp.write_text(wanted)
+    stamp.write_text(_made_from())
+
+
+def is_current(step: Step) -> bool:
+    """Tell whether .venv runs and has what the lock says."""
+    with suppress(OSError):
+        return (ENVIRONMENT / "made-from").read_bytes() == _made_from().encode() and _runs(step, sys.version)
+    return False
+
+
+def _made_from() -> str:
+    return cache.key(LOCK.read_text(), sys.version)
 
 
 def _runs(step: Step, version: str) -> bool:

@@ -18,6 +18,7 @@ T = TypeVar("T")
 Argument = str | Path
 
 LAST_LINES = 12  # of a failed command's output, shown with the error
+ANSWERS_WITHIN = 240.0  # seconds: longer than what kubectl is asked to wait for
 ENDS_WITHIN_SECONDS = 5.0  # of SIGTERM; then a command is killed
 REPORT_EVERY = 60.0  # seconds between two lines that say what is still running
 
@@ -60,6 +61,8 @@ class Commands:
             return process.returncode, out or b""
         finally:
             self._end(process)
+            if process.stdout:
+                process.stdout.close()
             with self._lock:
                 self._running.discard(process)
 
@@ -91,29 +94,24 @@ class Step:
     note: str = ""
 
     def run(self, *command: Argument, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
-        """Run a command for its effect."""
-        self.read(*command, env=env, cwd=cwd, keep_output=False)
+        """Run a command for its effect, however long that takes."""
+        with self._logged(command) as log:
+            self._finish(command, log, stdout=log, env=os.environ | dict(env or {}), cwd=cwd)
 
-    def read(
-        self,
-        *command: Argument,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        keep_output: bool = True,
-    ) -> str:
+    def read(self, *command: Argument, timeout: float = ANSWERS_WITHIN) -> str:
         """Run a command and return what it wrote to its standard output."""
         with self._logged(command) as log:
-            code, out = self.commands.run(
-                command,
-                env=os.environ | dict(env or {}),
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if keep_output else log,
-                stderr=log,
-            )
+            out = self._finish(command, log, stdout=subprocess.PIPE, timeout=timeout)
+        return out.decode(errors="replace").strip()
+
+    def _finish(self, command: Sequence[Argument], log: IO[bytes], **options: Any) -> bytes:
+        try:
+            code, out = self.commands.run(command, stdin=subprocess.DEVNULL, stderr=log, **options)
+        except subprocess.TimeoutExpired as error:
+            raise self.failure(f"`{command_line(command)}` gave no answer in {error.timeout:.0f} s") from error
         if code:
             raise self.failure(f"`{command_line(command)}` failed")
-        return out.decode().strip()
+        return out
 
     def succeeds(self, *command: Argument, timeout: float) -> bool:
         """Tell whether a command ends well in time."""
@@ -133,8 +131,18 @@ class Step:
     def _logged(self, command: Sequence[Argument]) -> IO[bytes]:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         log = self.log.open("ab", buffering=0)
-        log.write(f"$ {command_line(command)}\n".encode())
+        log.write(f"$ {command_line(command)}\n".encode(errors="replace"))
         return log
+
+
+def answer(command: Sequence[Argument], *, timeout: float, **options: Any) -> str | None:
+    """Return what a command prints, or nothing where it fails, cannot be run or is not done in time."""
+    quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    try:
+        code, out = Commands().run(command, timeout=timeout, **quiet, **options)
+    except (ClusterError, subprocess.TimeoutExpired):
+        return None
+    return None if code else out.decode(errors="replace")
 
 
 def command_line(command: Sequence[Argument]) -> str:

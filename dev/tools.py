@@ -26,9 +26,16 @@ def _kubernetes(*programs: str) -> tuple[str, str, tuple[str, ...], str]:
 
 
 # What a developer's machine needs even where the node image comes from a registry.
-KUBECTL = PathTool("kubectl", *_kubernetes("kubectl"), version_arguments=("version", "--client"))
+KUBECTL = PathTool(
+    "kubectl",
+    *_kubernetes("kubectl"),
+    version_arguments=("version", "--client"),
+    before_version="Client Version: ",
+)
 HELM = PathTool("helm", "helm.sh/helm/v3", f"v{versions.HELM}", ("cmd/helm",), version_arguments=("version", "--short"))
-KIND = PathTool("kind", "sigs.k8s.io/kind", f"v{versions.KIND}", ("",), version_arguments=("version",))
+KIND = PathTool(
+    "kind", "sigs.k8s.io/kind", f"v{versions.KIND}", ("",), version_arguments=("version",), before_version="kind "
+)
 DEVELOPER = (KUBECTL, KIND, HELM)
 
 # What the control plane of tests/controlplane needs beside kubectl.

@@ -12,6 +12,7 @@ from dev import (
     daemon,
     debian,
     go,
+    host,
     kind,
     node_image,
     path,
@@ -28,9 +29,10 @@ from dev.path import PathTool
 from dev.preflight import GIB
 from dev.steps import ClusterError, Step, Steps, say
 
-# Measured, and a third on top; half of Docker's part is the three nodes' copies of the preloaded images.
-ROOM_TO_BUILD = {cache.HOME: 12 * GIB, preflight.DOCKER_DATA: 15 * GIB}
-ROOM_TO_RUN = {cache.HOME: GIB, preflight.DOCKER_DATA: 2 * GIB}
+# Of the cache and of Docker. Measured, and a third on top; half of Docker's part is the three nodes' copies of the
+# preloaded images.
+ROOM_TO_BUILD = (12 * GIB, 15 * GIB)
+ROOM_TO_RUN = (GIB, 2 * GIB)
 
 
 def bring_up(*, example: bool) -> None:
@@ -80,9 +82,9 @@ def engine_run() -> Iterator["Run"]:
     What can be refused is refused before anything is made. An engine that ends in the middle is named as the cause.
     """
     with cache.exclusive(say), Steps() as steps:
-        preflight.refuse_small_disk(ROOM_TO_RUN)
         check = Step("docker", cache.LOGS / "check-of-docker.log")
         daemon.decide(check)
+        _refuse_small_disk(check, ROOM_TO_RUN)
         run = Run(steps)
         run.start_docker()
         try:
@@ -96,6 +98,10 @@ def engine_run() -> Iterator["Run"]:
                     f"which starts Docker and removes what is half made ({first})"
                 ) from failure
             raise
+
+
+def _refuse_small_disk(check: Step, room: tuple[int, int]) -> None:
+    preflight.refuse_small_disk(dict(zip((cache.HOME, host.docker_folder(check)), room, strict=True)))
 
 
 class Run:
@@ -189,7 +195,7 @@ class Run:
         ]
 
     def _start_node_image(self, builder: Future[None]) -> Future[None]:
-        preflight.refuse_small_disk(ROOM_TO_BUILD)
+        _refuse_small_disk(Step("docker", cache.LOGS / "check-of-docker.log"), ROOM_TO_BUILD)
         start = self.steps.start
         base = start("node base", partial(node_image.make_base, base=node_image.NODE_BASE), after=[builder])
         envoy = start("envoy", node_image.fetch_envoy, after=[self._python])

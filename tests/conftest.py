@@ -9,11 +9,12 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 from tests.tier_times import tier_times
 
 CLUSTER = "tests/e2e/"
-# The local cluster bears the load of two processes. A third has the files with tests that need all of it (`alone`).
+# The local cluster bears the load of two processes. A third has the files with tests that need all of it (`alone`), and
+# one before them whose pods no drain may come between.
 OTHER_PROCESS = {
     f"{CLUSTER}test_{name}.py" for name in ("autoscaling", "chart", "config", "heap_snapshots", "memory", "servers")
 }
-WITH_TESTS_ALONE = {f"{CLUSTER}test_{name}.py" for name in ("drain", "faults", "scope", "upgrade")}
+WITH_TESTS_ALONE = {f"{CLUSTER}test_{name}.py" for name in ("diagnosis", "drain", "faults", "scope", "upgrade")}
 # Their tests share nothing that is costly to set up, and some take long: each may run in another process.
 APART = {
     f"tests/controlplane/test_{name}.py"

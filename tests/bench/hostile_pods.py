@@ -105,13 +105,13 @@ def serving(kind: str) -> Iterator[tuple[int, int]]:
 
 def _serve(kind: str, port: int) -> None:
     async def main() -> None:
-        server = await asyncio.start_server(_handler(HOSTILE[kind][1]), HOST, port, backlog=1024)
+        server = await asyncio.start_server(handler(HOSTILE[kind][1]), HOST, port, backlog=1024)
         await server.serve_forever()
 
     asyncio.run(main())
 
 
-def _handler(answer: Answer) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+def handler(answer: Answer) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async def write(data: bytes) -> None:
             writer.write(data)

@@ -31,6 +31,7 @@ PATHS = {
     "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
     "HighConcurrencyApi": "/apis/hca-operator.io/v1alpha1/namespaces/{}/highconcurrencyapis",
+    "ExternalMetric": "/apis/external.metrics.k8s.io/v1beta1/namespaces/{}",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
@@ -66,10 +67,11 @@ class ApiServer:
         as_: str = "json",
         **query: Any,
     ) -> httpx.Response:
-        """The answer to a request, whatever its status."""
+        """The answer to a request, whatever its status. A body of bytes is sent as it is."""
         path = PATHS[kind].format(namespace) + (f"/{name}" if name else "")
         headers = {"Content-Type": f"application/{as_}"}
-        return self._http.request(verb, path, json=body, params=query, headers=headers)
+        sent = {"content": body} if isinstance(body, bytes) else {"json": body}
+        return self._http.request(verb, path, params=query, headers=headers, **sent)
 
     def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object, None where it does not exist."""

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from dev.control_plane import ControlPlane
+from hca_operator.controller.kopf_events import IMPOSSIBLE_FINALIZER
 from tests.controlplane.api_server import JSON_PATCH, ApiServer, Manifest, eventually
 from tests.controlplane.fake_kubelet import report, report_ready, report_unschedulable, roll_out
 from tests.controlplane.objects import (
@@ -264,3 +265,24 @@ def test_fault_32_without_metrics_the_count_stays_and_only_the_autoscaler_is_sai
     assert (found["Available"]["status"], found["Ready"]["status"]) == ("True", "True")
     assert {seen["spec"]["replicas"] for seen in server.changes_since(since, "Deployment", namespace)} <= {4}
     assert deployment(server, namespace)["spec"]["replicas"] == 4
+
+
+def test_fault_40_what_kopf_would_read_from_an_object_keeps_no_change_from_the_operator(
+    server: ApiServer, namespace: str
+) -> None:
+    written = api(namespace)
+    annotations = {"kopf.zalando.org/last-handled-configuration": "no JSON"}
+    written["metadata"] |= {"annotations": annotations, "finalizers": ["hca-operator.io/unused"]}
+    server.create(written)
+    eventually(lambda: conditions(server, namespace))
+    server.patch(KIND, namespace, "shop", {"spec": {"port": 9000}})
+    eventually(lambda: conditions(server, namespace), within=30)
+    server.patch(KIND, namespace, "shop", {"metadata": {"finalizers": None}})
+
+
+def test_the_finalizer_that_kopf_would_take_off_an_object_is_refused_by_the_api_server(
+    server: ApiServer, namespace: str
+) -> None:
+    written = api(namespace)
+    written["metadata"]["finalizers"] = [IMPOSSIBLE_FINALIZER]
+    assert server.answer("POST", KIND, namespace, body=written).status_code == 422

@@ -4,6 +4,7 @@ import json
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,13 @@ class Install:
 @pytest.fixture
 def install(server: ApiServer, control_plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[Install]:
     """An install whose process is not started yet."""
+    with installed(server, control_plane, namespace, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def installed(server: ApiServer, control_plane: ControlPlane, namespace: str, folder: Path) -> Iterator[Install]:
+    """What the chart brings for the metrics API, but for its process."""
     rendered = subprocess.run(
         [tools.HELM.program(), "template", RELEASE, CHART, "--namespace", namespace, "--kube-version=1.36.0",
          "--set=externalMetrics.enabled=true", "--show-only=templates/metrics/rbac.yaml"],
@@ -66,10 +74,10 @@ def install(server: ApiServer, control_plane: ControlPlane, namespace: str, tmp_
     account = Account(
         f"system:serviceaccount:{namespace}:{NAME}", [], rights(list(yaml.safe_load_all(rendered)), namespace, NAME)
     )
-    written = Written(tmp_path / "readings.json")
+    written = Written(folder / "readings.json")
     written.write({f"{namespace}/shop/hca-requests-per-second": 12.5})
     process = MetricsProcess(
-        control_plane.kubeconfig_for(account.name), tmp_path / "log", written, namespace=namespace, name=NAME
+        control_plane.kubeconfig_for(account.name), folder / "log", written, namespace=namespace, name=NAME
     )
     try:
         yield Install(process, written, account, namespace)

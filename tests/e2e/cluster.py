@@ -32,9 +32,14 @@ class Cluster:
         assert done.returncode == 0, f"{' '.join(map(str, command))}: {done.stderr}"
         return done.stdout
 
+    @property
+    def kubectl_command(self) -> tuple[str | Path, ...]:
+        """How kubectl of this cluster is called."""
+        return (self.kubectl_program, "--kubeconfig", self.kubeconfig)
+
     def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
         """Output of kubectl."""
-        return self.run(self.kubectl_program, "--kubeconfig", self.kubeconfig, *arguments, stdin=stdin)
+        return self.run(*self.kubectl_command, *arguments, stdin=stdin)
 
     def helm(self, *arguments: str | Path) -> str:
         """Output of helm."""

@@ -26,6 +26,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("networking.k8s.io", "networkpolicies"): READ | {"create", "patch", "delete"},
     ("", "pods"): {"list", "patch"},
     ("", "pods/eviction"): {"create"},
+    ("apps", "replicasets"): {"list", "create", "delete"},  # of its own for a pod that is being replaced
     ("metrics.k8s.io", "pods"): {"list"},
     ("", "configmaps"): READ,
     ("", "events"): {"list", "create"},

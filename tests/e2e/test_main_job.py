@@ -39,8 +39,10 @@ def test_one_worker_per_cpu(cluster: Cluster, name: str, expected: int) -> None:
 
 def test_readme_first_api(cluster: Cluster) -> None:
     """`kubectl apply -f examples/myapi.yaml` is enough."""
-    cluster.kubectl("apply", "-f", str(Path(__file__).parents[2] / "examples" / "myapi.yaml"))
+    example = Path(__file__).parents[2] / "examples" / "myapi.yaml"
+    cluster.kubectl("apply", "-f", example)
     try:
+        assert cluster.kubectl("apply", "-f", example).endswith(" unchanged\n")
         cluster.wait_ready("myapi")
         cluster.until(lambda: answers("myapi"), "the ingress serves myapi")
         assert served("myapi").json()["items"]

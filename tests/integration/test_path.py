@@ -59,3 +59,27 @@ def test_the_link_itself_is_not_taken_for_the_machine_s_own(laptop: Path, monkey
     path.link(tools.KIND, put(laptop / "elsewhere" / "kind", "kind v0.33.0"))
     monkeypatch.setenv("PATH", f"{path.FOLDER}:{laptop}")
     assert path.find(tools.KIND) is None
+
+
+def test_one_that_does_not_fit_hides_none_that_does(laptop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(laptop / "old" / "kind", "kind v0.20.0")
+    program = put(laptop / "new" / "kind", "kind v0.33.0")
+    monkeypatch.setenv("PATH", f"{laptop}/old:{laptop}/new:/usr/bin:/bin")
+    assert path.find(tools.KIND) == program
+
+
+@pytest.mark.parametrize("entry", ["", ".", "bin"])
+def test_a_relative_entry_of_the_path_is_passed_by(entry: str, laptop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(laptop / entry / "kind", "kind v0.33.0")
+    monkeypatch.chdir(laptop)
+    monkeypatch.setenv("PATH", f"{entry}:/usr/bin:/bin")
+    assert path.find(tools.KIND) is None
+
+
+@pytest.mark.parametrize("odd", ["file", "folder"])
+def test_what_is_no_link_is_replaced_by_one(odd: str, laptop: Path) -> None:
+    program = tools.KIND.program()
+    put(program / "inside" if odd == "folder" else program, "kind v0.33.0")
+    assert not path.ready(tools.KIND)
+    path.link(tools.KIND, put(laptop / "kind", "kind v0.33.0"))
+    assert path.ready(tools.KIND)

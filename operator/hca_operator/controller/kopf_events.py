@@ -15,6 +15,11 @@ it | nolar/kopf#1276, #1145, #996 |
 served; and the API server ends no watch when the definition is deleted | kubernetes/kubernetes#74105 |
 | `posting.enabled = False` | Events of its own beside those of the operator; up to 1.43 one for each log line | \
 nolar/kopf#1258 |
+| `_NothingStored` | before it calls any handler, kopf reads an annotation of the object, where it would store JSON: \
+any other text, which every user can write, keeps the events of the object from the handlers | none known |
+| `IMPOSSIBLE_FINALIZER` | kopf takes its finalizer off an object to which a user gave it; without the right to do so, \
+it leaves out the events that come next | none known |
+| `chunk_size`, `idle_timeout` | every object is in memory at once when it lists them, and for 5 s more | none known |
 | `peering.standalone = True` | another operator of the same peering pauses the watch | nolar/kopf#734 |
 | `identity` | kopf makes one of the user's name, and a numeric user has none | none known |
 | all other tasks start before kopf, and `stopping` ends them | at its end kopf cancels tasks that were started after \
@@ -27,7 +32,7 @@ Measurements of the first three: docs/design/0001.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import kopf
@@ -48,6 +53,12 @@ DEFINITION_CHECK_SECONDS = 15.0
 """Between two checks whether the objects are defined."""
 UNWATCHED_SECONDS = 45.0
 """For how long the objects may be defined but not watched until the process ends."""
+LISTED_AT_A_TIME = 10
+"""Objects: each may have more than a mebibyte, and takes several times that while it is read."""
+IDLE_SECONDS = 0.1
+"""For how long kopf keeps an object in memory after its event was handled, in case that another one comes."""
+IMPOSSIBLE_FINALIZER = f"{GROUP}/on no object"
+"""The API server refuses one with a space."""
 
 logger = logging.getLogger(__name__)
 
@@ -190,6 +201,24 @@ def take(type_: str | None, manifest: Manifest, queue: WorkQueue[Key], objects: 
             queue.add_soon(key)
 
 
+class _NothingStored(kopf.DiffBaseStorage):
+    """No earlier state of an object: it is neither read from the object nor written to it."""
+
+    def build(
+        self,
+        *,
+        body: kopf.Body,  # noqa: ARG002 - as kopf calls it
+        extra_fields: Iterable[kopf.FieldSpec] | None = None,  # noqa: ARG002
+    ) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        pass
+
+
 def operator_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     """Settings under which kopf only watches: it posts no Event, takes no lock and writes to no object.
 
@@ -199,12 +228,15 @@ def operator_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     settings.scanning.disabled = not clusterwide
     settings.posting.enabled = False
     settings.peering.standalone = True
-    settings.persistence.finalizer = f"{GROUP}/unused"
+    settings.persistence.finalizer = IMPOSSIBLE_FINALIZER
+    settings.persistence.diffbase_storage = _NothingStored()
     settings.networking.error_backoffs = EndlessBackoff()
     settings.networking.connect_timeout = 5
     settings.networking.request_timeout = 30
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
+    settings.watching.chunk_size = LISTED_AT_A_TIME
+    settings.queueing.idle_timeout = IDLE_SECONDS
     return settings
 
 

@@ -89,7 +89,7 @@ class Operator:
         self._settings = settings
         candidate = settings.candidate
         namespace = candidate.namespace if candidate.namespaced else ""
-        self._queue: WorkQueue[Key] = WorkQueue(jitter=_jitter)
+        self._queue: WorkQueue[Key] = WorkQueue(jitter=_jitter, tenant_of=lambda key: key.namespace)
         self._leader = Leader(kube, candidate, now=_now)
         self._events = KopfEvents(kube, namespace, jitter=_jitter)
         memory, bursts = MemoryTracker(), BurstTracker()

@@ -37,7 +37,7 @@ class Resync:
     ) -> None:
         """`namespace`: "" for all. `informers`: by kind. `jitter` returns a factor around 1.
 
-        `resume_replacements` is given the detached pods and returns the objects that they belong to.
+        `resume_replacements` is given the detached pods, and ReplicaSets of such pods, and returns their objects.
         """
         self._kube = kube
         self._namespace = namespace
@@ -83,13 +83,14 @@ class Resync:
                 self._requested.set()
 
     async def _queue_detached(self) -> None:
-        """Queue objects with a detached pod: an operator ended while it replaced the pod."""
-        try:
-            detached = await self._kube.list("Pod", self._namespace, labelSelector=DETACHED)
-            for key in self._resume_replacements(detached):
-                self._queue.add(key)
-        except HcaError as error:
-            logger.warning("listing the pods that are being replaced failed: %s", error)
+        """Queue objects with a detached pod or the ReplicaSet of one: an operator ended while it replaced the pod."""
+        for kind in ("Pod", "ReplicaSet"):
+            try:
+                detached = await self._kube.list(kind, self._namespace, labelSelector=DETACHED)
+                for key in self._resume_replacements(detached):
+                    self._queue.add(key)
+            except HcaError as error:
+                logger.warning("listing the pods that are being replaced failed: %s", error)
 
     async def _relist(self) -> None:
         for kind, informer in self._informers.items():

@@ -2,12 +2,16 @@
 
 It knows nothing of Kubernetes. A key that is added while it is handled is handled once more, since the object may have
 changed after it was read (the dirty and processing sets of client-go's workqueue).
+
+Keys of one tenant take turns with those of others, so one with a thousand keys to be handled holds up none (start-time
+fair queueing): each key is given a turn, one after the last of its tenant and after the one that is being served.
 """
 
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from hca_operator.core.errors import Conflict, HcaError, Transient
@@ -37,10 +41,15 @@ class WorkQueue(Generic[K]):
     an exception the key is retried with backoff, so one key that always fails never holds up another.
     """
 
-    def __init__(self, *, jitter: Callable[[], float]) -> None:
+    def __init__(self, *, jitter: Callable[[], float], tenant_of: Callable[[K], Hashable] = lambda _key: None) -> None:
         """`jitter` returns a factor around 1 for retries: keys that failed together are not retried together."""
         self._jitter = jitter
-        self._ready: asyncio.PriorityQueue[tuple[bool, int, K]] = asyncio.PriorityQueue()
+        self._tenant_of = tenant_of
+        self._ready: asyncio.PriorityQueue[tuple[bool, int, int, K]] = asyncio.PriorityQueue()
+        self._serving: Counter[bool] = Counter()
+        """The turn of the last key that was taken, of keys that are not urgent (True) and of urgent ones."""
+        self._turns: dict[tuple[bool, Hashable], int] = {}
+        """The last turn of each tenant that has one to come."""
         self._order = itertools.count()
         self._dirty: dict[K, bool] = {}
         """Keys that wait, and whether they are urgent."""
@@ -63,7 +72,19 @@ class WorkQueue(Generic[K]):
 
     def _offer(self, key: K) -> None:
         # A key that becomes urgent is in the queue twice; the worker that takes it second finds nothing to do.
-        self._ready.put_nowait((not self._dirty[key], next(self._order), key))
+        later = not self._dirty[key]
+        of = later, self._tenant_of(key)
+        self._turns[of] = turn = 1 + max(self._serving[later], self._turns.get(of, 0))
+        self._ready.put_nowait((later, turn, next(self._order), key))
+
+    async def _take(self) -> K:
+        """Wait for the next key."""
+        later, turn, _, key = await self._ready.get()
+        self._serving[later] = turn
+        of = later, self._tenant_of(key)
+        if self._turns[of] == turn:
+            del self._turns[of]
+        return key
 
     def add_soon(self, key: K) -> None:
         """Queue the key after COALESCE_SECONDS, once for all events until then."""
@@ -93,7 +114,7 @@ class WorkQueue(Generic[K]):
         """
         while True:
             await may_start()
-            _, _, key = await self._ready.get()
+            key = await self._take()
             if key not in self._dirty or key in self._processing:
                 continue
             del self._dirty[key]

@@ -16,6 +16,7 @@ class Contest(NamedTuple):
 
     path: str
     manager: str
+    """Empty if the API server has not recorded it."""
 
 
 def applied_fields(live: Manifest) -> Manifest:
@@ -44,7 +45,20 @@ def contested(live: Manifest, desired: Manifest) -> list[Contest]:
         if manager not in {FIELD_MANAGER, BURST_MANAGER} and entry.get("subresource") != "status":
             paths = _differing(entry.get("fieldsV1") or {}, ours, live, desired, "")
             found |= {Contest(path, manager) for path in paths}
+    if _is_scaled_to_zero(live, desired):
+        found.add(Contest("spec.replicas", ""))
     return sorted(found)
+
+
+def _is_scaled_to_zero(live: Manifest, desired: Manifest) -> bool:
+    """Whether somebody has set a count to 0 by the scale subresource, as kubectl scale does.
+
+    The API server then records no manager for the count: Scale leaves out a count of 0.
+    """
+    if live.get("spec", {}).get("replicas") != 0 or not desired["spec"].get("replicas"):
+        return False
+    entries = live["metadata"].get("managedFields") or []
+    return not any("f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {}) for entry in entries)
 
 
 def _differing(theirs: Manifest, ours: Manifest | None, live: Any, desired: Any, path: str) -> Iterator[str]:  # noqa: ANN401

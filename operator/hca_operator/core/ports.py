@@ -84,8 +84,8 @@ class WritableCluster(Getter, Lister, Creator, Applier, Protocol):
     async def scale(self, deployment: Manifest, pods: int) -> None:
         """Write `spec.replicas` of exactly this state of a Deployment. Raises Transient if it has changed since."""
 
-    async def delete(self, manifest: Manifest) -> None:
-        """Delete exactly this object: its uid is a precondition."""
+    async def delete(self, manifest: Manifest, *, orphan: bool = ...) -> None:
+        """Delete exactly this object: its uid is a precondition. `orphan`: what it owns stays."""
 
     async def evict(self, pod: Manifest) -> None:
         """Evict exactly this pod. Raises Transient if it has to wait, as a rule for a disruption budget."""

@@ -29,5 +29,5 @@ def time_of(holder: dict[str, Any] | None, name: str) -> datetime | None:
 
 
 def time_text(moment: datetime) -> str:
-    """A moment to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A moment to the second. Not by strftime, which writes years before 1000 with fewer digits."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

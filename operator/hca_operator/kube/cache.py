@@ -10,10 +10,15 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from hca_operator.core.names import Manifest
+from hca_operator.core.names import API_LABEL, Manifest
+from hca_operator.core.observed import controller_of
 
 FASTEST = 1
 """Level of zlib: slower levels gain little on a few kilobytes."""
+LARGEST_BYTES = 32 * 2**10
+"""Of the JSON of an object that is kept whole, several times that of usual ones. Whoever may create objects could
+otherwise fill the memory with some dozens of them, and to compress a megabyte takes a twentieth of a second; they are
+read from the API server instead."""
 
 
 class ObjectRef(NamedTuple):
@@ -37,6 +42,8 @@ def version_of(manifest: Manifest) -> int:
 class _Entry(NamedTuple):
     version: int
     compressed: bytes
+    whole: bool
+    """Otherwise only what tells whose the object is."""
 
 
 class ManifestCache:
@@ -52,10 +59,7 @@ class ManifestCache:
     def get(self, ref: ObjectRef) -> Manifest | None:
         """The last known state. None does not mean that the object does not exist."""
         entry = self._entries.get(ref)
-        if entry is None:
-            return None
-        manifest: Manifest = json.loads(zlib.decompress(entry.compressed))
-        return manifest
+        return None if entry is None or not entry.whole else _read(entry)
 
     def is_uncertain(self, ref: ObjectRef) -> bool:
         """Whether a write to an object failed, and nothing has been heard of the object since."""
@@ -68,7 +72,11 @@ class ManifestCache:
         entry = self._entries.get(ref)
         if entry is not None and entry.version >= version:
             return False
-        self._entries[ref] = _Entry(version, zlib.compress(json.dumps(manifest).encode(), FASTEST))
+        text = json.dumps(manifest).encode()
+        whole = len(text) <= LARGEST_BYTES
+        if not whole:
+            text = json.dumps(_identity(manifest)).encode()
+        self._entries[ref] = _Entry(version, zlib.compress(text, FASTEST), whole)
         return True
 
     def remove(self, ref: ObjectRef, *, before: int) -> bool:
@@ -104,7 +112,21 @@ class ManifestCache:
         self._uncertain = {ref for ref in self._uncertain if not is_listed(ref)}
         absent = [ref for ref in self._entries if is_listed(ref) and ref not in present]
         for ref in absent:
-            last = self.get(ref)
-            if last is not None and self.remove(ref, before=version):
+            last = _read(self._entries[ref])
+            if self.remove(ref, before=version):
                 changed.append(last)
         return changed
+
+
+def _read(entry: _Entry) -> Manifest:
+    manifest: Manifest = json.loads(zlib.decompress(entry.compressed))
+    return manifest
+
+
+def _identity(manifest: Manifest) -> Manifest:
+    """What names an object and the one that it belongs to."""
+    metadata, controller = manifest["metadata"], controller_of(manifest)
+    label = (metadata.get("labels") or {}).get(API_LABEL)
+    kept = {name: metadata[name] for name in ("name", "namespace", "resourceVersion")}
+    kept |= {"ownerReferences": [controller]} if controller else {}
+    return {"kind": manifest["kind"], "metadata": kept | ({"labels": {API_LABEL: label}} if label else {})}

@@ -64,10 +64,10 @@ class CachedClient:
         with self._forgotten_on_failure(deployment):
             await self._server.scale(deployment, pods)
 
-    async def delete(self, manifest: Manifest) -> None:
-        """Delete exactly this object."""
+    async def delete(self, manifest: Manifest, *, orphan: bool = False) -> None:
+        """Delete exactly this object; `orphan`: what it owns stays."""
         with self._forgotten_on_failure(manifest):
-            await self._server.delete(manifest)
+            await self._server.delete(manifest, orphan=orphan)
         self._children.remove(ref_of(manifest), before=version_of(manifest))
 
     async def evict(self, pod: Manifest) -> None:

@@ -9,12 +9,15 @@ from typing import Self
 from kubernetes.aio.client import ApiClient
 
 from hca_operator.core.errors import Absent, Transient
-from hca_operator.core.names import BURST_MANAGER, FIELD_MANAGER, Manifest
-from hca_operator.kube.connection import Connection, RequestObserver, WatchEvent, connect, yaml_body
+from hca_operator.core.names import BURST_MANAGER, FIELD_MANAGER, MEASURE_ANNOTATION, Manifest
+from hca_operator.kube.connection import Connection, RequestObserver, TooLarge, WatchEvent, connect, yaml_body
 from hca_operator.kube.resources import RESOURCES
 
 PAGE_SIZE = 250
 """Objects of a list for each request: enough to be quick, few enough to be small."""
+LARGEST_PAGE_BYTES = 4 * 2**20
+"""With larger objects fewer are asked for: an object may have more than a mebibyte, and in memory a page takes several
+times its bytes."""
 NEVER_CURRENT = "1"
 """The version of an empty etcd, which no object ever has. An apply that names a version is refused where the object has
 another one, and not where there is no object."""
@@ -53,18 +56,28 @@ class KubeClient:
         return None if found is None else _live(f"GET {kind} {namespace}/{name}", found)
 
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
-        """The objects of a namespace ("": of all); `labelSelector` and `fieldSelector` narrow them down."""
+        """The objects of a namespace ("": of all); `labelSelector` and `fieldSelector` narrow them down.
+
+        Pods lack most of their spec, and their annotations but the operator's own.
+        """
         items: list[Manifest] = []
         async for page, _version in self.pages(kind, namespace, **selectors):
-            items.extend(page)
+            items.extend(map(_without_bulk, page) if kind == "Pod" else page)
         return items
 
     async def pages(self, kind: str, namespace: str, **selectors: str) -> AsyncIterator[tuple[Sequence[Manifest], int]]:
         """The pages of a list, each with the resource version of the whole list."""
-        query = {"limit": str(PAGE_SIZE), **selectors}
+        limit, query = PAGE_SIZE, dict(selectors)
         named = {"kind": kind, "apiVersion": RESOURCES[kind].api_version}  # which the items of a list do not say
         while True:
-            page = await self._connection.request("GET", kind, namespace, query=query)
+            try:
+                page = await self._connection.request(
+                    "GET", kind, namespace, query={"limit": str(limit), **query},
+                    most_bytes=LARGEST_PAGE_BYTES if limit > 1 else None,
+                )  # fmt: skip
+            except TooLarge:
+                limit = max(1, limit // 8)
+                continue
             items, version, token = _page(f"LIST {kind} {namespace}", page)
             yield [{**named, **item} for item in items], version
             if not token:
@@ -144,15 +157,18 @@ class KubeClient:
             query={"fieldManager": BURST_MANAGER}, body=scale,
         )  # fmt: skip
 
-    async def delete(self, manifest: Manifest) -> None:
-        """Delete exactly this object, by its uid: a new one with the same name stays."""
+    async def delete(self, manifest: Manifest, *, orphan: bool = False) -> None:
+        """Delete exactly this object, by its uid. `orphan`: the objects that it owns stay."""
         metadata = manifest["metadata"]
         await self._connection.request(
             "DELETE",
             manifest["kind"],
             metadata["namespace"],
             metadata["name"],
-            body={"preconditions": {"uid": metadata["uid"]}, "propagationPolicy": "Background"},
+            body={
+                "preconditions": {"uid": metadata["uid"]},
+                "propagationPolicy": "Orphan" if orphan else "Background",
+            },
             absent_is_none=True,
         )
 
@@ -186,6 +202,22 @@ class KubeClient:
         assert written is not None, "None is for a missing object, which raises here"  # noqa: S101
         # What is created is not always stored, such as a SubjectAccessReview.
         return written if verb == "POST" else _live(f"{verb} {manifest['kind']} {namespace}/{name}", written)
+
+
+def _without_bulk(pod: Manifest) -> Manifest:
+    """A pod without what nobody here reads and its tenant may make as large as a mebibyte."""
+    metadata, spec = dict(pod["metadata"]), pod.get("spec") or {}
+    metadata.pop("managedFields", None)
+    if annotations := metadata.get("annotations"):
+        metadata["annotations"] = {name: annotations[name] for name in (MEASURE_ANNOTATION,) if name in annotations}
+    kept = {
+        kind: [{name: each[name] for name in _READ_OF_CONTAINERS if name in each} for each in spec.get(kind) or []]
+        for kind in ("initContainers", "containers")
+    }
+    return {**pod, "metadata": metadata, "spec": kept}
+
+
+_READ_OF_CONTAINERS = ("name", "resources", "restartPolicy")
 
 
 def _live(what: str, answer: Manifest) -> Manifest:

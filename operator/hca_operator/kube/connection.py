@@ -58,6 +58,10 @@ async def connect() -> client.ApiClient:
     return api
 
 
+class TooLarge(Exception):
+    """An answer has more bytes than was asked for at most."""
+
+
 class Connection:
     """Sends requests with the credentials of an `ApiClient`."""
 
@@ -99,8 +103,12 @@ class Connection:
         body: Body = None,
         content_type: str = "application/json",
         absent_is_none: bool = False,
+        most_bytes: int | None = None,
     ) -> Manifest | None:
-        """The JSON of the answer; None for a 404 if `absent_is_none`. Raises HcaError."""
+        """The JSON of the answer; None for a 404 if `absent_is_none`. Raises HcaError.
+
+        TooLarge: the answer has more than `most_bytes`, which were not kept.
+        """
         timeout = REQUEST_TIMEOUT_SECONDS
         if verb != "GET" and self._writable_seconds is not None:
             timeout = min(timeout, self._writable_seconds())
@@ -114,7 +122,12 @@ class Connection:
         try:
             async with asyncio.timeout(timeout):
                 accepted = "application/json" if name else accepted_in_lists(kind)
-                status, headers, payload = await self._send(verb, path, body, content_type, accepted)
+                status, headers, payload = await self._send(
+                    verb, path, body, content_type, accepted, most_bytes=most_bytes
+                )
+        except TooLarge:
+            status = 200  # errors are short
+            raise
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Transient(f"{verb} {kind} {namespace}/{name}: {str(error) or type(error).__name__}") from error
         finally:
@@ -152,13 +165,20 @@ class Connection:
                 self._observe("WATCH", kind, response.status, 0.0)
                 if response.status >= 400:
                     raise failure(what, response.status, response.headers.get("Retry-After"), await response.read())
-                async for line in response.content:
+                async for line in _lines(response.content):
                     yield _watch_event(what, line)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
             raise Transient(f"{what}: {str(error) or type(error).__name__}") from error
 
-    async def _send(
-        self, verb: str, path: str, body: Body, content_type: str, accepted: str = "application/json"
+    async def _send(  # noqa: PLR0913 - as `request`
+        self,
+        verb: str,
+        path: str,
+        body: Body,
+        content_type: str,
+        accepted: str = "application/json",
+        *,
+        most_bytes: int | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
         parameters = await self._api.param_serialize(
             verb,
@@ -168,7 +188,32 @@ class Connection:
             auth_settings=["BearerToken"],
         )
         response = await self._api.call_api(*parameters, _request_timeout=REQUEST_TIMEOUT_SECONDS)
-        return response.status, dict(response.headers), await response.read()
+        return response.status, dict(response.headers), await _body(response.response, most_bytes)
+
+
+async def _body(response: aiohttp.ClientResponse, most_bytes: int | None) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if most_bytes is not None and size > most_bytes:
+            response.close()
+            raise TooLarge
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of a stream. aiohttp's own end in an error at 4 MiB, which an object in JSON may exceed."""
+    parts: list[bytes] = []
+    async for piece in content.iter_any():
+        first, *others = piece.split(b"\n")
+        parts.append(first)
+        for start in others:
+            yield b"".join(parts)
+            parts = [start]
+    if rest := b"".join(parts):
+        yield rest
 
 
 def _watch_event(what: str, line: bytes) -> WatchEvent:

@@ -17,6 +17,7 @@ class Resource:
 RESOURCES: dict[str, Resource] = {
     KIND: Resource(API_VERSION, PLURAL),
     "Deployment": Resource("apps/v1", "deployments"),
+    "ReplicaSet": Resource("apps/v1", "replicasets"),
     "Service": Resource("v1", "services"),
     "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
     "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from hca_operator.api.status import Problem, Reason
 from hca_operator.core.errors import Forbidden, HcaError, Rejected, Transient
@@ -19,6 +20,7 @@ from hca_operator.reconcile.retries import Slot, problem_of
 from hca_operator.reconcile.steps import EVENT_MISSED_SECONDS, Step, exactly
 from hca_operator.reconcile.trackers import Trackers
 from hca_operator.restarts.debounce import after_rollout
+from hca_operator.restarts.pod_replacement import Replacement
 from hca_operator.scaling.floors import Source
 
 CONFIGURATION: Slot = ("ConfigMap", "")
@@ -141,25 +143,65 @@ class Actor:
             return PodsDone(plan.counted)
         self._trackers.replacements.keep(observed.key, under_way=wanted.under_way)
         writes: list[str] = []
-        problem = wanted.problem
         try:
             if wanted.detach is not None:
                 await self._cluster.patch(wanted.detach, wanted.operations)
                 writes.append("detach Pod")
-            for pod in wanted.evict:
-                try:
-                    await self._cluster.evict(pod)
-                    writes.append("evict Pod")
-                except Transient as error:  # a disruption budget, as a rule: the next pass tries again
-                    if TWO_BUDGETS in str(error):
-                        problem = await self._two_budgets(observed, pod)
+            refused = await self._write_replica_sets(observed, pods, wanted, writes)
+            problem = await self._evict(observed, wanted.evict, writes)
         except Transient as error:
             logger.info("the replacement of a pod goes on later: %s", error, extra={"object": str(observed.key)})
             return PodsDone(plan.counted, requeue_after_seconds=EVENT_MISSED_SECONDS)
         except (Forbidden, Rejected) as error:
             reason = Reason.FORBIDDEN if isinstance(error, Forbidden) else Reason.REJECTED
             return PodsDone(plan.counted, Problem(reason, f"a pod near its limit cannot be replaced: {error}"))
-        return PodsDone(wanted.counted, problem, wanted.serving, wanted.requeue_after_seconds, writes)
+        requeue = wanted.requeue_after_seconds if refused is None or wanted.detached else None
+        return PodsDone(wanted.counted, problem or refused or wanted.problem, wanted.serving, requeue, writes)
+
+    async def _evict(self, observed: Observed, pods: Sequence[Manifest], writes: list[str]) -> Problem | None:
+        """Evict pods. Returns why one never can be."""
+        problem = None
+        for pod in pods:
+            try:
+                await self._cluster.evict(pod)
+                writes.append("evict Pod")
+            except Transient as error:  # a disruption budget, as a rule: the next pass tries again
+                if TWO_BUDGETS in str(error):
+                    problem = await self._two_budgets(observed, pod)
+        return problem
+
+    async def _write_replica_sets(
+        self, observed: Observed, pods: ObservedPods, wanted: Replacement, writes: list[str]
+    ) -> Problem | None:
+        """Create and delete ReplicaSets of detached pods. Returns why that is refused.
+
+        It holds up nothing: a pod without one is replaced in the same way.
+        """
+        planned = wanted.replica_sets
+        requests: list[tuple[str, Callable[[], Awaitable[object]]]] = [
+            *(("create ReplicaSet", partial(self._cluster.create, each)) for each in planned.create),
+            *(("delete ReplicaSet", partial(self._cluster.delete, each, orphan=True)) for each in planned.orphan),
+            *(("delete ReplicaSet", partial(self._cluster.delete, each)) for each in planned.delete),
+        ]
+        failed = pods.replica_sets if isinstance(pods.replica_sets, HcaError) else None
+        for write, request in requests:
+            try:
+                await request()
+                writes.append(write)
+            except HcaError as error:
+                failed = error
+        if failed is None or not wanted.under_way:
+            return None
+        if isinstance(failed, Transient):
+            logger.info("the ReplicaSet of a pod comes or goes later: %s", failed, extra={"object": str(observed.key)})
+            return None
+        text = "the ReplicaSet of a pod that was replaced near its memory limit cannot be deleted"
+        if wanted.detached:
+            text = (
+                "a pod near its memory limit is replaced without a ReplicaSet of its own, so kubectl drain needs "
+                "--force for its node, and the cluster autoscaler keeps the node meanwhile"
+            )
+        return Problem(Reason.FORBIDDEN if isinstance(failed, Forbidden) else Reason.REJECTED, f"{text}: {failed}")
 
     async def _two_budgets(self, observed: Observed, pod: Manifest) -> Problem:
         """Which budgets keep a pod from ever being evicted, by the operator as by a drain of its node."""

@@ -7,7 +7,6 @@ answer after an adoption, or if an object with the name of a new child exists.
 from dataclasses import dataclass, replace
 
 from hca_operator.core.errors import HcaError
-from hca_operator.core.field_ownership import contested
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Cluster, Key
 from hca_operator.reconcile.observe import Observed, Observer
@@ -15,7 +14,7 @@ from hca_operator.reconcile.plan import Plan
 from hca_operator.reconcile.repairs import after_repair
 from hca_operator.reconcile.resolve import Resolved
 from hca_operator.reconcile.retries import Slot
-from hca_operator.reconcile.steps import GatePlace, Step, Verb, object_digest, plan_child
+from hca_operator.reconcile.steps import GatePlace, Step, Verb, object_digest, plan_child, repaired
 from hca_operator.reconcile.trackers import Applied, Trackers
 
 
@@ -98,10 +97,9 @@ class ChildWriter:
         """The same after a creation or an application with that answer."""
         kind, before, after = step.slot[0], observed.children.get(step.slot), object_digest(live)
         changed = after != step.digests.live  # not by the version: a status may have changed since
-        last = observed.applied.get(step.slot)
-        if before is not None and changed and last is not None and last.desired == step.digests.desired:
+        contests = repaired(observed, step)
+        if changed and contests is not None:
             repairs = self._trackers.repairs.setdefault(observed.key, {})
-            contests = tuple(contested(before, step.desired))
             repairs[step.slot] = after_repair(repairs.get(step.slot), contests, observed.now.timestamp())
         self._trackers.applied.setdefault(observed.key, {})[step.slot] = Applied(step.digests.desired, after)
         rolls = kind == "Deployment" and before is not None and live["spec"]["template"] != before["spec"]["template"]

@@ -14,7 +14,7 @@ from itertools import islice
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Problem
 from hca_operator.core.errors import Conflict, HcaError
-from hca_operator.core.names import KIND, STABLE, TRACK_LABEL, Manifest
+from hca_operator.core.names import KIND, MEMORY, REPLACED_LABEL, STABLE, TRACK_LABEL, Manifest
 from hca_operator.core.observed import (
     all_ready,
     available_replicas,
@@ -123,6 +123,8 @@ class ObservedPods:
     """Why the pods, or the Events about them, could not be listed."""
     replaces: bool = False
     """Whether the replacement of a pod is to begin or to go on."""
+    replica_sets: Sequence[Manifest] | HcaError = ()
+    """Of detached pods, or why they cannot be listed; only if `replaces`."""
     near_limit: NearLimit | None = None
     """Pods that may have to be replaced because of their memory, if no rollout is under way."""
     held: Mapping[str, int | None] = field(default_factory=dict)
@@ -234,6 +236,8 @@ class Observer:
             return replace(seen, unread=error, replaces=replaces, problem=None if settled else problem_of(error))
         stable = [pod for pod in pods if pod["metadata"].get("labels", {}).get(TRACK_LABEL) == STABLE]
         seen = replace(seen, pods=pods, unready=stable if unready else (), replaces=replaces, near_limit=near)
+        if replaces:
+            seen = replace(seen, replica_sets=await self._replica_sets(api))
         if near is not None and resolved.sizing is not None:
             seen = replace(seen, held=await self._held(api, resolved.sizing.workers, near, pods))
         if settled:
@@ -279,6 +283,13 @@ class Observer:
     async def _pods(self, api: ApiObject) -> list[Manifest]:
         selector = selector_text(api_selector(api.name))
         return await self._cluster.list("Pod", api.namespace, labelSelector=selector)
+
+    async def _replica_sets(self, api: ApiObject) -> Sequence[Manifest] | HcaError:
+        selector = selector_text({**api_selector(api.name), REPLACED_LABEL: MEMORY})
+        try:
+            return await self._cluster.list("ReplicaSet", api.namespace, labelSelector=selector)
+        except HcaError as error:
+            return error
 
     async def _held(
         self, api: ApiObject, workers: int, near: NearLimit, pods: Sequence[Manifest]

@@ -13,7 +13,7 @@ from hca_operator.desired.children import Child
 from hca_operator.reconcile.observe import Observed, ObservedPods
 from hca_operator.reconcile.resolve import Refused, Resolved
 from hca_operator.reconcile.retries import Slot
-from hca_operator.reconcile.steps import GatePlace, Intent, Step, Verb, plan_child
+from hca_operator.reconcile.steps import GatePlace, Intent, Step, Verb, plan_child, repaired
 from hca_operator.restarts.config_changes import ConfigPlan, plan_config
 from hca_operator.restarts.memory_counters import count_kills
 from hca_operator.restarts.pod_memory import due_pod, limits_of
@@ -104,9 +104,7 @@ def _spaced(step: Step, observed: Observed) -> Step:
     if repairs is None or fight is None or step.error is not None:
         return step
     due = repairs.at + repairs.wait_seconds
-    applied = observed.applied.get(step.slot)
-    repairing = step.verb == Verb.APPLY and applied is not None and applied.desired == step.digests.desired
-    if repairing and now < due and not observed.edited:
+    if repaired(observed, step) is not None and now < due and not observed.edited:
         return Step(step.slot, Verb.REFUSE, error=fight, place=step.place, requeue_after_seconds=due - now)
     return replace(step, error=fight, requeue_after_seconds=step.requeue_after_seconds or repairs.over_at - now)
 
@@ -177,5 +175,6 @@ def plan_pods(resolved: Resolved | Refused, observed: Observed, pods: ObservedPo
     if resolved.api is None or pods.deployment is None or not pods.replaces:
         return PodsPlan(counted, limits, place)
     due = due_pod(pods.near_limit, pods.pods, pods.held) if pods.near_limit else None
-    replacement = plan_replacement(resolved.api, Pods(pods.deployment, pods.pods, due), counted, observed.now)
+    seen = Pods(pods.deployment, pods.pods, due, pods.replica_sets)
+    replacement = plan_replacement(resolved.api, seen, counted, observed.now)
     return PodsPlan(counted, limits, place, replacement)

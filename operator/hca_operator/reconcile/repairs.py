@@ -8,7 +8,8 @@ from hca_operator.core.names import KIND
 
 FIGHT_AFTER = 5
 """Repairs in a row, each soon after the one before: more than a user makes by hand."""
-SOON_SECONDS = 60.0
+SOON_SECONDS = 300.0
+"""Longer than the interval at which other controllers act, which is a minute for a downscaler."""
 LONGEST_WAIT_SECONDS = 300.0
 MAX_NAMED = 3
 
@@ -37,7 +38,10 @@ class Repairs(NamedTuple):
         """The error to report if another controller changes the child again and again; None if it does not."""
         if self.number < FIGHT_AFTER or now >= self.over_at:
             return None
-        fields = [f"{contest.path} by {contest.manager}" for contest in self.contests[:MAX_NAMED]]
+        fields = [
+            f"{contest.path} by {contest.manager or 'a manager that the API server does not record'}"
+            for contest in self.contests[:MAX_NAMED]
+        ]
         more = ", and more" if len(self.contests) > MAX_NAMED else ""
         changed = ", ".join(fields) + more if fields else "fields that the operator sets are removed"
         return Contested(

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.core.errors import HcaError, NotOwned, Transient
-from hca_operator.core.field_ownership import applied_fields, contested, extract
+from hca_operator.core.field_ownership import Contest, applied_fields, contested, extract
 from hca_operator.core.fingerprints import fingerprint
 from hca_operator.core.names import ADOPT_ANNOTATION, KIND, REVISION_ANNOTATION, TEMPLATE_ANNOTATION, Manifest
 from hca_operator.core.observed import belongs_to_predecessor, is_ours, owns_replicas, replicas_of
@@ -222,6 +222,18 @@ def _application(observed: Observed, slot: Slot, desired: Manifest, *, shared: b
         return Step(slot, Verb.KEEP)
     bound = exactly(live, "resourceVersion") if shared else exactly(live)
     return Step(slot, Verb.APPLY, {**desired, "metadata": {**desired["metadata"], **bound}}, digests=digests)
+
+
+def repaired(observed: Observed, step: Step) -> tuple[Contest, ...] | None:
+    """The fields of others that a step sets back, None if it repairs nothing: because what is desired has changed.
+
+    With such fields it is a repair all the same: `replicas` are desired or not, depending on who set them last.
+    """
+    live, last = observed.children.get(step.slot), observed.applied.get(step.slot)
+    if step.verb != Verb.APPLY or live is None or last is None:
+        return None
+    contests = tuple(contested(live, step.desired))
+    return contests if contests or last.desired == step.digests.desired else None
 
 
 def exactly(live: Manifest, *more: str) -> Manifest:

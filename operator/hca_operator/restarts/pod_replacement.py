@@ -4,22 +4,34 @@ Each pass finds the next step from the pods as they are, so any process goes on 
 
 1. The pod is detached: it loses the label by which its ReplicaSet counts it, which makes the ReplicaSet create another
    one at once, and keeps the labels by which the Services select it.
-2. When as many pods serve as should, without it, the detached pod is evicted; after LONGEST_DETACHED when any does. A
+2. It gets a ReplicaSet of its own as its controller (`detached_pod.py`).
+3. When as many pods serve as should, without it, the detached pod is evicted; after LONGEST_DETACHED when any does. A
    disruption budget may delay that.
+4. When the pod has gone, its ReplicaSet is deleted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.api.status import Problem, Reason
 from hca_operator.core.durations import parse_duration
-from hca_operator.core.names import API_LABEL, HASH_LABEL, MEASURE_ANNOTATION, MEMORY, REPLACED_LABEL, Manifest
-from hca_operator.core.observed import condition, controller_of, replicas_of
+from hca_operator.core.errors import HcaError
+from hca_operator.core.names import (
+    API_LABEL,
+    DETACHED_LABEL,
+    HASH_LABEL,
+    MEASURE_ANNOTATION,
+    MEMORY,
+    REPLACED_LABEL,
+    Manifest,
+)
+from hca_operator.core.observed import condition, controller_of, is_ours, replicas_of
 from hca_operator.core.ports import Key
 from hca_operator.core.timestamps import time_of
 from hca_operator.desired.metadata import owner_reference, selector_text
+from hca_operator.restarts.detached_pod import ReplicaSetPlan, plan_replica_sets
 from hca_operator.restarts.memory_counters import count_replaced
 from hca_operator.restarts.pod_memory import DuePod, Measure
 
@@ -28,7 +40,7 @@ LONGEST_DETACHED = timedelta(minutes=15)
 STEP_SECONDS = 3.0
 """From one step of a replacement to the next: pods are not watched."""
 DETACHED = f"{API_LABEL},{selector_text({REPLACED_LABEL: MEMORY})}"
-"""Label selector of the pods that are being replaced, of all objects."""
+"""Label selector of the pods that are being replaced, and of their ReplicaSets, of all objects."""
 _MEASURE_HINT: Mapping[str, str] = {
     Measure.WORKERS: "",
     Measure.WORKING_SET: "; it was judged by its working set, in which page cache counts: for a judgement by what "
@@ -50,10 +62,16 @@ class Replacement:
     """JSON Patch that detaches it."""
     evict: Sequence[Manifest] = ()
     """The pods that are to be evicted now."""
+    replica_sets: ReplicaSetPlan = field(default_factory=ReplicaSetPlan)
     under_way: bool = False
-    """Whether a pod is detached, or is to be now."""
+    """Whether a pod is detached, or is to be now, or has gone and left its ReplicaSet."""
     serving: int = 0
     """Detached pods that serve."""
+
+    @property
+    def detached(self) -> bool:
+        """Whether a pod is detached, or is to be now."""
+        return self.problem is not None and self.problem.reason == Reason.REPLACING_POD
 
     @property
     def requeue_after_seconds(self) -> float | None:
@@ -62,7 +80,10 @@ class Replacement:
 
 
 class ReplacementTracker:
-    """The objects that may have a detached pod. Only their pods are listed, and those of objects with a pod due."""
+    """The objects that may have a detached pod or the ReplicaSet of one.
+
+    Only their pods are listed, and those of objects with a pod due.
+    """
 
     def __init__(self) -> None:
         self._keys: set[Key] = set()
@@ -72,8 +93,8 @@ class ReplacementTracker:
         return key in self._keys
 
     def found(self, detached: Iterable[Manifest]) -> set[Key]:
-        """Take in pods that were found detached; returns their objects."""
-        keys = {Key(pod["metadata"]["namespace"], pod["metadata"]["labels"][API_LABEL]) for pod in detached}
+        """Take in pods that were found detached, or ReplicaSets of such pods; returns their objects."""
+        keys = {Key(found["metadata"]["namespace"], found["metadata"]["labels"][API_LABEL]) for found in detached}
         self._keys |= keys
         return keys
 
@@ -94,12 +115,25 @@ class Pods:
     """Of every track, detached ones included."""
     due: DuePod | None = None
     """The pod to replace because of its memory; None if there is none, or during a rollout."""
+    replica_sets: Sequence[Manifest] | HcaError = ()
+    """Of detached pods, or why they cannot be listed."""
 
 
 def plan_replacement(api: ApiObject, pods: Pods, counted: Manifest | None, now: datetime) -> Replacement:
     """The next step for the pods of an object. `counted`: status.memoryRestarts so far."""
-    if any(REPLACED_LABEL in pod["metadata"]["labels"] for pod in pods.listed):
-        return _finish(pods, counted, now)
+    detached = [pod for pod in pods.listed if REPLACED_LABEL in pod["metadata"]["labels"]]
+    step = _finish(pods, detached, counted, now) if detached else _next(api, pods, counted, now)
+    if isinstance(pods.replica_sets, HcaError):
+        return step
+    if step.detach is not None:
+        detached = [step.detach]
+    found = [replica_set for replica_set in pods.replica_sets if is_ours(replica_set, api.uid)]
+    replica_sets = plan_replica_sets(api, detached, found, late=bool(step.evict) and _is_late(counted, now))
+    return replace(step, replica_sets=replica_sets, under_way=step.under_way or bool(found))
+
+
+def _next(api: ApiObject, pods: Pods, counted: Manifest | None, now: datetime) -> Replacement:
+    """The step while no pod is being replaced."""
     if pods.due is None:
         return Replacement(counted)
     name, measure = pods.due
@@ -129,12 +163,9 @@ def _begin(api: ApiObject, pod: Manifest, measure: Measure, counted: Manifest | 
     )
 
 
-def _finish(pods: Pods, counted: Manifest | None, now: datetime) -> Replacement:
-    detached = [pod for pod in pods.listed if REPLACED_LABEL in pod["metadata"]["labels"]]
+def _finish(pods: Pods, detached: Sequence[Manifest], counted: Manifest | None, now: datetime) -> Replacement:
     successors = [pod for pod in pods.listed if HASH_LABEL in pod["metadata"]["labels"] and _serves(pod)]
-    began = time_of(counted, "replacedAt")
-    late = began is not None and now - began > LONGEST_DETACHED
-    enough = len(successors) >= (1 if late else replicas_of(pods.deployment))
+    enough = len(successors) >= (1 if _is_late(counted, now) else replicas_of(pods.deployment))
     annotations = detached[0]["metadata"].get("annotations") or {}
     return Replacement(
         count_replaced(counted, detached, now),
@@ -145,6 +176,11 @@ def _finish(pods: Pods, counted: Manifest | None, now: datetime) -> Replacement:
     )
 
 
+def _is_late(counted: Manifest | None, now: datetime) -> bool:
+    began = time_of(counted, "replacedAt")
+    return began is not None and now - began > LONGEST_DETACHED
+
+
 def _replacing(measure: str) -> Problem:
     text = "a pod near its memory limit is being replaced; it serves until its successor does"
     return Problem(Reason.REPLACING_POD, text + _MEASURE_HINT.get(measure, ""))
@@ -153,18 +189,23 @@ def _replacing(measure: str) -> Problem:
 def _detaching(api: ApiObject, pod: Manifest, measure: Measure) -> list[Manifest]:
     """JSON Patch that takes a pod out of its ReplicaSet.
 
-    The object becomes its owner, so that the garbage collector removes the pod with it; but not its controller.
+    The object becomes its owner, so that the garbage collector removes the pod with it; but not its controller, which
+    is to be a ReplicaSet.
     """
     others = [owner for owner in pod["metadata"].get("ownerReferences", []) if not owner.get("controller")]
+    measured: Manifest = (
+        {"path": f"/metadata/annotations/{MEASURE_ANNOTATION.replace('/', '~1')}", "value": str(measure)}
+        if pod["metadata"].get("annotations") is not None
+        else {"path": "/metadata/annotations", "value": {MEASURE_ANNOTATION: str(measure)}}
+    )
     return [
         {"op": "test", "path": "/metadata/uid", "value": pod["metadata"]["uid"]},
         {"op": "remove", "path": f"/metadata/labels/{HASH_LABEL}"},
-        {"op": "add", "path": f"/metadata/labels/{REPLACED_LABEL.replace('/', '~1')}", "value": MEMORY},
-        {
-            "op": "add",
-            "path": "/metadata/annotations",
-            "value": {**(pod["metadata"].get("annotations") or {}), MEASURE_ANNOTATION: str(measure)},
-        },
+        *(
+            {"op": "add", "path": f"/metadata/labels/{label.replace('/', '~1')}", "value": value}
+            for label, value in ((REPLACED_LABEL, MEMORY), (DETACHED_LABEL, pod["metadata"]["uid"]))
+        ),
+        {"op": "add", **measured},
         {
             "op": "add",
             "path": "/metadata/ownerReferences",

@@ -3,7 +3,11 @@
 import logging
 import sys
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
+
+OF_KOPF = ("settings", "k8s_skip")
+"""What kopf adds to each line about an object, for its own use. Its settings are no JSON, so the line would be lost."""
 
 
 def log_json(level: str) -> None:
@@ -13,6 +17,7 @@ def log_json(level: str) -> None:
         JsonFormatter(
             "{asctime}{levelname}{name}{message}",
             style="{",
+            reserved_attrs=[*RESERVED_ATTRS, *OF_KOPF],
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
         )
     )

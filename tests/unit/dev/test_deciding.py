@@ -36,6 +36,21 @@ def test_go_versions_compare_as_numbers(text: str, version: tuple[int, ...]) -> 
     assert (version >= versions.GO_MINIMUM) == text.startswith("go1.26")
 
 
+@pytest.mark.parametrize(
+    ("script", "used"),
+    [("echo go1.26.6", True), ("echo go1.26.6; exit 1", False), ("sleep 60", False), (r"printf '\351'", False)],
+)
+def test_a_go_command_is_used_if_it_answers_well_and_in_time(
+    script: str, used: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "go"
+    program.write_text(f"#!/bin/bash\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(go, "ANSWERS_WITHIN", 1.0)
+    assert go.on_machine() == (program if used else None)
+
+
 def test_a_go_mod_repeats_its_authors_replacements_and_names_staging_modules_by_their_releases() -> None:
     upstream = {
         "Go": "1.26.0",

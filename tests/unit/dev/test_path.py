@@ -7,16 +7,19 @@ from dev.path import PathTool
 
 
 @pytest.mark.parametrize(
-    ("prints", "found"),
+    ("tool", "prints", "found"),
     [
-        ("Client Version: v1.36.3\nKustomize Version: v5.8.1", (1, 36, 3)),
-        ("v3.22.0+g1234567", (3, 22, 0)),
-        ("kind v0.33.0 go1.26.6 linux/amd64", (0, 33, 0)),
-        ("no such command", ()),
+        (tools.KUBECTL, "Client Version: v1.36.3\nKustomize Version: v5.8.1", (1, 36, 3)),
+        (tools.KUBECTL, "wrapper v9.9.9 runs\nClient Version: v1.36.3\n", (1, 36, 3)),
+        (tools.HELM, "v3.22.0+g1234567", (3, 22, 0)),
+        (tools.HELM, "wrapper v9.9.9 runs\nv3.22.0+g1234567", (3, 22, 0)),
+        (tools.KIND, "kind v0.33.0 go1.26.6 linux/amd64", (0, 33, 0)),
+        (tools.KIND, "v9.9.9 of a wrapper\nkind v0.33.0 go1.26.6 linux/amd64", (0, 33, 0)),
+        (tools.KIND, "no such command", ()),
     ],
 )
-def test_a_program_s_version_is_the_first_that_it_prints(prints: str, found: tuple[int, ...]) -> None:
-    assert path.version(prints) == found
+def test_a_program_s_version_is_the_one_on_its_own_line(tool: PathTool, prints: str, found: tuple[int, ...]) -> None:
+    assert path.version(prints, tool.before_version) == found
 
 
 @pytest.mark.parametrize(
@@ -45,6 +48,6 @@ def test_what_would_be_built_fits_too() -> None:
 
 
 def test_kubectl_fits_the_clusters_of_both_node_images() -> None:
-    kubernetes = path.version(f"v{versions.KUBERNETES}")[1], path.version(node_image.STOCK_IMAGE)[1]
+    kubernetes = path.version(f"v{versions.KUBERNETES}")[1], path.version(node_image.STOCK_IMAGE, "kindest/node:")[1]
     (_, oldest), (_, newer) = versions.FITTING["kubectl"]
     assert [minor for minor in range(oldest, newer) if any(abs(minor - other) > 1 for other in kubernetes)] == []

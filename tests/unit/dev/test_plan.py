@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,12 @@ def having(*programs: str) -> Host:
         pytest.param(having(*ALL), CLIENT_ALONE, EnginePlan(Start.DAEMON), id="stopped, no systemd"),
         pytest.param(
             replace(having(*ALL), docker_service=True), CLIENT_ALONE, EnginePlan(Start.SERVICE), id="stopped, systemd"
+        ),
+        pytest.param(
+            replace(having(*ALL), docker_service=True),
+            replace(CLIENT_ALONE, socket=Socket.HUNG),
+            EnginePlan(Start.SERVICE),
+            id="still starting, systemd",
         ),
         pytest.param(
             having(*ALL - {"iptables"}), CLIENT_ALONE, EnginePlan(Start.DAEMON, ("iptables",)), id="no iptables"
@@ -79,6 +86,7 @@ def test_an_engine_that_answers_is_had_by_the_least_that_leads_to_it(
 
 
 USER = replace(FRESH, root=False)
+HUNG = "Docker takes connections but does not answer: end or restart `dockerd` as root, then try again"
 
 
 @pytest.mark.parametrize(
@@ -128,6 +136,20 @@ USER = replace(FRESH, root=False)
             "put the engine's own client first on PATH, then try again",
             id="client too new for the engine",
         ),
+        pytest.param(
+            FRESH,
+            Engine(client="/usr/bin/docker", answers=True, of_docker=False, endpoint=FAR),
+            "/usr/bin/docker is not Docker's or leads to another engine, such as Podman (see `docker version`): "
+            "install Docker and put its client first on PATH, then try again",
+            id="podman",
+        ),
+        pytest.param(
+            replace(USER, programs=ALL, docker_service=True),
+            replace(CLIENT_ALONE, socket=Socket.HUNG),
+            HUNG,
+            id="engine hangs, not root",
+        ),
+        pytest.param(having(*ALL), replace(CLIENT_ALONE, socket=Socket.HUNG), HUNG, id="engine hangs"),
         pytest.param(
             having(*ALL),
             replace(CLIENT_ALONE, endpoint=FAR),
@@ -212,6 +234,9 @@ def test_only_debian_s_own_python_is_completed_by_a_package() -> None:
     [
         ({}, "{}", None),
         ({}, "not JSON", None),
+        ({}, "[]", None),
+        ({}, "null", None),
+        ({}, '{"currentContext": 5}', None),
         ({}, '{"currentContext": "default"}', None),
         ({}, '{"currentContext": "far"}', "the Docker context `far`"),
         ({"DOCKER_CONTEXT": "near"}, '{"currentContext": "far"}', "the Docker context `near`"),
@@ -233,7 +258,10 @@ def test_the_client_is_led_elsewhere_in_its_own_order(
         ("unix:///run/user/1000/docker.sock", True),
         ("tcp://127.0.0.1:2375", True),
         ("tcp://docker:2375", False),
+        ("tcp://[::1]:2375", True),
+        ("tcp://[::1", False),
         ("ssh://me@far.example", False),
+        ("ssh://me@localhost:2222", False),
         ("", False),
     ],
 )
@@ -259,3 +287,55 @@ def test_an_engine_is_asked_at_its_socket_without_a_client(tmp_path: Path) -> No
         assert host.ping(path) is Socket.ANSWERS
         thread.join()
     assert host.ping(path) is Socket.SILENT
+
+
+@pytest.mark.parametrize("pending", [0, 9])
+def test_an_engine_that_takes_connections_and_never_answers_is_known(
+    pending: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "PING_WITHIN", 0.1)
+    path = tmp_path / "docker.sock"
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(path))
+        listener.listen(0)
+        for _ in range(pending):  # as many as the socket takes
+            waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            waiting.connect_ex(str(path))
+        assert host.ping(path) is Socket.HUNG
+
+
+DOCKER = """Client:
+ Version:           28.2.2
+ Context:           default
+
+Server:
+ Engine:
+  Version:          20.10.24+dfsg1
+ containerd:
+  Version:          1.6.20"""
+DESKTOP = """Client: Docker Engine - Community
+ Version:           27.0.1
+
+Server: Docker Desktop 4.32.0 (157355)
+ Engine:
+  Version:          27.0.1"""
+PODMAN = """Client:        Podman Engine
+Version:       5.4.2
+API Version:   5.4.2"""
+PODMAN_SERVER = """Client: Docker Engine - Community
+ Version:           27.0.1
+
+Server: linux/amd64/debian-13
+ Podman Engine:
+  Version:          5.4.2
+ Conmon:
+  Version:          2.1.12"""
+
+
+@pytest.mark.parametrize(
+    ("prints", "of_docker"), [(DOCKER, True), (DESKTOP, True), (PODMAN, False), (PODMAN_SERVER, False), ("", False)]
+)
+def test_an_engine_is_docker_s_by_what_the_client_shows_of_it(prints: str, of_docker: bool) -> None:
+    assert host.is_docker(prints) == of_docker

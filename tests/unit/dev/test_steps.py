@@ -1,3 +1,4 @@
+import os
 import threading
 import time
 from pathlib import Path
@@ -6,7 +7,7 @@ import pytest
 
 from dev import cache
 from dev import steps as steps_module
-from dev.steps import ClusterError, Step, Steps
+from dev.steps import ClusterError, Step, Steps, answer
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +93,25 @@ def test_a_command_that_heeds_no_sigterm_is_killed(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(steps_module, "ENDS_WITHIN_SECONDS", 0.2)
     step = Step("engine", tmp_path / "log")
     assert not step.succeeds("bash", "-c", "trap '' TERM; while :; do sleep 60; done", timeout=0.5)
+
+
+def test_what_is_read_need_not_be_utf_8_and_comes_in_time(tmp_path: Path) -> None:
+    step = Step("engine", tmp_path / "log")
+    assert step.read("bash", "-c", r"printf 'caf\351\n'") == "caf\N{REPLACEMENT CHARACTER}"
+    assert step.succeeds("bash", "-c", "true", os.fsdecode(b"caf\xe9"), timeout=10)
+    with pytest.raises(ClusterError, match=r"engine: `sleep 60` gave no answer in 0 s; the whole log is"):
+        step.read("sleep", "60", timeout=0.1)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("echo yes", "yes\n"),
+        (r"printf '\351'", "\N{REPLACEMENT CHARACTER}"),
+        ("echo yes; exit 1", None),
+        ("sleep 60 & wait", None),
+    ],
+)
+def test_an_answer_is_what_a_command_that_ends_well_prints(script: str, expected: str | None) -> None:
+    assert answer(("bash", "-c", script), timeout=0.5) == expected
+    assert answer(("no-such-program",), timeout=0.5) is None

@@ -109,6 +109,7 @@ def test_an_engine_that_ended_is_named_as_the_cause(
     monkeypatch: pytest.MonkeyPatch, answers: bool, sentence: str
 ) -> None:
     monkeypatch.setattr("dev.preflight.refuse_small_disk", lambda _: None)
+    monkeypatch.setattr("dev.host.docker_folder", lambda _: Path("/var/lib/docker"))
     monkeypatch.setattr("dev.daemon.decide", lambda _: None)
     monkeypatch.setattr("dev.daemon.ensure", lambda _: None)
     monkeypatch.setattr("dev.daemon.answers", lambda _: answers)

@@ -83,13 +83,17 @@ class FakeCluster:
         self._call(f"evict Pod {slot[2]}", lambda: self._evict(slot, uid))
 
     async def create(self, manifest: Manifest) -> Manifest:
-        assert manifest["kind"] == "Event", "nothing else is made this way"
-        self._call(f"create Event {manifest['reason']}", lambda: self.events.append(manifest))
+        if manifest["kind"] == "Event":
+            self._call(f"create Event {manifest['reason']}", lambda: self.events.append(manifest))
+        else:
+            slot = slot_of(manifest)
+            self._call(f"create {slot[0]} {slot[2]}", lambda: self._make(slot, manifest))
         return manifest
 
-    async def delete(self, manifest: Manifest) -> None:
+    async def delete(self, manifest: Manifest, *, orphan: bool = False) -> None:
         slot, uid = slot_of(manifest), manifest["metadata"]["uid"]
-        self._call(f"delete {slot[0]} {slot[2]} {uid}", lambda: self.remove(slot, uid))
+        verb = "orphan" if orphan else "delete"
+        self._call(f"{verb} {slot[0]} {slot[2]} {uid}", lambda: self.remove(slot, uid))
 
     @property
     def writes(self) -> list[str]:

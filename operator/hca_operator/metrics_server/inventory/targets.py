@@ -102,8 +102,13 @@ def stripped_pod(pod: Manifest) -> Manifest:
 
 def stripped_api(api: Manifest) -> Manifest:
     """What is read of an object."""
-    kept = {name: value for name, value in api["metadata"].items() if name != "managedFields"}
-    return {"metadata": kept, "spec": api.get("spec")}
+    metadata, spec = api["metadata"], api.get("spec") or {}
+    return {
+        "metadata": {name: metadata[name] for name in _API_METADATA if name in metadata},
+        "spec": {name: spec[name] for name in _API_SPEC if name in spec},
+    }
 
 
 _POD_METADATA = ("namespace", "name", "uid", "resourceVersion", "labels", "deletionTimestamp")
+_API_METADATA = ("namespace", "name", "uid", "resourceVersion")
+_API_SPEC = ("autoscaling", "health", "monitoring", "port", "service")

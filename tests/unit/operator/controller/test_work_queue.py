@@ -376,3 +376,32 @@ def test_a_key_that_changes_all_the_time_holds_up_none_that_waits() -> None:
 
     worker = work(busy, "busy", "a", "b", seconds=4.5, workers=1)
     assert [key for key, _ in worker.handled][:4] == ["busy", "a", "b", "busy"]
+
+
+@pytest.mark.parametrize("urgent", [True, False])
+def test_fault_65_a_tenant_with_a_thousand_keys_holds_up_no_other(urgent: bool) -> None:
+    async def takes_a_second(_worker: Worker, _key: str) -> float | None:
+        await asyncio.sleep(1)
+        return None
+
+    queue: WorkQueue[str] = WorkQueue(jitter=lambda: 1.0, tenant_of=lambda key: key[0])
+    worker = Worker(takes_a_second, queue)
+
+    async def main() -> None:
+        for number in range(1000):
+            queue.add(f"m{number}", urgent=urgent)
+        task = asyncio.create_task(queue.work(worker.handle))
+        for key in ("a1", "a2", "b1"):
+            await asyncio.sleep(100.5)
+            queue.add(key, urgent=urgent)
+        queue.add("a3", urgent=urgent)
+        await asyncio.sleep(1000)
+        task.cancel()
+
+    run(main())
+    waits = {
+        key: worker.times(key)[0] - added for key, added in (("a1", 100.5), ("a2", 201), ("b1", 301.5), ("a3", 301.5))
+    }
+    assert max(waits.values()) <= 3.5, waits
+    assert len(worker.handled) == 1004
+    assert not queue._turns, "nothing is remembered of who waits no more"

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from hca_operator.core.field_ownership import Contest, contested, extract
 from hca_operator.core.names import BURST_MANAGER, FIELD_MANAGER, Manifest
 
@@ -76,3 +78,20 @@ def test_neither_what_is_shared_nor_what_is_added_nor_an_equal_value_is_conteste
     assert contested(deployment(LIVE, TEMPLATE, ("other", labels, "")), desired) == []
     assert contested(deployment(LIVE, {}, ("other", labels, "")), {"spec": {"template": APPLIED}}) == []
     assert contested({"metadata": {}}, desired) == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "count", "found"),
+    [
+        ({}, 2, [Contest("spec.replicas", "")]),
+        ({}, 0, []),
+        ({"f:replicas": {}}, 2, []),  # the object itself wanted none until now
+    ],
+)
+def test_fault_65_a_count_that_was_set_to_0_by_scale_is_contested_though_no_manager_is_recorded(
+    ours: Manifest, count: int, found: list[Contest]
+) -> None:
+    entry = {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": ours}}
+    live: Manifest = {"metadata": {"managedFields": [entry]}, "spec": {"replicas": 0}}
+    assert contested(live, {"spec": {"replicas": count}}) == found
+    assert contested(live, {"spec": {}}) == []

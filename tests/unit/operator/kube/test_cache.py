@@ -3,8 +3,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hca_operator.core.names import Manifest
-from hca_operator.kube.cache import ManifestCache, ObjectRef, ref_of
+from hca_operator.core.names import API_LABEL, KIND, Manifest
+from hca_operator.core.observed import owner_of
+from hca_operator.kube.cache import LARGEST_BYTES, ManifestCache, ObjectRef, ref_of
 
 SHOP = ObjectRef("Service", "default", "shop")
 
@@ -84,3 +85,18 @@ def test_what_is_doubted_is_forgotten() -> None:
     store.forget(SHOP)
     assert store.get(SHOP) is None
     assert store.put(service(7))
+
+
+def test_fault_64_what_is_far_larger_than_usual_is_not_kept_but_its_version_and_whose_it_is_are() -> None:
+    noise = "".join(map(str, range(LARGEST_BYTES)))
+    owner = {"kind": KIND, "name": "cart", "controller": True}
+    large = service(7, spec={"note": noise})
+    large["metadata"] |= {"labels": {API_LABEL: "cart", "note": noise}, "ownerReferences": [owner]}
+    store = ManifestCache()
+    assert store.put(large)
+    assert store.get(SHOP) is None
+    assert not store.put(service(6)), "an older state is no news"
+    assert sum(len(entry.compressed) for entry in store._entries.values()) < LARGEST_BYTES
+    (gone,) = store.replace("Service", "", [], 9)
+    assert gone["metadata"]["ownerReferences"] == [owner]
+    assert owner_of({**gone, "metadata": {**gone["metadata"], "ownerReferences": []}}) == "cart"

@@ -1,5 +1,6 @@
 import json
 from contextlib import suppress
+from urllib.parse import parse_qs
 
 import pytest
 import yaml
@@ -8,9 +9,9 @@ from hypothesis import strategies as st
 from kubernetes.aio import client
 
 from hca_operator.core.errors import Conflict, Forbidden, HcaError, Rejected, Transient
-from hca_operator.core.names import API_LABEL, API_VERSION, KIND, Manifest
+from hca_operator.core.names import API_LABEL, API_VERSION, KIND, MEASURE_ANNOTATION, Manifest
 from hca_operator.core.observed import owner_of
-from hca_operator.kube.client import KubeClient
+from hca_operator.kube.client import LARGEST_PAGE_BYTES, KubeClient
 from hca_operator.kube.connection import failure, yaml_body
 from tests.unit.operator.loopback_server import api_server
 
@@ -109,6 +110,60 @@ async def test_an_answer_that_is_none_of_the_kubernetes_api_is_tried_again(garba
             with suppress(Transient):  # as at the end of a stream without an event
                 async for event in kube.watch("Service", "default", 7):
                     pytest.fail(f"{event} is none")
+
+
+async def test_fault_64_a_watch_goes_on_after_an_object_of_many_megabytes() -> None:
+    def event(version: int, size: int) -> bytes:
+        metadata = {"resourceVersion": str(version), "annotations": {"a": "x" * size}}
+        return json.dumps({"type": "MODIFIED", "object": {"metadata": metadata}}).encode() + b"\n"
+
+    events = event(7, 9_000_000) + event(8, 1) + event(9, 5_000_000)
+    with api_server(lambda _path: events) as (address, _):
+        async with client.ApiClient(client.Configuration(host=address)) as api:
+            kube = KubeClient(api, lambda *_: None)
+            seen = [event.object["metadata"]["resourceVersion"] async for event in kube.watch("Pod", "", 1)]
+    assert seen == ["7", "8", "9"]
+
+
+async def test_fault_64_a_list_of_large_objects_comes_in_pages_of_few_so_that_little_of_it_is_held_at_a_time() -> None:
+    each, count = "x" * 1_500_000, 7
+
+    def page(path: str) -> Manifest:
+        query = {name: values[0] for name, values in parse_qs(path.partition("?")[2]).items()}
+        start = int(query.get("continue", 0))
+        end = start + int(query["limit"])
+        items = [{"metadata": {"name": str(number), "note": each}} for number in range(start, min(end, count))]
+        metadata = {"resourceVersion": "7"} | ({"continue": str(end)} if end < count else {})
+        return {"metadata": metadata, "items": items}
+
+    with api_server(page) as (address, _):
+        async with client.ApiClient(client.Configuration(host=address)) as api:
+            kube = KubeClient(api, lambda *_: None)
+            pages = [[item["metadata"]["name"] for item in items] async for items, _ in kube.pages("Pod", "")]
+    assert [name for page in pages for name in page] == [str(number) for number in range(count)]
+    assert max(map(len, pages)) * len(each) < LARGEST_PAGE_BYTES
+
+
+async def test_fault_64_a_list_of_pods_has_what_is_read_of_them_and_no_more() -> None:
+    container = {"name": "api", "resources": {"limits": {"memory": "1Gi"}}}
+    metadata: Manifest = {"name": "shop-1", "labels": {"a": "b"}, "annotations": {MEASURE_ANNOTATION: "Workers"}}
+    expected = {
+        "metadata": metadata,
+        "spec": {"initContainers": [], "containers": [container]},
+        "status": {"podIP": "x"},
+    }
+    large = {
+        "metadata": {
+            **metadata, "annotations": {**metadata["annotations"], "note": "x" * 9999}, "managedFields": [{}] * 99
+        },
+        "spec": {"containers": [{**container, "env": [{"name": "A", "value": "x" * 9999}]}], "volumes": [{}] * 99},
+        "status": {"podIP": "x"},
+    }  # fmt: skip
+    page = {"metadata": {"resourceVersion": "7"}, "items": [large]}
+    with api_server(lambda _path: page) as (address, _):
+        async with client.ApiClient(client.Configuration(host=address)) as api:
+            (found,) = await KubeClient(api, lambda *_: None).list("Pod", "default")
+    assert found == {"kind": "Pod", "apiVersion": "v1", **expected}
 
 
 def _child(**metadata: object) -> Manifest:

@@ -260,11 +260,26 @@ async def test_fault_60_a_controller_that_fights_over_a_field_is_reported_and_re
     assert made.cluster.objects[SERVICE]["spec"]["selector"][API_LABEL] == NAME
 
 
+async def test_fault_67_a_downscaler_that_sets_zero_each_minute_is_told_beside_an_autoscaler() -> None:
+    made = await world()
+    repaired = 0
+    for _ in range(60):
+        made.cluster.edit(DEPLOYMENT, "spec", "replicas", value=0)
+        await made.passes(1, 30.0)
+        if made.cluster.objects[DEPLOYMENT]["spec"]["replicas"]:
+            repaired += 1
+            made.cluster.edit(DEPLOYMENT, "spec", "replicas", value=5)  # as the autoscaler does
+        await made.passes(1, 30.0)
+    assert made.ready == ("False", "FieldConflict")
+    assert "spec.replicas by kubectl-edit" in ready(made.cluster)["message"]
+    assert 5 < repaired < 30
+
+
 async def test_a_repair_by_hand_now_and_then_is_no_fight_and_an_edit_does_not_wait() -> None:
     made = await world(**ROUTES)
     for _ in range(20):
         made.cluster.edit(SERVICE, "spec", "selector", API_LABEL, value="theirs")
-        await made.passes(1, 61.0)
+        await made.passes(1, 301.0)
         assert made.cluster.objects[SERVICE]["spec"]["selector"][API_LABEL] == NAME
     assert "childErrors" not in made.status
     for _ in range(20):

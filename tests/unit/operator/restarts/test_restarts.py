@@ -8,7 +8,7 @@ import pytest
 from hca_operator.core.names import KIND, RESTART_ANNOTATION, RESTARTED_ANNOTATION, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.ports import Key
-from hca_operator.core.timestamps import time_text
+from hca_operator.core.timestamps import parse_time, time_text
 from hca_operator.reconcile.reconciler import Outcome
 from hca_operator.restarts.memory_trend import MemoryTracker
 from hca_operator.restarts.pod_replacement import ReplacementTracker
@@ -146,6 +146,17 @@ async def test_an_annotation_that_goes_or_names_an_earlier_time_restarts_nothing
         world.ask(text)
         await world.look(START + DAY)
         assert world.restarted_at == time_text(START)
+
+
+@pytest.mark.parametrize("first", ["0001-01-01T00:00:00Z", "0800-01-01T00:00:00.9Z", "0001-01-01T00:00:00-23:59"])
+async def test_a_restart_in_the_first_millennium_is_carried_out_once(first: str) -> None:
+    world = await running()
+    world.ask(first)
+    await world.look()
+    await world.serve()
+    assert world.restarted_at == time_text(parse_time(first))
+    assert parse_time(world.restarted_at) == parse_time(first).replace(microsecond=0)
+    assert world.healthy["reason"] == "NoRestartDue"
 
 
 async def test_what_is_no_time_is_said_and_everything_else_goes_on() -> None:

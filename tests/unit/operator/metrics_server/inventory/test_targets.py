@@ -17,7 +17,9 @@ from hca_operator.metrics_server.inventory.targets import (
     cluster_of,
     endpoint_of,
     ready_pod,
+    stripped_api,
 )
+from hca_operator.metrics_server.prometheus.demand import demand_of
 from tests.unit.operator.objects import manifest
 
 RPS = {"metrics": [{"name": "cpu", "type": "CPU"}, {"name": "rps", "type": "RequestsPerSecond"}]}
@@ -114,3 +116,23 @@ def test_after_a_list_a_table_is_as_if_it_had_never_known_anything_else(
     after = {api: set(table.of(api)) for api in table}
     assert after == {api: set(fresh.of(api)) for api in fresh}
     assert {api for api in before.keys() | after.keys() if before.get(api) != after.get(api)} <= concerned
+
+
+def test_what_is_kept_of_an_object_until_a_list_ends_says_the_same_as_all_of_it() -> None:
+    scaling = {**RPS, "burst": {"mode": "Enabled"}}
+    fields: dict[str, Any] = {
+        "autoscaling": scaling,
+        "port": 9000,
+        "health": {"readinessPath": "/up"},
+        "service": {"port": 8080},
+    }
+    for source in ("App", "Ingress"):
+        said = manifest(
+            **fields, monitoring={"path": "/stats", "source": source}, env=[{"name": "A", "value": "x" * 9999}]
+        )
+        said["metadata"]["annotations"] = {"note": "x" * 9999}
+        kept = stripped_api(said)
+        assert (endpoint_of(kept), cluster_of(kept), demand_of(kept)) == (
+            endpoint_of(said), cluster_of(said), demand_of(said)
+        )  # fmt: skip
+        assert len(str(kept)) < 1000
