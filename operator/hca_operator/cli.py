@@ -1,6 +1,7 @@
-"""The command line: the operator, the metrics API, and what shows what they work with.
+"""The command line of the operator and the metrics server.
 
-`run` is the operator itself, `metrics` the API that autoscalers ask; `render`, `crd` and `reference` print.
+`run` starts the operator, `metrics` the server of external.metrics.k8s.io for HorizontalPodAutoscalers; `render`, `crd`
+and `reference` print manifests and documentation.
 """
 
 import argparse
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read_policy(file: str | None) -> FleetPolicy:
-    """The policy of a file, None for an install without one. Raises CannotStart."""
+    """The fleet policy in a YAML file; without a file, the empty policy. Raises CannotStart."""
     if file is None:
         return NO_POLICY
     try:
@@ -177,16 +178,19 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="reconcile the cluster that the service account or kubeconfig points to")
     run.add_argument("--port", type=int, default=8080, help="port of /healthz, /readyz and /metrics (%(default)s)")
     run.add_argument("--lease-namespace", default="default", help="namespace of the Lease (%(default)s)")
-    run.add_argument("--lease-name", default="hca-operator", help="Lease that says which replica writes (%(default)s)")
-    run.add_argument("--identity", default=f"{platform.node()}-{os.getpid()}", help="name in the Lease (%(default)s)")
+    run.add_argument("--lease-name", default="hca-operator", help="Lease for leader election (%(default)s)")
+    run.add_argument(
+        "--identity", default=f"{platform.node()}-{os.getpid()}", help="identity in the Lease (%(default)s)"
+    )
     run.add_argument(
         "--own-namespace-only",
         action="store_true",
-        help="manage only the objects in the namespace of the Lease, which a Role is enough for",
+        help="manage only the objects in the namespace of the Lease; this needs only a Role",
     )
     run.add_argument(
         "--unasked-rollouts", type=int, default=3, metavar="N",
-        help="how many APIs may roll at a time after an upgrade of the operator; 0: none (%(default)s)",
+        help="how many APIs may roll out at a time without a change by a user, for example after an upgrade of the "
+        "operator; 0: none (%(default)s)",
     )  # fmt: skip
     run.add_argument(
         "--watch-secrets",
@@ -195,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--external-metrics", metavar="SERVICE",
-        help="Service of the metrics API in the namespace of the Lease; absent: the install has none",
+        help="Service of the metrics server in the namespace of the Lease; absent: the install has none",
     )  # fmt: skip
     run.add_argument(
         "--reads-ingress",
@@ -205,11 +209,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--custom-queries", action="store_true", help="that Service sends the queries of objects to Prometheus, too"
     )
-    metrics = commands.add_parser("metrics", help="serve external.metrics.k8s.io to autoscalers")
+    metrics = commands.add_parser("metrics", help="serve external.metrics.k8s.io to HorizontalPodAutoscalers")
     metrics.add_argument("--namespace", required=True, help="namespace of the Service and the Secret")
     metrics.add_argument(
         "--name", required=True,
-        help="name of the Service that leads here, the Secret with the certificate, and the ClusterRole of the install",
+        help="name of the Service of this server, the Secret with its certificate, and the ClusterRole of the install",
     )  # fmt: skip
     metrics.add_argument("--port", type=int, default=8443, help="port of the API and of its Service (%(default)s)")
     metrics.add_argument("--telemetry-port", type=int, default=8080, help="port of /metrics (%(default)s)")
@@ -220,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     metrics.add_argument(
         "--prometheus-secret", type=Path, metavar="FOLDER",
-        help="folder with the files token, or username and password, and ca.crt, each if Prometheus needs it",
+        help="folder with the files token, or username and password, and ca.crt, as far as Prometheus needs them",
     )  # fmt: skip
     metrics.add_argument("--custom-queries", action="store_true", help="send the queries of objects to Prometheus, too")
     for command in (run, metrics):
@@ -247,7 +251,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_ingress(metrics: argparse.ArgumentParser) -> None:
     metrics.add_argument(
         "--ingress-namespace", metavar="NAMESPACE",
-        help="namespace of the Envoy pods that count for objects with monitoring.source: Ingress; absent: none do",
+        help="namespace of the Envoy pods whose statistics are read for objects with monitoring.source: Ingress; "
+        "absent: none are read",
     )  # fmt: skip
     metrics.add_argument("--ingress-selector", default="app=envoy", help="labels of their pods (%(default)s)")
     metrics.add_argument("--ingress-port", type=int, default=8002, help="port of their statistics (%(default)s)")

@@ -21,7 +21,7 @@ PM2 = "pm2@7.0.3"
 
 @contextmanager
 def started(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> Iterator[None]:
-    """A server of an app in this folder, with its log in the other; told to go at the end, and made to."""
+    """A server of an app in this folder, with its log in the other; it is stopped at the end."""
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=HERE, stdout=log, stderr=log, start_new_session=True,

@@ -1,4 +1,4 @@
-"""When objects of some kinds came and changed, as watches tell it: asking for them would be load of its own."""
+"""When objects of some kinds came and changed, from watches: asking for them would be load of its own."""
 
 import asyncio
 import json

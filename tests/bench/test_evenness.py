@@ -1,4 +1,4 @@
-"""How evenly connections are spread over the workers of a pod, by whoever does it: the kernel or the server."""
+"""How evenly connections are spread over the workers of a pod, by the kernel or by the server."""
 
 import asyncio
 import sys
@@ -25,8 +25,8 @@ def commands(port: int) -> dict[str, tuple[list[str], str]]:
     node = ["node", str(ROOT / "workers" / "node" / "primary.js"), str(HERE / "whoami.js")]
     return {
         "Granian": ([*PYTHON, "granian", "--interface", "asginl", *at, "whoami:app"], "SO_REUSEPORT, a socket each"),
-        "Uvicorn": ([*PYTHON, "uvicorn", "--no-access-log", *at, "whoami:app"], "one socket, whoever is awake"),
-        "Gunicorn": ([*PYTHON, "gunicorn", *bound, "whoami:app"], "one socket, whoever is awake"),
+        "Uvicorn": ([*PYTHON, "uvicorn", "--no-access-log", *at, "whoami:app"], "one socket, any worker that is awake"),
+        "Gunicorn": ([*PYTHON, "gunicorn", *bound, "whoami:app"], "one socket, any worker that is awake"),
         "hca-node": (node, "the primary, in turn"),
     }
 

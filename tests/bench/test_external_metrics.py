@@ -12,8 +12,8 @@ from hca_operator.metrics_server.pods.pod_polling import INTERVAL_SECONDS
 from tests.bench.fake_pods import FakePods, fake_pods
 from tests.bench.fleet import Meter
 from tests.bench.record import record
-from tests.bench.told_metrics import API, ToldMetrics
-from tests.bench.told_metrics import namespace as namespace_of
+from tests.bench.synthetic_metrics import API, SyntheticMetrics
+from tests.bench.synthetic_metrics import namespace as namespace_of
 from tests.bench.vegeta import Caller, ask
 from tests.controlplane.api_server import ApiServer, eventually
 from tests.controlplane.conftest import administrator, control_plane, namespace, server
@@ -63,10 +63,14 @@ def front_proxy(control_plane: ControlPlane) -> Caller:
 
 
 @pytest.fixture
-def told(control_plane: ControlPlane, server: ApiServer, install: Install, tmp_path: Path) -> Iterator[ToldMetrics]:
-    """The metrics API with what many pods tell, asked by the API server."""
+def reported(
+    control_plane: ControlPlane, server: ApiServer, install: Install, tmp_path: Path
+) -> Iterator[SyntheticMetrics]:
+    """The metrics API with the samples of many pods, asked by the API server."""
     account = control_plane.kubeconfig_for(install.account.name)
-    with ToldMetrics(account, tmp_path / "told", namespace=install.namespace, name=NAME, objects=OBJECTS) as process:
+    with SyntheticMetrics(
+        account, tmp_path / "metrics", namespace=install.namespace, name=NAME, objects=OBJECTS
+    ) as process:
         eventually(lambda: available(server), within=LOOKED_AGAIN)
         yield process
 
@@ -102,13 +106,15 @@ def warm_up(urls: Sequence[str], caller: Caller) -> None:
 
 
 @pytest.mark.timeout(1200)
-def test_answers(control_plane: ControlPlane, told: ToldMetrics, autoscalers: Caller, front_proxy: Caller) -> None:
-    meter, paths = Meter(told), [path(namespace_of(number), API) for number in range(OBJECTS)]
+def test_answers(
+    control_plane: ControlPlane, reported: SyntheticMetrics, autoscalers: Caller, front_proxy: Caller
+) -> None:
+    meter, paths = Meter(reported), [path(namespace_of(number), API) for number in range(OBJECTS)]
 
     def reviews() -> float:
         return meter.total("hca_api_requests_total", kind="SubjectAccessReview")
 
-    straight = [f"https://{HOST}:{told.port}{each}" for each in paths]
+    straight = [f"https://{HOST}:{reported.port}{each}" for each in paths]
     warm_up(straight, front_proxy)
     spent = meter.cpu_seconds()
     at_once = ask(straight, front_proxy, rate=RATE, seconds=SECONDS)

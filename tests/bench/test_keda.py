@@ -75,7 +75,7 @@ def ours(burst: str = "Disabled") -> Callable[[str, str], list[Manifest]]:
 
 
 def plain(name: str, image: str) -> list[Manifest]:
-    """The same, made by nobody and scaled by nobody."""
+    """The same children without their owner and without a HorizontalPodAutoscaler."""
     found = [child for child in render(to_yaml(*ours()(name, image))) if child["kind"] != "HorizontalPodAutoscaler"]
     for child in found:
         child["metadata"].pop("ownerReferences", None)

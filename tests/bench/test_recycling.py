@@ -27,20 +27,20 @@ GRANIAN = {"GRANIAN_WORKERS_MAX_RSS": "120", "GRANIAN_RSS_SAMPLE_INTERVAL": "1"}
 CONDITIONS = f"""
 {WORKERS} workers whose app takes 4 s to start and keeps 128 KiB of each request; a worker may hold 120 MiB, looked at
 each second; {RATE:.0f} requests/s for {SECONDS} s over kept connections, no retries. All else is each server's default:
-Granian waits 3.5 s for a new worker, PM2 3 s. Ready is a worker whose app has started, until it is told to go.
-The apps handle no signal: what is lost is lost by the server, or by how it tells a worker to go.
+Granian waits 3.5 s for a new worker, PM2 3 s. Ready is a worker whose app has started, until it is asked to go.
+The apps handle no signal: what is lost is lost by the server, or by how it asks a worker to go.
 """.strip()
 TITLE = "Workers replaced by memory, with an app that starts slowly"
 
 
 class Ready:
-    """How long there were fewer ready workers than wanted: of those whose app has started, those not told to go."""
+    """How long there were fewer ready workers than wanted: of those whose app has started, those not asked to go."""
 
-    def __init__(self, folder: Path, told_to_go: str) -> None:
+    def __init__(self, folder: Path, asked_to_go: str) -> None:
         self._folder = folder / "ready"
         self._folder.mkdir(parents=True)
         self._log = folder / "log"
-        self._told_to_go = told_to_go
+        self._asked_to_go = asked_to_go
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self.seconds_of_fewer = 0.0
@@ -49,7 +49,7 @@ class Ready:
         return len(list(self._folder.iterdir()))
 
     def all(self) -> bool:
-        return self.started() - self._log.read_text(errors="replace").count(self._told_to_go) >= WORKERS
+        return self.started() - self._log.read_text(errors="replace").count(self._asked_to_go) >= WORKERS
 
     def __enter__(self) -> "Ready":
         self._thread.start()
@@ -70,14 +70,14 @@ class Ready:
 @pytest.mark.timeout(900)
 def test_recycling(tmp_path: Path) -> None:
     rows = []
-    for name, variables, told_to_go in (
+    for name, variables, asked_to_go in (
         ("Granian", GRANIAN, "Stopping old worker"),
         ("hca-uvicorn", HCA, ", drain:"),
         ("PM2", {"PM2_WORKER_INTERVAL": "1000"}, "Stopping app:"),
         ("hca-node", HCA, ", drain:"),
     ):
         folder = tmp_path / name
-        ready = Ready(folder, told_to_go)
+        ready = Ready(folder, asked_to_go)
         (port,) = free_ports(1)
         python = ["--port", str(port), "--workers", str(WORKERS), "leaking_slowly:app"]
         command = {

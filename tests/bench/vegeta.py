@@ -23,7 +23,7 @@ class Caller:
     certificate: Path
     key: Path
     trusts: Path | None = None
-    """The authority of the server; None: whoever it is."""
+    """The authority of the server; None for any."""
     headers: tuple[str, ...] = ()
 
     def options(self) -> list[str]:

@@ -17,15 +17,15 @@ HISTORY = {"deployment.kubernetes.io/revision", "hca-operator.io/pod-template", 
 the object."""
 ALLOCATED = {"clusterIP", "clusterIPs", "healthCheckNodePort", "nodePort"}
 """Fields that the API server chooses."""
-TOLD = ("selector", "url", "workersPerPod", "desiredReplicas")
+REPORTED = ("selector", "url", "workersPerPod", "desiredReplicas")
 """What the status says that follows from the spec alone."""
 
 
 def essence(server: ApiServer, namespace: str, name: str = "shop") -> Manifest:
     """The children, and what the status says of them, as they are for every object of this spec."""
     found = {f"{kind} {child}": _essence(live) for (kind, child), live in children(server, namespace, name).items()}
-    told = status(server, namespace, name)
-    found["status"] = {field: told.get(field) for field in TOLD}
+    reported = status(server, namespace, name)
+    found["status"] = {field: reported.get(field) for field in REPORTED}
     anywhere: Manifest = json.loads(json.dumps(found).replace(namespace, "NAMESPACE").replace(name, "NAME"))
     return anywhere
 

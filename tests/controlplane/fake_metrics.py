@@ -61,5 +61,5 @@ class FakeMetrics:
         )
 
     def forget(self, pod: Manifest) -> None:
-        """Have a pod that has gone be told of no longer."""
+        """Remove the reading of a pod that has gone."""
         self._server.delete("PodMetrics", pod["metadata"]["namespace"], pod["metadata"]["name"])

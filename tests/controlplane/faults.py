@@ -106,12 +106,12 @@ class Expired(Fault):
     """The first watch of each resource starts too far back."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     async def answer(self, asked: Asked, ask: Ask) -> Answer:
-        if not asked.watches or asked.resource in self._told:
+        if not asked.watches or asked.resource in self._reported:
             return await ask(asked)
-        self._told.add(asked.resource)
+        self._reported.add(asked.resource)
         gone = failure(410, "Expired")
         return Answer(200, b'{"type": "ERROR", "object": %b}\n' % gone.body, gone.headers)
 

@@ -41,7 +41,7 @@ class Journey:
         self.server.patch(KIND, self.namespace, self.name, {"spec": fields})
 
     def nudge(self) -> None:
-        """Have the operator told of the object, which is as it was."""
+        """Send the operator an event of the unchanged object."""
         look = {"annotations": {"look": uuid.uuid4().hex}}
         self.server.patch(KIND, self.namespace, self.name, {"metadata": look})
 

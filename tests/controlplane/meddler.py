@@ -153,7 +153,7 @@ class Meddler:
         self._do(lambda: [stream.cancel() for stream in self._streams])
 
     def silence_streams(self) -> None:
-        """Have every watch of now go on without a word, as after a lost route: nobody is told that it is over."""
+        """Have every watch of now go on without a word, as after a lost route: no client learns that it is over."""
 
         def silence() -> None:
             self._silent |= self._streams
@@ -224,7 +224,7 @@ class Meddler:
     async def _stream(self, request: web.Request, asked: Asked, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        stream = asyncio.create_task(self._tell(asked, upstream, response))
+        stream = asyncio.create_task(self._stream_events(asked, upstream, response))
         self._streams.add(stream)
         try:
             await asyncio.wait({stream})
@@ -236,10 +236,12 @@ class Meddler:
             self._silent.discard(stream)
         return response
 
-    async def _tell(self, asked: Asked, upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+    async def _stream_events(
+        self, asked: Asked, upstream: aiohttp.ClientResponse, response: web.StreamResponse
+    ) -> None:
         with suppress(ConnectionError, aiohttp.ClientError):  # either end may go
             async for line in upstream.content:
-                told = json.loads(line)
-                event = Event(asked.resource, told["type"], told["object"])
+                reported = json.loads(line)
+                event = Event(asked.resource, reported["type"], reported["object"])
                 if all([await fault.lets_through(event) for fault in self._faults]):
                     await response.write(line)

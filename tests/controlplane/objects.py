@@ -97,17 +97,17 @@ def status(server: ApiServer, namespace: str, name: str = "shop") -> Manifest:
     """The status as it is, of whatever generation."""
     stored = server.get(KIND, namespace, name)
     assert stored is not None
-    told: Manifest = stored["status"]
-    return told
+    reported: Manifest = stored["status"]
+    return reported
 
 
 def conditions(server: ApiServer, namespace: str, name: str = "shop") -> dict[str, Manifest]:
     """The conditions of the latest generation by type."""
     stored = server.get(KIND, namespace, name)
     assert stored is not None
-    told = stored.get("status", {})
-    assert told.get("observedGeneration") == stored["metadata"]["generation"], "not looked at yet"
-    return {entry["type"]: entry for entry in told["conditions"]}
+    reported = stored.get("status", {})
+    assert reported.get("observedGeneration") == stored["metadata"]["generation"], "not looked at yet"
+    return {entry["type"]: entry for entry in reported["conditions"]}
 
 
 def condition_of(server: ApiServer, namespace: str, kind: str, reason: str, *, name: str = "shop") -> Manifest:

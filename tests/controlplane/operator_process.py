@@ -43,7 +43,7 @@ class OperatorProcess:
             self.stop()
 
     def start(self, *, wait: bool = True) -> None:
-        """Start it and, unless told otherwise, wait until it watches everything."""
+        """Start it and, by default, wait until it watches everything."""
         environment = {
             "KUBECONFIG": str(self._kubeconfig),
             "PYTHONPATH": f"{REPOSITORY / 'operator'}:{REPOSITORY}",
@@ -100,14 +100,14 @@ class OperatorProcess:
         return self._process.pid
 
     def probe(self, path: str) -> int:
-        """HTTP status of a probe, 0 while nobody answers."""
+        """HTTP status of a probe, 0 while it does not answer."""
         try:
             return httpx.get(f"http://{HOST}:{self._port}/{path}", timeout=5, trust_env=False).status_code
         except httpx.TransportError:
             return 0
 
     def answer(self, path: str) -> str:
-        """What a probe says, nothing while nobody answers."""
+        """What a probe says, empty while it does not answer."""
         try:
             return httpx.get(f"http://{HOST}:{self._port}/{path}", timeout=5, trust_env=False).text
         except httpx.TransportError:

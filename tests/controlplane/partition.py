@@ -9,7 +9,7 @@ from dev.control_plane import HOST
 
 
 class Partition:
-    """Forwards to a port of this machine; while cut, nothing passes and nobody is told.
+    """Forwards to a port of this machine; while cut, nothing passes and neither side learns of it.
 
     What a client had sent into the cut and given up (its connection is closed by the end of the cut) is dropped, as
     a kernel does when TCP_USER_TIMEOUT is over.

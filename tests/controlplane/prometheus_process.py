@@ -1,6 +1,6 @@
 """A real Prometheus, of Debian's package, with the configuration that the documents show.
 
-That build cannot look for pods in Kubernetes, so a file tells it what it would find there.
+That build cannot look for pods in Kubernetes, so a file lists what it would find there.
 """
 
 import json
@@ -24,7 +24,7 @@ SHOWN = "<!-- a scrape configuration -->\n```yaml\n"
 
 
 def shown_configuration() -> str:
-    """What the documents tell people to configure."""
+    """The configuration in the documentation."""
     text = (REPOSITORY / "docs" / "autoscaling.md").read_text()
     return text.partition(SHOWN)[2].partition("```")[0]
 

@@ -14,7 +14,7 @@ IMAGE = "registry.example.com/shop:1.3.0"
 
 
 def run_today(server: ApiServer, namespace: str, **service: Any) -> dict[str, Manifest]:
-    """A Deployment of three pods and its Service, as somebody applied them with other tools."""
+    """A Deployment of three pods and its Service, as another tool applied them."""
     metadata = {"name": "shop", "namespace": namespace, "labels": {"team": "shop"}, "annotations": {"note": "ours"}}
     container = {
         "name": "web",
@@ -112,9 +112,9 @@ def test_fault_62_what_a_deployment_would_lose_is_refused_with_a_list_until_that
     budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {**metadata, "name": "web"}}
     server.create({**budget, "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "shop"}}}})
     server.create(adopting(namespace, uid(today)))
-    told = eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict"))
-    assert "would lose init container migrate, container cloud-sql-proxy, hostAliases" in told["message"]
-    assert "would keep PodDisruptionBudget web" in told["message"]
+    reported = eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict"))
+    assert "would lose init container migrate, container cloud-sql-proxy, hostAliases" in reported["message"]
+    assert "would keep PodDisruptionBudget web" in reported["message"]
     assert live(server, namespace, "Deployment")["spec"]["template"] == today["spec"]["template"]
     confirmed = {"hca-operator.io/adopt-with-loss": uid(today)}
     server.patch(KIND, namespace, "shop", {"metadata": {"annotations": confirmed}})
@@ -146,8 +146,8 @@ def test_what_leaves_the_object_later_leaves_what_was_taken_over(server: ApiServ
 def test_without_its_uid_nothing_is_taken_over(server: ApiServer, namespace: str) -> None:
     today = run_today(server, namespace)
     server.create(adopting(namespace, uid(today["Service"])))
-    told = eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict"))
-    assert "hca-operator.io/adopt: <uid>" in told["message"]
+    reported = eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict"))
+    assert "hca-operator.io/adopt: <uid>" in reported["message"]
     assert live(server, namespace, "Deployment")["spec"] == today["Deployment"]["spec"]
 
 
@@ -159,8 +159,8 @@ def test_a_service_with_another_port_says_what_its_clients_would_lose(server: Ap
         report_ready(server, namespace, "app=shop")
         return condition_of(server, namespace, "Ready", "ResourceConflict")
 
-    told = eventually(refused)
-    assert "set spec.service.port: 9000" in told["message"]
+    reported = eventually(refused)
+    assert "set spec.service.port: 9000" in reported["message"]
     server.patch(KIND, namespace, "shop", {"spec": {"service": {"port": 9000}}})
 
     def switched() -> bool:
@@ -178,6 +178,6 @@ def test_what_another_controller_writes_is_not_taken_over(server: ApiServer, nam
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid(owner), "controller": True}
     server.patch("Deployment", namespace, "shop", {"metadata": {"ownerReferences": [reference]}})
     server.create(adopting(namespace, uid(today["Deployment"])))
-    told = eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict"))
-    assert "while ConfigMap owner controls it" in told["message"]
+    reported = eventually(lambda: condition_of(server, namespace, "Ready", "ResourceConflict"))
+    assert "while ConfigMap owner controls it" in reported["message"]
     assert len(children(server, namespace)) == 2, "theirs alone"

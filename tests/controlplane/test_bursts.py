@@ -26,7 +26,7 @@ ENDED = 60.0
 
 @dataclass
 class Shop:
-    """An object that follows bursts, its operator, and the load that the metrics API tells of."""
+    """An object that follows bursts, its operator, and the load that the metrics API serves."""
 
     server: ApiServer
     install: Install
@@ -39,16 +39,16 @@ class Shop:
         wanted = {"minReplicas": 1, "maxReplicas": 9, "metrics": [RATE], "burst": burst, "behavior": BEHAVIOR}
         self.server.create(api(self.install.namespace, **scaling(**wanted | fields)))
         roll_out(self.server, self.install.namespace, "shop")
-        eventually(lambda: self.told("ScalingActive"))
+        eventually(lambda: self.reported("ScalingActive"))
         self.since = self.server.version("Deployment", self.install.namespace)
         self.floors_since = self.server.version("HorizontalPodAutoscaler", self.install.namespace)
 
-    def told(self, reason: str) -> Manifest:
+    def reported(self, reason: str) -> Manifest:
         """What ScalingActive says, for this reason."""
         return condition_of(self.server, self.install.namespace, "ScalingActive", reason)
 
     def load(self, requests: float | None) -> None:
-        """Requests in a second from now on, None where nobody can say."""
+        """Requests in a second from now on, None if the load is unknown."""
         values: Mapping[str, float] = {}
         if requests is not None:
             values = {f"{self.install.namespace}/shop/hca-requests-per-second": requests}
@@ -127,7 +127,7 @@ def test_a_jump_raises_the_count_once_and_the_autoscaler_has_it_back(shop: Shop)
     eventually(shop.count_is(9))
     assert shop.owners_of_the_count() == {(BURST_MANAGER, "Update")}, "the operator does not own it any more"
     assert shop.floor_is(9)()
-    assert eventually(lambda: shop.told("BurstInForce"))["status"] == "True"
+    assert eventually(lambda: shop.reported("BurstInForce"))["status"] == "True"
     assert status(shop.server, shop.install.namespace)["burst"]["replicas"] == 9
 
     shop.server.patch(KIND, shop.install.namespace, "shop", {"spec": {"podLabels": {"team": "a"}}})
@@ -138,11 +138,11 @@ def test_a_jump_raises_the_count_once_and_the_autoscaler_has_it_back(shop: Shop)
     eventually(shop.count_is(4), within=ENDED)
     assert shop.owners_of_the_count() == {("kube-controller-manager", "Update")}
     assert (shop.counts(), shop.floors()) == ([1, 9, 4], [1, 9, 1])
-    eventually(lambda: shop.told("ScalingActive"))
+    eventually(lambda: shop.reported("ScalingActive"))
     assert "burst" not in status(shop.server, shop.install.namespace)
     events = shop.server.find("Event", shop.install.namespace)
-    told = [event["reason"] for event in events if event["involvedObject"]["kind"] == KIND]
-    assert told.count("BurstInForce") == 1
+    reported = [event["reason"] for event in events if event["involvedObject"]["kind"] == KIND]
+    assert reported.count("BurstInForce") == 1
 
 
 @pytest.mark.long

@@ -121,7 +121,7 @@ def test_a_burst_of_changes_is_one_rollout_with_the_last_state(server: ApiServer
     nothing_happens(server, namespace, running, 1)
 
 
-def test_whoever_edits_the_object_as_well_gets_one_rollout(server: ApiServer, namespace: str, running: str) -> None:
+def test_an_edit_of_the_object_as_well_gets_one_rollout(server: ApiServer, namespace: str, running: str) -> None:
     write(server, namespace, LEVEL="debug")
     server.patch(KIND, namespace, "shop", {"spec": {"image": "registry.example.com/shop:2"}})
     eventually(lambda: rolled(server, namespace, running, 1))
@@ -149,7 +149,7 @@ def test_an_object_of_an_earlier_release_is_not_restarted_by_the_first_look(
     rolled(server, namespace, running, 0)
 
 
-def test_one_that_is_missing_is_told_and_heals_by_itself(
+def test_one_that_is_missing_is_reported_and_heals_by_itself(
     server: ApiServer, namespace: str, since: str, operator: OperatorProcess
 ) -> None:
     del operator
@@ -158,8 +158,8 @@ def test_one_that_is_missing_is_told_and_heals_by_itself(
     waiting = {"state": {"waiting": {"reason": "CreateContainerConfigError", "message": message}}}
     for pod in eventually(lambda: server.find("Pod", namespace)):
         report(server, pod, waiting)
-    told = eventually(lambda: condition_of(server, namespace, "Ready", "CreateContainerConfigError"))
-    assert message in told["message"]
+    reported = eventually(lambda: condition_of(server, namespace, "Ready", "CreateContainerConfigError"))
+    assert message in reported["message"]
     server.create(settings(namespace, LEVEL="info"))
     for pod in server.find("Pod", namespace):
         report(server, pod, {"state": {"running": {}}, "ready": True}, ready="True")
@@ -180,7 +180,7 @@ def asked(control_plane: ControlPlane, operator: str, resource: str) -> Sequence
     ]
 
 
-def test_what_nobody_uses_causes_no_request(
+def test_what_no_object_uses_causes_no_request(
     control_plane: ControlPlane, server: ApiServer, namespace: str, running: str, tmp_path: Path
 ) -> None:
     before = asked(control_plane, tmp_path.name, "configmaps")
@@ -199,9 +199,9 @@ def test_without_the_right_secrets_are_never_asked_for_and_the_object_says_so(
     del operator
     server.create(settings(namespace, "db", kind="Secret", password="hunter2"))
     server.create(api(namespace, envFrom=[{"secretRef": {"name": "db"}}]))
-    told = eventually(lambda: status(server, namespace)["unsupported"])
-    assert [entry["field"] for entry in told] == ["spec.rollout.restartOnConfigChange"]
-    assert "Secret db" in told[0]["reason"]
+    reported = eventually(lambda: status(server, namespace)["unsupported"])
+    assert [entry["field"] for entry in reported] == ["spec.rollout.restartOnConfigChange"]
+    assert "Secret db" in reported[0]["reason"]
     server.patch(KIND, namespace, "shop", {"spec": {"rollout": {"restartOnConfigChange": False}}})
     eventually(lambda: "unsupported" not in status(server, namespace))
     assert not asked(control_plane, tmp_path.name, "secrets")

@@ -53,7 +53,7 @@ def test_objects_survive_a_restart_of_the_api_server_on_the_same_port(
     control_plane.kubectl("get", "configmap", "kept", "-n", namespace)
 
 
-def test_a_paused_api_server_answers_nobody_until_it_goes_on(control_plane: ControlPlane) -> None:
+def test_a_paused_api_server_answers_no_request_until_it_goes_on(control_plane: ControlPlane) -> None:
     with control_plane.paused_api_server(), pytest.raises(ClusterError):
         control_plane.kubectl("get", "--raw", "/readyz", "--request-timeout=1s")
     assert control_plane.kubectl("get", "--raw", "/readyz") == "ok"

@@ -139,7 +139,7 @@ def test_a_second_install_is_not_ready_and_says_why(
     try:
         eventually(lambda: "namespace default looks after the same objects" in second.answer("readyz"))
         assert server.get("Lease", namespace, "hca-operator") is None
-        told = eventually(lambda: server.find("Event", namespace, fieldSelector="reason=SecondInstall"))
-        assert [(event["involvedObject"]["name"], event["type"]) for event in told] == [("x", "Warning")]
+        reported = eventually(lambda: server.find("Event", namespace, fieldSelector="reason=SecondInstall"))
+        assert [(event["involvedObject"]["name"], event["type"]) for event in reported] == [("x", "Warning")]
     finally:
         second.stop()

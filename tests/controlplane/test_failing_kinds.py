@@ -1,4 +1,4 @@
-"""The API server fails for one kind at a time: the status tells of it, and everything else is carried out."""
+"""The API server fails for one kind at a time: the status reports it, and everything else is carried out."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_fault_41_one_kind_fails_at_a_time_and_the_rest_goes_on(
             server.patch(KIND, namespace, name, {"spec": CHANGE})
         for name, (kind, what) in OBJECTS.items():
 
-            def told(name: str = name, kind: str = kind, what: str = what) -> None:
+            def reported(name: str = name, kind: str = kind, what: str = what) -> None:
                 found = conditions(server, namespace, name)["Ready"]
                 assert found["status"] == "False"
                 assert found["reason"] == ("Forbidden" if what == "403" else "RequestFailed")
@@ -90,7 +90,7 @@ def test_fault_41_one_kind_fails_at_a_time_and_the_rest_goes_on(
                 after = specs(server, namespace, name)
                 assert {of for of in RESOURCES if after[of] != before[name][of]} == RESOURCES.keys() - {kind}
 
-            eventually(lambda told=told: told() or True)  # type: ignore[misc]
+            eventually(lambda reported=reported: reported() or True)  # type: ignore[misc]
         assert failing.refused == OBJECTS.keys()
     for name in OBJECTS:
 

@@ -93,7 +93,7 @@ def test_fault_06_with_a_tag_that_does_not_exist_the_old_pods_serve_and_going_ba
     eventually(lambda: {pod["metadata"]["uid"] for pod in server.find("Pod", namespace)} == serving)
 
 
-def test_fault_54_a_deployment_that_is_paused_by_kubectl_is_told_once_a_change_waits(
+def test_fault_54_a_deployment_that_is_paused_by_kubectl_is_reported_once_a_change_waits(
     server: ApiServer, namespace: str, control_plane: ControlPlane
 ) -> None:
     server.create(api(namespace, **DISABLED))

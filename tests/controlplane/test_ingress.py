@@ -1,4 +1,4 @@
-"""From what a real Envoy counts to the count of pods, of an app that tells nothing itself."""
+"""From what a real Envoy counts to the count of pods, of an app without metrics."""
 
 from pathlib import Path
 

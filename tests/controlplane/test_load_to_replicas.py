@@ -1,4 +1,4 @@
-"""From what a pod tells to the count of pods: every part is real but the kubelet and the pod."""
+"""From the metrics of a pod to the number of pods: every part is real but the kubelet and the pod."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -36,12 +36,12 @@ class WholeProcess(OperatorProcess):
 
 
 @contextmanager
-def exposition(told: Callable[[], str]) -> Iterator[int]:
+def exposition(reported: Callable[[], str]) -> Iterator[int]:
     """A pod's /metrics; its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            text = told()
+            text = reported()
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.send_header("Content-Length", str(len(text)))
@@ -76,8 +76,8 @@ def test_the_load_of_the_pods_becomes_their_count(
         control_plane.kubeconfig, tmp_path / "operator", lease_namespace=install.namespace,
         options=["--external-metrics", NAME],
     )  # fmt: skip
-    told = "# TYPE http_requests_in_flight gauge\nhttp_requests_in_flight 70\n"
-    with exposition(lambda: told) as port, whole, operator:
+    reported = "# TYPE http_requests_in_flight gauge\nhttp_requests_in_flight 70\n"
+    with exposition(lambda: reported) as port, whole, operator:
         eventually(lambda: available(server), within=LOOKED_AGAIN)
         metric = {"name": "inflight", "type": "Concurrency", "concurrency": {"targetPerWorker": 20}}
         scaling = {"minReplicas": 1, "maxReplicas": 9, "metrics": [metric]}

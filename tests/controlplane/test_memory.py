@@ -51,7 +51,7 @@ def killed(at: datetime) -> Manifest:
     return {"lastState": {"terminated": ended}, "restartCount": 1}
 
 
-def test_a_kill_by_the_kernel_is_told_although_the_container_was_back_at_once(
+def test_a_kill_by_the_kernel_is_reported_although_the_container_was_back_at_once(
     server: ApiServer, namespace: str, operator: OperatorProcess
 ) -> None:
     server.create(api(namespace))

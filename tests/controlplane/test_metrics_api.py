@@ -183,7 +183,7 @@ def direct(running: Install, context: ssl.SSLContext, **headers: str) -> httpx.R
 MASTER = {"X-Remote-User": "forged", "X-Remote-Group": "system:masters"}
 
 
-def test_nobody_but_the_api_server_is_believed(control_plane: ControlPlane, running: Install) -> None:
+def test_only_the_api_server_is_believed(control_plane: ControlPlane, running: Install) -> None:
     def context(name: str) -> ssl.SSLContext:
         made = ssl.create_default_context()
         pki = control_plane.folder / "pki"

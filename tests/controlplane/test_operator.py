@@ -60,9 +60,9 @@ def test_every_condition_is_there_at_first_sight(server: ApiServer, namespace: s
 def test_an_api_gets_ready_and_stays_so_while_the_autoscaler_changes_the_count(
     server: ApiServer, namespace: str
 ) -> None:
-    told = roll_out(server, namespace, "shop")["status"]
-    assert (told["readyReplicas"], told["desiredReplicas"], told["workersPerPod"]) == (2, 2, 1)
-    assert told["url"] == "http://shop.example.com/"
+    reported = roll_out(server, namespace, "shop")["status"]
+    assert (reported["readyReplicas"], reported["desiredReplicas"], reported["workersPerPod"]) == (2, 2, 1)
+    assert reported["url"] == "http://shop.example.com/"
     since = server.version(KIND, namespace)
     server.patch("Deployment", namespace, "shop/scale", {"spec": {"replicas": 4}})
     eventually(lambda: status(server, namespace)["desiredReplicas"] == 4)
@@ -248,11 +248,11 @@ def test_a_status_written_by_hand_is_repaired(server: ApiServer, namespace: str)
     server.patch(KIND, namespace, "shop/status", {"status": lies})
 
     def repaired() -> bool:
-        told, found = status(server, namespace), conditions(server, namespace)
+        reported, found = status(server, namespace), conditions(server, namespace)
         assert found.keys() == set(ConditionType)
         assert all(datetime.fromisoformat(entry["lastTransitionTime"]) for entry in found.values())
         assert found["Ready"]["status"] == "False"
-        return (told["url"], told["replicas"]) == ("http://shop.example.com/", 2)
+        return (reported["url"], reported["replicas"]) == ("http://shop.example.com/", 2)
 
     eventually(repaired)
 

@@ -126,7 +126,7 @@ def test_fault_22_a_deletion_needs_no_operator_and_leaves_nothing(
     eventually(lambda: not [left for kind in kinds for left in server.find(kind, namespace)])
 
 
-def test_fault_24_an_object_that_is_deleted_and_made_anew_gets_children_of_its_own(
+def test_fault_24_an_object_that_is_deleted_and_made_again_gets_children_of_its_own(
     server: ApiServer, namespace: str, operator: OperatorProcess
 ) -> None:
     operator.start()
@@ -259,8 +259,8 @@ def test_fault_28_an_operator_without_rights_says_so_and_recovers_without_a_rest
     with OperatorProcess(control_plane.kubeconfig_for("operator"), tmp_path / "log") as operator:
         server.create(api(namespace))
         eventually(lambda: conditions(server, namespace)["Ready"]["reason"] == "Forbidden")
-        told = next(entry for entry in status(server, namespace)["conditions"] if entry["type"] == "Ready")
-        assert 'cannot patch resource "services"' in told["message"]
+        reported = next(entry for entry in status(server, namespace)["conditions"] if entry["type"] == "Ready")
+        assert 'cannot patch resource "services"' in reported["message"]
         assert ("Deployment", "shop") in children(server, namespace), "what is allowed is done"
         rights["rules"].append({"apiGroups": [""], "resources": ["services"], "verbs": ["*"]})
         server.apply(rights)

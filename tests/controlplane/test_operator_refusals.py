@@ -48,7 +48,7 @@ THEIRS: dict[str, Manifest] = {
 
 
 @pytest.mark.parametrize("kind", THEIRS)
-def test_fault_27_an_object_of_somebody_else_is_left_alone_until_it_is_deleted(
+def test_fault_27_an_object_of_another_owner_is_left_alone_until_it_is_deleted(
     kind: str, server: ApiServer, namespace: str
 ) -> None:
     theirs = {"kind": kind, "metadata": {"name": "shop", "namespace": namespace}, **THEIRS[kind]}
@@ -70,7 +70,7 @@ def test_fault_27_an_object_of_somebody_else_is_left_alone_until_it_is_deleted(
 
 
 @pytest.mark.parametrize("kind", THEIRS)
-def test_fault_27_an_object_of_somebody_else_is_left_alone_although_it_says_what_ours_would(
+def test_fault_27_an_object_of_another_owner_is_left_alone_although_it_says_what_ours_would(
     kind: str, server: ApiServer, namespace: str
 ) -> None:
     ours = api(namespace, **ROUTES)

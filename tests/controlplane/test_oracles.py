@@ -167,7 +167,7 @@ def quota(namespace: str, resource: str) -> Manifest:
 
 
 def in_the_way(namespace: str) -> Manifest:
-    """An Ingress of somebody else that has the object's name."""
+    """An Ingress of another owner that has the object's name."""
     metadata = {"name": "shop", "namespace": namespace, "labels": {"app": "theirs"}}
     backend = {"service": {"name": "theirs", "port": {"number": 80}}}
     return {

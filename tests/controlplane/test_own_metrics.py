@@ -115,8 +115,8 @@ def test_fault_32_without_metrics_there_are_as_many_pods_as_the_fallback_says_un
     server.create(api(namespace, **scaling(metrics=[MEMORY], fallback=FALLBACK)))
     roll_out(server, namespace, "shop")
     since = server.version("Deployment", namespace)
-    told = eventually(lambda: condition_of(server, namespace, "ScalingActive", "FallbackInForce"), within=60)
-    assert told["status"] == "False"
+    reported = eventually(lambda: condition_of(server, namespace, "ScalingActive", "FallbackInForce"), within=60)
+    assert reported["status"] == "False"
     assert floor() == 5
     eventually(lambda: count(server, namespace) == 5)
     with FakeMetrics(server) as metrics:
@@ -129,7 +129,7 @@ def test_fault_32_without_metrics_there_are_as_many_pods_as_the_fallback_says_un
     assert {"FallbackInForce", "ScalingActive"} <= reasons
 
 
-def test_a_tolerance_is_stored_by_this_kubernetes_and_nothing_is_told_of_it(
+def test_a_tolerance_is_stored_by_this_kubernetes_and_nothing_is_reported(
     server: ApiServer, namespace: str, operator: OperatorProcess
 ) -> None:
     operator.start()

@@ -69,9 +69,9 @@ def test_an_object_beyond_a_limit_keeps_its_children_until_the_limit_is_raised(
     eventually(lambda: complete(server, namespace))
     before = meant(server, namespace)
     server.patch(KIND, namespace, "shop", {"spec": {"autoscaling": {"maxReplicas": 21}, "port": 9000}})
-    told = eventually(lambda: condition_of(server, namespace, "Ready", "LimitExceeded"))
-    assert "spec.autoscaling.maxReplicas: 21 is more than the 20 that is allowed here" in told["message"]
-    assert "apis.limits.maxReplicas" in told["message"]
+    reported = eventually(lambda: condition_of(server, namespace, "Ready", "LimitExceeded"))
+    assert "spec.autoscaling.maxReplicas: 21 is more than the 20 that is allowed here" in reported["message"]
+    assert "apis.limits.maxReplicas" in reported["message"]
     assert conditions(server, namespace)["Stalled"]["status"] == "True"
     assert meant(server, namespace) == before
     operator.stop()
@@ -86,8 +86,8 @@ def test_an_object_that_was_never_within_the_limits_gets_no_child_until_it_is_ch
     server: ApiServer, namespace: str
 ) -> None:
     server.create(api(namespace, podAnnotations={"mesh.example.com/inject": "false"}, **ROUTES))
-    told = eventually(lambda: condition_of(server, namespace, "Ready", "LimitExceeded"))
-    assert "spec.podAnnotations: mesh.example.com/inject is not one of the keys" in told["message"]
+    reported = eventually(lambda: condition_of(server, namespace, "Ready", "LimitExceeded"))
+    assert "spec.podAnnotations: mesh.example.com/inject is not one of the keys" in reported["message"]
     assert not children(server, namespace)
     server.patch(KIND, namespace, "shop", {"spec": {"podAnnotations": None}})
     eventually(lambda: complete(server, namespace))

@@ -38,7 +38,7 @@ def test_what_prometheus_has_scraped_becomes_the_count_and_an_outage_takes_no_po
         options=["--external-metrics", NAME, "--custom-queries"],
     )  # fmt: skip
 
-    def told() -> str:
+    def reported() -> str:
         return "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in load.items())
 
     def value(path: str) -> str:
@@ -58,7 +58,7 @@ def test_what_prometheus_has_scraped_becomes_the_count_and_an_outage_takes_no_po
         return str(found.get("ScalingActive", {}).get("message"))
 
     queue = f"{install.path('hca-prometheus')}{QUEUE}"
-    with exposition(told) as port, prometheus, whole, operator:
+    with exposition(reported) as port, prometheus, whole, operator:
         eventually(lambda: available(server), within=LOOKED_AGAIN)
         # At once, or the count would follow the load down, which is what is not to happen without metrics.
         behavior = {"scaleDown": {"stabilizationWindowSeconds": 0}}
@@ -76,8 +76,8 @@ def test_what_prometheus_has_scraped_becomes_the_count_and_an_outage_takes_no_po
 
         prometheus.stop()
         load["queue_length"], load["http_requests_in_flight"] = 0, 1
-        eventually(lambda: "Prometheus cannot be asked" in value(queue), within=90, pause=0.5)
-        eventually(lambda: "Prometheus cannot be asked" in sentence(), within=90, pause=0.5)
+        eventually(lambda: "Prometheus cannot be reached" in value(queue), within=90, pause=0.5)
+        eventually(lambda: "Prometheus cannot be reached" in sentence(), within=90, pause=0.5)
         assert pods() == 7
 
         prometheus.start()

@@ -59,7 +59,7 @@ def report(server: ApiServer, namespace: str, name: str, address: str, *, ready:
 async def test_pods_are_asked_from_when_they_are_ready_until_they_are_not(
     control_plane: ControlPlane, server: ApiServer, namespace: str
 ) -> None:
-    def is_told(expected: float | None) -> bool:
+    def is_reported(expected: float | None) -> bool:
         try:
             known: float | None = samples.read(namespace, "shop", "hca-concurrency", NOW).value
         except Unknown:
@@ -68,7 +68,7 @@ async def test_pods_are_asked_from_when_they_are_ready_until_they_are_not(
         return True
 
     async def comes_to(expected: float | None) -> None:
-        await asyncio.to_thread(eventually, lambda: is_told(expected))
+        await asyncio.to_thread(eventually, lambda: is_reported(expected))
 
     async with (
         pod_metrics("http_requests_in_flight 3", "127.0.0.1") as port,

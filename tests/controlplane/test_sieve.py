@@ -121,7 +121,7 @@ def test_killed_after_any_of_its_writes_it_ends_as_if_nothing_had_happened(
             break  # there were not that many writes: each of them has had its turn
 
 
-def test_what_happened_unseen_is_made_good_when_the_watches_start_anew(
+def test_what_happened_unseen_is_made_good_when_the_watches_start_again(
     meddler: Meddler, server: ApiServer, shared_namespace: str, start: Start, undisturbed: Undisturbed
 ) -> None:
     made, edited, damaged, deleted = (start(f"unseen-{what}") for what in ("made", "edited", "damaged", "deleted"))

@@ -32,7 +32,7 @@ def cron(text: str, **fields: Any) -> Manifest:
 
 
 def mounted(*volumes: Manifest, path: str | None = None) -> Manifest:
-    """Volumes, each mounted at a path of its own unless told otherwise."""
+    """Volumes, each mounted at a path of its own by default."""
     mounts = [{"name": volume["name"], "mountPath": path or f"/mnt/{volume['name']}"} for volume in volumes]
     return {"volumes": list(volumes), "volumeMounts": mounts}
 

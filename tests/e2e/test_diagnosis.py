@@ -269,7 +269,10 @@ def test_pods_are_spread_over_the_workers_and_keep_no_node(cluster: Cluster) -> 
 
 
 def test_fault_55_memory_alone_leaves_the_autoscaler_its_cpu(cluster: Cluster) -> None:
-    assert message(cluster, "memory-alone", "ScalingActive", "ScalingActive") == "the autoscaler has its metrics"
+    assert (
+        message(cluster, "memory-alone", "ScalingActive", "ScalingActive")
+        == "the HorizontalPodAutoscaler has its metrics"
+    )
 
 
 def test_fault_50_an_evicted_pod_is_history(cluster: Cluster) -> None:

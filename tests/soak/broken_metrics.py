@@ -12,7 +12,7 @@ served = 0
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers everything; what it tells of itself depends."""
+    """Answers everything; its own metrics vary."""
 
     protocol_version = "HTTP/1.1"
 

@@ -1,4 +1,4 @@
-"""Three minutes without one part of what autoscaling needs, under load: no pod goes, nothing is lost, all is told."""
+"""Three minutes without one part that autoscaling needs, under load: no pod goes, nothing is lost, all is reported."""
 
 import json
 import time
@@ -100,7 +100,7 @@ class Outage:
     source: str = "App"
     own: bool = False
     """Whether its metrics are those of PROGRAM."""
-    told: bool = True
+    reported: bool = True
     """Whether the autoscaler misses its metrics then."""
     around: Callable[[Cluster], AbstractContextManager[None]] = lambda _: nullcontext()
 
@@ -110,7 +110,7 @@ OUTAGES = {
     "metrics-server": Outage(without_metrics_server, CPU),
     "garbage": Outage(metrics_are_garbage, own=True),
     "hanging": Outage(metrics_hang, own=True),
-    "operator": Outage(without_operator, told=False),
+    "operator": Outage(without_operator, reported=False),
     "envoy": Outage(without_envoys_statistics, source="Ingress"),
     "prometheus": Outage(
         without_prometheus, around=lambda cluster: prometheus.read_instead_of_pods(cluster, interval=5)
@@ -147,9 +147,9 @@ def test_fault_32_in_three_minutes_of_an_outage_no_pod_goes_and_no_request_is_lo
         before = replicas(cluster, name)
         with outage.breaking(cluster, name):
             began = time.monotonic()
-            if outage.told:
-                cluster.until(lambda: scaling_active(cluster, name) == "False", "it is told", seconds=TOLD_WITHIN)
-                cluster.until(lambda: warned(cluster, name), "an Event tells of it", seconds=TOLD_WITHIN)
+            if outage.reported:
+                cluster.until(lambda: scaling_active(cluster, name) == "False", "it is reported", seconds=TOLD_WITHIN)
+                cluster.until(lambda: warned(cluster, name), "an Event reports it", seconds=TOLD_WITHIN)
             while time.monotonic() < began + SECONDS:
                 assert replicas(cluster, name) >= before
                 assert cluster.condition("hcapi", name, "Ready")["status"] == "True"

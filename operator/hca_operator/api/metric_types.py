@@ -16,11 +16,11 @@ class Aggregation(Enum):
     """How the values of the pods become the one value of the object."""
 
     SUM = auto()
-    """The total of all pods. The autoscaler divides it by the number of pods (`AverageValue`)."""
+    """The total of all pods. The HorizontalPodAutoscaler divides it by the number of pods (`AverageValue`)."""
     MEAN = auto()
-    """The mean over the pods, which the autoscaler compares as it is (`Value`)."""
+    """The mean over the pods, which the HorizontalPodAutoscaler compares directly (`Value`)."""
     PERCENTILE = auto()
-    """A percentile over the requests of all pods, which the autoscaler compares as it is (`Value`)."""
+    """A percentile over the requests of all pods, which the HorizontalPodAutoscaler compares directly (`Value`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class MetricType:
     unit: str = ""
     """Of the external metric. Empty: the query of the object says."""
     labels: tuple[str, ...] = (API_LABEL,)
-    """Labels by which the selector of the autoscaler asks for the external metric."""
+    """Labels in the selector of the external metric in the HorizontalPodAutoscaler."""
     aggregation: Aggregation = Aggregation.SUM
     """Of the values of all pods."""
     histograms: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ POD_METRICS: Final = tuple(metric for metric in METRIC_TYPES if metric.from_pods
 
 
 class ExternalMetric(NamedTuple):
-    """What an autoscaler asks the external metrics API for."""
+    """A metric that a HorizontalPodAutoscaler requests from external.metrics.k8s.io."""
 
     type: MetricType
     percentile: int | None = None

@@ -25,7 +25,7 @@ def milliseconds(text: str) -> int:
 
 
 def seconds(target: str) -> Decimal:
-    """A target time as the autoscaler compares it."""
+    """A target time as a quantity of the HorizontalPodAutoscaler, in seconds."""
     return Decimal(milliseconds(target)) / 1000
 
 
@@ -115,11 +115,11 @@ restricted to the namespace of this object."""
 MEMBERS = {metric.name: metric.member for metric in METRIC_TYPES}
 """The member of a metric that each type names."""
 FROM_PODS = frozenset(metric.name for metric in METRIC_TYPES if metric.from_pods)
-"""Types that spec.monitoring leads to, and which the autoscaler gets from the external metrics API."""
+"""Types that are read from the endpoint in spec.monitoring, and served through the external metrics API."""
 EXTERNAL = frozenset(metric.name for metric in METRIC_TYPES if metric.external)
-"""All types that the autoscaler gets from there."""
+"""All types that are served through the external metrics API."""
 TOTALS = frozenset(metric.name for metric in METRIC_TYPES if metric.is_total)
-"""Those that tell how many pods the load needs, whatever pods there are."""
+"""Types whose value is a total load, from which the number of pods follows, whatever the present number is."""
 
 
 class Metric(SpecModel):
@@ -162,7 +162,7 @@ query, if the platform team allows it."""
 
     @property
     def measured(self) -> tuple[str, int, str]:
-        """What is measured: two metrics that measure the same would be one for the autoscaler."""
+        """What is measured: the HorizontalPodAutoscaler accepts no two metrics that measure the same."""
         return self.type, self.latency.percentile if self.latency else 0, self.name if self.prometheus else ""
 
 

@@ -204,7 +204,7 @@ class PodSecurity(SpecModel):
 
 
 class Toleration(SpecModel):
-    """A taint that the pods put up with."""
+    """A taint that the pods tolerate."""
 
     key: LabelKey | None = None
     """Key of the taint. Without a key, operator Exists tolerates every taint."""

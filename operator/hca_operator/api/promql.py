@@ -21,7 +21,7 @@ LONGEST_RANGE = timedelta(days=1)
 """How far back a range or an offset may reach: the query is asked every few seconds."""
 LONGEST_SUBQUERY = timedelta(hours=1)
 SHORTEST_STEP = timedelta(seconds=15)
-"""Of a subquery, which is evaluated anew for each."""
+"""Shortest step of a subquery, which is evaluated once per step."""
 
 _OPERATORS = ((MatchOp.Equal, "="), (MatchOp.NotEqual, "!="), (MatchOp.Re, "=~"), (MatchOp.NotRe, "!~"))
 _ELSEWHERE = frozenset({"info"})

@@ -11,7 +11,7 @@ INTRODUCTION = """\
 <!-- Generated from the models by `make crds`: change the models instead. -->
 # API reference
 `apiVersion: {api_version}`, `kind: {kind}`, for kubectl `{short_name}` for short.
-[Conditions and reasons](conditions.md) tells what the conditions of the status mean.
+[Conditions and reasons](conditions.md) explains the conditions of the status.
 
 {name_rule}
 """

@@ -65,7 +65,7 @@ class FloorSchedule(SpecModel):
 
 
 class Fallback(SpecModel):
-    """Pods at least while the autoscaler is blind."""
+    """Minimum number of pods while the HorizontalPodAutoscaler has no metrics."""
 
     replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
     """Minimum number of pods while active. Lower values than autoscaling.minReplicas have no effect."""
@@ -77,12 +77,12 @@ class Burst(SpecModel):
     """More pods immediately when the load jumps."""
 
     mode: Literal["Disabled", "Enabled"] = "Disabled"
-    """Enabled: a jump of RequestsPerSecond or Concurrency adds pods immediately, without waiting for the autoscaler. \
-Disabled: only the autoscaler adds pods. hold: ScaleUp prevents bursts."""
+    """Enabled: a jump of RequestsPerSecond or Concurrency adds pods immediately, without waiting for the \
+HorizontalPodAutoscaler. Disabled: only the HorizontalPodAutoscaler adds pods. hold: ScaleUp prevents bursts."""
     threshold_percent: Annotated[int, Field(ge=110, le=1000)] = 200
     """A load that needs at least this percentage of the current number of pods is a jump."""
     window: BurstDuration = "60s"
-    """Time after a jump during which the autoscaler cannot remove the pods that it added."""
+    """Time after a jump during which the HorizontalPodAutoscaler cannot remove the pods that the burst added."""
 
 
 class Autoscaling(SpecModel):
@@ -99,12 +99,12 @@ class Autoscaling(SpecModel):
     ]
     """Metrics that set the number of pods. The metric that needs the most pods wins."""
     behavior: Behavior = Behavior()
-    """Speed of scaling, as in autoscaling/v2. Default: the one of Kubernetes; slower upwards for metrics that tell of \
-load late or of pods that start (docs/autoscaling.md)."""
+    """Speed of scaling, as in autoscaling/v2. Default: that of Kubernetes; slower upwards for metrics that show load \
+late or rise while pods start (docs/autoscaling.md)."""
     schedules: Annotated[list[FloorSchedule], ListMap("name"), Field(max_length=8)] = []  # noqa: RUF012 - frozen model
     """Scheduled minimums, so that pods are ready before the load arrives."""
     fallback: Fallback | None = None
-    """Minimum number of pods while the autoscaler has no metrics. Default: the number stays as it is."""
+    """Minimum number of pods while the HorizontalPodAutoscaler has no metrics. Default: the number stays as it is."""
     burst: Burst = Burst()
     """Adds pods immediately when the load jumps."""
     hold: Literal["None", "ScaleUp", "ScaleDown", "Both"] = "None"
@@ -133,7 +133,7 @@ ScaleDown: no pods are removed. Both: the number stays. minReplicas and maxRepli
         Rule(
             cel="!has(self.burst) || self.burst.mode == 'Disabled' || has(self.metrics) && "
             f"self.metrics.exists(m, m.type in {sorted(TOTALS)})",
-            message="burst needs a metric of type RequestsPerSecond or Concurrency, which tells how many pods the load "
+            message="burst needs a metric of type RequestsPerSecond or Concurrency, which shows how many pods the load "
             "needs: add one to autoscaling.metrics, or set burst.mode: Disabled",
             check=lambda a: a.burst.mode == "Disabled" or any(metric.type in TOTALS for metric in a.metrics),
             field_path=".burst",

@@ -215,7 +215,7 @@ class HighConcurrencyApiStatus(SpecModel):
     ready_replicas: int | None = None
     """Pods that are ready."""
     desired_replicas: int | None = None
-    """Number of pods that the autoscaler or spec.replicas asks for."""
+    """Number of pods that the HorizontalPodAutoscaler or spec.replicas asks for."""
     workers_per_pod: int | None = None
     """Worker processes that each pod is asked to run, by the variables of workers.server. How many it does run is not \
 observed: a program that does not read them runs as many as it likes."""

@@ -23,7 +23,7 @@ class CapabilityPoller:
         self._external = external
         self._ours = ours
         self.synced = asyncio.Event()
-        """Set after the first poll that succeeded. A reconcile before that would write autoscalers twice."""
+        """Set after the first poll that succeeded. A reconcile before that would write HPAs twice."""
 
     async def run(self, *, all_changed: Callable[[], None]) -> None:
         """Poll until cancelled; `all_changed` is called when the answer is another one."""
@@ -39,7 +39,7 @@ class CapabilityPoller:
         try:
             found = await self._source.get("APIService", "", REGISTRATION)
         except Forbidden as error:
-            logger.warning("whether another server has the external metrics API is not known: %s", error)
+            logger.warning("the APIService of the external metrics API cannot be read: %s", error)
         except HcaError as error:
             logger.info("who serves the external metrics API could not be asked: %s", error)
             return

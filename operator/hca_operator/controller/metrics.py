@@ -17,7 +17,7 @@ from hca_operator.telemetry.requests import RequestMetrics
 
 
 class CountedElsewhere(Collector):
-    """A counter that somebody else keeps: a Gauge would not be named and typed as one."""
+    """A counter whose value is kept elsewhere: a Gauge would have another name and type."""
 
     def __init__(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         self._name = name
@@ -38,7 +38,7 @@ class ConditionCollector(Collector):
 
     def __init__(self) -> None:
         self.up_to_date: Callable[[], bool] = lambda: True
-        """Whether what is known of the objects can be told."""
+        """Whether the metrics of the objects are exported: only once they are known."""
         self._known: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
 
     def observe(self, name: tuple[str, str], status: Manifest | None) -> None:

@@ -169,7 +169,7 @@ class Operator:
             "memory": partial(self._memory.run, leading=leading, changed=add, all_changed=resync),
             "loads": partial(self._loads.run, leading=leading, changed=partial(add, urgent=True)),
             "resync": self._resync.run,
-            "look at the definition": self._events.check_definition,
+            "check of the CustomResourceDefinition": self._events.check_definition,
             "election": partial(self._leader.run, self._resync.begin_to_lead, _jitter),
             "rival": partial(report_second_install, self._kube, self._leader, self._settings.candidate, _now),
         }
@@ -195,7 +195,7 @@ class Operator:
         if unwatched := self._events.not_ready():
             return unwatched
         if not all(child.tried.is_set() for child in self._children.values()):
-            return "the first look at the children is not over"
+            return "the children are not listed yet"
         return held_back(self._leader) or self._ended()
 
     def _not_alive(self) -> str | None:

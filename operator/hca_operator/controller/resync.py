@@ -78,7 +78,7 @@ class Resync:
                 if not self._requested.is_set():  # otherwise this replica may have become the leader during the list
                     self._objects.mark_synced()
             except HcaError as error:
-                logger.warning("the look at every object failed and is done again: %s", error)
+                logger.warning("listing all objects failed and is repeated: %s", error)
                 await asyncio.sleep(RETRY_SECONDS * self._jitter())
                 self._requested.set()
 
@@ -90,11 +90,11 @@ class Resync:
                 for key in self._resume_replacements(detached):
                     self._queue.add(key)
             except HcaError as error:
-                logger.warning("the look for pods that are being replaced failed: %s", error)
+                logger.warning("listing the pods that are being replaced failed: %s", error)
 
     async def _relist(self) -> None:
         for kind, informer in self._informers.items():
             try:
                 await informer.relist()
             except HcaError as error:  # such as a right that is missing for one kind: the others are listed
-                logger.warning("the look at every %s failed: %s", kind, error)
+                logger.warning("listing every %s failed: %s", kind, error)

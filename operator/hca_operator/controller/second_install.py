@@ -9,7 +9,7 @@ from datetime import datetime
 from hca_operator.core.errors import HcaError
 from hca_operator.kube.client import KubeClient
 from hca_operator.kube.leader_election import Candidate, Leader
-from hca_operator.status.events import News, event
+from hca_operator.status.events import EventText, event
 
 CHECK_SECONDS = 2.0
 
@@ -36,7 +36,7 @@ async def report_second_install(
                 for pod in await kube.list(
                     "Pod", candidate.namespace, fieldSelector=f"metadata.name={candidate.identity}"
                 ):
-                    news = News(warning=True, reason="SecondInstall", message=message)
-                    await kube.create(event(pod, news, now(), candidate.identity))
+                    text = EventText(warning=True, reason="SecondInstall", message=message)
+                    await kube.create(event(pod, text, now(), candidate.identity))
         reported = message
         await asyncio.sleep(CHECK_SECONDS)

@@ -21,7 +21,7 @@ K = TypeVar("K")
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 60.0
 LONGEST_INTERNAL_BACKOFF_SECONDS = 600.0
-"""After errors that nobody foresaw, which no retry cures as a rule."""
+"""After unexpected errors, which a retry usually does not cure."""
 LONGEST_WISH_SECONDS = 300.0
 """That a server may hold off the next try."""
 COALESCE_SECONDS = 0.5

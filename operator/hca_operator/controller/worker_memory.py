@@ -13,7 +13,7 @@ _RESIDENT = re.compile(rb"^process_resident_memory_bytes(?:\{[^\n]*\})?[ \t]+([0
 
 
 async def resident_bytes(address: str, port: int, path: str) -> Sequence[int]:
-    """The resident memory of each worker of the pod with that address; none if it does not tell it in time."""
+    """The resident memory of each worker of the pod with that address; empty without an answer in time."""
     host = f"[{address}]" if ":" in address else address
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:

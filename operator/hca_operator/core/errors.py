@@ -9,7 +9,7 @@ HcaError
 ├── Forbidden    RBAC forbids it: a condition and a slow retry
 ├── Transient    overload, time-out, lost connection: retried with backoff
 │   ├── Conflict what was read has changed meanwhile: read again, as is usual where several write
-│   ├── Expired  what a watch or a list wants to go on from is too old: begun anew
+│   ├── Expired  the resourceVersion of a watch or list is too old: it starts again from a new list
 │   └── Absent   the cluster does not define the kind (any more)
 └── CannotStart  the platform team must change something: the process ends with one sentence
 """
@@ -73,7 +73,7 @@ class CannotStart(HcaError):
 
 
 def correlation_id(error: BaseException) -> str:
-    """Names an error that nobody foresaw: the same wherever and however often the same line raises it.
+    """Identifies an unexpected error: the same for every error that the same line raises.
 
     So a condition that carries it is written once, and every line of the log about it can be found by it. The outer
     steps do not count, since they grow in number while it is raised.

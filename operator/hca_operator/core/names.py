@@ -21,7 +21,7 @@ FIELD_MANAGER: Final = "hca-operator"
 """Owns every field that the operator means to keep as it is."""
 
 BURST_MANAGER: Final = "hca-operator-burst"
-"""Writes a count that a jump of the load needs, which is the autoscaler's from its next one on."""
+"""Field manager that writes `replicas` for a burst; the HorizontalPodAutoscaler owns it from its next write on."""
 
 ADOPT_ANNOTATION: Final = f"{GROUP}/adopt"
 """On the object: uids of what it takes over (docs/design/0007)."""

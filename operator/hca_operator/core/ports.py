@@ -105,7 +105,7 @@ class WorkerMemory(Protocol):
     """What the workers of a pod hold in memory."""
 
     async def __call__(self, address: str, port: int, path: str) -> Sequence[int]:
-        """The resident memory of each worker, in bytes, from the metrics of the pod; none if it does not tell."""
+        """The resident memory of each worker in bytes, from the metrics of the pod; empty if they do not have it."""
 
 
 class Configs(Protocol):

@@ -14,7 +14,7 @@ AT_A_TIME = 6
 
 
 def variables(spec: HighConcurrencyApiSpec, sizing: Sizing) -> dict[str, str | int]:
-    """Variables by which the worker processes know; none where no snapshots are wanted."""
+    """Environment variables that configure snapshots in the worker processes; none if snapshots are not enabled."""
     if not spec.memory_restart.heap_snapshots.enabled:
         return {}
     directory, most, at = ENV

@@ -23,7 +23,7 @@ from hca_operator.desired.sizing import Sizing
 
 _HELD = {"None": (), "ScaleUp": ("scaleUp",), "ScaleDown": ("scaleDown",), "Both": ("scaleUp", "scaleDown")}
 _COMPOUNDING = {metric.name for metric in METRIC_TYPES if metric.aggregation is not Aggregation.SUM}
-"""Types that the autoscaler compares directly: every 15 s it multiplies the ready pods by the ratio of value to target,
+"""Types that the HPA compares directly: every 15 s it multiplies the ready pods by the ratio of value to target,
 although the value still includes the time before the last pods became ready."""
 _STEP_UP: Manifest = {
     "policies": [
@@ -55,17 +55,17 @@ def pod_load(metric: Metric, sizing: Sizing) -> PodLoad | None:
 
 
 def autoscaling_wanted(api: ApiObject) -> bool:
-    """Whether an autoscaler owns the number of pods."""
+    """Whether a HorizontalPodAutoscaler owns the number of pods."""
     return api.spec.autoscaling.mode == "Horizontal"
 
 
 def fewest_pods(api: ApiObject) -> int:
-    """How many pods the object asks for at the least; what an autoscaler adds is its own affair."""
+    """The number of pods that the object asks for at least, not counting pods that the HPA adds."""
     return api.spec.autoscaling.min_replicas if autoscaling_wanted(api) else api.spec.replicas
 
 
 def autoscaler(api: ApiObject, sizing: Sizing) -> Manifest | None:
-    """The autoscaler of the stable track; None if spec.replicas decides."""
+    """The HorizontalPodAutoscaler of the stable track; None if spec.replicas decides the number of pods."""
     if not autoscaling_wanted(api):
         return None
     scaling = api.spec.autoscaling
@@ -107,7 +107,7 @@ def _metric(api: ApiObject, metric: Metric, sizing: Sizing) -> Manifest:
     utilization = metric.cpu or metric.memory
     assert utilization is not None, "the rules of Metric ask for the member that type names"  # noqa: S101
     target = {"type": "Utilization", "averageUtilization": utilization.target_utilization_percent}
-    # Of the API's container: one without a request, injected beside it, would leave the autoscaler without an answer.
+    # Of the API's container: with an injected container without a request, the HPA could compute no utilization.
     resource = {"name": metric.type.lower(), "container": CONTAINER, "target": target}
     return {"type": "ContainerResource", "containerResource": resource}
 

@@ -158,7 +158,7 @@ class KubeClient:
         )  # fmt: skip
 
     async def delete(self, manifest: Manifest, *, orphan: bool = False) -> None:
-        """Delete exactly this object: one that was made anew under its name stays. `orphan`: so does what it owns."""
+        """Delete exactly this object, by its uid. `orphan`: the objects that it owns stay."""
         metadata = manifest["metadata"]
         await self._connection.request(
             "DELETE",

@@ -16,9 +16,9 @@ from hca_operator.core.errors import correlation_id
 OUR_OWN = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 """What ends a task or the process on purpose."""
 PAUSE_SECONDS = 5.0
-"""Until work that was interrupted begins anew."""
+"""Seconds after which interrupted work starts again."""
 INTERNAL_ERRORS = Counter(
-    "hca_internal_errors_total", "Errors that nobody foresaw, by the work that they interrupted.", ["work"],
+    "hca_internal_errors_total", "Unexpected errors, by the work that they interrupted.", ["work"],
     registry=None,
 )  # fmt: skip
 """Of the process; each registry of metrics shows it."""
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def report(error: BaseException, work: str, **extra: object) -> None:
-    """Log and count an error that nobody foresaw."""
+    """Log and count an unexpected error."""
     INTERNAL_ERRORS.labels(work).inc()
     known = {"work": work, "correlation_id": correlation_id(error), **extra}
     logger.error("an internal error interrupted %s: %s", work, error, exc_info=error, extra=known)
@@ -45,7 +45,7 @@ def survived(work: str, **extra: object) -> Iterator[None]:
 
 
 async def endless(work: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run until cancelled, or until the work ends by itself; begin anew after an error that nobody foresaw."""
+    """Run until cancelled, or until the work ends by itself; start it again after an unexpected error."""
     INTERNAL_ERRORS.labels(work)  # an increase from nothing to 1 is none to Prometheus
     while True:
         with survived(work):

@@ -1,5 +1,5 @@
-"""The metrics server: external.metrics.k8s.io for autoscalers, a process of its own.
+"""The metrics server: serves external.metrics.k8s.io to HorizontalPodAutoscalers, in a process of its own.
 
-A sample travels one way through the rooms: `inventory` says which pods there are, `pods`, `ingress` and `prometheus`
-read from them (at intervals, by `polling`), `samples` makes a number of what was read, and `serving` answers with it.
+Data flows one way: `inventory` watches objects and pods; `pods`, `ingress` and `prometheus` read metrics (at intervals,
+by `polling`); `samples` computes one number per object and metric; `serving` answers requests with it.
 """

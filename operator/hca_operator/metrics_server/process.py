@@ -1,4 +1,4 @@
-"""The composition root of the metrics server: everything of it is put together here, and nowhere else."""
+"""The composition root of the metrics server: creates and connects all of its parts."""
 
 import asyncio
 import logging
@@ -45,11 +45,11 @@ from hca_operator.telemetry.probes import Check, serve
 logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 30.0
-"""Between two reads of what may change: the authority of the API server, the Secret, the APIService."""
+"""Between two reads of the front-proxy authority of kube-apiserver, the Secret and the APIService."""
 RETRY_SECONDS = 2.0
 """Between them until this server is ready."""
 SHUTDOWN_SECONDS = 5.0
-"""For which the end waits for answers that are under way."""
+"""For which the shutdown waits for answers in progress."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class PrometheusSettings:
 
     url: str
     secret: Path | None = None
-    """Folder with the keys token, or username and password, and ca.crt, each if it is needed."""
+    """Folder with the files token, or username and password, and ca.crt; each is optional."""
     custom_queries: bool = False
-    """Whether the queries of the objects' own are sent as well."""
+    """Whether the queries of metrics of type Prometheus are sent."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class Settings:
     """Of the Service as well."""
     telemetry_port: int = 8080
     ingress: IngressPods | None = None
-    """The pods that count for objects with `monitoring.source: Ingress`; None if this install reads none."""
+    """The pods whose statistics are read for objects with `monitoring.source: Ingress`; None to read none."""
     prometheus: PrometheusSettings | None = None
-    """From where the metrics of pods are read; None: from the pods themselves."""
+    """Where the metrics of pods are read from; None to scrape the pods."""
 
 
 def _now() -> datetime:
@@ -101,9 +101,9 @@ class MetricsApi:
         signals: Callable[[datetime], Iterable[Manifest]] = lambda _now: (),
         now: Callable[[], datetime] = _now,
     ) -> None:
-        """`readings_not_ready`: what is missing until the readings are complete, None if nothing is.
+        """`readings_not_ready`: returns why the readings are not complete yet; None once they are.
 
-        `signals`: the load of all objects that follow bursts.
+        `signals`: the load of all objects with bursts.
         """
         self._kube = kube
         self._metrics = metrics
@@ -121,7 +121,7 @@ class MetricsApi:
         self._server = ExternalMetricsServer(readings, self, rights, metrics, now, signals=signals)
 
     async def run(self, stop: asyncio.Event, work: Mapping[str, Callable[[], Coroutine[Any, Any, None]]]) -> None:
-        """Serve until `stop`, and run `work`, by what it is called, meanwhile."""
+        """Serve until `stop`, and run the coroutines of `work`, which are named for the log, at the same time."""
         app = self._server.application(alive=lambda: None, ready=self._not_ready)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
@@ -141,7 +141,7 @@ class MetricsApi:
             await own.cleanup()
 
     def caller(self, request: web.Request) -> User | None:
-        """The user for whom a request is made, None if that is not proven."""
+        """The authenticated user of a request; None if it is not from kube-apiserver."""
         if self._front_proxy is None:
             return None
         certificate = self._tls.peer(request.get_extra_info("ssl_object"))
@@ -149,7 +149,7 @@ class MetricsApi:
 
     async def _refresh_repeatedly(self) -> None:
         while True:
-            await self._try("knowing the API server", self._refresh_front_proxy)
+            await self._try("the front-proxy authority", self._refresh_front_proxy)
             await self._try("the certificate and the APIService", self._refresh_certificate)
             await asyncio.sleep((RETRY_SECONDS if self._not_ready() else REFRESH_SECONDS) * _jitter())
 
@@ -186,7 +186,7 @@ class MetricsApi:
         held_by = (await registration.ensure_registered(self._kube, self._service, self._settings.name, bundle)).held_by
         if held_by is not None and held_by != self._held_by:
             logger.warning(
-                "APIService %s belongs to %s: until it is deleted, autoscalers know nothing but CPU and memory",
+                "APIService %s belongs to %s: until it is deleted, HorizontalPodAutoscalers get only CPU and memory",
                 REGISTRATION, held_by,
             )  # fmt: skip
         self._held_by = held_by
@@ -194,7 +194,7 @@ class MetricsApi:
 
     def _not_ready(self) -> str | None:
         if self._front_proxy is None or self._certificate is None:
-            return "; ".join(self._errors.values()) or "the first look is not over"
+            return "; ".join(self._errors.values()) or "the front-proxy authority and the certificate are not read yet"
         return self._readings_not_ready()
 
 

@@ -30,7 +30,7 @@ PODS: Slot = ("Pod", "")
 logger = logging.getLogger(__name__)
 
 TWO_BUDGETS = "more than one PodDisruptionBudget"
-"""By this the API server's 500 for an eviction differs from one that passes."""
+"""Text in the API server's 500 for an eviction that no retry cures."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Done:
     writes: Sequence[str] = ()
     """All changes."""
     problems: Mapping[Slot, Problem] = field(default_factory=dict)
-    """What could not be done, by what it is about, the first first."""
+    """Why steps failed, by child, in the order of the plan."""
     repeat: HcaError | None = None
     """Why the pass is to be repeated before anything is reported; None: it is not."""
     retry_seconds: float | None = None
-    """Until what failed is tried again; None: nothing is."""
+    """Until a failed step is tried again; None if none is."""
 
     @property
     def rolls(self) -> bool:
@@ -121,7 +121,7 @@ class Actor:
         return Done(live, children, writes, problems, repeat, min(due, default=None))
 
     def _repeat(self, observed: Observed, errors: Mapping[Slot, HcaError]) -> HcaError | None:
-        """Take in what failed. Returns an error for which the pass is to be repeated."""
+        """Record failures for the retries. Returns an error for which the pass is to be repeated, else None."""
         retries, now = self._trackers.retries, observed.now.timestamp()
         for slot in set(retries.of(observed.key)) - set(errors) - {PODS}:
             retries.succeeded(observed.key, slot)
@@ -132,9 +132,9 @@ class Actor:
         """Take the next step in the replacement of a pod."""
         take_place(self._trackers, observed.key, plan.place)
         if pods.unread is not None:
-            told = self._trackers.retries.failed(observed.key, PODS, pods.unread, observed.now.timestamp())
+            reported = self._trackers.retries.failed(observed.key, PODS, pods.unread, observed.now.timestamp())
             problem = problem_of(pods.unread) if pods.replaces else None
-            return PodsDone(plan.counted, problem, repeat=None if told else pods.unread)
+            return PodsDone(plan.counted, problem, repeat=None if reported else pods.unread)
         self._trackers.retries.succeeded(observed.key, PODS)
         if plan.limits is not None:
             self._trackers.memory.keep_limits(observed.key, plan.limits)
@@ -235,7 +235,7 @@ class Actor:
                 logger.info("an event could not be written: %s", error, extra={"object": str(observed.key)})
 
     async def _write_children(self, resolved: Resolved, observed: Observed, plan: Plan) -> list[ChildDone]:
-        """Carry out the stages one after the other, as far as they make sense."""
+        """Carry out the stages in order; the last one only if the workload could be written."""
         removed = await self._stage(resolved, observed, plan, plan.removals)
         workload = await self._stage(resolved, observed, plan, plan.workload)
         if any(child.unwritten for child in workload):

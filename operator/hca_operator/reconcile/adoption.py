@@ -14,13 +14,13 @@ from hca_operator.core.selectors import selects
 from hca_operator.reconcile.adoption_losses import losses
 
 NEIGHBOURS = ("HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress")
-"""Kinds of which others may act on an adopted Deployment, or lead to its Service."""
-MOST_TOLD = 20
-"""Losses that a message lists."""
+"""Kinds of objects of other owners that may act on an adopted Deployment, or route to its Service."""
+MAX_LISTED = 20
+"""Most losses that a message lists."""
 
 
 def is_requested(api: ApiObject, live: Manifest, annotation: str = ADOPT_ANNOTATION) -> bool:
-    """Whether the annotation names this very object."""
+    """Whether the annotation names the uid of this live object."""
     wanted = {uid.strip() for uid in api.annotations.get(annotation, "").split(",")}
     return live["metadata"]["uid"] in wanted
 
@@ -35,34 +35,34 @@ def refuse_controlled(live: Manifest) -> None:
 
 
 def refuse_losses(api: ApiObject, live: Manifest, desired: Manifest, neighbours: Sequence[Manifest]) -> None:
-    """Raise NotOwned with what the adoption would lose and what of before it leaves, unless that is confirmed."""
+    """Raise NotOwned if the adoption would lose fields or leave other objects in place, unless that is confirmed."""
     if is_requested(api, live, ADOPT_WITH_LOSS_ANNOTATION):
         return
-    lost, left = losses(live, desired), [_told(other) for other in neighbours if _acts_on(other, live, api)]
+    lost, left = losses(live, desired), [_described(other) for other in neighbours if _acts_on(other, live, api)]
     if not lost and not left:
         return
     kind, name, uid = live["kind"], live["metadata"]["name"], live["metadata"]["uid"]
     parts = [f"would lose {_listed(lost)}, which this object does not have"] if lost else []
     parts += [f"would keep {_listed(left)}: delete each that this object replaces"] if left else []
     raise NotOwned(
-        f"{kind} {name} {', and '.join(parts)}. To have it taken over all the same, annotate this {KIND} with "
+        f"{kind} {name} {', and '.join(parts)}. To adopt it nevertheless, annotate this {KIND} with "
         f"{ADOPT_WITH_LOSS_ANNOTATION}: {uid}"
     )
 
 
 def _listed(items: Sequence[str]) -> str:
-    more = [f"{len(items) - MOST_TOLD} more"] if len(items) > MOST_TOLD else []
-    return ", ".join([*items[:MOST_TOLD], *more])
+    more = [f"{len(items) - MAX_LISTED} more"] if len(items) > MAX_LISTED else []
+    return ", ".join([*items[:MAX_LISTED], *more])
 
 
-def _told(other: Manifest) -> str:
+def _described(other: Manifest) -> str:
     controller = controller_of(other)
     made_by = f" of {controller['kind']} {controller['name']}" if controller else ""
     return f"{other['kind']} {other['metadata']['name']}{made_by}"
 
 
 def _acts_on(other: Manifest, live: Manifest, api: ApiObject) -> bool:
-    """Whether an object that is not adopted as well scales the Deployment, guards its pods or leads to its Service."""
+    """Whether an object that is not adopted scales the Deployment, selects its pods, or routes to its Service."""
     if live["kind"] != "Deployment" or is_ours(other, api.uid) or is_requested(api, other):
         return False
     spec = other["spec"]

@@ -1,6 +1,6 @@
 """What an adopted Deployment, Service or Ingress would lose, because the object has no field for it: pure.
 
-Found by what the object can say, and not by what it cannot: a field that a later Kubernetes adds is listed, too.
+Every field that the object cannot express is listed, so also one that a later Kubernetes release adds.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -13,7 +13,7 @@ _POD_FIELDS = {
     "nodeSelector", "priority", "priorityClassName", "securityContext", "serviceAccount", "serviceAccountName",
     "terminationGracePeriodSeconds", "tolerations", "volumes",
 }  # fmt: skip
-"""Fields of a pod that the object has, or that are looked into one by one."""
+"""Fields of a pod that the object can express, or that are compared one by one."""
 _POD_DEFAULTS = {
     "dnsPolicy": "ClusterFirst",
     "preemptionPolicy": "PreemptLowerPriority",
@@ -35,7 +35,7 @@ _PROBES = {
     "readinessProbe": {"httpGet"},
     "startupProbe": {"httpGet", "tcpSocket"},
 }
-"""The ways of probing that the object knows."""
+"""Probe handlers that the object can express."""
 _HANDLERS = {"exec", "grpc", "httpGet", "tcpSocket"}
 _ENV_SOURCES = {"configMapKeyRef", "fieldRef", "secretKeyRef"}
 _MOUNT = {"mountPath", "name", "readOnly", "subPath"}
@@ -44,7 +44,7 @@ _PROJECTED = {"configMap", "secret"}
 
 
 def losses(live: Manifest, desired: Manifest) -> list[str]:
-    """What a live object has and would not have any more, in Kubernetes' words; empty for other kinds."""
+    """Fields of a live Deployment, Service or Ingress that the desired one lacks; empty for other kinds."""
     if live["kind"] == "Deployment":
         return [*_of_deployment(live["spec"], desired["spec"])]
     if live["kind"] == "Service":
@@ -133,7 +133,7 @@ def _of_container(live: Manifest, desired: Manifest, port: int) -> Iterator[str]
 
 
 def _ports(ports: Collection[Manifest], port: int) -> Iterator[str]:
-    """The ports but one: spec.port, else the first of TCP, which may have another number in the image of the object."""
+    """The ports except one: spec.port, else the first TCP port, whose number may differ in the object's image."""
     tcp = [entry for entry in ports if entry.get("protocol", "TCP") == "TCP"]
     kept = next((entry for entry in tcp if entry["containerPort"] == port), next(iter(tcp), None))
     for entry in ports:

@@ -1,7 +1,7 @@
 """Carries out the steps for one child, the part of `act` that writes children.
 
-The API server's answer to a write is the observation of the child from then on. If it shows what the plan could not
-know, the next step is planned anew from it: after an adoption, or if the name of a new child turns out to be taken.
+The API server's answer to a write is the observation of the child from then on. The next step is planned from that
+answer after an adoption, or if an object with the name of a new child exists.
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class ChildDone:
     rolls: bool = False
     """Whether the pods were given another template."""
     requeue_after_seconds: float | None = None
-    """Until what was put off can be tried again; None: nothing was."""
+    """Until a postponed write can be tried again; None if none was postponed."""
     error: HcaError | None = None
     """Why the child could not be written, or not in full."""
     unwritten: bool = False
@@ -46,7 +46,7 @@ class ChildWriter:
         self._trackers = trackers
 
     async def write(self, resolved: Resolved, observed: Observed, plan: Plan, step: Step) -> ChildDone:
-        """Carry out the step for a child, whose place is taken, and those that follow from the answers.
+        """Carry out the step for a child, after `take_place`, and the steps that follow from the answers.
 
         Every error is a problem of this child alone.
         """
@@ -108,7 +108,7 @@ class ChildWriter:
 
 
 def take_place(trackers: Trackers, key: Key, place: GatePlace) -> None:
-    """Change the object's place among the rollouts that no user asked for."""
+    """Take or free the object's place at the rollout gate."""
     if place == GatePlace.ENTER:
         trackers.gate.enter(key)
     elif place == GatePlace.LEAVE:

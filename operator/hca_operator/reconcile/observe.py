@@ -43,7 +43,7 @@ from hca_operator.scaling.burst import BurstState
 from hca_operator.status.diagnosis import diagnose, event_reasons
 
 MOST_ASKED = 4
-"""Pods of an object that are asked at a time what they hold: one is replaced at a time."""
+"""Pods of an object whose metrics are read at a time: only one is replaced at a time."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,11 @@ class ObservedPods:
     near_limit: NearLimit | None = None
     """Pods that may have to be replaced because of their memory, if no rollout is under way."""
     held: Mapping[str, int | None] = field(default_factory=dict)
-    """Of those that were asked, by name: what their processes hold in memory, None if they do not tell."""
+    """Resident memory in bytes of the pods that were asked, by name; None if their workers do not expose it."""
     memory_known: bool | None = None
     """Whether the memory of pods can be read; None before the first reading."""
     memory_unread: bool = False
-    """Whether it can be read, but no pod of the object was."""
+    """Whether metrics.k8s.io has no reading of any pod of the object."""
     memory_grows: bool = False
     """Whether a pod grows towards its limit."""
 
@@ -294,7 +294,7 @@ class Observer:
     async def _held(
         self, api: ApiObject, workers: int, near: NearLimit, pods: Sequence[Manifest]
     ) -> Mapping[str, int | None]:
-        """What the processes of the pods hold that are near their own limit, of the first few."""
+        """Resident memory in bytes of the first pods that are near their own limit, by name of the pod."""
         monitoring = api.spec.monitoring
         asked = [*islice(to_ask(near, pods), MOST_ASKED)]
         answers = await asyncio.gather(
@@ -322,7 +322,7 @@ class Observer:
         return replace(seen, problem=problem_of(unread), unread=unread)
 
     async def _autoscalers(self, resolved: Resolved, observed: Observed) -> Sequence[Manifest] | HcaError:
-        """The autoscalers of the namespace, if the count of the Deployment is not the one that the object sets."""
+        """The HorizontalPodAutoscalers of the namespace, if `replicas` of the Deployment differs from spec.replicas."""
         live = observed.child("Deployment")
         if autoscaling_wanted(resolved.api) or live is None or replicas_of(live) == resolved.api.spec.replicas:
             return ()
@@ -346,7 +346,7 @@ class Observer:
         return [other for others in found for other in others]
 
     async def _config(self, resolved: Resolved, observed: Observed) -> ObservedConfig:
-        """Digests of the ConfigMaps and Secrets, read anew if the object was edited: a watch may lag behind."""
+        """Digests of the ConfigMaps and Secrets, from the API server if the object was edited: a watch may lag."""
         key = observed.key
         used = followed_references(resolved.api, self._configs)
         if not used:

@@ -42,7 +42,7 @@ class Plan:
     children: Mapping[Slot, Child] = field(default_factory=dict)
     """The desired children, with floors and configuration."""
     removals: Sequence[Step] = ()
-    """First: an autoscaler that is to go must not undo the count that is applied next."""
+    """First: a HorizontalPodAutoscaler that is to be deleted must not undo the count that is applied next."""
     workload: Sequence[Step] = ()
     """Second. Without it the rest is not written: traffic and scaling are of no use then."""
     others: Sequence[Step] = ()
@@ -98,7 +98,7 @@ def _plan_child(api: ApiObject, intent: Intent, observed: Observed, child: Child
 
 
 def _spaced(step: Step, observed: Observed) -> Step:
-    """The same step, unless another controller changes the child again and again: then it is told, and has to wait."""
+    """The same step, unless another controller repeatedly changes the child: then it waits, with an error to report."""
     repairs, now = observed.repairs.get(step.slot), observed.now.timestamp()
     fight = None if repairs is None else repairs.fight(*step.slot, now)
     if repairs is None or fight is None or step.error is not None:

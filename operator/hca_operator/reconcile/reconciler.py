@@ -26,20 +26,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one pass."""
+    """The result of one pass."""
 
     requeue_after: float | None = None
-    """Seconds until the next pass; None: an event brings it about."""
+    """Seconds until the next pass; None if only a watch event starts it."""
     writes: tuple[str, ...] = ()
     """What was written."""
     status: Manifest | None = None
     """The object's status now; None: the object is gone."""
     memory_restarts: Mapping[str, int] = field(default_factory=dict)
-    """Restarts on memory that were not known before, by reason."""
+    """Restarts on memory that this pass counted, by reason."""
 
 
 class Reconciler:
-    """Brings the children of one object at a time to what the object says."""
+    """Reconciles one object at a time: makes its children as its spec asks, and stores its status."""
 
     def __init__(  # noqa: PLR0913 - everything that a pass needs from outside
         self,
@@ -65,9 +65,9 @@ class Reconciler:
     async def reconcile(self, key: Key) -> Outcome:
         """One pass.
 
-        The answers to the writes are what the status is made from, so pods are observed after their Deployment is
-        written. Raises Transient if the pass is to be repeated; every other error ends in a condition, and so does one
-        that repeating does not cure.
+        The status follows from the answers to the writes, so pods are observed after their Deployment is written.
+        Raises Transient if the pass is to be repeated. Every other error is reported in a condition, and so is a
+        Transient one from its third time on.
         """
         manifest = await self._observer.read(KIND, key)
         if manifest is None or "deletionTimestamp" in manifest["metadata"]:
@@ -89,7 +89,7 @@ class Reconciler:
         return await self._finish(observed, reported, [*done.writes, *pods_done.writes])
 
     async def report_internal_error(self, key: Key, error: BaseException) -> Manifest | None:
-        """Store a status that tells of an error that nobody foresaw. Returns it, None if the object is gone."""
+        """Store a status that reports an unexpected error. Returns the status; None if the object was deleted."""
         manifest = await self._observer.read(KIND, key)
         if manifest is None:
             return None
@@ -101,10 +101,9 @@ class Reconciler:
         return status
 
     async def _resolve(self, manifest: Manifest) -> Resolved | Refused:
-        """What the object comes to; in a thread if it has queries, which are parsed for milliseconds the first time."""
-        match manifest:  # which may be from before a rule, and of any shape
-            case {"spec": {"autoscaling": {"metrics": [*metrics]}}} if PROMETHEUS.name in str(metrics):
-                return await asyncio.to_thread(resolve, manifest, self._policy, self._capabilities)
+        """`resolve`; in a thread if the object has PromQL queries, whose first parsing takes milliseconds."""
+        if _has_queries(manifest):
+            return await asyncio.to_thread(resolve, manifest, self._policy, self._capabilities)
         return resolve(manifest, self._policy, self._capabilities)
 
     async def _finish(self, observed: Observed, reported: Report, writes: list[str]) -> Outcome:
@@ -127,3 +126,11 @@ class Reconciler:
                 },
             )
         return Outcome(reported.requeue_after_seconds, tuple(writes), status, reported.memory_restarts)
+
+
+def _has_queries(manifest: Manifest) -> bool:
+    """Whether a stored object, which may be older than a rule of the schema, has metrics of type Prometheus."""
+    match manifest:
+        case {"spec": {"autoscaling": {"metrics": [*metrics]}}}:
+            return any(isinstance(metric, Mapping) and metric.get("type") == PROMETHEUS.name for metric in metrics)
+    return False

@@ -1,4 +1,4 @@
-"""Repairs of what others change: where another controller changes it again and again, they become rare. Pure."""
+"""Repairs of children that other clients change. If one is changed again and again, its repairs become rare. Pure."""
 
 from typing import NamedTuple
 
@@ -7,9 +7,9 @@ from hca_operator.core.field_ownership import Contest
 from hca_operator.core.names import KIND
 
 FIGHT_AFTER = 5
-"""Repairs in a row, each soon after the one before: nobody edits so often by hand."""
+"""Repairs in a row, each soon after the one before: more than a user makes by hand."""
 SOON_SECONDS = 300.0
-"""Longer than the pause of other controllers between two looks at an object, which is a minute for a downscaler."""
+"""Longer than the interval at which other controllers act, which is a minute for a downscaler."""
 LONGEST_WAIT_SECONDS = 300.0
 MAX_NAMED = 3
 
@@ -19,9 +19,9 @@ class Repairs(NamedTuple):
 
     number: int
     at: float
-    """Of the last one, in seconds since the epoch."""
+    """Of the last repair, in seconds since the epoch."""
     contests: tuple[Contest, ...]
-    """Fields that the last one set back."""
+    """Fields that the last repair restored."""
 
     @property
     def wait_seconds(self) -> float:
@@ -35,7 +35,7 @@ class Repairs(NamedTuple):
         return self.at + max(SOON_SECONDS, 2 * self.wait_seconds)
 
     def fight(self, kind: str, name: str, now: float) -> Contested | None:
-        """What is told of a child that another controller changes again and again; None if none does."""
+        """The error to report if another controller changes the child again and again; None if it does not."""
         if self.number < FIGHT_AFTER or now >= self.over_at:
             return None
         fields = [

@@ -18,23 +18,23 @@ from hca_operator.scaling.tolerance import dropped_tolerances
 from hca_operator.status.conditions import Observation, PodMemoryState, next_status
 
 UNREADY_MIN_SECONDS, UNREADY_MAX_SECONDS = 1.0, 30.0
-"""Between two passes over an object that is not ready: a tenth of the time for which it has not been, within these."""
+"""Bounds of the interval between passes over an unready object: a tenth of the time for which it has been unready."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is reported of a pass."""
+    """The status after a pass, and when the next pass is due."""
 
     status: Manifest
     requeue_after_seconds: float | None
-    """Until the next pass; None: an event brings it about."""
+    """Until the next pass; None if only a watch event starts it."""
     memory_restarts: Mapping[str, int]
     """Restarts on memory that were not in the stored status, by reason."""
 
 
 @dataclass(frozen=True)
 class PassResult:
-    """Everything that a pass has come to."""
+    """Everything that a pass resolved, observed, planned and did."""
 
     resolved: Resolved | Refused
     observed: Observed
@@ -94,7 +94,7 @@ def _observation(result: PassResult) -> Observation:
 
 
 def _dropped(resolved: Resolved | Refused, done: Done, autoscaler: Manifest | None) -> Sequence[Unsupported]:
-    """Tolerances that the API server has dropped; unknown if the autoscaler may not be as it is desired."""
+    """Tolerances that the API server has dropped; empty if the HorizontalPodAutoscaler could not be written."""
     if isinstance(resolved, Refused) or not resolved.active:
         return ()
     if any(kind == "HorizontalPodAutoscaler" for kind, _ in done.problems):
@@ -103,7 +103,7 @@ def _dropped(resolved: Resolved | Refused, done: Done, autoscaler: Manifest | No
 
 
 def _due_in_seconds(result: PassResult, status: Manifest) -> Iterator[float]:
-    """Seconds until each thing is due that no event brings about; the earliest of them counts."""
+    """Seconds until each thing is due that no watch event starts; the earliest decides the next pass."""
     plan, now = result.plan, result.observed.now
     done, pods_done = result.done, result.pods_done
     seconds = [pods_done.requeue_after_seconds, done.put_off_seconds, done.retry_seconds]

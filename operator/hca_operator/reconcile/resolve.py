@@ -1,4 +1,7 @@
-"""First step: what an object comes to in this install. Pure, and all that `render` shows."""
+"""First step: what an object means in this install: its children, its policies, or why it is refused. Pure.
+
+`render` prints the children of exactly this result.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -50,7 +53,7 @@ class Resolved:
     burst: BurstPolicy | None
     """When a jump of the load raises the count; None: never."""
     unsupported: Sequence[Unsupported] = ()
-    """Fields that this install does not carry out in full."""
+    """Fields that this install does not apply in full."""
 
     @property
     def active(self) -> bool:
@@ -77,7 +80,7 @@ def resolve(
     *,
     unknown_fields: Literal["ignore", "forbid"] = "ignore",
 ) -> Resolved | Refused:
-    """What the stored object comes to, or why it is refused."""
+    """The stored object with everything that follows from it, or why it is refused."""
     api: ApiObject | None = None
     sizing: Sizing | None = None
     unsupported: Sequence[Unsupported] = ()

@@ -1,7 +1,7 @@
-"""Requests of a pass that failed and may succeed later: which are told, and when each is tried again. Pure.
+"""Requests of a pass that failed and may succeed later: which are reported, and when each is tried again. Pure.
 
-A failure that the next try cures is not worth a status: the pass is repeated at once. From the third try on the
-failure is one of its part of the object alone: the status tells of it, everything else goes on, and tries become rare.
+A failure that the next try cures is not worth a status: the pass is repeated at once. From the third try on, only the
+child concerned is held back: the status reports the failure, everything else goes on, and tries become rare.
 """
 
 from collections.abc import Mapping
@@ -12,43 +12,43 @@ from hca_operator.core.errors import Contested, Forbidden, HcaError, NotOwned, T
 from hca_operator.core.ports import Key
 
 Slot = tuple[str, str]
-"""Kind and name of a child, or of what else was asked for."""
+"""Kind and name of a child; ("Pod", "") for the list of pods."""
 
-TOLD_AFTER = 3
-"""Tries in a row."""
+REPORTED_AFTER = 3
+"""Failed tries in a row after which the status reports a failure."""
 LONGEST_WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Retry:
-    """What is tried again."""
+    """A failed request that is tried again."""
 
     tries: int
     at: float
     """Seconds since the epoch before which it is not tried again, unless the object is edited."""
     error: HcaError
-    """Of the last try."""
+    """The error of the last try."""
 
 
 @dataclass
 class RetryTracker:
-    """What failed in the latest pass over each object."""
+    """The requests that failed in the latest pass over each object."""
 
     _retries: dict[Key, dict[Slot, Retry]] = field(default_factory=dict)
 
     def of(self, key: Key) -> Mapping[Slot, Retry]:
-        """What is tried again for an object."""
+        """The failed requests of an object, by child."""
         return self._retries.get(key, {})
 
     def succeeded(self, key: Key, slot: Slot) -> None:
-        """A part is as it should be, or failed for a reason that no retry cures."""
+        """Drop the failures of a child that could be written, or failed for a reason that no retry cures."""
         retries = self._retries.get(key, {})
         retries.pop(slot, None)
         if not retries:
             self._retries.pop(key, None)
 
     def failed(self, key: Key, slot: Slot, error: HcaError, now: float) -> bool:
-        """Take in a failure. Returns whether it is told; otherwise the pass is to be repeated."""
+        """Record a failure. Returns whether the status reports it; if not, the pass is to be repeated."""
         if not isinstance(error, Transient):
             self.succeeded(key, slot)
             return True
@@ -56,17 +56,17 @@ class RetryTracker:
         if before is not None and before.error is error:
             return True  # not tried again since
         tries = 1 if before is None else before.tries + 1
-        wait = min(LONGEST_WAIT_SECONDS, 2.0 ** (tries - TOLD_AFTER)) if tries >= TOLD_AFTER else 0.0
+        wait = min(LONGEST_WAIT_SECONDS, 2.0 ** (tries - REPORTED_AFTER)) if tries >= REPORTED_AFTER else 0.0
         self._retries.setdefault(key, {})[slot] = Retry(tries, now + wait, error)
-        return tries >= TOLD_AFTER
+        return tries >= REPORTED_AFTER
 
     def forget(self, key: Key) -> None:
-        """The object is gone."""
+        """Drop the state of a deleted object."""
         self._retries.pop(key, None)
 
 
 def problem_of(error: HcaError) -> Problem:
-    """What a request that was refused means for the object."""
+    """Reason and message of a condition for a request that failed."""
     if isinstance(error, NotOwned):
         return Problem(Reason.RESOURCE_CONFLICT, str(error))
     if isinstance(error, Contested):

@@ -20,9 +20,9 @@ from hca_operator.reconcile.trackers import Applied
 from hca_operator.restarts.requested import Restarts, restarted
 
 EVENT_MISSED_SECONDS = 5.0
-"""Until the next pass while something waits for a rollout: as a rule an event of its Deployment comes first."""
+"""Until the next pass while a step waits for a rollout, in case the watch event of the Deployment is missed."""
 PLACE_MISSED_SECONDS = 120.0
-"""Until the next pass while a rollout waits for a place: as a rule one becomes free first, and the object is queued."""
+"""Until the next pass while a rollout waits for a place, in case the free place is missed."""
 
 
 class Verb(StrEnum):
@@ -42,7 +42,7 @@ class Verb(StrEnum):
 
 
 class GatePlace(StrEnum):
-    """What happens to the object's place among the rollouts that no user asked for."""
+    """What happens to the object's place at the rollout gate."""
 
     KEEP = "keep"
     ENTER = "enter"
@@ -66,7 +66,7 @@ class Step:
     """Of the desired and the live child, for a creation or an application."""
     place: GatePlace = GatePlace.KEEP
     requeue_after_seconds: float | None = None
-    """Until what was put off can be tried again; None: nothing was."""
+    """Until a postponed write can be tried again; None if none was postponed."""
 
     @property
     def waits_for_place(self) -> bool:
@@ -83,7 +83,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Intent:
-    """What a pass wants of the children, beside their manifests."""
+    """What else a pass knows about the children, beside their manifests."""
 
     restarts: Restarts = field(default_factory=Restarts)
     user_change: bool = False
@@ -120,7 +120,7 @@ def _adoption(api: ApiObject, intent: Intent, observed: Observed, slot: Slot, de
     if not adoption.is_requested(api, live):
         raise NotOwned(
             f"{slot[0]} {slot[1]} exists and is not this object's: rename or delete it, give this {KIND} "
-            f"another name, or annotate it with {ADOPT_ANNOTATION}: <uid> to have it taken over"
+            f"another name, or annotate it with {ADOPT_ANNOTATION}: <uid> to adopt it"
         )
     adoption.refuse_controlled(live)
     if isinstance(observed.neighbours, HcaError):
@@ -172,10 +172,10 @@ def _deployment(api: ApiObject, intent: Intent, observed: Observed, slot: Slot, 
 
 
 def _with_count(api: ApiObject, observed: Observed, live: Manifest | None, desired: Manifest) -> Manifest:
-    """The Deployment with `replicas` if the object decides the count, or if no autoscaler has set it so far.
+    """The Deployment with `replicas` if spec.replicas decides it, or if no HorizontalPodAutoscaler has set it so far.
 
-    Dropping `replicas` as its only owner would set it to 1, so it is sent as it is until the autoscaler takes it over
-    with the first count of its own (docs/design/0002-replicas.md).
+    Dropping `replicas` as its only owner would set it to 1, so it is sent unchanged until the HorizontalPodAutoscaler
+    owns it, with the first count of its own (docs/design/0002-replicas.md).
     """
     if not autoscaling_wanted(api):
         if isinstance(observed.autoscalers, HcaError) and live is not None:
@@ -189,7 +189,7 @@ def _with_count(api: ApiObject, observed: Observed, live: Manifest | None, desir
 
 
 def _first_count(api: ApiObject, observed: Observed) -> int:
-    """The count of a Deployment without pods: the minimum, or what the autoscaler wanted when it lost the last one."""
+    """`replicas` of a Deployment without pods: the minimum, or the HorizontalPodAutoscaler's last desired count."""
     scaling, autoscaler = api.spec.autoscaling, observed.child("HorizontalPodAutoscaler")
     wanted = 0
     if autoscaler is not None and is_ours(autoscaler, observed.uid):
@@ -198,21 +198,21 @@ def _first_count(api: ApiObject, observed: Observed) -> int:
 
 
 def _check_count(api: ApiObject, observed: Observed) -> None:
-    """Raise NotOwned if the count was changed by an autoscaler of another owner, which would change it again."""
+    """Raise NotOwned if a HorizontalPodAutoscaler of another owner scales the Deployment: it would undo the count."""
     for autoscaler in () if isinstance(observed.autoscalers, HcaError) else observed.autoscalers:
         target = autoscaler["spec"]["scaleTargetRef"]
         if (target["kind"], target["name"]) == ("Deployment", api.name) and not is_ours(autoscaler, api.uid):
             raise NotOwned(
-                f"HorizontalPodAutoscaler {autoscaler['metadata']['name']} decides how many pods there are, and so "
-                "does spec.replicas: delete it, or set spec.autoscaling.mode: Horizontal and delete it"
+                f"HorizontalPodAutoscaler {autoscaler['metadata']['name']} and spec.replicas both set the number of "
+                "pods: delete it, or set spec.autoscaling.mode: Horizontal and delete it"
             )
 
 
 def _application(observed: Observed, slot: Slot, desired: Manifest, *, shared: bool = False) -> Step:
     """Create or apply, unless neither what is desired nor what is there has changed since the last time.
 
-    An application names the uid, so that an object that was deleted a moment ago is not created anew with the applied
-    fields alone. `shared`: it names the version as well, so that it fails if another owner has changed the count since.
+    An application names the uid, so that a child that was just deleted is not created again with the applied fields
+    alone. `shared`: it also names the resourceVersion, so that it fails if another owner has changed `replicas` since.
     """
     live = observed.children.get(slot)
     if live is None:
@@ -251,7 +251,7 @@ def _with_template_digest(deployment: Manifest) -> Manifest:
 
 
 def _template_changed(live: Manifest, wanted: Manifest) -> bool:
-    """Whether somebody else has changed the pod template, by hand or by kubectl rollout undo.
+    """Whether another client has changed the pod template, by hand or by kubectl rollout undo.
 
     Its pods are being replaced anyway, so it is repaired without waiting for a place.
     """

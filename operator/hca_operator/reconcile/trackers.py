@@ -1,4 +1,4 @@
-"""What is kept from one pass to the next, in memory only: after a restart of the operator it is built anew."""
+"""State that is kept from one pass to the next, in memory only: it is empty after a restart of the operator."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -36,10 +36,10 @@ class Trackers:
     user_changes: set[Key] = field(default_factory=set)
     """Objects with a change of a user that could not be written to the Deployment so far."""
     applied: dict[Key, dict[Slot, Applied]] = field(default_factory=dict)
-    """Without an entry a child is applied once more, which changes nothing."""
+    """Digests of the last application of each child. Without an entry it is applied again, which changes nothing."""
 
     def forget(self, key: Key) -> None:
-        """The object is gone, and the garbage collector removes its children."""
+        """Drop the state of a deleted object, whose children the garbage collector deletes."""
         self.applied.pop(key, None)
         self.gate.leave(key)
         self.memory.track(key, None)

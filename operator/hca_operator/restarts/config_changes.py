@@ -1,8 +1,8 @@
 """Whether changed ConfigMaps and Secrets restart the pods, and when (docs/design/0010). Pure.
 
-The Deployment has the digest of the content that was rolled out in an annotation, so a change is noticed by any process
-at any time. The pod template gets an annotation, and so becomes another template, only when a change is rolled out: the
-first pass over an object, such as that of a new release of the operator, restarts nothing.
+An annotation of the Deployment has the digest of the content that was rolled out, so any operator process detects a
+change, also one that was made while none ran. The pod template gets an annotation, which starts a rollout, only when
+the content has changed: the first pass over an object, such as after an upgrade of the operator, restarts no pods.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,9 +20,9 @@ from hca_operator.desired.references import SECRET, Reference, references
 from hca_operator.restarts.debounce import DebounceState, changed, unchanged
 
 FORMAT = 1
-"""To be raised if digests are computed in another way: each pass is then a first one, and restarts nothing."""
+"""Raise it when digests are computed in another way: the next pass over each object then restarts no pods."""
 MAX_NAMED = 3
-"""Secrets that a message names at most."""
+"""Most Secrets that a message names."""
 
 Digests = Mapping[Reference, str | None]
 """The digest of the content of each ConfigMap and Secret; None for one that does not exist."""
@@ -30,34 +30,34 @@ Digests = Mapping[Reference, str | None]
 
 @dataclass(frozen=True)
 class ObservedConfig:
-    """What was read of the configuration of an object."""
+    """The ConfigMaps and Secrets of an object, as they were read."""
 
     used: Mapping[Reference, bool] = field(default_factory=dict)
     """`followed_references` of the object."""
     digests: Digests = field(default_factory=dict)
     refused: HcaError | None = None
-    """Why it could not be read."""
+    """Why they could not be read."""
     state: DebounceState = field(default_factory=DebounceState)
     spread_seconds: float = 0.0
-    """For a change that is noticed now."""
+    """Random delay for a change that is detected in this pass."""
 
 
 @dataclass(frozen=True)
 class ConfigPlan:
-    """What the Deployment is to say of the configuration, and when a change is rolled out."""
+    """The annotations of the Deployment about its configuration, and when a change is rolled out."""
 
     digests: str | None = None
-    """Annotation of the Deployment: the content that was rolled out. None: no annotation."""
+    """Annotation of the Deployment: digest of the content that was rolled out. None: no annotation."""
     restarted_for: str | None = None
-    """Annotation of the pod template: the content for which pods were last restarted. None: no annotation."""
+    """Annotation of the pod template: digest of the content for which pods were last restarted. None: no annotation."""
     rolls_out: bool = False
     """Whether pods are replaced now because their configuration has changed."""
     wait_seconds: float | None = None
-    """Until a change is rolled out; None: none is pending."""
+    """Until the pending change is rolled out; None without a pending change."""
     refused: HcaError | None = None
     """Why nothing could be decided."""
     state: DebounceState = field(default_factory=DebounceState)
-    """The next state; `debounce.rolled_out` follows once the Deployment is written, if `rolls_out`."""
+    """The next state to store; with `rolls_out`, `after_rollout` of it once the Deployment is written."""
 
     def applied_to(self, deployment: Manifest) -> Manifest:
         """The Deployment with the annotations."""
@@ -68,11 +68,11 @@ class ConfigPlan:
 
 
 class _Record(NamedTuple):
-    """The annotation of a Deployment: which sources its pods use, and what was in them."""
+    """The annotation of a Deployment: digests of the names of its ConfigMaps and Secrets, and of their content."""
 
     names: str
     data: str
-    """Empty while a source is missing without which no pod can start."""
+    """Empty while a ConfigMap or Secret is missing that is not optional."""
 
     @classmethod
     def parse(cls, text: str | None) -> Self:
@@ -82,7 +82,7 @@ class _Record(NamedTuple):
     @classmethod
     def of(cls, api: ApiObject, used: Mapping[Reference, bool], digests: Digests) -> Self:
         missing = any(needed and digests[reference] is None for reference, needed in used.items())
-        # With the uid, so that equal contents of two objects do not look equal to those who may read Deployments.
+        # With the uid, so that users who may read Deployments but not Secrets cannot compare the contents of Secrets.
         return cls(
             fingerprint([FORMAT, sorted(used)]).hex()[:8],
             "" if missing else fingerprint([api.uid, sorted(digests.items())]).hex(),
@@ -90,14 +90,14 @@ class _Record(NamedTuple):
 
 
 def followed_references(api: ApiObject, kinds: Collection[str]) -> dict[Reference, bool]:
-    """The ConfigMaps and Secrets whose changes restart the pods, and whether pods cannot start without them."""
+    """The ConfigMaps and Secrets whose changes restart the pods; True for those without which no pod can start."""
     if not api.spec.rollout.restart_on_config_change:
         return {}
     return {reference: needed for reference, needed in references(api.spec).items() if reference.kind in kinds}
 
 
 def unsupported_secrets(api: ApiObject, kinds: Collection[str]) -> Sequence[Unsupported]:
-    """The Secrets of an object whose changes restart no pods, because the operator may not read them."""
+    """Entries of status.unsupported: Secrets whose changes restart no pods, because the operator may not read them."""
     if not api.spec.rollout.restart_on_config_change or SECRET in kinds:
         return ()
     names = sorted(reference.name for reference in references(api.spec) if reference.kind == SECRET)
@@ -112,9 +112,9 @@ def plan_config(
     *,
     edited: bool,
 ) -> ConfigPlan:
-    """What is to be done about the configuration of an object with that live Deployment.
+    """Whether and when a changed configuration is rolled out. `deployment`: the live one, None before its creation.
 
-    `edited`: the object itself has changed, so a change needs not wait: its pods may be replaced anyway.
+    `edited`: the object itself has changed, so a changed configuration does not wait: the pods may be replaced anyway.
     """
     stored = _annotation(deployment)
     restarted_for = _annotation(deployment["spec"]["template"]) if deployment and references(api.spec) else None
@@ -124,7 +124,7 @@ def plan_config(
         return ConfigPlan(stored, restarted_for, refused=found.refused, state=found.state)
     before, current = _Record.parse(stored), _Record.of(api, found.used, found.digests)
     if before.names != current.names or not before.data:
-        # Pods that use other sources are replaced anyway; which content the earlier pods have read is not known.
+        # With other sources the pod template changes anyway; which content the earlier pods have read is not known.
         return ConfigPlan(".".join(current), restarted_for, state=unchanged(found.state))
     if current.data in {"", before.data}:
         return ConfigPlan(".".join(before), restarted_for, state=unchanged(found.state))

@@ -1,24 +1,24 @@
-"""When a changed configuration is rolled out: not in the middle of several changes, and not again and again. Pure."""
+"""When a changed configuration is rolled out: several changes in a row cause one rollout. Pure."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 QUIET = 5.0
-"""Seconds without another change after which a change is rolled out: what changes together restarts pods once."""
+"""Seconds without another change after which a change is rolled out: changes made together cause one rollout."""
 LONGEST_QUIET = 30.0
-"""Seconds after the first change at the latest, however often it changes meanwhile."""
+"""Seconds after the first change when it is rolled out at the latest, however many changes follow."""
 SHORTEST_GAP, LONGEST_GAP = 30.0, 600.0
-"""Seconds from one rollout to the next: twice as many each time, and few again after as long a rest."""
+"""Minimum seconds between two rollouts: doubled each time, and reset to the shortest after a pause of that length."""
 EARLY = 1.0
-"""Seconds by which a change may be rolled out early, so that a pass that comes slightly too soon needs no other one."""
+"""Seconds by which a change may be rolled out early: a pass that runs slightly too early need not be repeated."""
 SPREAD = 1.0
-"""Seconds over which each further pending change is spread: a ConfigMap of a thousand APIs must not restart all of
+"""Seconds of random delay for each other pending change: a ConfigMap that a thousand APIs use must not restart all of
 them at the same time."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change that is pending. Times are seconds since the epoch."""
+    """A pending change. Times are seconds since the epoch."""
 
     digest: str
     """Of the latest content."""
@@ -40,16 +40,16 @@ class ConfigRollout:
 
 @dataclass(frozen=True)
 class DebounceState:
-    """What is known of one object."""
+    """The pending change and the latest rollout of one object."""
 
     change: Change | None = None
     rollout: ConfigRollout | None = None
 
 
 def changed(state: DebounceState, digest: str, now: float, spread: float) -> tuple[DebounceState, float]:
-    """Take in that the content differs; returns the seconds until it may be rolled out, 0 for now.
+    """The next state when the content differs, and the seconds until it may be rolled out, 0 for now.
 
-    A record that is later than `now` is of a clock that was set back since, and counts as none.
+    `spread`: random delay in seconds of a new change. A recorded time after `now` is ignored: the clock was set back.
     """
     change, rollout = state.change, state.rollout
     if change is None or change.first > now:
@@ -61,12 +61,12 @@ def changed(state: DebounceState, digest: str, now: float, spread: float) -> tup
 
 
 def unchanged(state: DebounceState) -> DebounceState:
-    """The content is the one that was rolled out: nothing is pending."""
+    """The next state when the content is the one that was rolled out: nothing is pending."""
     return replace(state, change=None)
 
 
 def after_rollout(state: DebounceState, now: float) -> DebounceState:
-    """The pods are being replaced for the change."""
+    """The next state after the Deployment was written with the change."""
     before, gap = state.rollout, SHORTEST_GAP
     if before is not None and now < before.at + 2 * before.gap:
         gap = min(LONGEST_GAP, 2 * before.gap)
@@ -74,13 +74,13 @@ def after_rollout(state: DebounceState, now: float) -> DebounceState:
 
 
 class DebounceTracker:
-    """The state of every object with a pending change or a rollout.
+    """The state of every object with a pending change or a recent rollout.
 
-    Kept in memory: with a new leader every pending change waits anew, and an API may be restarted once more.
+    Kept in memory: with a new leader the wait of a pending change starts again, and a rollout may come earlier.
     """
 
     def __init__(self, random: Callable[[], float]) -> None:
-        """`random` gives numbers from 0 to 1."""
+        """`random` returns numbers from 0 to 1."""
         self._random = random
         self._states: dict[Hashable, DebounceState] = {}
         self._pending: set[Hashable] = set()
@@ -90,7 +90,7 @@ class DebounceTracker:
         return self._states.get(key, DebounceState())
 
     def spread(self) -> float:
-        """Seconds over which a further change is spread: more, the more changes are pending."""
+        """Random delay in seconds for a new change, up to SPREAD for each pending change."""
         return self._random() * len(self._pending) * SPREAD
 
     def keep(self, key: Hashable, state: DebounceState) -> None:
@@ -102,6 +102,6 @@ class DebounceTracker:
             self._pending.add(key)
 
     def forget(self, key: Hashable) -> None:
-        """The object is gone."""
+        """Drop the state of a deleted object."""
         self._states.pop(key, None)
         self._pending.discard(key)

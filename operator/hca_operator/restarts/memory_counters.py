@@ -1,7 +1,7 @@
 """Restarts on memory, as status.memoryRestarts counts them: pure.
 
-A count is made from the pods as they are and from the stored count: a kill is known by its time, a replaced pod by its
-uid. So nothing is counted twice, by any number of passes or processes, and nothing is kept in memory.
+A count follows from the pods and the stored count: a kill is identified by its time, a replaced pod by its uid. So
+nothing is counted twice, by any number of passes or processes, and nothing is kept in memory.
 """
 
 from collections.abc import Iterable
@@ -15,13 +15,16 @@ OOM_KILLED = "OOMKilled"
 REPLACED = "PodReplaced"
 _COUNTERS = {"oomKills": OOM_KILLED, "pods": REPLACED}
 COUNT_EACH = timedelta(seconds=30)
-"""Time at least between two counts: a container that is killed again and again must not be a write each time."""
+"""Minimum time between two counts: a container that is killed repeatedly must not cause a write each time."""
 RECENT = timedelta(hours=1)
-"""For how long after a kill the memory is not called healthy."""
+"""For how long after a kill MemoryHealthy is False."""
 
 
 def count_kills(before: Manifest | None, pods: Iterable[Manifest], now: datetime) -> Manifest | None:
-    """The count with the kills of these pods; unchanged without a new one, or within COUNT_EACH after the last."""
+    """status.memoryRestarts with the out-of-memory kills of these pods.
+
+    It is unchanged without a new kill, and within COUNT_EACH after the last count.
+    """
     last = time_of(before, "oomKilledAt")
     if last is not None and now - last < COUNT_EACH:
         return before
@@ -39,13 +42,13 @@ def count_kills(before: Manifest | None, pods: Iterable[Manifest], now: datetime
 
 
 def count_replaced(before: Manifest | None, pods: Iterable[Manifest], now: datetime) -> Manifest | None:
-    """The count with the replacement of these pods; unchanged if each of them was counted."""
+    """status.memoryRestarts with the replacement of these pods; unchanged if all of them were counted before."""
     known: list[str] = (before or {}).get("replacedUIDs") or []
     names = dict(sorted((pod["metadata"]["uid"], pod["metadata"]["name"]) for pod in pods)[:MAX_REPLACED])
     new = [uid for uid in names if uid not in known]
     if not new:
         return before
-    # Those that are there come last, so that none of them is forgotten and counted once more.
+    # The uids of existing pods come last, so that they are not cut off, which would count them again.
     gone = [uid for uid in known if uid not in names]
     return {
         **_one_more(before, "pods", len(new)),
@@ -64,7 +67,7 @@ def killed_lately(counted: Manifest | None, now: datetime) -> bool:
 
 
 def newly_counted(before: Manifest | None, after: Manifest | None) -> dict[str, int]:
-    """How many restarts of which reason one count has more than another."""
+    """By how many restarts of each reason `after` exceeds `before`."""
     more = {reason: _number(after, name) - _number(before, name) for name, reason in _COUNTERS.items()}
     return {reason: number for reason, number in more.items() if number > 0}
 

@@ -15,15 +15,16 @@ from hca_operator.core.timestamps import parse_time
 from hca_operator.desired.sizing import Sizing
 
 CYCLE = 15.0
-"""Seconds between two readings: metrics-server has a new sample no more often."""
+"""Seconds between two readings, which is how often metrics-server has a new sample."""
 KEPT = 20
-"""Samples of each pod that are kept: five minutes."""
+"""Samples that are kept of each pod: those of five minutes."""
 PATIENCE = 4
-"""Readings in a row that may fail until memory counts as unknown: a minute, so that a restart of metrics-server is not
-a change in the status of every object."""
+"""Failed readings in a row after which memory counts as unknown: those of a minute, so that a restart of metrics-server
+does not change the status of every object."""
 
 AHEAD, NOT_AHEAD = 3600.0, 7200.0
-"""Seconds to the limit below which a pod counts as growing, and above which no longer: no estimate is quite still."""
+"""Seconds to the limit below which a pod counts as growing, and above which it no longer does: two bounds, because the
+estimate fluctuates."""
 
 PodName = tuple[str, str]
 """Namespace and name of an object."""
@@ -37,7 +38,7 @@ class MemoryPolicy:
     threshold_percent: int
     samples: int
     lead: float
-    """Seconds that a replacement may take: from the decision until a new pod serves."""
+    """Seconds that a replacement may take: from the decision until the new pod is ready."""
 
     @property
     def threshold(self) -> int:
@@ -45,12 +46,12 @@ class MemoryPolicy:
         return self.limit * self.threshold_percent // 100
 
     def with_limit(self, limit: int | None) -> "MemoryPolicy":
-        """The same for a pod with a limit of its own; None: it has none that is known."""
+        """The policy with the limit of one pod; None for the limit of the object."""
         return self if limit is None else replace(self, limit=limit)
 
 
 def memory_policy(spec: HighConcurrencyApiSpec, sizing: Sizing) -> MemoryPolicy | None:
-    """The policy of an object, None if its pods are not replaced on memory."""
+    """The policy of an object; None if spec.memoryRestart.mode is Disabled."""
     wanted = spec.memory_restart
     if wanted.mode == "Disabled":
         return None
@@ -64,7 +65,7 @@ def memory_policy(spec: HighConcurrencyApiSpec, sizing: Sizing) -> MemoryPolicy 
 
 
 class Sample(NamedTuple):
-    """What a pod used at a time."""
+    """The memory of a pod at one time."""
 
     at: float
     """Seconds since the epoch."""
@@ -76,7 +77,7 @@ History = tuple[Sample, ...]
 
 
 def bytes_per_second(history: History) -> float:
-    """Bytes each second by which a pod grows: the slope of the line through its samples (least squares)."""
+    """Growth of a pod in bytes per second: the slope of the least-squares line through its samples."""
     if len(history) < 2:
         return 0.0
     mean_at = sum(sample.at for sample in history) / len(history)
@@ -86,15 +87,15 @@ def bytes_per_second(history: History) -> float:
 
 
 def over_threshold(history: History, policy: MemoryPolicy) -> bool:
-    """Whether each of the last samples is at the threshold: a spike alone is none."""
+    """Whether each of the last samples is at the threshold or above, so that a single spike does not count."""
     last = history[-policy.samples :]
     return len(last) == policy.samples and all(sample.used >= policy.threshold for sample in last)
 
 
 def soon_at_limit(history: History, policy: MemoryPolicy) -> bool:
-    """Whether a pod that grew with each of its last samples is at its limit before a replacement could serve.
+    """Whether a pod that grew with each of its last samples would reach its limit before a replacement is ready.
 
-    Growth below half of the threshold does not count: that is how a pod grows when it starts.
+    Growth below half of the threshold does not count: a pod that starts grows, too.
     """
     last = history[-policy.samples - 1 :]
     if len(last) <= policy.samples or last[-1].used < policy.threshold / 2:
@@ -109,7 +110,7 @@ def is_due(history: History, policy: MemoryPolicy) -> bool:
 
 
 def seconds_to_limit(history: History, policy: MemoryPolicy) -> float | None:
-    """Seconds until a pod is at its limit if it goes on growing as it has; None for one that does not grow."""
+    """Seconds until a pod reaches its limit at its present growth; None for one that does not grow."""
     rate = bytes_per_second(history)
     return max(0, policy.limit - history[-1].used) / rate if rate > 0 else None
 
@@ -118,35 +119,35 @@ class Trend(NamedTuple):
     """How the memory of the pods of an object changes."""
 
     bytes_per_second: float
-    """Bytes each second, of the pod that grows fastest."""
+    """Of the pod that grows fastest."""
     seconds_to_limit: float | None
-    """Until the first of the pods is at its limit; None if none grows, or if the object has no policy."""
+    """Until the first pod reaches its limit; None if none grows, or if the object has no policy."""
 
 
 class NearLimit(NamedTuple):
-    """Pods of an object that are to be looked at, by their working set, and the policy that judges them."""
+    """Pods of an object that may have to be replaced, by their working set, and the policy that decides it."""
 
     policy: MemoryPolicy
     histories: Mapping[str, History]
-    """By name of the pod, the largest first."""
+    """By name of the pod, the one with the most memory first."""
 
 
 class MemoryTracker:
-    """The memory of all pods, reading by reading."""
+    """The history of the memory of all pods, updated by each reading of metrics.k8s.io."""
 
     def __init__(self) -> None:
         self.available: bool | None = None
-        """Whether memory can be read; None until that is known."""
+        """Whether metrics.k8s.io can be read; None before the first reading."""
         self._policies: dict[PodName, MemoryPolicy] = {}
         self._histories: dict[PodName, dict[str, History]] = {}
         self._limits: dict[PodName, Mapping[str, int]] = {}
         self._growing: set[PodName] = set()
         self._failed = 0
         self._unread: dict[PodName, int] = {}
-        """Readings in a row that had no pod of an object, for each object that was read before."""
+        """Number of readings in a row without a pod of an object, for each object that was in one before."""
 
     def track(self, name: PodName, policy: MemoryPolicy | None) -> None:
-        """Judge the pods of an object by a policy; None: not at all."""
+        """Set the policy of an object; None if none of its pods is to be replaced."""
         if policy is None:
             self._policies.pop(name, None)
             self._limits.pop(name, None)
@@ -154,11 +155,11 @@ class MemoryTracker:
             self._policies[name] = policy
 
     def keep_limits(self, name: PodName, limits: Mapping[str, int]) -> None:
-        """Take in the limits that the pods of an object were seen to have, by their names."""
+        """Store the memory limits of the pods of an object, in bytes, by name of the pod."""
         self._limits[name] = limits
 
     def near(self, name: PodName) -> NearLimit | None:
-        """The pods of an object that are to be looked at, None if none needs to be."""
+        """The pods of an object that may have to be replaced; None if there are none."""
         if name not in self._policies:
             return None
         found = {
@@ -170,15 +171,15 @@ class MemoryTracker:
         return NearLimit(self._policies[name], {pod: found[pod] for pod in order}) if order else None
 
     def has_reading(self, name: PodName) -> bool:
-        """Whether the memory of a pod of an object was read, lately enough to say something of it."""
+        """Whether one of the last PATIENCE readings had a pod of the object."""
         return name in self._unread
 
     def grows(self, name: PodName) -> bool:
-        """Whether a pod of an object will be at its limit within an hour or so, as it grows now."""
+        """Whether a pod of an object would reach its limit within about an hour at its present growth."""
         return name in self._growing
 
     def trends(self) -> Mapping[PodName, Trend]:
-        """By object, how the memory of its pods changes."""
+        """The trend of the memory of each object's pods."""
         return {
             name: Trend(max(map(bytes_per_second, pods.values())), self._ahead(name, pods))
             for name, pods in self._histories.items()
@@ -186,7 +187,7 @@ class MemoryTracker:
         }
 
     def take(self, readings: Iterable[Manifest]) -> set[PodName]:
-        """Take in a reading of all pods; returns the objects whose next pass may come to something else."""
+        """Process a reading: PodMetrics of all pods. Returns the objects whose next pass may have another result."""
         before, growing, known = self._due(), self._growing, self._unread.keys()
         histories: dict[PodName, dict[str, History]] = {}
         for reading in readings:
@@ -204,7 +205,7 @@ class MemoryTracker:
         return before | self._due() | (growing ^ self._growing) | newly_known
 
     def fail(self, *, absent: bool) -> None:
-        """Take in that a reading failed; `absent`: because the cluster does not serve metrics.k8s.io."""
+        """Record that a reading failed. `absent`: the cluster does not serve metrics.k8s.io."""
         self._failed += 1
         if absent or self._failed >= PATIENCE:
             self.available, self._histories, self._growing, self._unread = False, {}, set(), {}
@@ -219,7 +220,7 @@ class MemoryTracker:
         return min((seconds for seconds in found if seconds is not None), default=None)
 
     def _limit_ahead(self, name: PodName) -> bool:
-        """Whether a pod that started long ago grows towards its limit, over all samples that are kept."""
+        """Whether a pod with KEPT samples grows towards its limit, so that the growth of its start does not count."""
         long_and_large = {
             pod: history
             for pod, history in self._histories.get(name, {}).items()
@@ -233,7 +234,7 @@ class MemoryTracker:
 
 
 def _sample(reading: Manifest) -> Sample | None:
-    """The memory of the API's container, None if the reading lacks it."""
+    """The memory of the API's container in a PodMetrics; None if it lacks that container."""
     try:
         usage = {container["name"]: container.get("usage", {}) for container in reading.get("containers") or []}
         return Sample(parse_time(reading["timestamp"]).timestamp(), int(parse_quantity(usage[CONTAINER]["memory"])))
@@ -242,7 +243,7 @@ def _sample(reading: Manifest) -> Sample | None:
 
 
 def _grown(history: History, sample: Sample) -> History:
-    """A history with one more sample; metrics-server repeats one until it has a newer."""
+    """A history with one more sample; metrics-server repeats a sample until it has a newer one."""
     if history and sample.at <= history[-1].at:
         return history
     if history and sample.at - history[-1].at > PATIENCE * CYCLE:

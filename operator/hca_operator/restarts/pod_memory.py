@@ -1,7 +1,7 @@
 """Which pod near its memory limit is to be replaced: by its own limit, and by what the kernel cannot reclaim. Pure.
 
-metrics.k8s.io tells the working set, in which the active page cache counts, and judged by the limit of the object it
-only says which pods to look at. Of those, the pod itself tells its limit, and its workers what they hold.
+metrics.k8s.io has the working set, which includes the active page cache. Compared with the limit of the object, it only
+selects candidates. For these, the limit comes from the status of the pod, and the resident memory from its workers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,12 +15,12 @@ from hca_operator.restarts.memory_trend import History, NearLimit, Sample, is_du
 
 
 class Measure(StrEnum):
-    """By what a pod was judged."""
+    """The number that was compared with the threshold."""
 
     WORKERS = "Workers"
-    """By what its workers hold, as they tell it."""
+    """The resident memory of its workers, from their metrics."""
     WORKING_SET = "WorkingSet"
-    """By its working set, because its workers do not tell."""
+    """Its working set, because its workers expose no resident memory."""
 
 
 class DuePod(NamedTuple):
@@ -36,7 +36,7 @@ def limits_of(pods: Iterable[Manifest]) -> dict[str, int]:
 
 
 def to_ask(near: NearLimit, pods: Iterable[Manifest]) -> Iterator[Manifest]:
-    """Pods that are due by their working set and their own limit, the largest first."""
+    """Pods that are due by their working set and their own limit, the one with the most memory first."""
     named = {pod["metadata"]["name"]: pod for pod in pods}
     limits = limits_of(named.values())
     for name, history in near.histories.items():
@@ -45,7 +45,10 @@ def to_ask(near: NearLimit, pods: Iterable[Manifest]) -> Iterator[Manifest]:
 
 
 def due_pod(near: NearLimit, pods: Iterable[Manifest], held: Mapping[str, int | None]) -> DuePod | None:
-    """The first pod that is to be replaced. `held`: bytes of the workers of those that were asked, None if unknown."""
+    """The first pod that is to be replaced; None if there is none.
+
+    `held`: resident memory of the workers in bytes, by name of the pod; None for a pod whose workers do not expose it.
+    """
     limits = limits_of(pods)
     for name, history in near.histories.items():
         if name not in held:
@@ -59,13 +62,13 @@ def due_pod(near: NearLimit, pods: Iterable[Manifest], held: Mapping[str, int | 
 
 
 def held_bytes(resident: Iterable[int], workers: int) -> int | None:
-    """What the processes of a pod hold, from the resident memory of its workers; None unless all of them tell it."""
+    """The resident memory of a pod in bytes, from that of its workers; None unless all workers expose it."""
     found = list(resident)
     return sum(found) + SUPERVISOR_RESERVE_MIB * MEBIBYTE if len(found) >= workers else None
 
 
 def _without_cache(history: History, held: int) -> History:
-    """The samples without the page cache, which is taken to be the same in all of them."""
+    """The samples without the page cache, which is assumed to be the same in all of them."""
     cache = max(0, history[-1].used - held)
     return tuple(Sample(sample.at, sample.used - cache) for sample in history)
 

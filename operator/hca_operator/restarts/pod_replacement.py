@@ -36,12 +36,12 @@ from hca_operator.restarts.memory_counters import count_replaced
 from hca_operator.restarts.pod_memory import DuePod, Measure
 
 LONGEST_DETACHED = timedelta(minutes=15)
-"""After this a detached pod goes if another one serves at all: no rollout reaches it, so it has the image of old."""
+"""After this a detached pod is evicted if any other pod serves: no rollout reaches it, so its image may be outdated."""
 STEP_SECONDS = 3.0
 """From one step of a replacement to the next: pods are not watched."""
 DETACHED = f"{API_LABEL},{selector_text({REPLACED_LABEL: MEMORY})}"
 """Label selector of the pods that are being replaced, and of their ReplicaSets, of all objects."""
-_TOLD_BY: Mapping[str, str] = {
+_MEASURE_HINT: Mapping[str, str] = {
     Measure.WORKERS: "",
     Measure.WORKING_SET: "; it was judged by its working set, in which page cache counts: for a judgement by what "
     "cannot be reclaimed, have each worker show process_resident_memory_bytes at spec.monitoring.path",
@@ -50,7 +50,7 @@ _TOLD_BY: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Replacement:
-    """The next step of a replacement, and what status says of it."""
+    """The next step of a replacement, and what the status reports of it."""
 
     counted: Manifest | None
     """status.memoryRestarts."""
@@ -114,7 +114,7 @@ class Pods:
     listed: Sequence[Manifest]
     """Of every track, detached ones included."""
     due: DuePod | None = None
-    """The pod that memory calls to replace; None if none does, or while a rollout is under way."""
+    """The pod to replace because of its memory; None if there is none, or during a rollout."""
     replica_sets: Sequence[Manifest] | HcaError = ()
     """Of detached pods, or why they cannot be listed."""
 
@@ -150,7 +150,7 @@ def _begin(api: ApiObject, pod: Manifest, measure: Measure, counted: Manifest | 
             Problem(
                 Reason.MEMORY_PRESSURE,
                 "a pod is near its memory limit, and is replaced when spec.memoryRestart.minInterval "
-                f"({interval}) has passed since the last replacement{_TOLD_BY[measure]}",
+                f"({interval}) has passed since the last replacement{_MEASURE_HINT[measure]}",
             ),
         )
     return Replacement(
@@ -183,7 +183,7 @@ def _is_late(counted: Manifest | None, now: datetime) -> bool:
 
 def _replacing(measure: str) -> Problem:
     text = "a pod near its memory limit is being replaced; it serves until its successor does"
-    return Problem(Reason.REPLACING_POD, text + _TOLD_BY.get(measure, ""))
+    return Problem(Reason.REPLACING_POD, text + _MEASURE_HINT.get(measure, ""))
 
 
 def _detaching(api: ApiObject, pod: Manifest, measure: Measure) -> list[Manifest]:

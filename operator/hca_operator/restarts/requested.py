@@ -1,7 +1,7 @@
 """Restarts that are requested by an annotation or due by the schedule: pure.
 
-A restart is a time in the pod template, and the template always has the latest one that was due. What is there is
-compared with what is due, so nothing has to be remembered or cleared, and repeating a pass changes nothing.
+A restart is a time in an annotation of the pod template, which always has the latest time that was due. It is compared
+with the time that is due now, so nothing has to be remembered or cleared, and repeating a pass changes nothing.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from hca_operator.desired.metadata import annotated, with_template
 MAX_DELAY = timedelta(hours=1)
 """A scheduled restart that was missed for longer than this is skipped."""
 SPREAD_SECONDS = 600
-"""Over which objects with the same schedule are spread."""
+"""Over which the restarts of objects with the same schedule are spread."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class Restarts:
     """Which restart the pod template is to have. Times are RFC 3339 texts unless said otherwise."""
 
     applied: str | None = None
-    """The one that the live template has."""
+    """The one in the live pod template."""
     due: str | None = None
-    """The one that it is to have now: another one, or the same."""
+    """The one that the pod template is to have now."""
     requested: bool = False
-    """Whether `due` was requested by the annotation: it does not wait for a place among the rollouts."""
+    """Whether `due` was requested by the annotation: then it does not wait at the rollout gate."""
     held_back: bool = False
-    """Whether one is due that waits until the current rollout is over."""
+    """Whether a restart is due and waits for the end of the current rollout."""
     next_at: datetime | None = None
-    """When the next one is due, if that is known."""
+    """When the next scheduled restart is due; None without one."""
     schedule_status: Manifest | None = None
     """status.restartSchedule."""
     invalid: str | None = None
@@ -44,7 +44,7 @@ class Restarts:
 def plan_restarts(
     api: ApiObject, schedule: Schedule | None, status: Manifest, deployment: Manifest | None, now: datetime
 ) -> Restarts:
-    """What is due for an object with that stored status and that live Deployment."""
+    """Which restart is due at `now`. `status`: the stored one; `deployment`: the live one, None before its creation."""
     applied = _applied(deployment)
     requested, invalid = _requested(api)
     schedule_status = _schedule_status(api, schedule, status, now)
@@ -53,7 +53,7 @@ def plan_restarts(
     if schedule is not None and (tick := next(schedule.after(now - _spread(api)), None)):
         coming.append(tick + _spread(api))
     due = max((time for time in (applied, requested, scheduled) if time is not None and time <= now), default=None)
-    # A Deployment that does not exist yet is created with it, and restarts nothing.
+    # A new Deployment is created with it, which restarts nothing.
     held_back = due != applied and deployment is not None and not rolled_out(deployment)
     return Restarts(
         applied=_text(applied),
@@ -89,9 +89,10 @@ def _applied(deployment: Manifest | None) -> datetime | None:
 
 
 def _schedule_status(api: ApiObject, schedule: Schedule | None, status: Manifest, now: datetime) -> Manifest | None:
-    """status.restartSchedule: the schedule, since when it counts, and its last time that was noticed.
+    """status.restartSchedule: the schedule, since when it applies, and the last of its times that was detected.
 
-    What is due once stays due, however long it is held back; only what was noticed too late is skipped.
+    A restart that was detected in time stays due, however long it is held back; one that was detected later than
+    MAX_DELAY is skipped.
     """
     wanted = api.spec.restart_schedule
     if schedule is None or wanted is None:
@@ -107,7 +108,7 @@ def _schedule_status(api: ApiObject, schedule: Schedule | None, status: Manifest
 
 
 def _spread(api: ApiObject) -> timedelta:
-    """The delay of an object after the times of its schedule: derived from its uid, so always the same."""
+    """Delay of an object after the times of its schedule: derived from its uid, so it never changes."""
     digest = hashlib.blake2b(api.uid.encode(), digest_size=4).digest()
     return timedelta(seconds=int.from_bytes(digest, "big") % SPREAD_SECONDS)
 
@@ -117,6 +118,6 @@ def _text(time: datetime | None) -> str | None:
 
 
 def restart_schedule(spec: HighConcurrencyApiSpec) -> Schedule | None:
-    """The parsed spec.restartSchedule, None without one. Raises SpecError as `read_schedule` does."""
+    """The parsed spec.restartSchedule; None without one. Raises SpecError as `read_schedule` does."""
     wanted = spec.restart_schedule
     return None if wanted is None else read_schedule(wanted.cron, wanted.time_zone, "spec.restartSchedule")

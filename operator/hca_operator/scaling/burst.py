@@ -1,8 +1,8 @@
 """More pods at once when the load jumps (spec.autoscaling.burst): pure.
 
-The autoscaler decides every 15 s, from a mean of the last ten. Here the load is judged each second, as it is now; what
-a jump needs becomes a floor for a while, and then the autoscaler decides alone. The rule and its reasons:
-docs/design/0016-bursts.md.
+The HorizontalPodAutoscaler (HPA) decides every 15 s, from the mean load of the last 10 s. Here the load is judged each
+second, from the last few seconds; the pods that a jump needs become a floor for `window`, after which the HPA decides
+alone. The rule and its reasons: docs/design/0016-bursts.md.
 """
 
 import math
@@ -22,7 +22,7 @@ from hca_operator.desired.sizing import Sizing
 from hca_operator.scaling.floors import Floor, Source
 
 MAX_GAP = timedelta(seconds=10)
-"""Two readings above the threshold that are further apart than this are not of the same jump."""
+"""Two readings above the threshold that are further apart than this do not belong to the same jump."""
 
 ObjectName = tuple[str, str]
 """Namespace and name of an object."""
@@ -33,7 +33,7 @@ class Load(NamedTuple):
 
     value: float
     window: float
-    """Seconds over which it was taken, up to now."""
+    """Seconds over which the value was measured, up to now."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,19 @@ class BurstPolicy:
     """What counts as a jump for an object, and what follows from it."""
 
     targets: Mapping[str, float]
-    """Load that one pod is to take, by metric."""
+    """Target load of one pod, by external metric name."""
     threshold: float
-    """A jump is a load that needs this many times the pods that there should be."""
+    """A load is a jump if it needs this many times the desired number of pods."""
     max_pods: int
     window: timedelta
-    """How long a floor holds."""
+    """For how long a floor holds after a jump."""
 
 
 NO_BURST = Floor(Source.BURST)
 
 
 def burst_policy(api: ApiObject, sizing: Sizing) -> BurstPolicy | None:
-    """The policy of an object, None if no jump raises its count."""
+    """The policy of an object; None if bursts are disabled, or neither hold nor metrics allow them."""
     scaling = api.spec.autoscaling
     up = scaling.behavior.scale_up
     forbidden = scaling.hold in {"ScaleUp", "Both"} or (up is not None and up.select_policy == "Disabled")
@@ -70,21 +70,21 @@ def burst_policy(api: ApiObject, sizing: Sizing) -> BurstPolicy | None:
 
 
 class BurstState(NamedTuple):
-    """What the tracker knows of one object."""
+    """The burst of one object, as `BurstTracker` has it."""
 
     floor: Floor = NO_BURST
-    """The last one that was kept."""
+    """The last floor that was stored with `keep`."""
     needed: int = 0
-    """Pods that a jump needs according to the latest reading; 0: there is no jump."""
+    """Pods that the jump needs, by the latest reading; 0 without a jump."""
 
 
 def burst_floor(policy: BurstPolicy | None, state: BurstState, status: Manifest, now: datetime) -> Floor:
-    """The floor of an object at a time. One in its stored status holds on, if another process has begun it."""
+    """The burst floor of an object at `now`. A floor in its stored status, set by an earlier leader, stays in force."""
     if policy is None:
         return NO_BURST
     known = (state.floor, _floor_in(status))
     floor = max(known, key=lambda floor: floor.until or datetime.min.replace(tzinfo=UTC))
-    # Others may write a status, too: a floor that ends later than a window from now is none of ours.
+    # Other clients may write the status: a floor that ends later than a window from now was not set by the operator.
     if floor.until is None or not now < floor.until <= now + policy.window:
         floor = NO_BURST
     if state.needed > floor.pods:
@@ -103,23 +103,23 @@ class _Interval(NamedTuple):
 class _Tracked:
     policy: BurstPolicy
     pods: int
-    """That there should be."""
+    """The desired number of pods."""
     starting: bool
-    """Whether some of them do not serve yet."""
+    """Whether some of them are not ready yet."""
     intervals: dict[str, _Interval] = field(default_factory=dict)
-    """By metric."""
+    """By external metric name."""
     needed: int = 0
-    """Pods that a jump needs; 0: there is no jump."""
+    """Pods that the jump needs; 0 without a jump."""
 
     def judge(self, loads: Mapping[str, Load], now: datetime) -> None:
-        """Take in a reading. A metric without a value is neither a jump nor the end of one."""
+        """Update `needed` from a reading. A metric without a value neither begins nor ends a jump."""
         found = [self._judge(metric, loads[metric], now) for metric in self.policy.targets if metric in loads]
         needed = min(max(found, default=0), self.policy.max_pods)
         self.needed = needed if needed > self.pods else 0
 
     def _judge(self, metric: str, load: Load, now: datetime) -> int:
         share = load.value / self.policy.targets[metric]
-        # While pods start, requests pile up: that belongs to the jump that they were started for.
+        # While new pods start, requests queue up: they belong to the jump for which the pods were started.
         piling_up = self.starting and metric == CONCURRENCY.external
         if not self.pods or share < self.policy.threshold * self.pods or piling_up:
             self.intervals.pop(metric, None)
@@ -127,40 +127,40 @@ class _Tracked:
         before = self.intervals.get(metric)
         first = before.first if before and now - before.last <= MAX_GAP else now
         self.intervals[metric] = _Interval(first, now)
-        # Two readings that share a sample count as one: a single odd sample would be in both.
+        # Two readings that share a sample count as one: a single wrong sample would be in both.
         proven = first < now and first <= now - timedelta(seconds=load.window)
         return math.ceil(round(share, 6)) if proven else 0
 
 
 class BurstTracker:
-    """The load of all objects that react to bursts, reading by reading."""
+    """Detects jumps in the load of all objects with a `BurstPolicy`."""
 
     def __init__(self) -> None:
         self._tracked: dict[ObjectName, _Tracked] = {}
         self._floors: dict[ObjectName, Floor] = {}
 
     def __len__(self) -> int:
-        """How many objects are tracked."""
+        """The number of objects that are tracked."""
         return len(self._tracked)
 
     def state(self, name: ObjectName) -> BurstState:
-        """What is known of an object, for `burst_floor`."""
+        """The state of an object, for `burst_floor`."""
         tracked = self._tracked.get(name)
         return BurstState(self._floors.get(name, NO_BURST), 0 if tracked is None else tracked.needed)
 
     def keep(self, name: ObjectName, floor: Floor) -> None:
-        """Store the floor that was decided from `state`; what was needed then is in it."""
+        """Store the floor that `burst_floor` computed from `state`; it covers the jump, so `needed` becomes 0."""
         self._floors[name] = floor
         if (tracked := self._tracked.get(name)) is not None:
             tracked.needed = 0
 
     def forget(self, name: ObjectName) -> None:
-        """The object is gone, or no jump raises its count any more."""
+        """Drop the state of an object that was deleted or no longer has a `BurstPolicy`."""
         self._tracked.pop(name, None)
         self._floors.pop(name, None)
 
     def track(self, name: ObjectName, policy: BurstPolicy, deployment: Manifest) -> None:
-        """Judge the load of an object by a policy and by the pods that its Deployment has and should have."""
+        """Set the policy of an object, and its desired and ready pods from its Deployment."""
         # The count may have been raised after this state of the Deployment.
         pods = max(replicas_of(deployment), self._floors.get(name, NO_BURST).pods)
         starting = deployment.get("status", {}).get("readyReplicas", 0) < pods
@@ -170,7 +170,7 @@ class BurstTracker:
             tracked.policy, tracked.pods, tracked.starting = policy, pods, starting
 
     def take(self, loads: Mapping[ObjectName, Mapping[str, Load]], now: datetime) -> set[ObjectName]:
-        """Take in a reading of all objects; returns those whose count is to be raised."""
+        """Process a reading of all objects. Returns the objects whose number of pods is to be raised."""
         for name, tracked in self._tracked.items():
             tracked.judge(loads.get(name, {}), now)
         return {name for name, tracked in self._tracked.items() if tracked.needed}

@@ -1,7 +1,7 @@
 """Which metrics of an object work in this install: pure.
 
-All but the use of CPU and memory reach the autoscaler through the external metrics API, which one server per cluster
-can serve.
+All metrics except CPU and memory reach the HorizontalPodAutoscaler through external.metrics.k8s.io, which only one
+server per cluster can serve.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from hca_operator.api.status import Unsupported
 from hca_operator.core.names import Manifest
 
 REGISTRATION = "v1beta1.external.metrics.k8s.io"
-"""The APIService that says who serves it."""
+"""The APIService that names the Service which serves external.metrics.k8s.io."""
 OFF = (
     "the external metrics API of this install is off: ask the platform team to set the operator's chart value "
     "externalMetrics.enabled to true"
@@ -27,11 +27,11 @@ NO_INGRESS = (
     "chart value externalMetrics.ingress, or set monitoring.source: App"
 )
 NO_QUERIES = (
-    "this install asks no queries of objects: ask the platform team to set the operator's chart values prometheus.url "
-    "and prometheus.customQueries"
+    "this install sends no queries of objects to Prometheus: ask the platform team to set the operator's chart values "
+    "prometheus.url and prometheus.customQueries"
 )
 DEFAULT_METRIC = Metric(name="cpu", type="CPU", cpu=Utilization())
-"""The only metric of an object of whose own metrics none works here."""
+"""The only metric of an object none of whose metrics works in this install."""
 
 
 class ServiceName(NamedTuple):
@@ -45,17 +45,17 @@ class ServiceName(NamedTuple):
 
 
 class ExternalMetrics:
-    """What this install offers autoscalers beyond CPU and memory. Its defaults are those of the chart."""
+    """The metrics beside CPU and memory that this install serves. The defaults are those of the chart."""
 
     def __init__(self, missing: str | None = None, *, reads_ingress: bool = False, queries: bool = False) -> None:
-        """`reads_ingress`: requests counted by the ingress are served, too; `queries`: so are queries of objects."""
+        """`reads_ingress`: metrics that the ingress counts are served, too; `queries`: so are Prometheus queries."""
         self.missing = missing
-        """Why the external metrics API is not served, with what to do about it; None: it is."""
+        """Why the external metrics API is not served, and what to do about it; None if it is served."""
         self._reads_ingress = reads_ingress
         self._queries = queries
 
     def supported(self, api: ApiObject) -> ApiObject:
-        """The object with only those metrics that work here."""
+        """The object with only those metrics that work in this install."""
         left_out, scaling = self._left_out(api), api.spec.autoscaling
         if not left_out:
             return api
@@ -64,13 +64,13 @@ class ExternalMetrics:
         return api.model_copy(update={"spec": api.spec.model_copy(update={"autoscaling": autoscaling})})
 
     def unsupported(self, api: ApiObject) -> Sequence[Unsupported]:
-        """The metrics that do not work here, and bursts if no metric does that they need; each with what to do."""
+        """Entries of status.unsupported: metrics that do not work in this install, and bursts without their metrics."""
         return [*self._unsupported_metrics(api), *self._unsupported_burst(api)]
 
     def _unsupported_metrics(self, api: ApiObject) -> Sequence[Unsupported]:
         left_out = self._left_out(api)
         others = len(left_out) < len(api.spec.autoscaling.metrics)
-        instead = "the other metrics decide" if others else "CPU at 70 % decides"
+        instead = "the other metrics are used" if others else "CPU at 70 % is used"
         return [
             Unsupported(
                 field=f"spec.autoscaling.metrics[{metric.name}]",
@@ -86,7 +86,7 @@ class ExternalMetrics:
         obstacles = [self._obstacle(api, metric) for metric in scaling.metrics if metric.type in TOTALS]
         if not all(obstacles):
             return ()
-        return [Unsupported(field="spec.autoscaling.burst", reason=f"no jump of the load is met: {obstacles[0]}")]
+        return [Unsupported(field="spec.autoscaling.burst", reason=f"bursts add no pods: {obstacles[0]}")]
 
     def _left_out(self, api: ApiObject) -> list[Metric]:
         scaling = api.spec.autoscaling
@@ -95,7 +95,7 @@ class ExternalMetrics:
         return [metric for metric in scaling.metrics if self._obstacle(api, metric)]
 
     def _obstacle(self, api: ApiObject, metric: Metric) -> str | None:
-        """Why a metric of an object does not work here, None if it does."""
+        """Why a metric of an object does not work in this install; None if it works."""
         if metric.type not in EXTERNAL:
             return None
         if self.missing:
@@ -106,13 +106,13 @@ class ExternalMetrics:
 
 
 def server_of(registration: Manifest) -> ServiceName | None:
-    """The Service of an APIService, None if the API server itself answers."""
+    """The Service of an APIService; None if it has none, so that kube-apiserver itself serves the API."""
     service = registration["spec"].get("service")
     return None if service is None else ServiceName(service["namespace"], service["name"])
 
 
 def taken_by_another(registration: Manifest | None, ours: ServiceName) -> str | None:
-    """Why this install cannot serve the API, None if it can. An outage is no reason: it passes."""
+    """Why this install cannot serve external.metrics.k8s.io; None if it can. A passing outage is no reason."""
     if registration is None:
         return None
     owner = server_of(registration)
@@ -120,7 +120,7 @@ def taken_by_another(registration: Manifest | None, ours: ServiceName) -> str | 
         return f"the API server itself serves the external metrics API: {_remove('that server')}"
     if owner == ours:
         return None
-    return f"Service {owner} serves the external metrics API, and a cluster can have but one: {_remove('it')}"
+    return f"Service {owner} serves the external metrics API, of which a cluster can have only one: {_remove('it')}"
 
 
 def _remove(server: str) -> str:

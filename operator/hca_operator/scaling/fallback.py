@@ -1,6 +1,6 @@
-"""The floor while the autoscaler cannot get its metrics (spec.autoscaling.fallback): pure.
+"""The floor while the HorizontalPodAutoscaler (HPA) cannot get its metrics (spec.autoscaling.fallback): pure.
 
-It is decided from the autoscaler's condition ScalingActive and carried out through its `minReplicas`. Neither needs the
+It follows from the condition ScalingActive of the HPA and is applied through its `minReplicas`. Neither needs the
 external metrics API, so a failure there cannot keep the fallback from working.
 """
 
@@ -18,16 +18,16 @@ NO_FALLBACK = Floor(Source.FALLBACK)
 
 
 def fallback_floor(spec: HighConcurrencyApiSpec, autoscaler: Manifest | None, status: Manifest, now: datetime) -> Floor:
-    """The fallback at a time, from the live autoscaler and the object's stored status, which says if it is in force.
+    """The fallback floor at `now`, from the live HPA and from the stored status, which says whether it is in force.
 
-    It begins when the metrics have been missing for `after`, and ends when they have been there for as long: an
-    autoscaler that gets them now and then would otherwise drop the pods and add them again each time.
+    It begins when the metrics have been missing for `after`, and ends when they have been there for as long: an HPA
+    that gets its metrics only now and then would otherwise remove the pods and add them again each time.
     """
     wanted = spec.autoscaling.fallback
     active = condition(autoscaler, "ScalingActive")
     if wanted is None or spec.autoscaling.mode == "Disabled" or not active:
         return NO_FALLBACK
-    # An autoscaler of no pods reports ScalingDisabled; that is no outage.
+    # An HPA whose Deployment has no pods reports ScalingDisabled; that is no outage.
     metrics_missing = active.get("status") == "False" and active.get("reason") != "ScalingDisabled"
     in_force = condition({"status": status}, ConditionType.SCALING_ACTIVE).get("reason") == Reason.FALLBACK_IN_FORCE
     changes_at = None

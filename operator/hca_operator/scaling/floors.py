@@ -1,7 +1,7 @@
-"""Floors under the number of pods: at least so many, until a time, because of a source. Pure.
+"""Floors under the number of pods: at least N pods, until a time, because of a source. Pure.
 
-A floor is carried out through the autoscaler's `minReplicas`. That needs no metrics, so it holds while they are
-missing, and the last one stays when the operator is gone.
+A floor is applied through `minReplicas` of the HorizontalPodAutoscaler. That needs no metrics, so it holds while they
+are missing, and the last floor stays while no operator runs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ class Source(StrEnum):
     SCHEDULE = "schedule"
     """spec.autoscaling.schedules."""
     FALLBACK = "fallback"
-    """spec.autoscaling.fallback, while the autoscaler has no metrics."""
+    """spec.autoscaling.fallback, while the HorizontalPodAutoscaler has no metrics."""
     BURST = "burst"
     """spec.autoscaling.burst, after a jump of the load."""
 
@@ -30,25 +30,25 @@ class Floor:
 
     source: Source
     pods: int = 0
-    """Pods at least; 0: the source asks for none now."""
+    """Minimum number of pods; 0 if the source asks for none now."""
     until: datetime | None = None
-    """When the answer changes: the floor ends, or one begins. None: not by the passing of time."""
+    """When this floor ends or the next one begins; None if no time is known."""
     name: str = ""
-    """Of the schedule that asks; empty for the other sources."""
+    """Name of the schedule; empty for the other sources."""
 
 
 def fewest(floors: Iterable[Floor]) -> int:
-    """Pods that all floors together ask for: the greatest of them, 0 without one."""
+    """The minimum number of pods by all floors together: the greatest of them, 0 without a floor."""
     return max((floor.pods for floor in floors), default=0)
 
 
 def in_force(floors: Iterable[Floor], source: Source) -> Floor | None:
-    """The floor of a source, None if it asks for no pods now."""
+    """The floor of a source; None if it asks for no pods now."""
     return next((floor for floor in floors if floor.source == source and floor.pods), None)
 
 
 def with_minimum(children: Sequence[Child], pods: int) -> list[Child]:
-    """The children with an autoscaler that has at least so many pods; a smaller number changes nothing."""
+    """The children, with `minReplicas` of the HorizontalPodAutoscaler raised to `pods` if it is smaller."""
     return [
         child._replace(manifest=_raised(child.manifest, pods))
         if child.kind == "HorizontalPodAutoscaler" and child.manifest is not None

@@ -19,7 +19,7 @@ class ScheduledFloor:
     starts: Schedule
 
     def end(self, now: datetime) -> datetime | None:
-        """When the floor that is in force ends, None if it is not in force."""
+        """When the floor ends; None if it is not in force at `now`."""
         end = self.starts.before(now) + timedelta(seconds=parse_duration(self.entry.duration))
         return end if end > now else None
 

@@ -1,1 +1,1 @@
-"""What is told of an object: conditions, diagnosis and events. Pure."""
+"""What is reported of an object: the conditions of its status, the diagnosis of its pods, and Events. Pure."""

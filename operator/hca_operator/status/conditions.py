@@ -1,4 +1,4 @@
-"""The next status from what is observed: pure; nothing changes unless something changed."""
+"""The next status of an object, from what was observed: pure. The same observation gives the same status."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,22 +24,22 @@ class PodMemoryState:
     """The memory of the pods of an object."""
 
     counted: Manifest | None = None
-    """status.memoryRestarts; None: no restart so far."""
+    """status.memoryRestarts; None before the first restart."""
     problem: Problem | None = None
-    """Why it is not healthy."""
+    """Why MemoryHealthy is False; None if it is not."""
     detached: int = 0
-    """Pods that are being replaced and serve meanwhile."""
+    """Pods that are being replaced and still serve."""
     known: bool | None = None
-    """Whether it can be read; None before the first reading."""
+    """Whether the cluster serves metrics.k8s.io; None before the first reading."""
     unread: bool = False
-    """Whether it can be read, but no pod of the object was."""
+    """Whether metrics.k8s.io has no reading of any pod of the object."""
     grows: bool = False
-    """Whether a pod grows towards its limit."""
+    """Whether the memory of a pod grows towards its limit."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What the status is made from."""
+    """Everything from which the status follows."""
 
     generation: int
     previous: Manifest
@@ -48,33 +48,33 @@ class Observation:
     """None if the spec is not valid."""
     sizing: Sizing | None
     deployment: Manifest | None
-    """None if there is none, or if it is not the object's."""
+    """None if it does not exist or is not controlled by the object."""
     rolls: bool
     """Whether this pass has given the pods another template."""
     autoscaler: Manifest | None
-    """None if there is none, or if it is not the object's."""
+    """The HorizontalPodAutoscaler; None if it does not exist or is not controlled by the object."""
     blocked: Problem | None
     """Why the latest generation could not be written to the children."""
     pod_problem: Problem | None
     """Why pods do not serve."""
     restarts: Restarts | None
-    """None for an object that is refused."""
+    """None for a refused object."""
     child_problems: Mapping[tuple[str, str], Problem] = field(default_factory=dict)
-    """By kind and name, why children could not be read or written."""
+    """Why children could not be read or written, by kind and name."""
     traffic_problem: Problem | None = None
-    """Why the routes may not be as the latest generation has them."""
+    """Why the Ingress may lack routes of the latest generation."""
     floors: Sequence[Floor] = ()
     memory: PodMemoryState = PodMemoryState()
     unsupported: Sequence[Unsupported] = ()
     """Fields that the install does not carry out in full."""
     rollout_waits: bool = False
-    """Whether a rollout that no user asked for waits for those of others."""
+    """Whether a rollout that no user requested waits for the rollouts of other objects."""
     config_delayed: bool = False
     """Whether a changed configuration is rolled out only after a while."""
 
 
 def next_status(seen: Observation, now: datetime) -> Manifest:
-    """The status to store: every condition, with transition times that move only when a status flips."""
+    """The status to store, with every condition; `lastTransitionTime` moves only when a status flips."""
     verdicts = {
         ConditionType.AVAILABLE: _available(seen),
         ConditionType.READY: _ready(seen),
@@ -101,7 +101,7 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         status["url"] = url(seen.api)
     if seen.sizing is not None:
         status["workersPerPod"] = seen.sizing.workers
-    # What the schedule has come to is kept while the object cannot be read.
+    # The schedule's last time is kept while the object is refused.
     counted = seen.previous.get("restartSchedule") if seen.restarts is None else seen.restarts.schedule_status
     if counted is not None:
         status["restartSchedule"] = counted
@@ -126,7 +126,7 @@ def _problem(seen: Observation) -> Problem | None:
 
 
 def _serves(seen: Observation) -> bool:
-    """Whether a pod serves, be it one that its ReplicaSet no longer counts."""
+    """Whether a pod is ready, including detached pods, which their ReplicaSet no longer counts."""
     return available_replicas(seen.deployment) + seen.memory.detached > 0
 
 
@@ -158,10 +158,10 @@ def _ready(seen: Observation) -> Verdict:
 
 
 def _only_scaled(seen: Observation) -> bool:
-    """Whether what was rolled out still is, although the Deployment's controller has not seen its last change.
+    """Whether the pods are still rolled out although the Deployment controller has not observed the last change.
 
-    Somebody else made that change, the autoscaler as a rule: a count is no rollout. If it was a template, then it is
-    repaired, and its rollout is told once the controller has seen it.
+    Another client made that change, usually the HorizontalPodAutoscaler, and a new count is no rollout. A changed pod
+    template is repaired, and Ready becomes False once the Deployment controller has observed it.
     """
     before = condition({"status": seen.previous}, ConditionType.READY)
     return (
@@ -178,12 +178,12 @@ def _rolled_out_message(seen: Observation) -> str:
     if seen.sizing is not None and seen.sizing.cpu_rounded_down:
         message += (
             f"; CPURoundedDown: {seen.sizing.cpu_rounded_down} CPU gives {seen.sizing.workers} worker(s), "
-            "a whole number of CPUs leaves nothing idle"
+            "a whole number of CPUs leaves none idle"
         )
     if seen.rollout_waits:
         message += (
             "; RolloutWaits: a rollout that comes from the operator or a schedule, not from a change of this object, "
-            "waits until fewer other APIs roll (chart value unaskedRollouts)"
+            "waits until fewer other APIs roll out (chart value unaskedRollouts)"
         )
     if seen.config_delayed:
         message += (
@@ -268,7 +268,10 @@ def _memory_healthy(seen: Observation, now: datetime) -> Verdict:
 
 
 def _memory_unknown(seen: Observation) -> Verdict | None:
-    """Why nothing is known of the memory. Until the first reading, what was known before an operator started holds."""
+    """MemoryHealthy while there is no reading of the pods' memory, else None.
+
+    Before the first reading of this process, the stored condition says whether there was one.
+    """
     before = condition({"status": seen.previous}, ConditionType.MEMORY_HEALTHY).get("reason")
     known, unread = seen.memory.known, seen.memory.unread
     if known is None:

@@ -1,4 +1,4 @@
-"""Why a container of a pod does not run: the API's own, an init container or a sidecar, also one that was injected."""
+"""Why a container of a pod does not run: the API's own container, an init container or a sidecar."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ from hca_operator.core.names import CONTAINER, Manifest
 _PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _CREATE_REASONS = {"CreateContainerConfigError", "CreateContainerError"}
 _START_REASONS = {"StartError", "ContainerCannotRun"}
-"""The program was never started: the message is the container runtime's."""
+"""Reasons of a terminated container whose program never started: the message is the container runtime's."""
 _RUNTIME_PREFIX = re.compile(r"^failed to create (containerd task|shim task).*container process: ")
 _RUNTIME_ID = re.compile(r"\b[0-9a-f]{12,64}\b")
 _LONGEST_QUOTE = 200
@@ -28,7 +28,7 @@ _HINTS: Mapping[str, str] = {
     r"(?i)uid not found|no passwd entry|cannot find name for user ID": _UNKNOWN_USER,
     r"(?i)unable to find user|no matching entries in passwd": _UNKNOWN_USER,
 }
-"""What a program says before it ends, and what to do about it."""
+"""Patterns of termination messages, and what to do about each."""
 
 
 class Container(NamedTuple):
@@ -37,7 +37,7 @@ class Container(NamedTuple):
     status: Manifest
     """Its entry in the pod's status; empty if the kubelet has not reported any yet."""
     title: str
-    """What it is called in a message."""
+    """How messages name it, such as "sidecar container proxy"."""
     own: bool
     """Whether it runs the API."""
     once: bool
@@ -45,13 +45,13 @@ class Container(NamedTuple):
 
     @property
     def waiting(self) -> Manifest:
-        """The state of one that waits to run, empty for any other."""
+        """`state.waiting` of its status; empty if it does not wait."""
         found: Manifest = self.status.get("state", {}).get("waiting") or {}
         return found
 
     @property
     def ended(self) -> Manifest | None:
-        """How it ended last, None if it never did."""
+        """`terminated` of its present or last state; None if it never ended."""
         states = (self.status.get(name) or {} for name in ("state", "lastState"))
         return next((state["terminated"] for state in states if "terminated" in state), None)
 
@@ -86,7 +86,7 @@ def own_container(pod: Manifest) -> Container:
 
 
 def container_problems(spec: HighConcurrencyApiSpec, container: Container) -> Iterator[Problem]:
-    """What keeps a container from running; nothing for one that is ready again, whatever ended it before."""
+    """Why a container does not run; nothing for one that is ready again."""
     if not container.status.get("ready"):
         yield from (problem for check in _CHECKS if (problem := check(spec, container)))
 
@@ -125,7 +125,7 @@ def _configuration(_spec: HighConcurrencyApiSpec, container: Container) -> Probl
 
 
 def _end(spec: HighConcurrencyApiSpec, container: Container) -> Problem | None:
-    """A container that ended. An init container that ended well is run again if its pod is."""
+    """Why a container ended. An init container that ended with exit code 0 is no problem."""
     ended = container.ended
     if ended is None or (container.once and ended.get("exitCode") == 0):
         return None
@@ -154,18 +154,18 @@ def _out_of_memory(spec: HighConcurrencyApiSpec, container: Container) -> str:
 
 
 def _hint(container: Container, message: str) -> str:
-    """What to do about a message that is known. The fields of the object are those of the API's container."""
+    """What to do about a known message; empty for sidecars, as the fields concern the API's container."""
     return next((advice for said, advice in _HINTS.items() if container.own and re.search(said, message)), "")
 
 
 def _last_line(message: str) -> str:
-    """The end of what a program left as its termination message, or of its log where the pod's policy asks for that."""
+    """The last line of a termination message, or of the log with terminationMessagePolicy FallbackToLogsOnError."""
     lines = [line for line in map(_quoted, message.splitlines()) if line]
     return f" after '{lines[-1]}'" if lines else ""
 
 
 def _quoted(text: str) -> str:
-    """A text on one line, without the identifiers by which it differs from one container to the next."""
+    """A text on one line, without identifiers that differ between the containers of different pods."""
     return _RUNTIME_ID.sub("...", " ".join(text.split()))[:_LONGEST_QUOTE]
 
 

@@ -1,6 +1,6 @@
-"""Why pods do not serve, in words that say what to do: pure, from the pods and the kubelet's events.
+"""Why pods are not ready, and what to do about it: pure, from the pods and the kubelet's Events.
 
-Messages carry no pod names, counts or times: a message that changes each second would be written each second.
+Messages contain no pod names, counts or times: a message that changes each second would be written each second.
 """
 
 import re
@@ -25,10 +25,10 @@ def diagnose(
     events: Sequence[Manifest],
     now: datetime,
 ) -> Problem | None:
-    """The first thing to look at, None where nothing is wrong (yet).
+    """The most important problem of the pods; None if there is none, or if they still have time to start.
 
-    `events` are the kubelet's, of the reasons that `event_reasons` names. The order of the reasons is fixed, so that
-    two pods with different troubles do not make the answer flap.
+    `events` are the kubelet's, of the reasons that `event_reasons` names. The order of the problems is fixed, so that
+    two pods with different problems do not make the result alternate.
     """
     waiting = [pod for pod in pods if _waits(pod)]
     found = [problem for pod in waiting for problem in _pod_problems(spec, pod, events, now)]
@@ -39,7 +39,7 @@ def diagnose(
 
 
 def event_reasons(spec: HighConcurrencyApiSpec, pods: Iterable[Manifest]) -> Sequence[str]:
-    """Reasons of the kubelet's events that can tell more than the pods themselves."""
+    """Reasons of the kubelet's Events that explain more than the status of the pods."""
     waiting = [pod for pod in pods if _waits(pod)]
     containers = [own_container(pod) for pod in waiting]
     reasons = []
@@ -51,7 +51,7 @@ def event_reasons(spec: HighConcurrencyApiSpec, pods: Iterable[Manifest]) -> Seq
 
 
 def _waits(pod: Manifest) -> bool:
-    """Whether a pod is still to serve: not one that does, that is going, or that has ended and has a successor."""
+    """Whether a pod is not ready yet: neither ready, nor being deleted, nor ended and replaced by another pod."""
     ready = condition(pod, "Ready").get("status") == "True"
     return not (ready or has_ended(pod) or "deletionTimestamp" in pod["metadata"])
 
@@ -61,7 +61,7 @@ def _pod_problems(
 ) -> Iterator[Problem]:
     probe = probe_problem(spec, pod, events, now)
     for container in containers_of(pod):
-        # Its exit code is that of the kubelet's kill; the probe is the reason.
+        # The exit code is that of the kubelet's kill; the failed probe is the reason.
         if not (container.own and probe and killed_by_probe(spec, container)):
             yield from container_problems(spec, container)
     yield from filter(None, (scheduling_problem(pod), probe, sidecar_probe_problem(spec, pod, events)))
@@ -110,5 +110,5 @@ def _too_late(deployment: Manifest | None) -> Problem | None:
         return None
     return Problem(
         Reason.PROGRESS_DEADLINE_EXCEEDED,
-        "the new pods did not become ready in time; the old ones keep serving: look at the new pods' logs",
+        "the new pods did not become ready in time; the old ones keep serving: see the logs of the new pods",
     )

@@ -35,7 +35,7 @@ def entry(previous: Manifest, generation: int, kind: ConditionType, verdict: Ver
 
 
 def _is_time(text: str) -> bool:
-    """Whether a stored time can be read: others may write the status too, and the API server takes more forms."""
+    """Whether a stored time can be parsed: other clients may write the status, in any form that the schema allows."""
     try:
         datetime.fromisoformat(text)
     except ValueError:
@@ -44,7 +44,7 @@ def _is_time(text: str) -> bool:
 
 
 def child_errors(previous: Manifest, problems: Mapping[tuple[str, str], Problem], now: datetime) -> Sequence[Manifest]:
-    """status.childErrors: why children could not be read or written. Since when is kept as long as it has an entry."""
+    """status.childErrors: why children could not be read or written. `since` is kept while a child has an entry."""
     since = {(each.get("kind"), each.get("name")): each.get("since") for each in previous.get("childErrors") or []}
     return [
         {
@@ -59,13 +59,13 @@ def child_errors(previous: Manifest, problems: Mapping[tuple[str, str], Problem]
 
 
 def internal_error_status(previous: Manifest, generation: int, error: BaseException, now: datetime) -> Manifest:
-    """The stored status with an error that nobody foresaw; what else it says is no longer known to be so.
+    """The stored status with Ready False because of an unexpected error; its other conditions may be out of date.
 
-    Its observedGeneration stays, so that the change that led to the error still counts as not carried out.
+    Its observedGeneration stays, so that the change that led to the error still counts as not applied.
     """
     message = (
         f"an internal error of the operator ({type(error).__name__}) keeps this object from being reconciled: its log "
-        f"has the details under correlation_id {correlation_id(error)}; the next tries follow ever more slowly"
+        f"has the details under correlation_id {correlation_id(error)}; it is tried again at growing intervals"
     )
     verdicts = {
         ConditionType.READY: Verdict("False", Reason.INTERNAL_ERROR, message),

@@ -1,4 +1,4 @@
-"""Kubernetes Events for what `kubectl describe hcapi` should tell: a condition that flips, nothing else. Pure."""
+"""Kubernetes Events, which `kubectl describe hcapi` shows: one for each condition that flips. Pure."""
 
 import hashlib
 from datetime import datetime
@@ -8,7 +8,7 @@ from hca_operator.api.status import ConditionType, Reason
 from hca_operator.core.names import FIELD_MANAGER, Manifest
 from hca_operator.core.observed import condition
 
-TOLD = (
+EVENT_CONDITIONS = (
     ConditionType.READY,
     ConditionType.AVAILABLE,
     ConditionType.SCALING_ACTIVE,
@@ -16,13 +16,13 @@ TOLD = (
     ConditionType.MEMORY_HEALTHY,
     ConditionType.ROLLOUT_HEALTHY,
 )
-"""Reconciling and Stalled flip together with Ready, and would tell the same twice."""
+"""Conditions that cause Events. Reconciling and Stalled flip together with Ready, and would repeat its Events."""
 MAX_EVENT_MESSAGE = 1024
-"""Longest message that the API server takes."""
+"""Characters of the longest message that the API server accepts in an Event."""
 
 
-class News(NamedTuple):
-    """What is to be told."""
+class EventText(NamedTuple):
+    """Type (Warning or Normal), reason and message of an Event."""
 
     warning: bool
     reason: str
@@ -30,14 +30,14 @@ class News(NamedTuple):
 
 
 def events_of(obj: Manifest, status: Manifest, now: datetime, instance: str) -> list[Manifest]:
-    """What is to be told of the change from the object's stored status to the next one."""
-    flips = {kind: flipped for kind in TOLD if (flipped := _flipped(kind, obj, {"status": status}))}
+    """The Events about the change from the object's stored status to the next one, as manifests of v1 Events."""
+    flips = {kind: flipped for kind in EVENT_CONDITIONS if (flipped := _flipped(kind, obj, {"status": status}))}
     if flips.get(ConditionType.READY, {}).get("status") == "True":
-        flips.pop(ConditionType.AVAILABLE, None)  # whoever is told that all pods are ready knows that they serve
+        flips.pop(ConditionType.AVAILABLE, None)  # Ready implies Available
     return [
         event(
             obj,
-            News(
+            EventText(
                 warning=flipped["status"] == "False" and flipped["reason"] not in _PASSING,
                 reason=flipped["reason"],
                 message=flipped["message"] or f"{kind} is {flipped['status']}",
@@ -50,37 +50,37 @@ def events_of(obj: Manifest, status: Manifest, now: datetime, instance: str) -> 
 
 
 _PASSING = frozenset({"RollingOut", "ScaledToZero", "NoPodsAvailable", "AutoscalingDisabled", "ReplacingPod"})
-"""Reasons for which a False is nobody's fault."""
+"""Reasons for which False is a normal, temporary state: their Events are of type Normal."""
 
 
 _FLOORS = frozenset({Reason.FALLBACK_IN_FORCE, Reason.BURST_IN_FORCE})
-"""Reasons that tell of pods that the metrics alone would not have brought."""
+"""Reasons of ScalingActive while a floor, and not the metrics alone, decides the number of pods."""
 
 
 def _flipped(kind: ConditionType, before: Manifest, after: Manifest) -> Manifest | None:
-    """The condition, if there is something to tell of it.
+    """The next condition if it is worth an Event, else None.
 
-    Ready tells each new reason, since its False has many; the others only that they turned, and when a fallback or a
-    burst begins and ends. The first look at a new object tells only of what is wrong: that nothing serves yet is no
-    news.
+    Ready causes an Event for each new reason, since its False has many; the others only when their status flips, and
+    when a fallback or a burst begins or ends. The first status of a new object causes Events only for problems: that
+    no pod is ready yet is normal.
     """
     old, new = condition(before, kind), condition(after, kind)
     if not new:
         return None  # an internal error came before the first status
     if kind == ConditionType.READY:
-        told = (old.get("status"), old.get("reason")) != (new["status"], new["reason"])
-        return new if told and (old or new["reason"] not in _PASSING) else None
+        changed = (old.get("status"), old.get("reason")) != (new["status"], new["reason"])
+        return new if changed and (old or new["reason"] not in _PASSING) else None
     turned = {old.get("status"), new["status"]} == {"True", "False"}
     other_floor = old.get("reason") != new["reason"] and not _FLOORS.isdisjoint({old.get("reason"), new["reason"]})
     return new if turned or other_floor else None
 
 
-def event(obj: Manifest, news: News, now: datetime, instance: str) -> Manifest:
-    """An Event about an object; the same words in the same second have the same name, so that no retry doubles it."""
+def event(obj: Manifest, text: EventText, now: datetime, instance: str) -> Manifest:
+    """An Event about an object. The same text in the same second has the same name, so that a retry adds no other."""
     metadata = obj["metadata"]
     time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     digest = hashlib.blake2b(
-        f"{metadata['uid']} {news.reason} {news.message} {time}".encode(), digest_size=8
+        f"{metadata['uid']} {text.reason} {text.message} {time}".encode(), digest_size=8
     ).hexdigest()
     return {
         "apiVersion": "v1",
@@ -93,9 +93,9 @@ def event(obj: Manifest, news: News, now: datetime, instance: str) -> Manifest:
             "namespace": metadata["namespace"],
             "uid": metadata["uid"],
         },
-        "type": "Warning" if news.warning else "Normal",
-        "reason": news.reason,
-        "message": news.message[:MAX_EVENT_MESSAGE],
+        "type": "Warning" if text.warning else "Normal",
+        "reason": text.reason,
+        "message": text.message[:MAX_EVENT_MESSAGE],
         "source": {"component": FIELD_MANAGER},
         "reportingComponent": FIELD_MANAGER,
         "reportingInstance": instance,

@@ -1,4 +1,4 @@
-"""Why no node can take a pod, and why its volumes do not come with it."""
+"""Why no node can run a pod, and why its volumes cannot be mounted."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,11 +19,11 @@ _ATTACHED_ELSEWHERE = re.compile(r"Multi-Attach error|Volume is already (exclusi
 
 
 class _Cause(NamedTuple):
-    """What the scheduler says of nodes, and what that means for the pod."""
+    """A pattern in the scheduler's message about nodes, and its meaning for the pod."""
 
     said: re.Pattern[str]
     meaning: str
-    """`{cpu}` and `{memory}` are what the pod requests, `{0}` is what stands in brackets in `said`."""
+    """`{cpu}` and `{memory}` are the requests of the pod, `{0}` is the first group of `said`."""
 
 
 _CAUSES: Sequence[_Cause] = (
@@ -34,7 +34,7 @@ _CAUSES: Sequence[_Cause] = (
     _Cause(re.compile(r"node affinity/selector"), "nodes do not have the labels of spec.nodeSelector"),
     _Cause(re.compile(r"topology spread"), "spec.availability.spread allows no more pods on nodes that have room"),
     _Cause(re.compile(r"were unschedulable"), "nodes are cordoned"),
-    _Cause(re.compile(r"Too many pods"), "nodes run as many pods as they may"),
+    _Cause(re.compile(r"Too many pods"), "nodes run their maximum number of pods"),
     _Cause(re.compile(r"volume node affinity conflict"), "nodes cannot reach a volume of the pod"),
     _Cause(
         re.compile(r"unbound immediate PersistentVolumeClaims|find available persistent volumes"),
@@ -45,7 +45,7 @@ _CAUSES: Sequence[_Cause] = (
 
 
 def scheduling_problem(pod: Manifest) -> Problem | None:
-    """Why no node can take a pod, in the order of the alphabet: the scheduler's own order is that of its counts."""
+    """Why no node can run a pod. The causes are sorted, since the scheduler orders them by counts, which change."""
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("reason") != "Unschedulable":
         return None
@@ -75,19 +75,19 @@ def _meaning(cause: str, requested: dict[str, str]) -> str:
 
 
 def _requested(pod: Manifest, resource: str) -> Decimal:
-    """What all containers of a pod request together."""
+    """The sum of the requests of all containers of a pod."""
     containers = pod.get("spec", {}).get("containers") or []
     requests = (each.get("resources", {}).get("requests", {}).get(resource, "0") for each in containers)
     return sum(map(parse_quantity, requests), Decimal(0))
 
 
 def is_mounting(pod: Manifest) -> bool:
-    """Whether a pod waits for its volumes: no container of it was created so far."""
+    """Whether a pod waits for its volumes: none of its containers was created so far."""
     return all(each.waiting.get("reason") in _CREATING for each in containers_of(pod))
 
 
 def volume_events(spec: HighConcurrencyApiSpec) -> Iterator[str]:
-    """Reasons of the events that say more of volumes than a pod that waits for them."""
+    """Reasons of the kubelet's Events that explain why a volume is not mounted, for a spec with volumes."""
     if any(volume.config_map or volume.secret or volume.projected for volume in spec.volumes):
         yield "FailedMount"
     if any(volume.persistent_volume_claim for volume in spec.volumes):
@@ -97,13 +97,13 @@ def volume_events(spec: HighConcurrencyApiSpec) -> Iterator[str]:
 def volume_problem(
     spec: HighConcurrencyApiSpec, pods: Iterable[Manifest], events: Sequence[Manifest]
 ) -> Problem | None:
-    """What keeps the volumes from the pods that wait for them."""
+    """Why the volumes of the pods that wait for them cannot be attached or mounted; None if no Event says so."""
     names = {pod["metadata"]["name"] for pod in pods if is_mounting(pod)}
-    told = [event for event in events if event.get("involvedObject", {}).get("name") in names]
-    missing = {match[0] for event in told if (match := _MISSING.search(event.get("message", "")))}
+    found = [event for event in events if event.get("involvedObject", {}).get("name") in names]
+    missing = {match[0] for event in found if (match := _MISSING.search(event.get("message", "")))}
     if missing:
         return Problem(Reason.CONTAINER_CONFIG_ERROR, f"a volume cannot be mounted: {min(missing)}")
-    attaching = [event.get("message", "") for event in told if event.get("reason") == "FailedAttachVolume"]
+    attaching = [event.get("message", "") for event in found if event.get("reason") == "FailedAttachVolume"]
     if not attaching:
         return None
     claims = [volume.persistent_volume_claim.claim_name for volume in spec.volumes if volume.persistent_volume_claim]

@@ -1,7 +1,7 @@
 """Why the probes of a pod fail, from the kubelet's events.
 
-The kubelet sends no more than 25 events about a pod at once and one each five minutes after that, so an event that is
-missing says nothing; its last time, however, is a moment at which the probe failed.
+The kubelet sends at most 25 Events about a pod at once and one each five minutes after that. So a missing Event does
+not mean that the probe succeeds; but at the last time of an Event, the probe failed.
 """
 
 import re
@@ -21,10 +21,10 @@ from hca_operator.status.containers import Container, containers_of, own_contain
 UNHEALTHY = "Unhealthy"
 """Reason of the kubelet's events about probes that fail."""
 _KILLED = {0, 137, 143}
-"""Exit codes of a container that was asked to end, and was killed if it did not."""
+"""Exit codes of a container that ended on SIGTERM (0, 143) or was killed after it (137)."""
 _KINDS = ("Startup", "Liveness", "Readiness")
 _FAILED_PROBE = re.compile(r"(Startup|Liveness|Readiness) probe (?:failed|errored)")
-"""Searched for: the kubelet puts "(combined from similar events): " before messages of which each differs."""
+"""Not anchored: the kubelet puts "(combined from similar events): " before messages that differ."""
 _CONTAINER_FIELD = re.compile(r"\{(.+)\}")
 """The name in `spec.containers{api}`."""
 
@@ -36,13 +36,13 @@ class Probe:
     kind: str
     """Startup, Liveness or Readiness."""
     path: str | None
-    """Path of its request; None: it only opens a connection."""
+    """Path of its HTTP request; None for a TCP probe."""
     port: int
     timeout_seconds: int
 
     @property
     def field(self) -> str:
-        """The field that sets the path."""
+        """The field of the spec that sets the path."""
         return f"spec.health.{'readinessPath' if self.kind == 'Readiness' else 'livenessPath'}"
 
     @property
@@ -52,23 +52,23 @@ class Probe:
 
     @property
     def reason(self) -> Reason:
-        """What its failure means for the pod."""
+        """Reason of the condition if it fails."""
         return Reason.READINESS_FAILING if self.kind == "Readiness" else Reason.LIVENESS_FAILING
 
 
 class _Failure(NamedTuple):
-    """What the kubelet says of a failed probe, and what that means."""
+    """A pattern in the kubelet's message about a failed probe, and its meaning."""
 
     said: re.Pattern[str]
     meaning: str
-    """`{probe}` is the probe, `{0}` is what stands in brackets in `said`."""
+    """`{probe}` is the probe, `{0}` is the first group of `said`."""
     reason: Reason | None = None
-    """None: that of the probe."""
+    """None for `Probe.reason`."""
     readiness_reason: Reason | None = None
-    """Of a readiness probe, if that is another one."""
+    """The reason for a readiness probe, if it differs."""
 
     def problem(self, probe: Probe, match: re.Match[str]) -> Problem:
-        """What the failure of a probe comes to."""
+        """The problem for a probe that failed with that match of `said`."""
         reason = (self.readiness_reason if probe.kind == "Readiness" else None) or self.reason or probe.reason
         return Problem(reason, self.meaning.format(*match.groups(), probe=probe))
 
@@ -110,20 +110,20 @@ _FAILURES: Sequence[_Failure] = (
         "{probe.asked} answers {0} instead of 200: the API says that it cannot serve",
     ),
 )
-"""Of several, the first one here is reported."""
+"""If several match, the first one is reported."""
 
 
 def probe_problem(
     spec: HighConcurrencyApiSpec, pod: Manifest, events: Iterable[Manifest], now: datetime
 ) -> Problem | None:
-    """Why the probes of the API's container fail, None if they do not, or if it still has time to start."""
+    """Why the probes of the API's container fail; None if they do not, or if it still has time to start."""
     container = own_container(pod)
-    probes = {probe.kind: probe for probe in _telling(spec, container, now)}
+    probes = {probe.kind: probe for probe in _judged_probes(spec, container, now)}
     failures = [
         (probe, message)
         for kind, name, message in _failures(spec, pod, events)
         if name in {None, CONTAINER} and (probe := probes.get(kind))
-        if probe.path or "HTTP" not in message  # an event from before the path was taken out of the object
+        if probe.path or "HTTP" not in message  # else an Event from before the path was removed from the object
     ]
     for failure in _FAILURES:
         found = [failure.problem(probe, match) for probe, text in failures if (match := failure.said.search(text))]
@@ -133,7 +133,7 @@ def probe_problem(
 
 
 def sidecar_probe_problem(spec: HighConcurrencyApiSpec, pod: Manifest, events: Iterable[Manifest]) -> Problem | None:
-    """The sidecar whose probe keeps a pod from its requests though the API is ready; None without one."""
+    """The sidecar whose failed probe keeps the pod unready although the API is ready; None if there is none."""
     if not own_container(pod).status.get("ready"):
         return None
     failing = {name for _, name, _ in _failures(spec, pod, events)}
@@ -150,7 +150,7 @@ def sidecar_probe_problem(spec: HighConcurrencyApiSpec, pod: Manifest, events: I
 
 
 def killed_by_probe(spec: HighConcurrencyApiSpec, container: Container) -> bool:
-    """Whether a container seems to have been ended by the kubelet, for a probe that failed until then."""
+    """Whether the kubelet seems to have ended a container because a probe failed."""
     ended = container.ended
     if ended is None or ended.get("exitCode") not in _KILLED or ended.get("reason") == "OOMKilled":
         return False
@@ -162,8 +162,8 @@ def killed_by_probe(spec: HighConcurrencyApiSpec, container: Container) -> bool:
     return finished - started >= timedelta(seconds=least - 1)
 
 
-def _telling(spec: HighConcurrencyApiSpec, container: Container, now: datetime) -> Iterator[Probe]:
-    """The probes whose failures tell something: none of a container that is ready, or still has time to start."""
+def _judged_probes(spec: HighConcurrencyApiSpec, container: Container, now: datetime) -> Iterator[Probe]:
+    """The probes whose failures are a problem: none if the container is ready or still has time to start."""
     health = spec.health
     paths = (health.liveness_path, health.liveness_path, health.readiness_path)
     startup, liveness, readiness = (
@@ -185,9 +185,9 @@ def _telling(spec: HighConcurrencyApiSpec, container: Container, now: datetime) 
 def _failures(
     spec: HighConcurrencyApiSpec, pod: Manifest, events: Iterable[Manifest]
 ) -> Iterator[tuple[str, str | None, str]]:
-    """Kind of the probe, name of the container if the event has it, and message, of the failures of a pod.
+    """Kind of the probe, name of the container (None if the Event lacks it) and message of each failure of a pod.
 
-    What failed before the pod became unready, and was overcome, is left out.
+    Failures from before the pod last became unready are left out.
     """
     health = spec.health
     slack = timedelta(seconds=health.failure_threshold * (health.period_seconds + health.timeout_seconds))

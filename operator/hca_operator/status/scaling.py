@@ -1,4 +1,4 @@
-"""The condition ScalingActive: what the autoscaler says of itself, and what decides the count beside its metrics."""
+"""The condition ScalingActive: from the HorizontalPodAutoscaler's own condition and the floors of the object."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,14 @@ _NO_REQUEST = re.compile(r"missing request for (\w+) in container (\S+)")
 
 
 def scaling_active(api: ApiObject | None, autoscaler: Manifest | None, floors: Sequence[Floor]) -> Verdict:
-    """Whether the autoscaler works. `api`: None if the object cannot be read; `floors`: those that are carried out."""
+    """Whether the HorizontalPodAutoscaler works. `api`: None if the spec is invalid; `floors`: those applied now."""
     if api is not None and api.spec.autoscaling.mode == "Disabled":
         return Verdict("False", Reason.AUTOSCALING_DISABLED, "spec.replicas sets the number of pods")
     active = condition(autoscaler, "ScalingActive")
     if active.get("status") not in {"True", "False"}:
-        return Verdict("Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not evaluated the API yet")
-    reason, message = Reason.SCALING, "the autoscaler has its metrics"
+        message = "the HorizontalPodAutoscaler has not evaluated the API yet"
+        return Verdict("Unknown", Reason.AUTOSCALER_PENDING, message)
+    reason, message = Reason.SCALING, "the HorizontalPodAutoscaler has its metrics"
     if in_force(floors, Source.BURST):
         reason = Reason.BURST_IN_FORCE
     if active["status"] == "False":
@@ -32,30 +33,31 @@ def scaling_active(api: ApiObject | None, autoscaler: Manifest | None, floors: S
 
 
 def _autoscaler_trouble(active: Manifest) -> tuple[Reason, str]:
-    """What the autoscaler's own reason comes to."""
+    """Reason and message for a condition ScalingActive of the HorizontalPodAutoscaler that is not True."""
     if missing := _NO_REQUEST.search(active.get("message", "")):
         resource, container = missing.groups()
         field = f"spec.resources.requests.{resource}" if container == CONTAINER else "its resources.requests"
         return Reason.AUTOSCALER_FAILING, (
-            f"the autoscaler cannot set the number of pods: container {container} requests no {resource}, so there is "
-            f"no utilization: set {field}"
+            f"the HorizontalPodAutoscaler cannot set the number of pods: container {container} requests no {resource}, "
+            f"so there is no utilization: set {field}"
         )
     match active.get("reason", ""):
         case "ScalingDisabled":
             return Reason.SCALED_TO_ZERO, "there are no pods"
         case "FailedGetExternalMetric":
             return Reason.API_METRICS_UNAVAILABLE, (
-                "the autoscaler cannot get the API's own metrics, so it takes no pods away: "
+                "the HorizontalPodAutoscaler cannot get the API's own metrics, so it removes no pods: "
                 "run kubectl describe hpa to see which are missing"
             )
         case reason:
             return Reason.AUTOSCALER_FAILING, (
-                f"the autoscaler cannot set the number of pods ({reason}): run kubectl describe hpa to see why"
+                f"the HorizontalPodAutoscaler cannot set the number of pods ({reason}): run kubectl describe hpa to "
+                "see why"
             )
 
 
 def _scaling_orders(api: ApiObject | None, floors: Sequence[Floor]) -> Iterator[str]:
-    """What decides the count beside the metrics."""
+    """Fields that decide the number of pods beside the metrics."""
     if api is not None:
         scaling = api.spec.autoscaling
         if scaling.hold != "None":
@@ -71,7 +73,8 @@ def _floor_text(floor: Floor) -> str:
         case Source.SCHEDULE:
             return f"schedule {floor.name} asks for at least {floor.pods} pods"
         case Source.FALLBACK:
-            return f"autoscaling.fallback asks for at least {floor.pods} pods until the metrics are there to stay"
+            least = f"autoscaling.fallback asks for at least {floor.pods} pods"
+            return f"{least} until the metrics have been back for fallback.after"
         case Source.BURST:
             until = "" if floor.until is None else f" until {time_text(floor.until)}"
             return f"a jump of the load asks for at least {floor.pods} pods{until}"

@@ -1,4 +1,4 @@
-"""What both processes serve and write about themselves: logs, probes, and metrics of requests to the API server.
+"""Logs, probes and metrics that the operator and the metrics server have in common.
 
-The metrics of one process alone are with that process: `controller.metrics`, and the rooms of `metrics_server`.
+The metrics of only one process are with that process: `controller.metrics`, and the folders of `metrics_server`.
 """

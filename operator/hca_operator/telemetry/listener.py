@@ -1,8 +1,8 @@
-"""Accepts the connections of an HTTP server, and bounds in number and time those of clients without a certificate.
+"""Accepts the connections of an HTTP server, and limits the number and lifetime of those without a client certificate.
 
-Whoever reaches the port can open connections, and each costs up to 75 KiB until it ends. So there are few of them at a
-time, and a new one takes the place of the oldest one of the address that has the most: a probe of the kubelet always
-finds room. A client whose certificate is trusted is the API server, which keeps its connections.
+Every client that can reach the port can open connections, and each takes up to 75 KiB of memory until it ends. So their
+number is limited, and a new connection closes the oldest one of the address that has the most: a probe of the kubelet
+always gets a connection. A client whose certificate is trusted is kube-apiserver, which keeps its connections.
 """
 
 import asyncio
@@ -14,20 +14,20 @@ from contextlib import suppress
 from aiohttp import web
 
 MOST = 128
-"""Connections without a certificate at a time."""
+"""Connections without a client certificate at a time."""
 LIFETIME_SECONDS = 20.0
-"""For which such a connection may be open: a request and its answer take a fraction of a second."""
+"""After which such a connection is closed: a request and its answer take a fraction of a second."""
 HANDSHAKE_SECONDS = 5.0
 IDLE_SECONDS = 5.0
-"""For which a connection without TLS is kept after an answer."""
+"""After which an idle connection without TLS is closed."""
 RETRY_SECONDS = 1.0
-"""After a connection could not be accepted, as for want of file descriptors."""
+"""Pause after a connection could not be accepted, for example because there was no free file descriptor."""
 POLL_SECONDS = 0.1
-"""Between two looks at whether a connection has ended."""
+"""Interval at which is checked whether a connection has ended."""
 
 
 class Listener:
-    """Listens on a port of every address, for an application that was set up."""
+    """Listens on one port of every address, for an aiohttp runner on which `setup()` was called."""
 
     def __init__(
         self, runner: web.AppRunner, tls: ssl.SSLContext | None = None, *, most: int = MOST,
@@ -44,17 +44,17 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port on which it listens."""
+        """The port on which it listens, after `start`."""
         port: int = self._socket.getsockname()[1]
         return port
 
     async def start(self, port: int) -> None:
-        """Listen from now on."""
+        """Start to listen; port 0 takes a free one. Raises OSError if the port is taken."""
         self._socket = _listening(port)
         self._accepting = asyncio.create_task(self._accept())
 
     async def cleanup(self) -> None:
-        """End, and let answers that are under way end."""
+        """Stop to listen, wait for the answers in progress, and close all connections."""
         if self._accepting is not None:
             self._accepting.cancel()
             with suppress(asyncio.CancelledError):
@@ -84,7 +84,7 @@ class Listener:
         oldest.cancel()
 
     async def _serve(self, connection: socket.socket) -> None:
-        """Hand a connection over to the server, and end it after a while if it is of a client without a certificate."""
+        """Pass a connection to the server; without a client certificate, close it after its lifetime."""
         server = self._runner.server
         assert server is not None, "the runner was set up"  # noqa: S101
         limits = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": 1.0} if self._tls else {}

@@ -11,7 +11,7 @@ OF_KOPF = ("settings", "k8s_skip")
 
 
 def log_json(level: str) -> None:
-    """Log one JSON object a line to standard output, with the fields that a log call passes as `extra`."""
+    """Write one JSON object per line to standard output, with the fields that a log call passes as `extra`."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         JsonFormatter(

@@ -1,4 +1,4 @@
-"""Metrics that every process has: its release, and what it uses of CPU, memory and files."""
+"""Metrics of every process: its release, and its use of CPU, memory and file descriptors."""
 
 from prometheus_client import CollectorRegistry, GCCollector, Info, PlatformCollector, ProcessCollector
 

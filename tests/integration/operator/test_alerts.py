@@ -15,7 +15,7 @@ NOT_READY = 'hca_conditions{namespace="shops", name="%s", type="Ready", status="
 FAILED = 'hca_reconciles_total{result="failed"}'
 INTERNAL = 'hca_internal_errors_total{work="reconcile"}'
 WELL = {
-    # Two restarts, told by two replicas of the operator one after the other.
+    # Two restarts, exported by two replicas of the operator one after the other.
     LAST_RESTART % "a": "1000x20 2000x20 _x80",
     LAST_RESTART % "b": "_x41 2000x79",
     NOT_READY % ("cart", "a"): "_x30 1x10 _x79",
@@ -26,7 +26,7 @@ WELL = {
     INTERNAL: "1x120",
     "hca_queue_depth": "7x50 _x3 0x66",
 }
-"""What is measured, a sample a minute for two hours, when nobody need be told."""
+"""What is measured, a sample a minute for two hours, for which no alert is due."""
 
 
 def firing(folder: Path, series: dict[str, str], *expected: str) -> None:
@@ -49,7 +49,7 @@ def test_prometheus_takes_the_rules_as_they_are() -> None:
     promtool("check", "rules", FILE)
 
 
-def test_nobody_is_told_of_what_passes_by_itself(tmp_path: Path) -> None:
+def test_no_alert_fires_for_what_passes_by_itself(tmp_path: Path) -> None:
     firing(tmp_path, WELL)
 
 

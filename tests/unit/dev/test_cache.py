@@ -7,7 +7,7 @@ import pytest
 from dev import cache
 
 
-def test_a_folder_that_could_not_be_made_is_absent_and_made_anew(tmp_path: Path) -> None:
+def test_a_folder_that_could_not_be_made_is_absent_and_made_again(tmp_path: Path) -> None:
     target = tmp_path / "made"
 
     def fail(folder: Path) -> None:

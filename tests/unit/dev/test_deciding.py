@@ -142,7 +142,7 @@ def test_a_port_with_a_listener_is_taken_until_it_closes() -> None:
     assert not kind.taken(port)
 
 
-def test_whoever_has_a_port_is_named_with_what_ends_it() -> None:
+def test_the_process_that_has_a_port_is_named_with_what_ends_it() -> None:
     of_kind, of_docker = {"other-control-plane": "other"}, {"web": ""}
     assert kind.holder_to_end(of_kind) == " by the kind cluster `other`: run `kind delete cluster --name other`"
     assert kind.holder_to_end(of_docker) == " by the container `web`: run `docker stop web`"

@@ -108,17 +108,19 @@ def test_what_an_install_does_not_allow_is_not_rendered(tmp_path: Path, capsys: 
     assert "objects.yaml: spec.autoscaling.maxReplicas: 10 is more than the 5" in capsys.readouterr().err
 
 
-def test_a_wrong_policy_is_told_apart_from_a_wrong_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_policy_is_distinguished_from_a_wrong_object(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = policy(tmp_path, "limit: {}")
     assert main(["render", "-f", shown(tmp_path, manifest()), "--policy", given]) == 1
     assert capsys.readouterr().err == f"{given}: apis.limit: unknown field, misspelt or in the wrong place\n"
 
 
-def test_the_metrics_api_is_told_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[process.Settings] = []
+def test_the_metrics_api_gets_its_settings_from_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[process.Settings] = []
 
     async def run(settings: process.Settings) -> None:
-        told.append(settings)
+        reported.append(settings)
 
     monkeypatch.setattr(process, "run", run)
     monkeypatch.setattr(logs, "log_json", lambda _level: None)
@@ -126,7 +128,7 @@ def test_the_metrics_api_is_told_where_it_is(monkeypatch: pytest.MonkeyPatch) ->
     envoys = ["--ingress-namespace=edge", "--ingress-selector=app=edge,tier=public", "--ingress-port=19001"]
     assert main(["metrics", "--namespace=sys", "--name=hca-metrics", *envoys]) == 0
     place = IngressPods("edge", "app=edge,tier=public", 19001, "/stats/prometheus")
-    assert told == [
+    assert reported == [
         process.Settings("sys", "hca-metrics", port=8443, telemetry_port=8080),
         process.Settings("sys", "hca-metrics", port=8443, telemetry_port=8080, ingress=place),
     ]

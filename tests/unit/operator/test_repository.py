@@ -33,12 +33,12 @@ def test_the_reference_is_the_one_of_the_models(capsys: pytest.CaptureFixture[st
 
 def test_imports_point_one_way() -> None:
     # A process of its own: the linter switches off every logger that is there already.
-    told = subprocess.run(
+    reported = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": "operator:sample-app:workers"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert told.returncode == 0, told.stdout + told.stderr
+    assert reported.returncode == 0, reported.stdout + reported.stderr
 
 
 def test_the_folder_of_the_operator_is_no_package() -> None:

@@ -16,7 +16,7 @@ from shop.workers.watchdog import Watchdog
 from tests.unit.sample_app.conftest import Connect
 
 
-async def test_health_tells_the_worker_and_its_memory(client: httpx.AsyncClient) -> None:
+async def test_health_shows_the_worker_and_its_memory(client: httpx.AsyncClient) -> None:
     health = (await client.get("/health")).json()
 
     assert health["status"] == "ok"

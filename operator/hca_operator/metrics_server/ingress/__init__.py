@@ -1,1 +1,1 @@
-"""Reads what Envoy counts for the objects, from the pods of the ingress controller."""
+"""Reads Envoy's statistics about the objects from the pods of the ingress controller."""

@@ -1,6 +1,6 @@
-"""Reads what an Envoy counts for the Services behind it, from its statistics in Prometheus' text format: pure.
+"""Parses the statistics of Envoy about the Services behind it, in Prometheus' text format: pure.
 
-Envoy counts by cluster, and Contour makes one cluster for each port of a Service. Times are in milliseconds.
+Envoy counts by cluster, and Contour makes one cluster for each port of a Service. Envoy's times are in milliseconds.
 """
 
 import math
@@ -26,32 +26,32 @@ _NO_TIMES: Mapping[float, float] = {math.inf: 0.0}
 
 @dataclass(frozen=True)
 class ClusterCounts:
-    """What an Envoy has counted for one cluster since the cluster was made."""
+    """The counts of one Envoy cluster since the cluster was created."""
 
     sent: float
     """Requests that were sent to a pod."""
     without_room: float
-    """Requests that Envoy has answered itself, since too many were waiting for a connection."""
+    """Requests that Envoy has rejected because too many were waiting for a connection."""
     without_pod: float
-    """Requests that Envoy has answered itself, since no pod was ready."""
+    """Requests that Envoy has rejected because no pod was ready."""
     in_flight: float
     times: Mapping[float, float]
-    """How many requests took at most so many seconds, by seconds; all that have ended at infinity."""
+    """Cumulative histogram of durations: requests by upper bound of the bucket in seconds; all at infinity."""
 
     @property
     def requests(self) -> float:
-        """All that arrived."""
+        """All requests that arrived."""
         return self.sent + self.without_room + self.without_pod
 
 
 def statistics_filter(clusters: Collection[str]) -> str:
-    """The query string that selects the counts above of these clusters; an Envoy has hundreds of others."""
+    """The query string that selects the counts above of these clusters; Envoy has hundreds of other statistics."""
     names = "|".join(sorted(clusters))
     return "filter=" + quote(rf"^cluster\.({names})\.upstream_({'|'.join((*_COUNTS, _TIMES))})$", safe="")
 
 
 class Statistics:
-    """Makes the counts by cluster of an Envoy's answer, of which it is given whole lines, some at a time."""
+    """Parses an Envoy's answer, which is fed in blocks of whole lines, into counts by cluster."""
 
     def __init__(self) -> None:
         self._values: dict[str, dict[tuple[str, float], float]] = {}
@@ -63,7 +63,7 @@ class Statistics:
             self._values.setdefault(cluster, {})[what, bound] = float(number)
 
     def result(self) -> dict[str, ClusterCounts]:
-        """What was counted, by cluster. A cluster that this Envoy does not have is absent.
+        """The counts by cluster. A cluster that this Envoy does not have is absent.
 
         Envoy exposes the counts of a cluster as soon as it is made, and the times from its first request on.
         """
@@ -73,13 +73,13 @@ class Statistics:
 
 
 def sample(now: ClusterCounts, before: ClusterCounts | None) -> PodSample:
-    """The sample of a cluster, given its counts and those of the last time.
+    """The sample of a cluster, from its counts now and at the previous read.
 
-    Envoy adds up its times every 5 seconds. In between they stand still while requests arrive, as if none did: then the
-    sample has no times.
+    Envoy updates its histogram every 5 seconds. In between it does not change although requests arrive; then the sample
+    has no durations.
 
-    While no pod is ready, no request is in flight and none takes long. An autoscaler that read this would remove the
-    pods that are about to be ready: then the sample has the requests that arrive, and nothing else.
+    While no pod is ready, no request is in flight and none takes long. A HorizontalPodAutoscaler that read these values
+    would remove the pods that are about to become ready; so the sample then has only the requests that arrive.
     """
     still = before is not None and now.times == before.times and now.requests != before.requests
     no_pod_ready = before is not None and now.without_pod > before.without_pod
@@ -97,7 +97,7 @@ def _series(labels: str) -> tuple[str, float]:
 
 
 _cached = lru_cache(maxsize=2**15)(_series)
-"""Cached, for they come repeatedly."""
+"""Cached, because each answer has the same series."""
 
 
 def _counts(series: Mapping[tuple[str, float], float]) -> ClusterCounts:

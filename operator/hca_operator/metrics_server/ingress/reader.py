@@ -1,4 +1,4 @@
-"""Reads from the pods of the ingress how many requests they send to each object, and how long these take."""
+"""Reads from the pods of the ingress how many requests they send to each object, and their durations."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -19,18 +19,18 @@ from hca_operator.metrics_server.samples.sample_store import SampleSource, Sampl
 CLUSTERS_PER_REQUEST = 100
 """12 KiB of request at most, and a quarter of a mebibyte of answer."""
 ENVOYS = SampleSource(
-    # Three intervals at which Envoy adds up the times of requests, so that two of them are always within.
+    # Three of the intervals at which Envoy updates its histogram, so that two updates are always within.
     window_seconds=15.0,
-    # All of them: a balancer before them may send everything to the one that is not known.
+    # All of them: a load balancer may send all requests to the one pod that could not be read.
     quorum=1.0,
     pods="the {} pods of the ingress",
-    none_ready="no pod of the ingress is ready: ask the platform team to look at the pods that the operator's chart "
+    none_ready="no pod of the ingress is ready: ask the platform team to check the pods that the operator's chart "
     "value externalMetrics.ingress selects",
-    not_exposed="requests come there but none ends, or no pod of the API is ready: see its condition Ready",
+    not_exposed="requests arrive there but none ends, or no pod of the API is ready: see its condition Ready",
 )
 
 _ENVOYS = Key("", "")
-"""The key under which the pods of the ingress are kept: they belong to no object."""
+"""The key of the pods of the ingress in the inventory: they belong to no object."""
 
 
 @dataclass(frozen=True)

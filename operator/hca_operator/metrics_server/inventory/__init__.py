@@ -1,1 +1,1 @@
-"""Which objects have metrics, which pods they have, and where these expose them: from watches, kept small."""
+"""The objects with metrics, their ready pods, and where these expose metrics: from watches, with little memory."""

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Inventory(Generic[T]):
-    """What a reader keeps of each object, and the pods that are ready, from informers that it shares with others."""
+    """What one reader needs of each object, and the ready pods of each object, from shared informers."""
 
     def __init__(
         self,
@@ -22,7 +22,7 @@ class Inventory(Generic[T]):
         pods: SharedInformer,
         api_of: Callable[[Manifest], Key] = api_of_pod,
     ) -> None:
-        """`read` returns what is kept of an object, None for nothing. `api_of` says under which key a pod is kept."""
+        """`read` returns what is kept of an object; None to ignore it. `api_of` returns the object of a pod."""
         self.apis = Table(read, own_key)
         self.pods = Table(ready_pod, api_of)
         self._informers = (apis, pods)
@@ -40,11 +40,11 @@ class Inventory(Generic[T]):
         self._on_change(set())
 
     def api(self, key: Key) -> T | None:
-        """What is kept of an object, None for nothing."""
+        """What `read` returned for an object; None if it is ignored or does not exist."""
         return next(iter(self.apis.of(key)), None)
 
     def pods_of(self, key: Key) -> Collection[Pod]:
-        """The pods of an object that are ready."""
+        """The ready pods of an object."""
         return self.pods.of(key)
 
     def _on_change(self, keys: set[Key]) -> None:

@@ -1,4 +1,4 @@
-"""One list and watch of a kind for all readers of the process, as client-go's shared informers."""
+"""One list and watch of a kind for all readers of the process, like client-go's shared informers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ class SharedInformer(Informer):
         strip: Callable[[Manifest], Manifest] = lambda manifest: manifest,
         **selectors: str,
     ) -> None:
-        """`strip` returns what all tables together read of an object."""
+        """`strip` reduces a manifest to the fields that the tables read."""
         super().__init__(source, kind, namespace, **selectors)
         self._stripped = strip
         self._subscribers: list[tuple[Table[Any], Changed]] = []
@@ -53,5 +53,5 @@ class SharedInformer(Informer):
             self._report(changed, apis)
 
     def _report(self, changed: Changed, apis: set[Key]) -> None:
-        with survived(f"watch of {self._kind}"):  # what one reader cannot take must not be kept from the others
+        with survived(f"watch of {self._kind}"):  # an error of one reader must not keep the change from the others
             changed(apis)

@@ -1,6 +1,6 @@
-"""What is kept of the objects of one kind, by the HighConcurrencyApi that they belong to.
+"""A value per object of one kind, grouped by the HighConcurrencyApi that the object belongs to.
 
-A cluster has tens of thousands of pods with manifests of many kilobytes, of which a few words matter here.
+A cluster has tens of thousands of pods with manifests of many kilobytes, of which only a few fields matter here.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -17,26 +17,26 @@ class Table(Generic[T]):
     """Keeps what `read` returns for each object, by the HighConcurrencyApi that `api_of` returns for it."""
 
     def __init__(self, read: Callable[[Manifest], T | None], api_of: Callable[[Manifest], Key]) -> None:
-        """`read` returns None for an object of which nothing is kept."""
+        """`read` returns None for an object that is ignored."""
         self._read = read
         self._api_of = api_of
         self._apis: dict[Key, Key] = {}
-        """The HighConcurrencyApi by the object of which something is kept."""
+        """The HighConcurrencyApi of each object that is not ignored."""
         self._kept: dict[Key, dict[Key, T]] = {}
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._kept)
 
     def of(self, api: Key) -> Collection[T]:
-        """What is kept for a HighConcurrencyApi."""
+        """The values of the objects that belong to a HighConcurrencyApi."""
         return self._kept.get(api, {}).values()
 
     def put(self, manifest: Manifest) -> set[Key]:
-        """Take in the state of an object. Returns the HighConcurrencyApis that this changes something for."""
+        """Add or update an object. Returns the HighConcurrencyApis whose values change."""
         key = own_key(manifest)
         value: T | None = None
         api: Key | None = None
-        with survived("reading an object", object=str(key)):  # of which nothing is kept then
+        with survived("reading an object", object=str(key)):  # after an error the object is ignored
             value, api = self._read(manifest), self._api_of(manifest)
         if value is None or api is None:
             return self.remove(key)
@@ -48,7 +48,7 @@ class Table(Generic[T]):
         return {api, *changed}
 
     def remove(self, key: Key) -> set[Key]:
-        """Remove an object. Returns the HighConcurrencyApis that this changes something for."""
+        """Remove an object. Returns the HighConcurrencyApis whose values change."""
         api = self._apis.pop(key, None)
         if api is None:
             return set()
@@ -58,7 +58,7 @@ class Table(Generic[T]):
         return {api}
 
     def replace(self, manifests: Iterable[Manifest]) -> set[Key]:
-        """Keep these objects and no others. Returns the HighConcurrencyApis that this changes something for."""
+        """Keep these objects and no others. Returns the HighConcurrencyApis whose values change."""
         changed: set[Key] = set()
         listed = {own_key(manifest): manifest for manifest in manifests}
         for gone in self._apis.keys() - listed.keys():

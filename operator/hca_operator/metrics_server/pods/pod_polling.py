@@ -1,4 +1,4 @@
-"""What the readers of pods have in common: each pod is polled every two seconds while it is one of theirs."""
+"""The base class of the readers of pods: polls each pod of the inventory every two seconds."""
 
 import asyncio
 import logging
@@ -25,12 +25,12 @@ Item = TypeVar("Item")
 
 
 class PodReader(ABC, Generic[T, Item]):
-    """Polls pods. Subclasses say which ones, and what is done with the answer of one."""
+    """Polls pods. Subclasses choose the pods and process their answers."""
 
     def __init__(
         self, inventory: Inventory[T], pods: str, *, clock: Callable[[], float], phase: Callable[[], float]
     ) -> None:
-        """`pods`: how the reasons of `not_ready` speak of the pods.
+        """`pods`: the noun for these pods in the reasons of `not_ready`.
 
         `clock` is monotonic; `phase` returns a number from 0 to 1, and spreads the polls over the interval.
         """
@@ -43,7 +43,7 @@ class PodReader(ABC, Generic[T, Item]):
         self._synced_at: float | None = None
 
     def not_ready(self) -> str | None:
-        """What is missing until the values are complete, None if nothing is."""
+        """Why the values are not complete yet; None once they are."""
         if self._synced_at is None:
             return f"the objects of kind {KIND} and {self._pods} are not listed yet"
         if self._clock() < self._synced_at + FIRST_SAMPLES_SECONDS:
@@ -73,15 +73,15 @@ class PodReader(ABC, Generic[T, Item]):
     async def _poll_pod(
         self, pod: str, read: Callable[[ScrapeFailure | None], Awaitable[ScrapeFailure | None]]
     ) -> None:
-        """Poll until cancelled. `read` is given the result of the last time. A change of it is logged once."""
+        """Poll until cancelled. `read` gets its previous result; a change of the result is logged once."""
         failure: ScrapeFailure | None = None
 
         async def poll() -> None:
             nonlocal failure
             before, failure = failure, await read(failure)
             if failure is not None and before is None:
-                logger.warning("pod %s is not known: %s", pod, failure)
+                logger.warning("pod %s cannot be read: %s", pod, failure)
             elif failure is None and before is not None:
-                logger.info("pod %s is known again", pod)
+                logger.info("pod %s can be read again", pod)
 
         await poll_at_interval(INTERVAL_SECONDS, poll, clock=self._clock, phase=self._phase())

@@ -21,7 +21,7 @@ TIMEOUT_SECONDS = 1.0
 LARGEST_BODY_BYTES = 4 * 2**20
 LONGEST_LINE_BYTES = 2**14
 CHUNK_BYTES = 2**14
-"""That are parsed at a time: they take one or two milliseconds, in which nothing else happens in the process."""
+"""Bytes that are parsed at a time: this takes one or two milliseconds, for which the event loop is blocked."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -39,7 +39,7 @@ class Target(NamedTuple):
     pod: Pod
     endpoint: Endpoint
     configured_by: str = "monitoring.path and monitoring.port"
-    """The fields that lead there, for an error message."""
+    """The fields of the spec that set the endpoint, for an error message."""
 
     @property
     def url(self) -> URL:
@@ -54,13 +54,13 @@ class Target(NamedTuple):
 
 
 class Answer(Protocol[T_co]):
-    """What is made of an answer, which comes in pieces."""
+    """Parses an answer, which is fed piece by piece."""
 
     def feed(self, lines: bytes) -> None:
         """Take in whole lines. Raises Unreadable."""
 
     def result(self) -> T_co:
-        """What follows from all lines."""
+        """The result of all lines."""
 
 
 class ScrapeFailure(HcaError):
@@ -75,14 +75,14 @@ class ScrapeFailure(HcaError):
 
 
 class PodClient:
-    """Asks pods. Their answers are parsed piece by piece, one piece at a time, in turn to each namespace and object."""
+    """Sends requests to pods. Answers are parsed one piece at a time, in turn for each namespace and object."""
 
     def __init__(self, http: aiohttp.ClientSession) -> None:
         self._http = http
         self._parsing = Turns(1)
 
     async def fetch(self, api: Key, target: Target, answer: Answer[T]) -> T:
-        """The result of `answer` for what a pod of an object answers. Raises ScrapeFailure, whatever the reason."""
+        """The result of `answer` for the response of a pod. Every failure raises ScrapeFailure."""
         try:
             async with self._http.get(target.url, allow_redirects=False) as response:
                 if response.status != 200:
@@ -100,12 +100,14 @@ class PodClient:
         except TimeoutError as error:
             raise ScrapeFailure(
                 "unreachable",
-                f"{target} gives no answer within {TIMEOUT_SECONDS:g} s: have it answer sooner, and let traffic in",
+                f"{target} gives no answer within {TIMEOUT_SECONDS:g} s: have it answer sooner, and check that no "
+                "NetworkPolicy blocks it",
             ) from error
-        except Exception as error:  # whatever one pod answers must not end the task that reads the others
+        except Exception as error:  # no answer of one pod may end the task that reads the others
             why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
             raise ScrapeFailure(
-                "unreachable", f"{target} cannot be read ({why}): have something listen there, and let traffic in"
+                "unreachable",
+                f"{target} cannot be read ({why}): check that the app listens there and no NetworkPolicy blocks it",
             ) from error
 
     async def _read(self, api: Key, target: Target, content: aiohttp.StreamReader, answer: Answer[T]) -> None:
@@ -130,12 +132,12 @@ class PodClient:
     async def _parse(self, api: Key, answer: Answer[T], lines: bytes) -> None:
         async with self._parsing.turn(api):
             answer.feed(lines)
-            await asyncio.sleep(0)  # between two pieces, whoever they are of, the event loop has its turn
+            await asyncio.sleep(0)  # between two pieces, also of different pods, other tasks can run
 
 
 @asynccontextmanager
 async def pod_client() -> AsyncIterator[PodClient]:
-    """A client that keeps no connection: one would always lead to the same worker and hold up the end of a pod."""
+    """A client without keep-alive: a kept connection would always reach the same worker, and delay the end of a pod."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=_socket),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -148,7 +150,7 @@ async def pod_client() -> AsyncIterator[PodClient]:
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket that has little to read at a time, however fast the other side writes."""
+    """A socket with a small receive buffer, so that a pod that sends fast takes little memory."""
     family, kind, protocol, *_ = address
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, CHUNK_BYTES)
@@ -156,5 +158,5 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
 
 
 async def scrape(client: PodClient, api: Key, target: Target) -> PodSample:
-    """The sample of a pod of an object. Raises ScrapeFailure, whatever the reason."""
+    """Scrape a pod of an object. Every failure raises ScrapeFailure."""
     return await client.fetch(api, target, Exposition(target.endpoint.ignored_paths))

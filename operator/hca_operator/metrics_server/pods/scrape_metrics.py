@@ -6,13 +6,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class ScrapeMetrics:
-    """How many scrapes there are, how they end, and how long they take."""
+    """Number, results and durations of the scrapes."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._scrapes = Counter(
             "hca_scrapes_total",
-            "Times that a pod was asked for its metrics, by result: read, unreachable, refused, unreadable.",
+            "Scrapes of pods by result: read, unreachable, refused, unreadable.",
             ["result"], registry=registry,
         )  # fmt: skip
         self._seconds = Histogram(
@@ -28,7 +28,7 @@ class ScrapeMetrics:
     def watch(self, apis: Callable[[], float], pods: Callable[[], float]) -> None:
         """Export how many objects and pods are scraped, which is read at each scrape of this process."""
         for name, help_text, read in (
-            ("hca_scraped_apis", "APIs whose pods are asked for their metrics.", apis),
-            ("hca_scraped_pods", "Pods that are asked for their metrics.", pods),
+            ("hca_scraped_apis", "APIs whose pods are scraped.", apis),
+            ("hca_scraped_pods", "Pods that are scraped.", pods),
         ):
             Gauge(name, help_text, registry=self._registry).set_function(read)

@@ -1,4 +1,4 @@
-"""Scrapes every ready pod of the objects that have metrics of their pods, at an interval."""
+"""Scrapes every ready pod of the objects with metrics that come from pods, at an interval."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from hca_operator.metrics_server.samples.sample_store import SampleStore
 HEALTHY_AT_A_TIME, FAILING_AT_A_TIME = 64, 32
 """Scrapes at a time, of pods that answered last time and of those that did not."""
 WAITED = (
-    "it waits too long for its turn, since many pods of its namespace answer slowly: have all of them answer sooner"
+    "it could not be scraped in time, because many pods of its namespace answer slowly: have all of them answer sooner"
 )
 
 

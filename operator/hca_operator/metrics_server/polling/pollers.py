@@ -23,7 +23,7 @@ class Pollers(Generic[Item]):
         self._tasks: dict[Key, dict[Item, asyncio.Task[None]]] = {}
 
     def start(self, group: asyncio.TaskGroup) -> None:
-        """The task group in which all items are polled; call it before `keep`. Those of an earlier group have ended."""
+        """Set the task group in which all items are polled; call it before `keep`. An earlier group must have ended."""
         self._group = group
         self._tasks.clear()
 
@@ -34,7 +34,7 @@ class Pollers(Generic[Item]):
         for item in gone:
             tasks.pop(item).cancel()
         for item in wanted - tasks.keys():
-            # What one item raises must not end the group, which ends the process.
+            # An error of one item must not end the group, which would end the process.
             tasks[item] = self._group.create_task(endless("polling", partial(self._poll, api, item)))
         if tasks:
             self._tasks[api] = tasks
@@ -50,10 +50,10 @@ class Pollers(Generic[Item]):
 
 
 class Lanes:
-    """Limits how many polls run at a time, with a limit of their own for items whose last poll failed.
+    """Limits how many polls run at a time, with a separate limit for items whose last poll failed.
 
-    Those wait for their time-outs behind each other, however many they are, and hold up no other. Half of a lane at
-    most is of one namespace, so a namespace of slow pods or queries holds up no other either.
+    So failing items, which may each take a whole time-out, delay only each other. At most half of a lane is for one
+    namespace, so slow pods or queries of one namespace do not delay those of others.
     """
 
     def __init__(self, healthy: int, failing: int) -> None:

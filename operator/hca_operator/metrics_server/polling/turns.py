@@ -1,7 +1,6 @@
-"""Limits how many polls run at a time, and shares them out: in turn to each namespace, and in it to each object.
+"""Limits how many polls run at a time, in turn for each namespace and, within it, for each object (round robin).
 
-A semaphore serves who waits in the order of arrival: an object with hundreds of slow pods would come before every other
-object each time.
+A semaphore would serve polls in the order of arrival: an object with hundreds of slow pods would delay all others.
 """
 
 import asyncio
@@ -18,13 +17,13 @@ class Turns:
     """A semaphore that is fair to namespaces and objects."""
 
     def __init__(self, at_a_time: int, in_a_namespace: int | None = None) -> None:
-        """`in_a_namespace`: how many of them may be of one namespace, so that others need not wait; None: all."""
+        """`in_a_namespace`: how many of them may be of one namespace; None for all."""
         self._at_a_time = at_a_time
         self._in_a_namespace = in_a_namespace or at_a_time
         self._running = 0
         self._running_in: Counter[str] = Counter()
         self._waiting: _Waiting = {}
-        """By namespace and object; who is served next is first."""
+        """By namespace and object, in the order in which they are served."""
 
     @asynccontextmanager
     async def turn(self, api: Key) -> AsyncIterator[None]:
@@ -60,12 +59,12 @@ class Turns:
         self._running_in[namespace] -= 1
         if not self._running_in[namespace]:
             del self._running_in[namespace]
-        # Who waits could not run before this one ended, so nothing else than an end makes room for them.
+        # A poll can only start when another one ends, so waiting polls are served here.
         while self._running < self._at_a_time and (served := next(filter(self._free, self._waiting), None)) is not None:
             self._serve(served)
 
     def _serve(self, namespace: str) -> None:
-        """Give a turn to the next one of a namespace, which is last then, as is its object among those of it."""
+        """Serve the next poll of a namespace; then the namespace, and the object within it, are served last."""
         apis = self._waiting.pop(namespace)
         api = next(iter(apis))
         turns = apis.pop(api)

@@ -1,4 +1,4 @@
-"""One query to Prometheus: in a thread, limited in time and size, with the credentials of the install's Secret."""
+"""Sends a query to Prometheus: in a thread, limited in time and size, with the credentials of the install's Secret."""
 
 import asyncio
 import json
@@ -21,15 +21,15 @@ from hca_operator.metrics_server.samples.reading import Unknown
 TIMEOUT_SECONDS = 3.0
 """For a whole answer, the connection included."""
 LARGEST_BODY_BYTES = 3 * 2**20
-"""Of an answer about pods: parsed, it is seven times as much, and nothing else happens while it is parsed."""
+"""Of an answer about pods: parsed, it takes seven times as much memory, and parsing holds the GIL."""
 LARGEST_NUMBER_BYTES = 2**16
-"""Of an answer that is to be one number."""
+"""Of an answer that has to be one number."""
 READ_BYTES = 2**16
-"""That are read at a time: only a read after the last one finds that something is missing."""
+"""Bytes that are read at a time."""
 THREADS = 16
-"""More than queries at a time: a thread that looks up a host name cannot be cancelled."""
+"""More than queries run at a time, because a thread that resolves a host name cannot be cancelled."""
 LONGEST_QUOTE = 200
-"""Characters of a message of Prometheus that an error repeats."""
+"""Most characters of a message of Prometheus that an error quotes."""
 
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?")
 
@@ -41,8 +41,8 @@ Result = Sequence[Any]
 class QueryFailure(HcaError):
     """A query failed. The message says why and what to do.
 
-    `result`: the label of the metric `hca_prometheus_queries_total`. `of_the_query`: whether a query about less might
-    be answered.
+    `result`: the label of the metric `hca_prometheus_queries_total`. `of_the_query`: whether a query about fewer
+    objects might succeed.
     """
 
     def __init__(self, result: str, message: str, *, of_the_query: bool = False) -> None:
@@ -57,7 +57,7 @@ class QueryCredentials(NamedTuple):
     headers: dict[str, str]
     auth: tuple[str, str] | None
     authority: str | None
-    """File with the certificates of authorities, None for those of the image."""
+    """File with certificates of authorities; None for those of the container image."""
 
 
 class Prometheus:
@@ -79,9 +79,9 @@ class Prometheus:
     async def query(
         self, kind: str, promql: str, parse: Callable[[Result], T], *, largest: int = LARGEST_BODY_BYTES
     ) -> T:
-        """What `parse`, which runs in a thread, returns for the result of a query. Raises QueryFailure.
+        """Send a query; returns `parse` of its result. Raises QueryFailure.
 
-        `kind`: the label of the metrics. `largest`: bytes that the answer may have.
+        `kind`: label of the metrics. `parse` runs in a thread. `largest`: most bytes of an answer.
         """
         connection, started, result = CancellableConnection(), self._clock(), "answered"
         try:
@@ -92,7 +92,7 @@ class Prometheus:
             result = "timeout"
             raise QueryFailure(
                 result,
-                f"Prometheus gives no answer within {TIMEOUT_SECONDS:g} s: see how busy it is, or ask for fewer series",
+                f"Prometheus gives no answer within {TIMEOUT_SECONDS:g} s: check its load, or query fewer series",
             ) from error
         except QueryFailure as failure:
             result = failure.result
@@ -120,16 +120,16 @@ class Prometheus:
         except requests.exceptions.SSLError as error:
             raise QueryFailure(
                 "unreachable",
-                "the certificate of Prometheus is not trusted: put the one of its authority into the Secret of "
-                "prometheus.secretName as ca.crt",
+                "the certificate of Prometheus is not trusted: put the certificate of its authority as ca.crt into the "
+                "Secret of the chart value prometheus.secretName",
             ) from error
         except (OSError, HTTPError) as error:  # OSError is the base of all errors of requests
             raise QueryFailure(
                 "unreachable",
-                f"Prometheus cannot be asked ({type(error).__name__}): see whether it runs, and the chart value "
+                f"Prometheus cannot be reached ({type(error).__name__}): check that it runs, and the chart value "
                 "prometheus.url",
             ) from error
-        except Exception as error:  # an answer of any form must not end more than its query
+        except Exception as error:  # no answer may end more than its query
             raise _unreadable() from error
 
     def _access(self) -> QueryCredentials:
@@ -148,7 +148,7 @@ class Prometheus:
 
 
 class _FormSession(requests.Session):
-    """Sends what the client would write into the address, which proxies limit to a few kilobytes, as a form."""
+    """Sends the parameters as a form: the client would put them into the URL, which proxies limit to a few KiB."""
 
     def request(  # type: ignore[override]
         self,
@@ -163,7 +163,7 @@ class _FormSession(requests.Session):
 
 
 def _read_within_limits(largest: int, response: requests.Response, **_: Any) -> None:  # noqa: ANN401 - as requests calls it
-    """Read an answer before the client does, within limits. Raises QueryFailure for any but a complete one."""
+    """Read an answer within the limits, before the client does. Raises QueryFailure unless it is complete."""
     with response.raw as raw:
         if 300 <= response.status_code < 400:
             raise QueryFailure(
@@ -176,7 +176,7 @@ def _read_within_limits(largest: int, response: requests.Response, **_: Any) -> 
         limit = f"{largest >> 20} MiB" if largest >= 2**20 else f"{largest >> 10} KiB"
         raise QueryFailure(
             "too_large",
-            f"Prometheus answers with more than {limit}: have the query come to less, such as pods show fewer buckets",
+            f"Prometheus answers with more than {limit}: have the query return less, for example fewer buckets",
             of_the_query=True,
         )
     answer = _json_object(body)
@@ -187,10 +187,11 @@ def _read_within_limits(largest: int, response: requests.Response, **_: Any) -> 
             f"Prometheus answers {response.status_code}: {said}",
             of_the_query=response.status_code in {400, 413, 422},
         )
-    # A warning about PromQL is about series that do not fit the query and are left out, which any team may have.
+    # A warning that begins with "PromQL" is about series that do not fit the query and are left out: any team may have
+    # such series.
     if missing := [said for said in answer.get("warnings") or () if not str(said).startswith("PromQL ")]:
-        raise QueryFailure("partial", f"Prometheus tells only a part of it: {_quote(missing[0])}")
-    # For the client, which would parse it once more.
+        raise QueryFailure("partial", f"Prometheus answers only in part: {_quote(missing[0])}")
+    # So that the client does not parse it again.
     response.json = lambda **_: answer  # type: ignore[method-assign]
 
 
@@ -209,5 +210,5 @@ def _quote(said: object) -> str:
 def _unreadable() -> QueryFailure:
     return QueryFailure(
         "unreadable",
-        "what answers is no Prometheus: set the chart value prometheus.url to the address below which /api/v1/query is",
+        "the answer is not from a Prometheus API: set the chart value prometheus.url to the URL before /api/v1/query",
     )

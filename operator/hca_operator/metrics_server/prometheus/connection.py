@@ -1,7 +1,7 @@
 """A connection that the event loop can close while a thread reads from it.
 
-The library requests limits the time of each read, not their sum: a server that sends a byte now and then would hold a
-thread for ever.
+The library `requests` limits the time of each read, not their sum: a server that sends a byte now and then would block
+a thread for ever.
 """
 
 import socket

@@ -8,7 +8,7 @@ from hca_operator.metrics_server.inventory.targets import ignored_paths_of
 
 
 class OwnQuery(NamedTuple):
-    """A query of an object's own, as the object has it."""
+    """The query of a metric of type Prometheus, as it is in the object."""
 
     name: str
     """Of the metric in the object."""
@@ -16,7 +16,7 @@ class OwnQuery(NamedTuple):
 
 
 class Demand(NamedTuple):
-    """What is read for an object."""
+    """The metrics that are read for an object."""
 
     metrics: frozenset[MetricType]
     """Types of metrics of its pods."""
@@ -26,7 +26,7 @@ class Demand(NamedTuple):
 
 
 def demand_of(api: Manifest) -> Demand | None:
-    """What is read for an object, None for nothing."""
+    """The metrics that are read for an object; None if there are none."""
     spec = api.get("spec") or {}
     scaling = spec.get("autoscaling") or {}
     if scaling.get("mode") == "Disabled":

@@ -1,4 +1,7 @@
-"""The queries of the objects' own: few at a time, each at an interval of its own, and a slow one holds up no other."""
+"""Sends the queries of metrics of type Prometheus: a few at a time, each at its own interval.
+
+A slow query does not delay the others.
+"""
 
 import asyncio
 import logging
@@ -18,9 +21,9 @@ from hca_operator.metrics_server.samples.reading import Reading, Unknown
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 15.0
-"""Between two times that a query is sent, which is how often an autoscaler reads."""
+"""Between two sends of a query: the interval at which a HorizontalPodAutoscaler reads."""
 KEPT_SECONDS = 40.0
-"""For which a value holds while Prometheus does not answer: two intervals and their time-outs."""
+"""For which a value is used while Prometheus does not answer: two intervals and their time-outs."""
 HEALTHY_AT_A_TIME, FAILING_AT_A_TIME = 4, 2
 """Queries at a time, of those that were answered last time and of those that were not."""
 
@@ -61,7 +64,7 @@ class OwnQueries:
             raise Unknown(f"{what} is unknown: the object has no such metric, or was not seen yet: wait a few seconds")
         last = self._values.get((api, query))
         if last is None or self._clock() - last.at > KEPT_SECONDS:
-            why = self._failures.get((api, query), "it has not been asked yet: wait a few seconds")
+            why = self._failures.get((api, query), "its query has not been sent yet: wait a few seconds")
             raise Unknown(f"{what} is unknown: {why}")
         age = self._clock() - last.at
         return Reading(last.value, at=now - timedelta(seconds=age), window=age)
@@ -77,9 +80,9 @@ class OwnQueries:
         await poll_at_interval(INTERVAL_SECONDS, poll, clock=self._clock, phase=self._phase())
 
     async def _send(self, api: Key, query: OwnQuery) -> bool:
-        """Whether Prometheus answered, or need not be asked."""
+        """Send a query and keep its value or failure. Returns False if Prometheus did not answer."""
         place, at = (api, query), self._clock()
-        # Here, where queries are spread over the interval, and not for all objects of a list at once.
+        # Parsed here, where queries are spread over the interval, and not for all objects of a list at once.
         bound, refusal = judge(query.query, api.namespace)
         if refusal:
             self._failures[place] = f"its query {refusal}"
@@ -101,15 +104,15 @@ class OwnQueries:
 
 
 def number(result: Result) -> float:
-    """The one number of a result. Raises Unknown if it is none, or several."""
+    """The only number of a result. Raises Unknown unless it is exactly one number from 0 upwards."""
     if len(result) == 2 and isinstance(result[1], str):  # time and value of a scalar
         value = float(result[1])
     elif len(result) == 1 and "value" in result[0]:
         value = float(result[0]["value"][1])
     elif not result:
-        raise Unknown("its query comes to nothing: see whether its series are there, in the object's own namespace")
+        raise Unknown("its query returns no series: check that its series exist in the object's own namespace")
     else:
-        raise Unknown(f"its query comes to {len(result)} series: have it come to one number, as sum(...) does")
+        raise Unknown(f"its query returns {len(result)} series: have it return one number, as sum(...) does")
     if not 0 <= value < math.inf:
-        raise Unknown(f"its query comes to {value:g}: have it come to a number from 0 upwards")
+        raise Unknown(f"its query returns {value:g}: have it return a number from 0 upwards")
     return value

@@ -1,7 +1,7 @@
-"""One query to Prometheus for a metric of the pods of all objects, and its result by pod: pure.
+"""Builds one query to Prometheus for a metric of the pods of all objects, and parses its result by pod: pure.
 
-A series belongs to a pod by its labels `namespace` and `pod`, as it does wherever the pods are discovered through
-Kubernetes. Which object a pod belongs to is known here, so no label of objects is needed.
+A series belongs to a pod by its labels `namespace` and `pod`, which Prometheus' service discovery for Kubernetes sets.
+The object of a pod is known from the inventory, so series need no label for it.
 """
 
 import math
@@ -16,19 +16,19 @@ from hca_operator.metrics_server.samples.growth import Counts
 
 RANGE_SECONDS = 120
 RANGE = f"{RANGE_SECONDS}s"
-"""How old a sample may be. A count needs two samples within it, so pods must be scraped each minute at least."""
+"""Greatest age of a sample. A rate needs two samples within it, so pods must be scraped at least once a minute."""
 MEAN = "1m"
-"""Over which the mean of a gauge is taken, if it is scraped that often."""
+"""Over which the mean of a gauge is taken; without a sample within it, the last one is used."""
 _TARGET = "job, instance, service, endpoint"
-"""Labels that tell two scrapes of one pod apart, as by two Services: their values must not be added up."""
+"""Labels that distinguish two targets of one pod, for example by two Services: their values must not be added up."""
 _MARK = "hca"
 """Label that the query gives each series: the index of the family, a dot, and the index of the group."""
 _UNUSED = "unused"
-"""In place of the group, for series that have counted nothing yet."""
+"""In place of the index of the group, for counters that are 0."""
 
 _RATE = f"irate(%s[{RANGE}])"
 _COUNTED = f"({_RATE} and %s > 0)"
-"""Without series that have counted nothing yet: a histogram of a library must not hide a counter that counts."""
+"""Without counters that are 0: an unused histogram of a library must not hide a counter that is used."""
 _LEVEL = f"(avg_over_time(%s[{MEAN}]) or last_over_time(%s[{RANGE}]))"
 
 MetricsEndpoint = tuple[str, str]
@@ -43,7 +43,7 @@ class Group(NamedTuple):
 
 
 def families_of(metric: MetricType) -> tuple[str, ...]:
-    """The names of the series that are queried. For each pod, the first one that it has counts."""
+    """The names of the series that are queried. For each pod, the first one that it has is used."""
     suffix = "_bucket" if _has_buckets(metric) else "_count"
     return (*(f"{histogram}{suffix}" for histogram in metric.histograms), *metric.series)
 
@@ -51,9 +51,9 @@ def families_of(metric: MetricType) -> tuple[str, ...]:
 def pod_query(metric: MetricType, groups: Sequence[Group], pods: Collection[str] = ()) -> str:
     """The query for a metric of all pods in the namespaces of the groups, or of these pods alone.
 
-    Counts of requests are queried without the paths of each group, and as a whole times zero: a pod that has served
-    nothing but probes has served nothing, which is another thing than not being known. The same at the end for series
-    that have counted nothing at all.
+    Request counters are queried without the ignored paths of each group, and once more in total times zero: a pod that
+    has served only probes has the value 0, which differs from an unknown value. The last part does the same for
+    counters that are 0.
     """
     chosen = f"pod=~{quoted('|'.join(sorted(pods)).replace('.', '[.]'))}" if pods else 'pod!=""'
     everywhere = f"{_namespaces(frozenset[str]().union(*(group.namespaces for group in groups)))},{chosen}"
@@ -77,7 +77,7 @@ def pod_query(metric: MetricType, groups: Sequence[Group], pods: Collection[str]
 
 
 def paths_length(metric: MetricType, ignored_paths: Collection[str]) -> tuple[int, int]:
-    """How many characters objects with these paths add to a query, and how often each namespace of theirs is in it."""
+    """How many characters a group with these paths adds to a query, and how often the query names each namespace."""
     if not metric.cumulative:
         return 0, len(families_of(metric))
     alone = pod_query(metric, [Group(frozenset(ignored_paths), frozenset())])
@@ -107,7 +107,7 @@ def _namespaces(names: Collection[str]) -> str:
 
 
 def _without(ignored_paths: Collection[str]) -> str:
-    """Matchers that leave out series with one of the paths in any of the labels for it; a label may be absent."""
+    """Label matchers that leave out series with one of these paths in any of ROUTE_LABELS, which may be absent."""
     bare = sorted({path.partition("?")[0].rstrip("/") for path in ignored_paths})
     paths = "|".join(f"{re.escape(path)}/*" if path else "/+" for path in bare)
     return "".join(f",{label}!~{quoted(f'({paths})([?].*)?')}" for label in ROUTE_LABELS)
@@ -116,11 +116,10 @@ def _without(ignored_paths: Collection[str]) -> str:
 def values_by_pod(
     metric: MetricType, result: Sequence[Any], groups: Mapping[MetricsEndpoint, int]
 ) -> dict[MetricsEndpoint, Counts]:
-    """The values of the pods of which the index of the group is given, from the result of `pod_query`.
+    """The values of the pods in `groups` (pod to index of its group), from the result of `pod_query`.
 
-    A value without buckets is at infinity. A series that does not fit is skipped, and a pod without a number that can
-    be true is left out, so that one pod spoils no other. Raises LookupError or TypeError if this is no result of such a
-    query.
+    A value without buckets is at infinity. Malformed series are skipped, and pods with impossible numbers are left out,
+    so that one pod does not affect the others. Raises LookupError or TypeError if this is no result of such a query.
     """
     found: dict[MetricsEndpoint, dict[str, dict[float, float]]] = {}
     for series in result:
@@ -144,7 +143,7 @@ def _first(metric: MetricType, marked: Mapping[str, Counts], group: int) -> Coun
     marks = [f"{number}.{index}" for number in numbers for index in (group, "")]
     marks += [f"{number}.{_UNUSED}" for number in numbers]
     found = [marked[mark] for mark in marks if mark in marked]
-    if _has_buckets(metric):  # where series that have counted nothing cannot be left out
+    if _has_buckets(metric):  # histograms that are 0 are in the result, and come last
         found.sort(key=lambda counts: not counts.get(math.inf))
     return next(iter(found), None)
 

@@ -1,4 +1,7 @@
-"""Which objects share a query: as many as fit, and one by whose series a query fails soon stands alone: pure."""
+"""Which objects share a query: as many as fit. Pure.
+
+The portion of a failed query is halved each time, until the object that makes it fail is alone.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,9 +10,9 @@ from typing import NamedTuple
 from hca_operator.core.ports import Key
 
 MOST_PODS = 400
-"""Pods that a query is about, unless one object has more: with twenty buckets each, an answer of a megabyte."""
+"""Most pods in a query, unless one object has more: with twenty buckets each, the answer is one megabyte."""
 LONGEST_QUERY = 2**16
-"""Characters of a query, unless one object needs more."""
+"""Most characters of a query, unless one object needs more."""
 
 
 class Part(NamedTuple):
@@ -17,10 +20,11 @@ class Part(NamedTuple):
 
     pods: int
     paths: frozenset[str]
-    """The ignored paths, which objects share."""
+    """Its ignored paths; objects with equal ones share their part of the query."""
     length: int
-    """Characters that these paths take, and the names of namespaces so many times more."""
+    """Characters that these paths add to the query."""
     times: int
+    """How often the query names its namespace."""
 
 
 @dataclass
@@ -42,20 +46,20 @@ class _Portion:
         self.paths.add(part.paths)
 
     def _more(self, api: Key, part: Part) -> int:
-        """At most, for a namespace may stand in the part of each of the paths."""
+        """Characters that an object would add, at most: its namespace may be in the query already."""
         namespace = 0 if api.namespace in self.namespaces else (len(api.namespace) + 1) * part.times
         return namespace + (0 if part.paths in self.paths else part.length)
 
 
 class Portions:
-    """Divides objects into portions, and remembers of which ones less was asked since a query about them failed."""
+    """Divides objects into portions; those for which a query failed get smaller ones."""
 
     def __init__(self) -> None:
         self._most: dict[Key, int] = {}
-        """Objects that a portion with this one may have at most."""
+        """Most objects in a portion with this one."""
 
     def of(self, parts: Mapping[Key, Part]) -> Iterator[list[Key]]:
-        """The portions of objects, each with its part in a query."""
+        """The portions of these objects, whose parts in a query are given."""
         self._most = {api: most for api, most in self._most.items() if api in parts}
         portion = _Portion()
         for api in sorted(parts, key=lambda api: (self._most.get(api, len(parts)), api)):
@@ -69,11 +73,11 @@ class Portions:
             yield portion.apis
 
     def answered(self, portion: Collection[Key]) -> None:
-        """A query about these was answered: they may be among others again."""
+        """Record that a query about these objects was answered: they may share a larger portion again."""
         for api in portion:
             self._most.pop(api, None)
 
     def failed(self, portion: Collection[Key]) -> None:
-        """A query about these failed by what it asks for: next time it is asked in two halves."""
+        """Record that a query about these objects failed because of its content: next time it is sent in two halves."""
         for api in portion:
             self._most[api] = max(1, len(portion) // 2)

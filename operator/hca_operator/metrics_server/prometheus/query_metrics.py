@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 
 class QueryMetrics:
-    """How many queries there are, how they end, and how long they take."""
+    """Number, results and durations of the queries."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._queries = Counter(

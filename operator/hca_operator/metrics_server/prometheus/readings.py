@@ -1,7 +1,7 @@
 """Reads the metrics of the pods of all objects from Prometheus, by one query for each type of metric that is needed.
 
-The queries are sent at an interval, and answers come from memory. What is not known is an error that says why. As where
-the pods are scraped, a value is aggregated over the pods that are ready, and scaled up for the few that are missing.
+The queries are sent at an interval, and `read` answers from memory. An unknown value is an error that says why. As with
+scraping, a value is aggregated over the ready pods, and scaled up for the few whose values are missing.
 """
 
 import asyncio
@@ -39,32 +39,33 @@ logger = logging.getLogger(__name__)
 INTERVAL_SECONDS = 2.0
 """From one query of a metric to the next, while Prometheus answers fast: as often as pods are scraped."""
 LONGEST_INTERVAL_SECONDS = 10.0
-"""To the next one while it answers slowly: still sooner than an autoscaler reads again."""
+"""The same while it answers slowly: still less than the 15 s between two reads of a HorizontalPodAutoscaler."""
 SHARE = 0.1
-"""Of the time, at most, for which each replica keeps Prometheus at work, as far as the longest interval allows."""
+"""Greatest share of the time for which each replica keeps Prometheus busy, as far as the longest interval allows."""
 AT_A_TIME = 4
-"""Queries: their answers may be megabytes."""
+"""Queries at a time: their answers may be megabytes."""
 KEPT_SECONDS = 30.0
-"""For which an answer holds while Prometheus gives no other."""
+"""For which an answer is used while Prometheus gives no new one."""
 JOINING_SECONDS = 150.0
-"""That Prometheus may take to discover a new pod and scrape it twice. Its load is with the others until then."""
+"""For which a new pod may have no values: Prometheus has to discover it and scrape it twice. Until then the value of
+the object is that of the other pods."""
 
 
 class _Answer(NamedTuple):
-    """Of one object."""
+    """The values of the pods of one object."""
 
     at: float
     pods: Mapping[str, Counts]
     since: Mapping[str, float]
-    """Since when the values of each pod are the same."""
+    """Since when the values of each pod have not changed."""
 
     def next(self, at: float, pods: Mapping[str, Counts]) -> "_Answer":
-        """The answer that follows."""
+        """The answer with the values of a newer query result."""
         since = {pod: self.since[pod] if counts == self.pods.get(pod) else at for pod, counts in pods.items()}
         return _Answer(at, pods, since)
 
     def scraped_at(self, now: float) -> float:
-        """Since when Prometheus knows every sample that is in it, as far as pods with load are concerned."""
+        """When the oldest value of a pod with load appeared, RANGE_SECONDS ago at the most."""
         known = (self.since[pod] for pod, counts in self.pods.items() if counts[math.inf])
         return max(min(known, default=self.at), now - RANGE_SECONDS)
 
@@ -83,10 +84,10 @@ class PrometheusReadings:
         now: Callable[[], datetime],
         phase: Callable[[], float],
     ) -> None:
-        """`queries`: those of the objects' own, None if none are sent.
+        """`queries`: those of metrics of type Prometheus; None if the install sends none.
 
-        `now` says how long pods are ready by the time of their nodes; `clock` is monotonic; `phase` returns a number
-        from 0 to 1, so that replicas do not query all at the same time.
+        `now` is compared with the times at which pods became ready; `clock` is monotonic; `phase` returns a number from
+        0 to 1, so that replicas do not all query at the same time.
         """
         self._prometheus = prometheus
         self._queries = queries
@@ -105,10 +106,10 @@ class PrometheusReadings:
         self._polled = False
 
     def not_ready(self) -> str | None:
-        """What is missing until the values are complete, None if nothing is."""
+        """Why the values are not complete yet; None once they are."""
         if not self._synced.is_set():
             return f"the objects of kind {KIND} and their pods are not listed yet"
-        return None if self._polled else "Prometheus is being asked for the first time"
+        return None if self._polled else "Prometheus is being queried for the first time"
 
     async def run(self) -> None:
         """Send queries until cancelled."""
@@ -129,8 +130,8 @@ class PrometheusReadings:
     ) -> Reading:
         """The value of a metric of an object. Raises Unknown if there is none.
 
-        The queries say over which time it is taken. Where a short one is wanted, it is told since when all of it was
-        scraped: until then, another reading is of the same scrapes.
+        The queries set the time range. With a finite `window_seconds`, the window of the reading begins when the oldest
+        of its values appeared, because all readings since then share that value.
         """
         key = Key(namespace, api)
         name, _, own = metric.partition("/")
@@ -147,7 +148,7 @@ class PrometheusReadings:
             )
         answer = self._answers.get((asked.type, key))
         if answer is None or self._clock() - answer.at > KEPT_SECONDS:
-            why = self._failures.get((asked.type, key), "Prometheus has not been asked yet: wait a few seconds")
+            why = self._failures.get((asked.type, key), "Prometheus has not been queried yet: wait a few seconds")
             raise Unknown(f"{what} is unknown: {why}")
         known, scale = self._known(what, asked.type, key, answer)
         values = known if asked.percentile is not None else [counts[math.inf] for counts in known]
@@ -162,7 +163,7 @@ class PrometheusReadings:
         return Reading(value, at=now - timedelta(seconds=age), window=age)
 
     def _known(self, what: str, metric: MetricType, api: Key, answer: _Answer) -> tuple[Collection[Counts], float]:
-        """The values of the pods that are known, and by how many times all pods are more than these."""
+        """The known values of the pods, and the factor that scales them up to all pods. Raises Unknown."""
         joined_at = self._joined_at.get(api, {})
         if not joined_at:
             raise Unknown(f"{what} is unknown: none of its pods is ready: see its condition Ready")
@@ -173,7 +174,7 @@ class PrometheusReadings:
             raise Unknown(
                 f"{what} is unknown: Prometheus has no {' or '.join(families_of(metric))} of the last two minutes, "
                 f"with the labels namespace and pod, for {len(joined_at) - len(known)} of its {len(joined_at)} serving "
-                "pods: see whether its targets are up and their clocks right"
+                "pods: check that its targets are up and their clocks correct"
             )
         return known, (len(known) + late) / len(known)
 
@@ -193,7 +194,7 @@ class PrometheusReadings:
             }
 
     def _ready_seconds(self, pod: Pod) -> float:
-        """For how long a pod that was not known before is ready: at the start it may be long."""
+        """For how long a newly listed pod has been ready: after a start of this process it may be long."""
         if self._synced.is_set():
             return 0.0
         return math.inf if pod.ready_since is None else (self._now() - pod.ready_since).total_seconds()
@@ -233,10 +234,10 @@ class PrometheusReadings:
         )
         failure = next(filter(None, failures), None)
         if failure is not None and metric not in self._failing:
-            logger.warning("%s is not known: %s", metric.external, failure)
+            logger.warning("%s cannot be read: %s", metric.external, failure)
             self._failing.add(metric)
         elif failure is None and metric in self._failing:
-            logger.info("%s is known again", metric.external)
+            logger.info("%s can be read again", metric.external)
             self._failing.remove(metric)
 
     async def _poll_portion(self, metric: MetricType, demands: Mapping[Key, Demand]) -> QueryFailure | None:
@@ -248,7 +249,7 @@ class PrometheusReadings:
             for api, demand in demands.items()
             for pod in pods_of[api]
         }
-        # Others of the namespace may have more series than fit.
+        # For one object only its own pods: those of others in the namespace may have more series than fit.
         chosen = next(iter(pods_of.values())) if len(demands) == 1 else ()
         try:
             async with self._turns:

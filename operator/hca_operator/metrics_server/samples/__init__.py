@@ -1,1 +1,1 @@
-"""What pods exposed, and the one number of an object that follows from it: pure."""
+"""Samples of the metrics of pods, and the one value per object and metric that follows from them: pure."""

@@ -1,4 +1,4 @@
-"""One number of an object from the values of its pods: pure."""
+"""The value of an object's metric, from the values of its pods: pure."""
 
 import math
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from hca_operator.metrics_server.samples.reading import Unknown
 
 
 def pod_metric(name: str) -> ExternalMetric:
-    """The metric of pods with a name in external.metrics.k8s.io. Raises Unknown for any other name."""
+    """The metric with that name in external.metrics.k8s.io. Raises Unknown for names that no metric of pods has."""
     found = external_metric(name)
     if found is None or not found.type.from_pods:
         raise Unknown(f"{name} is no metric of a {KIND}: ask for {', '.join(_NAMES[:-1])} or {_NAMES[-1]}")
@@ -19,10 +19,10 @@ def pod_metric(name: str) -> ExternalMetric:
 
 
 def aggregate(metric: ExternalMetric, values: Collection[Any], scale: float) -> float | None:
-    """The value of an object.
+    """The value of an object; None if none follows from the values of its pods.
 
-    `values`: of the pods that are known, numbers or for a percentile Counts. `scale`: by how many times all pods are
-    more than these. None if no value follows from them.
+    `values`: of the pods whose values are known: numbers, or for a percentile Counts. `scale`: the number of all pods
+    divided by the number of these.
     """
     if metric.percentile is not None:
         return percentile_of(metric.percentile, values)
@@ -32,14 +32,13 @@ def aggregate(metric: ExternalMetric, values: Collection[Any], scale: float) -> 
 
 
 def percentile_of(percentile: int, pods: Collection[Counts]) -> float | None:
-    """Seconds within which that share of the requests was answered, as PromQL's histogram_quantile computes it.
+    """Seconds within which that percentage of the requests was answered, as PromQL's histogram_quantile computes it.
 
-    Without any request it is 0: no request waits, and no autoscaler should keep pods for it. Unknown would hold the
-    pods of an idle API for ever, for no metric may be unknown when pods are removed. Requests that all hang are not
-    counted either, but only until the first ends, and pods are removed after minutes (autoscaling/v2's default).
+    Without any request it is 0, so that an idle API can scale down: a HorizontalPodAutoscaler removes no pods while the
+    value of a metric is unknown. It is also 0 while all requests hang, but only until the first one ends, and pods are
+    removed only after minutes (autoscaling/v2's default stabilization window).
 
-    Of pods with different buckets those count that all have: of any other it is not known how many requests of all
-    took at most so long. None if there is none.
+    If the pods have different buckets, only the bounds that all have are used. None if there is none.
     """
     served = [pod for pod in pods if pod[math.inf]]
     if not served:

@@ -1,7 +1,7 @@
-"""Reads the load of one pod from its metrics in Prometheus' or OpenMetrics' text format: pure.
+"""Parses the load of one pod from its metrics in Prometheus' or OpenMetrics' text format: pure.
 
-The parser of prometheus_client takes 130 microseconds for a line. A histogram with a few routes has hundreds of lines,
-for each pod, every two seconds. So only the lines of the metrics in `metric_types` are parsed, each by one regular
+The parser of prometheus_client takes 130 microseconds per line. A histogram with a few routes has hundreds of lines,
+per pod, every two seconds. So only the lines of the metrics in `metric_types` are parsed, each by one regular
 expression; the tests compare the result with that parser.
 """
 
@@ -16,17 +16,17 @@ from hca_operator.api.metric_types import CONCURRENCY, EVENT_LOOP_LAG, LATENCY, 
 from hca_operator.core.errors import HcaError
 
 ROUTE_LABELS = ("route", "path", "handler", "http_route")
-"""Labels that may have the path of a request."""
+"""Labels that may contain the path of a request."""
 
 MOST_SERIES = 10_000
-"""Series of these metrics that a pod may expose: with more, a label has a new value for each request."""
+"""Most series of these metrics that a pod may expose: with more, a label probably has a new value for each request."""
 LARGEST = 2.0**53
-"""From here on a float no longer counts by ones."""
+"""From here on a float cannot represent every whole number."""
 
 MOST_BOUNDS = 256
-"""Buckets of a histogram: more say no more about a percentile, and each is kept for each pod and sample."""
+"""Most buckets of a histogram: more make no percentile more exact, and each is kept for each pod and sample."""
 LONGEST_CACHED = 256
-"""Bytes of a series that is cached, so that the cache is never more than 20 MiB: labels are what a pod likes."""
+"""Bytes of the longest series that is cached, so that the cache takes at most 20 MiB: pods choose their labels."""
 
 _HISTOGRAMS = dict.fromkeys(name for metric in POD_METRICS for name in metric.histograms)
 _SERIES = dict.fromkeys(name for metric in POD_METRICS for name in metric.series)
@@ -54,21 +54,21 @@ _ESCAPED = re.compile(rb"\\(.)")
 
 
 class Unreadable(HcaError):
-    """A pod exposes something that is malformed, or too much. The message says what to change."""
+    """The metrics of a pod are malformed or too large. The message says what to change."""
 
 
 @dataclass(frozen=True)
 class PodSample:
-    """The metrics of a pod at one time; None: it does not expose one, or a number that cannot be true."""
+    """The metrics of a pod at one time; each is None if the pod does not expose it, or exposes an impossible number."""
 
     requests: float | None = None
     """Requests answered since the pod started to count."""
     buckets: Mapping[float, float] | None = None
-    """How many of them took at most so many seconds, by seconds; all of them at infinity."""
+    """Cumulative histogram of their durations: requests by upper bound of the bucket in seconds; all at infinity."""
     in_flight: float | None = None
     """Requests that are being served."""
     loop_lag: float | None = None
-    """Seconds by which the event loop of the worst worker is late."""
+    """Seconds by which the event loop is late, of the worker with the greatest lag."""
 
 
 class _Series(NamedTuple):
@@ -83,9 +83,9 @@ _Family = dict[float, list[float]]
 
 
 class Exposition:
-    """Makes the sample of all workers of a pod together, without the requests for the ignored paths.
+    """Parses an answer into the sample of all workers of a pod together, without requests for the ignored paths.
 
-    It is given whole lines, some at a time, for an answer may be megabytes.
+    It is fed in blocks of whole lines, because an answer may be megabytes.
     """
 
     def __init__(self, ignored_paths: Collection[str]) -> None:
@@ -93,11 +93,11 @@ class Exposition:
         self._families: dict[str, _Family] = {}
         self._declared: set[str] = set()
         self._counting: set[str] = set()
-        """Those that have counted something, be it requests for the ignored paths."""
+        """Families with a counter above 0, including requests for the ignored paths."""
         self._lines = self._series = 0
 
     def feed(self, lines: bytes) -> None:
-        """Take in whole lines. Raises Unreadable if one of these metrics is malformed, or if there are too many."""
+        """Parse whole lines. Raises Unreadable if one of these metrics is malformed or has too many series."""
         for declared in _DECLARED.findall(lines):
             self._declared.add(declared.decode() or _COUNTER)
         for (family, bound, routes), value in self._values(lines):
@@ -120,10 +120,10 @@ class Exposition:
         )
 
     def _counted(self, *names: str) -> _Family | None:
-        """The family that counts requests: an app may declare one, by a library, and count by another one.
+        """The first family with a counter above 0, else the first one with a series; empty if one is only declared.
 
-        One that is declared without a series, or is 0, has counted nothing yet: client libraries expose a series from
-        its first use on.
+        A library may declare a family that the app does not use. Before its first use, client libraries expose no
+        series, or one that is 0.
         """
         counting = self._first(*(name for name in names if name in self._counting))
         if counting is not None:
@@ -165,7 +165,7 @@ def _series(series: bytes) -> _Series:
 
 
 _cached = lru_cache(maxsize=2**15)(_series)
-"""Cached, for the pods of an API expose the same series again and again."""
+"""Cached, because the pods of an API expose the same series each time."""
 
 
 def _unescaped(escape: re.Match[bytes]) -> bytes:
@@ -183,7 +183,7 @@ def _buckets(family: _Family | None) -> Mapping[float, float] | None:
     total = _total(family)
     if family is None or total is None:
         return None
-    # Routes may have different bounds. Only of those that all have is it known how many requests took at most so long.
+    # Routes may have different bounds. Only bounds that all of them have can be added up.
     series = len(family.get(math.inf, ()))
     buckets = {bound: _sum(values) for bound, values in family.items() if len(values) == series}
     possible = {bound: value for bound, value in buckets.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What one pod's samples of the last seconds come to: pure."""
+"""Rates and means of one pod's samples: pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 SHORTEST_SECONDS = 1.0
-"""That a rate needs at least: over less, one request more or less would make a great difference."""
+"""Shortest time for a rate: over less, a single request would change it too much."""
 
 Counts = Mapping[float, float]
 """Requests by the upper bounds of their buckets in seconds; all requests at infinity."""
@@ -16,18 +16,18 @@ TimeSeries = Sequence[tuple[float, V]]
 
 
 class Growth(NamedTuple):
-    """By how much the counts of a pod grew."""
+    """The increase of a pod's counters."""
 
     counts: Counts
     seconds: float
 
 
 def growth(series: TimeSeries[Counts]) -> Growth | None:
-    """By how much counts grew, and within how many seconds; None if these are too few.
+    """The increase of counters and the seconds in which it happened; None if these are less than SHORTEST_SECONDS.
 
-    Where a count fell, a container or a worker was restarted. What the others have counted since cannot be told from
-    what was there before, so that step is left out together with its time: the rate is that of the rest. So is a step
-    over which the buckets changed.
+    A counter that fell was reset by the restart of a container or worker. The increase in that step is unknown, so the
+    step is left out together with its time, and the rate is that of the other steps. The same holds for a step in which
+    the buckets changed.
     """
     counts: dict[float, float] = {}
     seconds = 0.0
@@ -41,10 +41,10 @@ def growth(series: TimeSeries[Counts]) -> Growth | None:
 
 
 def is_mixed(counts: Sequence[float]) -> bool:
-    """Whether counts are of several things that count, such as of one worker now and of another one then.
+    """Whether successive counts come from different counters, such as of a different worker each time.
 
-    What a restart leaves is less than there was before, and stays less for longer than samples are kept. Otherwise the
-    difference of two of the counts is no number of requests.
+    After a restart the count stays below its earlier value for longer than samples are kept. If it does not, the counts
+    are of different counters, and the difference of two of them is no number of requests.
     """
     falls = [index for index in range(1, len(counts)) if counts[index] < counts[index - 1]]
     return bool(falls) and max(counts[falls[-1] :]) >= min(counts[: falls[-1]])
@@ -63,5 +63,5 @@ def rate(series: TimeSeries[Counts]) -> float | None:
 
 
 def mean(series: TimeSeries[float]) -> float:
-    """The mean of momentary values: the last one alone is luck, and the autoscaler would act on the greatest."""
+    """The mean of a gauge: single values fluctuate, and the HorizontalPodAutoscaler would act on the greatest."""
     return math.fsum(value for _, value in series) / len(series)

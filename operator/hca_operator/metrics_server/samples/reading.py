@@ -9,7 +9,7 @@ from hca_operator.core.errors import HcaError
 
 
 class Unknown(HcaError):
-    """A metric has no value. The message says why and what to do; an autoscaler repeats it in its condition."""
+    """A metric has no value. The message says why and what to do; the HorizontalPodAutoscaler's condition shows it."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Reading:
     value: float
     """Finite and at least 0."""
     at: datetime
-    """UTC, of the oldest sample used."""
+    """Time of the oldest sample used, in UTC."""
     window: float
-    """Seconds over which it was taken, up to now."""
+    """Seconds over which the value was measured, up to now."""
 
 
 class Readings(Protocol):
-    """Values of metrics, from memory."""
+    """Returns values of metrics, from memory."""
 
     def read(
         self, namespace: str, api: str, metric: str, now: datetime, *, window_seconds: float = math.inf

@@ -1,7 +1,7 @@
 """The latest samples of all pods, and the value of each metric of an object that follows from them: pure.
 
-What is not known is an error that says why, never 0: an autoscaler without a value leaves the number of pods as it is
-or raises it for another metric, and one that read 0 during an outage would remove the pods.
+An unknown value is an error that says why, never 0. A HorizontalPodAutoscaler without a value keeps the number of pods
+or raises it because of another metric; if it read 0 during an outage, it would remove pods.
 """
 
 import math
@@ -30,22 +30,22 @@ from hca_operator.metrics_server.samples.growth import Counts, TimeSeries, incre
 from hca_operator.metrics_server.samples.reading import Reading, Unknown
 
 WINDOW_SECONDS = 10.0
-"""Over which samples are taken: long enough to calm them, short enough to follow a rush. Older samples are dropped, so
-a pod that has not answered for that long is not known."""
+"""Time range of a value: long enough to smooth it, short enough to follow a rush. Older samples are dropped, so the
+value of a pod that has not answered for that long is unknown."""
 RESETS_KEPT_SECONDS = 60.0
-"""For how long it is known that the counts of a pod fell."""
+"""For how long the resets of a pod's counters are remembered."""
 MOST_RESETS = 2
-"""Within that time, for which restarts of workers explain it. With more, each answer is of one worker, another each
-time, and the difference of two of them is no number of requests."""
+"""Most resets within that time that restarts of workers explain. With more, each answer comes from a different worker,
+and the difference of two counts is no number of requests."""
 
 FEWEST_COUNTS = 3
-"""Samples of counts that it takes of a pod which was there when its object began to be followed. Of such a pod a second
-answer that is another worker's would be all that this one has ever counted; of a new one it is not much."""
+"""Fewest samples of a pod that existed before its object was followed. If its second answer came from another worker,
+the difference could be all that this worker has ever counted; for a new pod that is not much."""
 SAMPLE_SIZE = 40
-"""Of a sample without its buckets, in numbers of eight bytes."""
+"""Size of a sample without its buckets, in numbers of eight bytes."""
 KEPT_OF_AN_OBJECT, KEPT = 2**19, 2**22
-"""Numbers that are kept of the samples of one object, and of all: 4 and 32 MiB. An object of a thousand pods with
-twenty buckets keeps 360,000."""
+"""Most numbers that are kept for the samples of one object, and of all: 4 and 32 MiB. An object with 1,000 pods and
+twenty buckets needs 360,000."""
 TOO_MUCH = (
     "its samples do not fit into the memory that an object may take: have the pods show histograms with fewer buckets"
 )
@@ -55,18 +55,18 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class SampleSource:
-    """Which pods the samples of an object come from, and how an error speaks of them."""
+    """The pods from which the samples of an object come, and the words for them in an error."""
 
     window_seconds: float
-    """Over which every value is taken; older samples are dropped."""
+    """Time range of every value; older samples are dropped."""
     quorum: float
-    """Share of the pods that must be known. The others are assumed to have as much load as these."""
+    """Share of the pods whose values must be known. The other pods are assumed to have the same load on average."""
     pods: str
     """The pods in an error message; {} is their number."""
     none_ready: str
-    """Why there is no value without any pod, and what to do."""
+    """Why there is no ready pod, and what to do."""
     not_exposed: str
-    """Why a pod that was read has no part in a value, and what to do; {} has the names of the series."""
+    """Why a pod that was read has no value, and what to do; {} has the names of the series."""
 
 
 PODS = SampleSource(
@@ -79,14 +79,14 @@ PODS = SampleSource(
 
 
 class _TimedSample(NamedTuple):
-    """A sample, packed: a histogram as a mapping would take ten times as much."""
+    """A sample in packed form: a histogram as a mapping would take ten times the memory."""
 
     at: float
     requests: float | None
     in_flight: float | None
     loop_lag: float | None
     bounds: tuple[float, ...] | None
-    """Of the buckets; the samples of a pod share one tuple."""
+    """Upper bounds of the buckets in seconds; the samples of a pod share one tuple."""
     counts: Sequence[float]
 
     @property
@@ -100,23 +100,23 @@ class _Pod:
 
     samples: deque[_TimedSample] = field(default_factory=deque)
     size: int = 0
-    """Of the samples, as the budget counts it."""
+    """Size of its samples in numbers, as the budget counts them."""
     counted: int = 0
-    """How many samples with a count of requests there were."""
+    """Number of samples with a count of requests so far."""
     resets: deque[float] = field(default_factory=deque)
-    """When its counts fell."""
+    """When its counters were reset."""
     mixed_at: float = -math.inf
-    """When its counts were last seen to be mixed."""
-    failure: str = "it has not been asked for its metrics yet: wait a few seconds"
+    """When `is_mixed` was last true for its counts."""
+    failure: str = "it has not been scraped yet: wait a few seconds"
     failed_at: float = -math.inf
 
     @property
-    def tells_of_one(self) -> bool:
-        """Whether its counts are those of all of its workers each time, as far as is known."""
+    def counts_all_workers(self) -> bool:
+        """Whether each of its counts is that of all of its workers, and not of a different worker each time."""
         return len(self.resets) <= MOST_RESETS and (not self.samples or self.mixed_at < self.samples[0].at)
 
     def count(self, requests: float, now: float) -> None:
-        """Take in a count of requests."""
+        """Record a count of requests."""
         counts = [sample.requests for sample in self.samples if sample.requests is not None]
         counts.append(requests)
         self.counted += 1
@@ -142,9 +142,9 @@ class _Api:
     followed_at: float
     """Since when its pods are known."""
     pod_left_at: float
-    """When a pod last stopped being ready."""
+    """When a pod was last ready and no longer is."""
     counts: deque[tuple[float, int]]
-    """The number of pods, each with the time from which on it held."""
+    """The number of ready pods, with the time since when."""
     pods: dict[str, _Pod] = field(default_factory=dict)
 
     def fewest(self, since: float) -> int:
@@ -158,7 +158,7 @@ class _Measure(Generic[V]):
 
     pick: Callable[[_TimedSample], V | None]
     value: Callable[[TimeSeries[V]], Any]
-    """From two samples at least; None if it takes more."""
+    """Called with at least two samples; returns None if it needs more."""
 
 
 def _requests(sample: _TimedSample) -> Counts | None:
@@ -174,7 +174,7 @@ _MEASURES: Mapping[MetricType, _Measure[Any]] = {
 
 
 class SampleStore:
-    """Takes in samples, and answers with the values that follow from them."""
+    """Stores samples, and computes the values that follow from them."""
 
     def __init__(self, clock: Callable[[], float], source: SampleSource = PODS, budget: Budget | None = None) -> None:
         """`clock` is monotonic: a wall clock that jumps would make samples old or a rate wrong."""
@@ -197,12 +197,12 @@ class SampleStore:
             kept.counts.popleft()
 
     def forget(self, api: Key) -> None:
-        """The object has no such metric any more."""
+        """Drop the samples of an object that no longer has metrics from this source."""
         if (kept := self._apis.pop(api, None)) is not None:
             self._budget.add(api, -sum(pod.size for pod in kept.pods.values()))
 
     def add(self, api: Key, uid: str, sample: PodSample) -> None:
-        """Take in a new sample of a pod, if it is still ready."""
+        """Store a new sample of a pod, if the pod is still ready."""
         if (pod := self._pod(api, uid)) is None:
             return
         now = self._clock()
@@ -220,7 +220,7 @@ class SampleStore:
         self._resize(api, pod, _size(packed))
 
     def fail(self, api: Key, uid: str, why: str) -> None:
-        """Take in that a pod could not be read."""
+        """Record why a pod could not be read."""
         if (pod := self._pod(api, uid)) is not None:
             pod.failure, pod.failed_at = why, self._clock()
 
@@ -273,10 +273,10 @@ def _value(  # noqa: PLR0913, PLR0917 - one calculation
     oldest = now
     why: Counter[str] = Counter()
     all_series = [pod.series(measure, now - window) for pod in api.pods.values()]
-    # All over the same time, for new pods take load from the others, and those that go leave it to them: what was
-    # before would be counted twice, or not at all.
+    # The same time range for all pods: a new pod takes load from the others, and a pod that goes leaves its load to
+    # them. With different ranges that load would be counted twice, or not at all.
     since = max([api.pod_left_at, *(series[0][0] for series in all_series if len(series) > 1)])
-    # Of the pods that were there at the beginning it is not known which of them had just become ready.
+    # It is unknown which of the pods that existed at the beginning had just become ready.
     begins = now - api.followed_at < source.window_seconds
     for pod, whole in zip(api.pods.values(), all_series, strict=True):
         series = whole[-max(2, sum(at >= since for at, _ in whole)) :]
@@ -286,14 +286,14 @@ def _value(  # noqa: PLR0913, PLR0917 - one calculation
         else:
             known.append(value)
             oldest = min(oldest, series[0][0])
-    # Pods that have just become ready have hardly taken a share of the load from the others. If they counted before
-    # they are known, each pod that the autoscaler adds would make the load look greater, for which it would add more.
+    # Pods that have just become ready have hardly any load yet. If they counted as unknown pods with average load, each
+    # pod that the HorizontalPodAutoscaler adds would raise the value, for which it would add more.
     serving = max(len(known), api.fewest(now - source.window_seconds))
     if not known or len(known) < (len(api.pods) if begins else source.quorum * serving):
         most = max(sorted(why), key=why.__getitem__)
         raise Unknown(
-            f"{what} is unknown: {why.total()} of {source.pods.format(len(api.pods))} do not tell it; most often, "
-            f"{most}"
+            f"{what} is unknown: {why.total()} of {source.pods.format(len(api.pods))} have no value for it; most "
+            f"often, {most}"
         )
     result = aggregate(metric, known, serving / len(known))
     if result is None:
@@ -306,17 +306,17 @@ def _value(  # noqa: PLR0913, PLR0917 - one calculation
 
 
 def _believed(pod: _Pod, metric: MetricType, *, begins: bool) -> bool:
-    """Whether a value of a pod can be true."""
-    return not metric.cumulative or (pod.tells_of_one and (not begins or pod.counted >= FEWEST_COUNTS))
+    """Whether the value of a pod can be used."""
+    return not metric.cumulative or (pod.counts_all_workers and (not begins or pod.counted >= FEWEST_COUNTS))
 
 
 def _why(pod: _Pod, metric: MetricType, measure: _Measure[Any], source: SampleSource, now: float) -> str:
-    """Why a pod has no part in a value, and what to do."""
+    """Why a pod has no value, and what to do."""
     if not pod.samples or pod.samples[-1].at < now - source.window_seconds:
         return pod.failure
     if measure.pick(pod.samples[-1]) is None:
         return source.not_exposed.format(" or ".join((*metric.histograms, *metric.series)))
-    if metric.cumulative and not pod.tells_of_one:
+    if metric.cumulative and not pod.counts_all_workers:
         return "its counts fall and rise again: have it show all of its workers together, not one at a time"
     if pod.failed_at >= now - source.window_seconds:
         return pod.failure

@@ -1,1 +1,1 @@
-"""Answers autoscalers and the operator over TLS, and registers with the API server. Waits for no reading."""
+"""Serves external.metrics.k8s.io over TLS, from memory, and registers it with kube-apiserver."""

@@ -1,7 +1,7 @@
-"""Authenticates requests: the API server names the user in headers, and itself with a client certificate.
+"""Authenticates requests: kube-apiserver names the user in headers, and proves itself with a client certificate.
 
-kube-apiserver expects this of every server behind its aggregator ("requestheader"). The ConfigMap that names the
-authority of that certificate may change at any time, so it is read again at an interval.
+kube-apiserver expects this of every server behind its aggregation layer ("requestheader" authentication). The ConfigMap
+with the authority of that certificate may change at any time, so it is read again at an interval.
 """
 
 import json
@@ -35,12 +35,12 @@ class User:
 
 @dataclass(frozen=True)
 class FrontProxy:
-    """How the API server authenticates, and in which headers it names the user."""
+    """How kube-apiserver authenticates itself, and the headers in which it names the user."""
 
     authority: str
-    """Certificates in PEM; one of them has signed that of the API server."""
+    """Certificates in PEM; one of them has signed the client certificate of kube-apiserver."""
     names: frozenset[str] = frozenset()
-    """Common names that its certificate may have; empty: any."""
+    """Common names that its certificate may have; empty for any."""
     users: Sequence[str] = ("X-Remote-User",)
     uids: Sequence[str] = ()
     groups: Sequence[str] = ()
@@ -65,7 +65,7 @@ class FrontProxy:
         )
 
     def user(self, certificate: Certificate | None, headers: CIMultiDictProxy[str]) -> User | None:
-        """The user for whom the API server asks, None if the request is not from the API server.
+        """The user of a request; None if the request is not from kube-apiserver.
 
         `certificate` must be verified against `authority`.
         """

@@ -1,4 +1,4 @@
-"""Authorizes requests by SubjectAccessReviews, whose answers are cached, a yes for longer than a no."""
+"""Authorizes requests by SubjectAccessReviews, whose answers are cached."""
 
 import asyncio
 from collections import OrderedDict
@@ -10,20 +10,20 @@ from hca_operator.core.ports import Creator
 from hca_operator.metrics_server.serving.authentication import User
 
 ALLOWED_SECONDS = 300.0
-"""For which a yes is cached, as in kube-apiserver's own webhook authorizer. With less than the 15 s between two
-requests of an autoscaler, each of them would cause a review."""
+"""For which an allowed request is cached, as in kube-apiserver's webhook authorizer. With less than 15 s, the interval
+of a HorizontalPodAutoscaler, each of its requests would cause a review."""
 DENIED_SECONDS = 10.0
-"""For which a no is cached: a user who gets a right should not wait long for it."""
+"""For which a denied request is cached: a user who is granted a right should not wait long for it."""
 MOST_CACHED = 16_384
-"""Answers, 30 MiB: three metrics of 5,000 objects, each in a namespace of its own. Requests for ever new names must not
-fill the memory."""
+"""Most answers that are cached, in 30 MiB: those for three metrics of 5,000 objects, each in a namespace of its own.
+Requests for ever new names must not fill the memory."""
 MASTERS = "system:masters"
-"""A group that may do everything, by definition and without a review."""
+"""The group that may do everything in Kubernetes, without a review."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """What a request wants: a resource of a namespace or, without one, a path."""
+    """What a request accesses: a resource of a namespace or, without a namespace, a path."""
 
     path: str
     namespace: str = ""
@@ -45,7 +45,7 @@ class _Answer:
     asked_at: float
 
     def holds(self, now: float) -> bool:
-        """Whether the answer is used again: also while it is pending, but not after an error."""
+        """Whether the answer can be used again: also while it is pending, but not after an error."""
         if not self.allowed.done():
             return True
         if self.allowed.exception() is not None:
@@ -54,7 +54,7 @@ class _Answer:
 
 
 class Authorizer:
-    """Sends and caches reviews. Requests that need the same one at the same time share it."""
+    """Sends and caches reviews. Concurrent requests with the same review share it."""
 
     def __init__(self, server: Creator, clock: Callable[[], float]) -> None:
         self._server = server
@@ -62,7 +62,7 @@ class Authorizer:
         self._answers: OrderedDict[tuple[User, Access], _Answer] = OrderedDict()
 
     async def allows(self, user: User, access: Access) -> bool:
-        """Whether a user may. Raises HcaError if the API server cannot say, which is not cached."""
+        """Whether a user is allowed this access. Raises HcaError if the review fails, which is not cached."""
         if MASTERS in user.groups:
             return True
         question, now = (user, access), self._clock()
@@ -91,6 +91,6 @@ class Authorizer:
                 },
             }
         )
-        # A denial wins over what another authorizer may have allowed.
+        # `denied` takes precedence over `allowed`.
         status = review.get("status") or {}
         return status.get("allowed") is True and not status.get("denied")

@@ -1,4 +1,4 @@
-"""The load of each object that follows bursts, for the operator: all in one answer, from memory."""
+"""The load of all objects with bursts, for the operator: in one answer, from memory."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -12,21 +12,21 @@ from hca_operator.metrics_server.samples.reading import Reading
 from hca_operator.metrics_server.serving.values import external_metric_value
 
 BURST_WINDOW_SECONDS = 5.0
-"""Over which the load is taken: two scrapes of each pod, and room for one that failed."""
+"""Time range of the load: two scrapes of each pod, even if one in between failed."""
 
 
 class BurstLoads:
-    """Keeps which objects follow bursts, and reads their load."""
+    """Keeps the objects with bursts, and reads their load."""
 
     def __init__(self, apis: SharedInformer, read: Callable[[str, str, str, datetime], Reading]) -> None:
-        """`read` is that of Readings, over a window as short as its source can."""
+        """`read` is `Readings.read` with the shortest window that its source supports."""
         self._read = read
         self._followed = Table(_burst_metrics, own_key)
         apis.subscribe(self._followed, lambda _apis: None)
 
     def signals(self, now: datetime) -> Iterator[Manifest]:
         """The load of these objects, one metric at a time; a metric without a value is left out."""
-        # A copy, since the table may change before the next one is asked for.
+        # A copy, since the table may change while the caller iterates.
         followed = [(key, metrics) for key in self._followed for metrics in self._followed.of(key)]
         for key, metrics in followed:
             for metric in metrics:
@@ -34,12 +34,12 @@ class BurstLoads:
                     reading = self._read(key.namespace, key.name, metric, now)
                     value = external_metric_value(metric, {API_LABEL: key.name}, reading)
                 except HcaError:
-                    continue  # a request for this metric alone gets the reason
+                    continue  # a request for this metric by the HorizontalPodAutoscaler gets the reason
                 yield {"metadata": {"namespace": key.namespace, "name": key.name}, **value}
 
 
 def _burst_metrics(api: Manifest) -> Sequence[str] | None:
-    """External names of the metrics by which an object follows bursts, None if it does not."""
+    """External names of the metrics for the bursts of an object; None if it has none."""
     scaling = (api.get("spec") or {}).get("autoscaling") or {}
     if scaling.get("mode") == "Disabled" or (scaling.get("burst") or {}).get("mode") != "Enabled":
         return None

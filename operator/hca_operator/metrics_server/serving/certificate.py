@@ -1,8 +1,8 @@
-"""The serving certificate and the authority that signs it, both self-made, and when they are renewed.
+"""Creates the serving certificate and the authority (CA) that signs it, and decides when they are renewed.
 
-The API server trusts the authority (`caBundle` of the APIService), so a new certificate of the same authority changes
-nothing there. A new authority is published first, and signs the next certificate, weeks later. So the certificate that
-is served is trusted at any time.
+kube-apiserver trusts the authority (`caBundle` of the APIService), so a new certificate of the same authority changes
+nothing there. A new authority is published first, and signs the next certificate weeks later. So kube-apiserver always
+trusts the certificate that is served.
 """
 
 import base64
@@ -27,20 +27,20 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_VALIDITY = timedelta(days=3650)
 AUTHORITY_RENEWAL = timedelta(days=365)
-"""Before its end: longer than a certificate is valid, so that none outlives its authority."""
+"""Time before its expiry: longer than a certificate is valid, so that none outlives its authority."""
 VALIDITY = timedelta(days=90)
 RENEWAL = timedelta(days=30)
-"""Before its end."""
+"""Time before the expiry of the certificate."""
 CLOCK_SKEW = timedelta(hours=1)
-"""By which clocks of the cluster may differ."""
+"""Most by which clocks in the cluster may differ."""
 
 
 class CertificateStep(Enum):
-    """What is to be done now, one thing at a time."""
+    """The next step of a renewal."""
 
     NOTHING = auto()
     BEGIN = auto()
-    """Create everything: there is nothing, or nothing valid."""
+    """Create an authority and a certificate, because there are none or they are not valid."""
     CERTIFICATE = auto()
     """Create another certificate of the same authority."""
     AUTHORITY = auto()
@@ -52,14 +52,14 @@ class Credentials:
     """Certificates and keys in PEM."""
 
     bundle: bytes
-    """Authorities that callers trust: the present one, then earlier ones."""
+    """Certificates of the authorities that callers trust: the present one, then earlier ones."""
     authority_key: bytes
     certificate: bytes
     key: bytes
 
     @classmethod
     def parse(cls, data: Mapping[str, str]) -> Self | None:
-        """From the data of a Secret, None if a part is missing or malformed."""
+        """Parse the data of a Secret; None if a part is missing or malformed."""
         try:
             found = cls(*(base64.b64decode(data[name], validate=True) for name in _KEYS))
             found.authorities()
@@ -88,7 +88,7 @@ _KEYS = ("ca.crt", "ca.key", "tls.crt", "tls.key")
 
 
 def due(kept: Credentials | None, names: Sequence[str], now: datetime) -> CertificateStep:
-    """What to do now for a server with these DNS names."""
+    """The step that is due at `now`. `names`: DNS names of the server."""
     if kept is None or not _belongs(kept.authorities()[0], kept.authority_key):
         return CertificateStep.BEGIN
     authority_ends = kept.authorities()[0].not_valid_after_utc
@@ -167,7 +167,7 @@ def _signed(kept: Credentials, names: Sequence[str], now: datetime) -> Credentia
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        # Python from 3.13 on, OpenSSL's strict mode and RFC 5280 want it.
+        # Required by RFC 5280, by OpenSSL's strict mode and so by Python from 3.13 on.
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
     )

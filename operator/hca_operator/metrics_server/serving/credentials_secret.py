@@ -1,6 +1,6 @@
-"""The Secret with the credentials of the metrics API: the chart creates it, and the replicas fill and renew it.
+"""The Secret with the certificate and keys of the metrics server: the chart creates it, the replicas write its data.
 
-Of two replicas that renew at the same time, one gets a conflict and reads at its next try what the other has written.
+If two replicas renew at the same time, one gets a conflict, and reads at its next try what the other has written.
 """
 
 import logging
@@ -25,7 +25,7 @@ async def current_credentials(
     """The credentials to serve `hosts` with, created or renewed if that is due. Raises HcaError."""
     secret = await secrets.get("Secret", namespace, name)
     if secret is None:
-        raise Transient(f"Secret {namespace}/{name} does not exist: helm upgrade makes it again")
+        raise Transient(f"Secret {namespace}/{name} does not exist: run helm upgrade, which creates it")
     kept = Credentials.parse(secret.get("data") or {})
     step = due(kept, hosts, now)
     if kept is not None and step is CertificateStep.NOTHING:

@@ -1,8 +1,8 @@
-"""The APIService that leads autoscalers here. There is one for the whole cluster, and it may lead to another server.
+"""The APIService that registers this server for external.metrics.k8s.io; a cluster has only one.
 
-The pods create it and not the chart: only so can one of another server be left alone, and be taken when it is deleted.
-The ClusterRole of the install owns it, so that `helm uninstall` deletes it: without a server behind it, no namespace
-could be deleted, and every discovery would report an error.
+The pods create it and not the chart: so they can leave that of another server alone, and register when it is deleted.
+The ClusterRole of the install owns it, so that `helm uninstall` deletes it: with an APIService whose server is gone, no
+namespace could be deleted, and every discovery would report an error.
 """
 
 import base64
@@ -37,15 +37,15 @@ class ServiceReference:
 
 
 class RegistrationVerdict(NamedTuple):
-    """What to do about the APIService."""
+    """Whether the APIService is to be written, and which other server it names."""
 
     apply: Manifest | None = None
     held_by: str | None = None
-    """The server that has it instead."""
+    """The other server that it names; None if there is none."""
 
 
 def desired(service: ServiceReference, owner: Manifest, bundle: bytes) -> Manifest:
-    """The APIService that leads here. `bundle`: the authorities of the certificate in PEM."""
+    """The APIService that names this server. `bundle`: certificates of its authorities in PEM."""
     reference = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
@@ -72,7 +72,7 @@ def desired(service: ServiceReference, owner: Manifest, bundle: bytes) -> Manife
 
 
 def judge(found: Manifest | None, wanted: Manifest) -> RegistrationVerdict:
-    """What to do about the APIService that exists, None if there is none."""
+    """What to do about the APIService. `found`: the existing one, None if there is none."""
     if found is None:
         return RegistrationVerdict(apply=wanted)
     server = server_of(found)
@@ -89,15 +89,16 @@ def judge(found: Manifest | None, wanted: Manifest) -> RegistrationVerdict:
 async def ensure_registered(
     server: ApiServices, service: ServiceReference, owner: str, bundle: bytes
 ) -> RegistrationVerdict:
-    """Have the APIService lead here, unless it leads to another server. Raises HcaError."""
+    """Write the APIService, unless it names another server. Raises HcaError."""
     role = await server.get("ClusterRole", "", owner)
     if role is None:
         raise Transient(
-            f"ClusterRole {owner} does not exist, with which the APIService {REGISTRATION} would go: make it"
+            f"ClusterRole {owner} does not exist, which owns the APIService {REGISTRATION}: run helm upgrade, which "
+            "creates it"
         )
     verdict = judge(await server.get("APIService", "", REGISTRATION), desired(service, role, bundle))
     if verdict.apply is not None:
-        # A server that was faster keeps it.
+        # On a conflict, another server was faster and keeps it.
         exists = "resourceVersion" in verdict.apply["metadata"]
         await (server.apply if exists else server.apply_new)(verdict.apply)
         logger.info("APIService %s leads to Service %s/%s", REGISTRATION, service.namespace, service.name)

@@ -1,7 +1,7 @@
-"""The API external.metrics.k8s.io: answers autoscalers and discovery from memory.
+"""The API external.metrics.k8s.io: answers HorizontalPodAutoscalers and discovery from memory.
 
-An answer waits for nothing but the SubjectAccessReview of the caller, which is cached. A metric without a value is an
-error with the reason, never a number: the autoscaler shows it in its condition and keeps the pods.
+An answer waits only for the SubjectAccessReview of the caller, which is cached. A metric without a value is an error
+with the reason, never a number: the HorizontalPodAutoscaler shows it in its condition and keeps the pods.
 """
 
 import asyncio
@@ -27,16 +27,16 @@ GROUP = "external.metrics.k8s.io"
 VERSION = "v1beta1"
 GROUP_VERSION = f"{GROUP}/{VERSION}"
 SIGNALS = "signals"
-"""A resource beside the metrics, which only the operator may list."""
+"""A resource with the load of all objects with bursts, which only the operator may list."""
 SIGNALS_AT_A_TIME = 20
-"""Signals that are computed until other requests are answered again."""
+"""Signals that are computed before other requests are answered again."""
 
 _TERM = r"\s*{}\s*==?\s*([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)\s*"
 _SELECTORS = {
     labels: re.compile(",".join(_TERM.format(re.escape(label)) for label in labels))
     for labels in {metric.labels for metric in METRIC_TYPES}
 }
-"""The label selectors by which metrics are asked for, by their labels."""
+"""The label selectors that a request may have, by the labels that they contain."""
 
 _SERVED = {"groupVersion": GROUP_VERSION, "version": VERSION}
 _GROUP_ENTRY = {"name": GROUP, "versions": [_SERVED], "preferredVersion": _SERVED}
@@ -46,7 +46,7 @@ RESOURCE_LIST = {
     "kind": "APIResourceList",
     "apiVersion": "v1",
     "groupVersion": GROUP_VERSION,
-    # One that stands for all: kubectl and helm complain of an empty list, and discovery grows with one for each metric.
+    # One resource for all metrics: kubectl and helm report an error for an empty list, and one per metric is too many.
     "resources": [
         {
             "name": "externalmetrics",
@@ -63,14 +63,14 @@ class Callers(Protocol):
     """Authenticates requests."""
 
     def caller(self, request: web.Request) -> User | None:
-        """The user for whom a request is made, None if that is not proven."""
+        """The authenticated user of a request; None if it is not from kube-apiserver."""
 
 
 class Rights(Protocol):
     """Authorizes requests."""
 
     async def allows(self, user: User, access: Access) -> bool:
-        """Whether a user may. Raises HcaError if the API server cannot say."""
+        """Whether a user is allowed this access. Raises HcaError if the review fails."""
 
 
 class ExternalMetricsServer:
@@ -86,7 +86,7 @@ class ExternalMetricsServer:
         *,
         signals: Callable[[datetime], Iterable[Manifest]] = lambda _now: (),
     ) -> None:
-        """`signals`: the load of all objects that follow bursts."""
+        """`signals`: the load of all objects with bursts."""
         self._signals_at = signals
         self._readings = readings
         self._callers = callers
@@ -95,7 +95,7 @@ class ExternalMetricsServer:
         self._now = now
 
     def application(self, *, alive: Check, ready: Check) -> web.Application:
-        """Everything that is served over TLS. `alive` and `ready` are for the probes of the kubelet."""
+        """The application that is served over TLS. `alive` and `ready` are the checks of /healthz and /readyz."""
         app = web.Application(middlewares=[self._as_status])
         for path, check in (("/healthz", alive), ("/livez", alive), ("/readyz", ready)):
             app.router.add_get(path, probe(check))
@@ -113,7 +113,7 @@ class ExternalMetricsServer:
     async def _as_status(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Errors as a Status of Kubernetes; every answer is counted."""
+        """Turn errors into a Status of Kubernetes, and count every answer."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
@@ -145,7 +145,7 @@ class ExternalMetricsServer:
         )
 
     async def _signals(self, request: web.Request) -> web.Response:
-        """For the operator only: all numbers at once, each second. Discovery does not show it."""
+        """All signals at once, which the operator requests each second. Discovery does not show this resource."""
         await self._admit(request, Access(request.path, "", GROUP, VERSION, SIGNALS))
         items = []
         for item in self._signals_at(self._now()):
@@ -157,17 +157,17 @@ class ExternalMetricsServer:
     async def _admit(self, request: web.Request, access: Access) -> None:
         user = self._callers.caller(request)
         if user is None:
-            raise web.HTTPUnauthorized(text="ask through the API server, as kubectl get --raw does")
+            raise web.HTTPUnauthorized(text="send requests through the API server, as kubectl get --raw does")
         try:
             allowed = await self._rights.allows(user, access)
         except HcaError as error:
-            raise web.HTTPInternalServerError(text=f"what {user.name!r} may do is not known: {error}") from error
+            raise web.HTTPInternalServerError(text=f"the rights of {user.name!r} are unknown: {error}") from error
         if not allowed:
             raise web.HTTPForbidden(text=_refusal(user, access))
 
 
 def selected(metric: str, selectors: list[str]) -> dict[str, str]:
-    """The labels that a request selects: the object, and for a query of its own the metric. Raises HTTPBadRequest."""
+    """The labels that a request selects: the object and, for type Prometheus, its metric. Raises HTTPBadRequest."""
     asked = external_metric(metric)
     labels = asked.type.labels if asked else (API_LABEL,)
     match = _SELECTORS[labels].fullmatch(selectors[0]) if len(selectors) == 1 else None

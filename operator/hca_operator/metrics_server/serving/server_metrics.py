@@ -1,4 +1,4 @@
-"""The metrics server's own metrics."""
+"""The metrics that the metrics server exposes about itself."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from hca_operator.telemetry.requests import RequestMetrics
 
 
 class ServerMetrics:
-    """Everything that /metrics shows beside the scrapes and the queries."""
+    """Metrics of the answers, the registration and the certificate."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -22,16 +22,16 @@ class ServerMetrics:
             registry=self.registry,
         )  # fmt: skip
         self._answer_seconds = Histogram(
-            "hca_external_metrics_answer_seconds", "Time that an answer took, the question of rights included.",
+            "hca_external_metrics_answer_seconds", "Duration of an answer, including the SubjectAccessReview.",
             registry=self.registry, buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10),
         )  # fmt: skip
         self._registered = Gauge(
             "hca_external_metrics_registered",
-            "1 while the APIService leads here, 0 while it leads to another server or does not exist.",
+            "1 while the APIService names this server, 0 while it names another one or does not exist.",
             registry=self.registry,
         )
         self._certificate_ends = Gauge(
-            "hca_external_metrics_certificate_end_timestamp_seconds", "When the certificate that is served ends.",
+            "hca_external_metrics_certificate_end_timestamp_seconds", "Expiry of the serving certificate.",
             registry=self.registry,
         )  # fmt: skip
 
@@ -41,9 +41,9 @@ class ServerMetrics:
         self._answer_seconds.observe(seconds)
 
     def observe_registration(self, *, registered: bool) -> None:
-        """Export whether the APIService leads here."""
+        """Export whether the APIService names this server."""
         self._registered.set(registered)
 
     def observe_certificate(self, ends: datetime) -> None:
-        """Export when the certificate ends."""
+        """Export the expiry of the certificate."""
         self._certificate_ends.set(ends.timestamp())

@@ -1,4 +1,4 @@
-"""The readings of all objects: of each from where its requests are counted."""
+"""Reads the metrics of each object from its source: the ingress or the pods."""
 
 import math
 from datetime import datetime
@@ -10,10 +10,10 @@ from hca_operator.metrics_server.samples.reading import Reading, Readings
 
 
 class Sources:
-    """Reads from the ingress the metrics of the objects that say so, and all others from the pods."""
+    """Reads metrics from the ingress for objects with `monitoring.source: Ingress`, and all others from the pods."""
 
     def __init__(self, pods: Readings, ingress: IngressReader | None) -> None:
-        """`pods`: scraped, or by way of Prometheus. `ingress`: None if this install reads none."""
+        """`pods`: readings by scraping or by Prometheus. `ingress`: None if this install reads none."""
         self._pods = pods
         self._ingress = ingress
 

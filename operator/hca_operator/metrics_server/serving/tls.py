@@ -1,4 +1,4 @@
-"""TLS of the metrics API: the serving certificate and the trusted authority of clients, which change at run time."""
+"""TLS of the metrics server: its certificate and the trusted authority of clients, which both change at run time."""
 
 import os
 import ssl
@@ -6,21 +6,21 @@ from asyncio import sslproto
 from collections.abc import Mapping
 from typing import Any
 
-# Python allocates a read buffer of a quarter of a megabyte for each connection, before its first byte: a few hundred
-# connections, from any pod that can reach the port, would be more memory than the pod has. There is no other place to
-# ask for less, and a record of TLS is no longer than this.
+# Python allocates a read buffer of 256 KiB for each connection, before its first byte: a few hundred connections, from
+# any pod that can reach the port, would take more memory than this pod has. This attribute is the only way to reduce
+# it, and a TLS record is not longer than this.
 sslproto.SSLProtocol.max_size = 2**14
 
 
 class ServingTls:
-    """The TLS context of the server. A connection gets the certificate and the authority of when it opens."""
+    """The TLS context of the server. A connection uses the certificate and the authority at the time it opens."""
 
     def __init__(self) -> None:
         self._pair: tuple[bytes, bytes] | None = None
         self._authority: str | None = None
         self._current = _context()
         self.context = _context()
-        """For every connection until its ClientHello; then it is handed over to the current context."""
+        """Accepts every connection; at its ClientHello, the connection switches to the current context."""
         self.context.sni_callback = self._hand_over
 
     def serve(self, certificate: bytes, key: bytes) -> None:
@@ -35,7 +35,7 @@ class ServingTls:
         self._replace(self._pair, authority)
 
     def peer(self, connection: ssl.SSLObject | None) -> Mapping[str, Any] | None:
-        """The client's certificate, None if it sent none or its authority is no longer trusted."""
+        """The client's certificate; None if it sent none or its authority is no longer trusted."""
         if connection is None or getattr(connection.context, "authority", None) != self._authority:
             return None
         return connection.getpeercert()
@@ -60,20 +60,20 @@ class _Context(ssl.SSLContext):
 
 def _context() -> _Context:
     context = _Context(ssl.PROTOCOL_TLS_SERVER)
-    # All clients support it: kube-apiserver, the kubelet. And a resumed session would skip the certificate.
+    # kube-apiserver and the kubelet support TLS 1.3. A resumed session would skip the certificate, so none is resumed.
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0
-    # The kubelet's probes send none.
+    # The kubelet's probes send no certificate.
     context.verify_mode = ssl.CERT_OPTIONAL
-    # As kube-apiserver itself judges: what is in the file is trusted, be it an intermediate one or one without the
-    # extensions that Python asks for from 3.13 on, which the front-proxy authorities of some distributions lack.
+    # As in kube-apiserver, every certificate in the file is trusted, also an intermediate one, or one without the
+    # extensions that Python requires from 3.13 on, which the front-proxy authorities of some distributions lack.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
 
 
 def _load(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """A file in memory: Python reads keys from files alone."""
+    """Load both from a file in memory, because Python reads keys only from files."""
     file = os.memfd_create("credentials")
     try:
         os.write(file, certificate + key)

@@ -1,4 +1,4 @@
-"""The reference tells people what the CRD tells the API server."""
+"""The reference documents what the CRD defines."""
 
 import re
 from collections.abc import Iterator
@@ -34,12 +34,12 @@ def test_a_field_is_shown_with_its_type_default_and_meaning(row: str) -> None:
     assert row in [re.sub(r"\|  \|", "| |", line) for line in reference().splitlines()]
 
 
-def test_every_rule_is_told_in_the_words_of_the_api_server() -> None:
-    told = reference()
+def test_every_rule_is_documented_in_the_words_of_the_api_server() -> None:
+    reported = reference()
     (version,) = crd()["spec"]["versions"]
     messages = list(_messages(version["schema"]["openAPIV3Schema"]))
     assert messages
-    assert not [message for message in messages if message not in told]
+    assert not [message for message in messages if message not in reported]
 
 
 def test_a_description_says_what_each_value_of_an_enum_does() -> None:

@@ -227,7 +227,7 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     (
         {"autoscaling": {"burst": {"mode": "Enabled"}}},
         "spec.autoscaling",
-        "burst needs a metric of type RequestsPerSecond or Concurrency, which tells how many pods the load needs",
+        "burst needs a metric of type RequestsPerSecond or Concurrency, which shows how many pods the load needs",
     ),
     (
         {"autoscaling": {"burst": {"window": "29s"}}},
@@ -295,7 +295,7 @@ def test_every_rule_reaches_the_crd() -> None:
     assert not missing
 
 
-def test_several_mistakes_are_told_of_at_once() -> None:
+def test_several_mistakes_are_reported_at_once() -> None:
     with pytest.raises(SpecError) as refused:
         parse_object(manifest(port=0, replicas=-1, service={"type": "Ingress"}))
     for path in ("spec.port: ", "spec.replicas: ", "spec.service.type: "):

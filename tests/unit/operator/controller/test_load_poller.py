@@ -1,4 +1,4 @@
-"""How the operator asks for the load: rarely noticed, and not at all where nobody needs it."""
+"""How the operator asks for the load: rarely noticed, and not at all where no object needs it."""
 
 import asyncio
 import logging
@@ -76,7 +76,7 @@ def test_a_load_that_is_too_great_in_two_readings_has_the_object_looked_at() -> 
     assert set(source.asked) == {("Signal", "")}
 
 
-def test_where_no_object_follows_bursts_nobody_is_asked() -> None:
+def test_where_no_object_follows_bursts_no_request_is_sent() -> None:
     source = Source([signal()])
     assert looked_at(source, BurstTracker(), seconds=10) == []
     assert source.asked == []

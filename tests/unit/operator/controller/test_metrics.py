@@ -7,7 +7,7 @@ from hca_operator.metrics_server.serving.server_metrics import ServerMetrics
 from hca_operator.restarts.memory_trend import Trend
 
 
-def told(ready: str) -> dict[str, object]:
+def reported(ready: str) -> dict[str, object]:
     return {"conditions": [{"type": "Ready", "status": ready}, {"type": "Available", "status": "True"}]}
 
 
@@ -21,11 +21,11 @@ def test_each_object_has_its_conditions_as_they_are_now() -> None:
         labels = {"namespace": "default", "name": name, "type": "Ready", "status": status}
         return metrics.registry.get_sample_value("hca_conditions", labels)
 
-    metrics.observe_conditions(SHOP, told("False"))
-    metrics.observe_conditions(CART, told("False"))
+    metrics.observe_conditions(SHOP, reported("False"))
+    metrics.observe_conditions(CART, reported("False"))
     assert (ready("shop", "False"), ready("cart", "False")) == (1, 1)
-    metrics.observe_conditions(SHOP, told("True"))
-    metrics.observe_conditions(SHOP, told("True"))
+    metrics.observe_conditions(SHOP, reported("True"))
+    metrics.observe_conditions(SHOP, reported("True"))
     assert (ready("shop", "False"), ready("shop", "True")) == (None, 1)
     metrics.observe_conditions(CART, None)
     metrics.observe_conditions(("default", "never-seen"), None)
@@ -35,7 +35,7 @@ def test_each_object_has_its_conditions_as_they_are_now() -> None:
 def test_a_replica_that_no_longer_leads_says_nothing_of_the_objects() -> None:
     metrics, leads = OperatorMetrics(), [True]
     metrics.watch_leader(lambda: leads[0])
-    metrics.observe_conditions(SHOP, told("False"))
+    metrics.observe_conditions(SHOP, reported("False"))
     told_of = {"namespace": "default", "name": "shop", "type": "Ready", "status": "False"}
     assert metrics.registry.get_sample_value("hca_leader") == 1
     assert metrics.registry.get_sample_value("hca_conditions", told_of) == 1
@@ -56,14 +56,14 @@ def test_what_only_grows_is_a_counter_by_name_and_type() -> None:
 @pytest.mark.parametrize(
     "registry", [OperatorMetrics().registry, ServerMetrics().registry], ids=["operator", "metrics"]
 )
-def test_each_process_tells_its_release_and_what_it_uses(registry: CollectorRegistry) -> None:
+def test_each_process_exports_its_release_and_what_it_uses(registry: CollectorRegistry) -> None:
     assert registry.get_sample_value("hca_build_info", {"version": __version__}) == 1
     resident = registry.get_sample_value("process_resident_memory_bytes")
     assert resident is not None
     assert resident > 0
 
 
-def test_restarts_on_memory_are_counted_and_the_last_one_of_an_api_is_told_while_it_exists() -> None:
+def test_restarts_on_memory_are_counted_and_the_last_one_of_an_api_is_reported_while_it_exists() -> None:
     metrics = OperatorMetrics()
     shop = {"namespace": "default", "name": "shop"}
 
@@ -81,17 +81,17 @@ def test_restarts_on_memory_are_counted_and_the_last_one_of_an_api_is_told_while
     assert value("hca_memory_last_restart_timestamp_seconds", **shop) is None
 
 
-def test_trends_are_told_of_the_apis_that_there_are() -> None:
+def test_trends_are_exported_for_the_apis_that_exist() -> None:
     metrics = OperatorMetrics()
     metrics.observe_trends({("default", "shop"): Trend(1.5, 60.0), ("default", "cart"): Trend(0.0, None)})
 
-    def told(metric: str, name: str) -> float | None:
+    def reported(metric: str, name: str) -> float | None:
         return metrics.registry.get_sample_value(metric, {"namespace": "default", "name": name})
 
-    assert told("hca_memory_growth_bytes_per_second", "cart") == 0
-    assert told("hca_memory_seconds_to_limit", "cart") is None
-    assert told("hca_memory_seconds_to_limit", "shop") == 60
+    assert reported("hca_memory_growth_bytes_per_second", "cart") == 0
+    assert reported("hca_memory_seconds_to_limit", "cart") is None
+    assert reported("hca_memory_seconds_to_limit", "shop") == 60
     metrics.observe_trends({("default", "shop"): Trend(-2.5, None)})
-    assert told("hca_memory_growth_bytes_per_second", "shop") == -2.5
-    assert told("hca_memory_growth_bytes_per_second", "cart") is None
-    assert told("hca_memory_seconds_to_limit", "shop") is None, "what no longer grows has no end in sight"
+    assert reported("hca_memory_growth_bytes_per_second", "shop") == -2.5
+    assert reported("hca_memory_growth_bytes_per_second", "cart") is None
+    assert reported("hca_memory_seconds_to_limit", "shop") is None, "what no longer grows has no end in sight"

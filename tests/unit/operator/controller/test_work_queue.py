@@ -97,7 +97,7 @@ def test_failures_are_retried_after_twice_the_wait_each_up_to_a_minute() -> None
 
 
 @pytest.mark.parametrize("error", [PanicException(), RuntimeError(), RecursionError()])
-def test_fault_40_an_error_that_nobody_foresaw_ends_no_worker_and_is_retried_ever_more_slowly(
+def test_fault_40_an_unexpected_error_ends_no_worker_and_is_retried_ever_more_slowly(
     error: BaseException,
 ) -> None:
     async def fails(_worker: Worker, _key: str) -> float | None:
@@ -137,7 +137,7 @@ def test_fault_31_the_servers_wish_for_a_wait_is_heeded() -> None:
         (Transient("no answer"), logging.WARNING),
     ],
 )
-def test_fault_31_a_conflict_is_told_as_the_daily_business_that_it_is(
+def test_fault_31_a_conflict_is_reported_as_the_daily_business_that_it_is(
     error: Transient, level: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fails_once(worker: Worker, _key: str) -> float | None:
@@ -150,7 +150,7 @@ def test_fault_31_a_conflict_is_told_as_the_daily_business_that_it_is(
     assert [(record.levelno, record.message) for record in caplog.records] == [(level, f"will try again: {error}")]
 
 
-def test_fault_28_what_the_operator_may_not_do_is_retried_and_told_without_a_traceback(
+def test_fault_28_what_the_operator_may_not_do_is_retried_and_reported_without_a_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def forbidden(worker: Worker, _key: str) -> float | None:

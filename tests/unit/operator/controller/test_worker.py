@@ -1,4 +1,4 @@
-"""An object that breaks the reconcile itself: told, tried again ever more slowly, and no matter to the others."""
+"""An error in the reconcile of one object is reported and retried at growing intervals; others are not affected."""
 
 import asyncio
 import logging
@@ -37,7 +37,7 @@ async def at_once() -> None:
     pass
 
 
-def test_fault_40_an_object_that_breaks_the_reconcile_is_told_and_holds_up_no_other(
+def test_fault_40_an_object_that_breaks_the_reconcile_is_reported_and_holds_up_no_other(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster, broken = FakeCluster(), True

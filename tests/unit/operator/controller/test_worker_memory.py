@@ -1,4 +1,4 @@
-"""What workers tell of their memory, by pods that are honest, broken or hostile."""
+"""What workers expose of their memory, by pods that are honest, broken or hostile."""
 
 import pytest
 from aiohttp import web
@@ -29,7 +29,7 @@ async def test_the_memory_of_each_worker_is_read(text: str, found: list[int]) ->
         assert await resident_bytes(LOOPBACK, port, "/elsewhere") == ()
 
 
-async def test_a_pod_that_does_not_listen_tells_nothing() -> None:
+async def test_a_pod_that_does_not_listen_has_no_reading() -> None:
     async with pod_metrics("", LOOPBACK) as port:
         pass
     assert await resident_bytes(LOOPBACK, port, "/metrics") == ()

@@ -31,14 +31,14 @@ def run_by(server: str, **fields: Any) -> dict[str, str]:
 
 @pytest.mark.parametrize("server", OTHERS)
 def test_port_workers_memory_and_times_reach_every_server_by_the_same_names(server: str) -> None:
-    told = run_by(
+    reported = run_by(
         server,
         port=9000,
         memoryRestart={"sampleInterval": "5s", "samples": 2},
         availability={"terminationGracePeriod": "30s"},
         health={"startupTimeout": "90s"},
     )
-    assert {name: told[name] for name in told if name in RESERVED_ENV["Generic"]} == {
+    assert {name: reported[name] for name in reported if name in RESERVED_ENV["Generic"]} == {
         "PORT": "9000",
         "WEB_CONCURRENCY": "2",
         "HCA_WORKERS": "2",
@@ -57,8 +57,8 @@ def test_no_worker_is_replaced_on_memory_where_that_is_switched_off(server: str)
 
 
 def test_gunicorn_gets_its_settings_as_options_before_those_of_the_user() -> None:
-    told = run_by("Gunicorn", port=9000, env=[{"name": "GUNICORN_CMD_ARGS", "value": "--threads 4 --keep-alive=5"}])
-    assert shlex.split(told["GUNICORN_CMD_ARGS"]) == [
+    reported = run_by("Gunicorn", port=9000, env=[{"name": "GUNICORN_CMD_ARGS", "value": "--threads 4 --keep-alive=5"}])
+    assert shlex.split(reported["GUNICORN_CMD_ARGS"]) == [
         "--bind=0.0.0.0:9000",
         "--workers=2",
         "--graceful-timeout=18",
@@ -71,8 +71,8 @@ def test_gunicorn_gets_its_settings_as_options_before_those_of_the_user() -> Non
 
 
 def test_uvicorn_gets_its_settings_by_variables_of_its_own() -> None:
-    told = run_by("Uvicorn", port=9000, health={"startupTimeout": "90s"})
-    assert {name: value for name, value in told.items() if name.startswith("UVICORN_")} == {
+    reported = run_by("Uvicorn", port=9000, health={"startupTimeout": "90s"})
+    assert {name: value for name, value in reported.items() if name.startswith("UVICORN_")} == {
         "UVICORN_HOST": "0.0.0.0",
         "UVICORN_PORT": "9000",
         "UVICORN_WORKERS": "2",
@@ -83,22 +83,22 @@ def test_uvicorn_gets_its_settings_by_variables_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_every_server_is_told_where_heap_snapshots_go_and_from_which_size_on(server: str) -> None:
-    told = run_by(server, memoryRestart={"heapSnapshots": {"mode": "Enabled", "sizeLimit": "600Mi"}})
-    assert told["HCA_SNAPSHOT_DIR"] == "/heap-snapshots"
-    assert told["HCA_SNAPSHOT_MAX_SIZE"] == "100", "so that five, and one that is being written, have room"
-    assert told["HCA_WORKER_MAX_RSS"] == "204"
+def test_every_server_gets_the_folder_of_heap_snapshots_and_the_size_from_which_on(server: str) -> None:
+    reported = run_by(server, memoryRestart={"heapSnapshots": {"mode": "Enabled", "sizeLimit": "600Mi"}})
+    assert reported["HCA_SNAPSHOT_DIR"] == "/heap-snapshots"
+    assert reported["HCA_SNAPSHOT_MAX_SIZE"] == "100", "so that five, and one that is being written, have room"
+    assert reported["HCA_WORKER_MAX_RSS"] == "204"
 
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_without_a_threshold_heap_snapshots_are_written_on_request_alone(server: str) -> None:
-    told = run_by(server, memoryRestart={"mode": "Disabled", "heapSnapshots": {"mode": "Enabled"}})
-    assert told["HCA_SNAPSHOT_DIR"] == "/heap-snapshots"
-    assert "HCA_WORKER_MAX_RSS" not in told
+    reported = run_by(server, memoryRestart={"mode": "Disabled", "heapSnapshots": {"mode": "Enabled"}})
+    assert reported["HCA_SNAPSHOT_DIR"] == "/heap-snapshots"
+    assert "HCA_WORKER_MAX_RSS" not in reported
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_without_heap_snapshots_nothing_tells_of_them(server: str) -> None:
+def test_without_heap_snapshots_no_variable_is_set(server: str) -> None:
     assert not [name for name in run_by(server) if name.startswith("HCA_SNAPSHOT")]
 
 
@@ -107,8 +107,8 @@ def test_the_heap_of_node_leaves_room_in_the_memory_of_each_worker() -> None:
 
 
 def test_options_for_node_of_the_user_come_after_ours() -> None:
-    told = run_by("Node", env=[{"name": "NODE_OPTIONS", "value": "--enable-source-maps"}])
-    assert told["NODE_OPTIONS"] == "--max-old-space-size=192 --enable-source-maps"
+    reported = run_by("Node", env=[{"name": "NODE_OPTIONS", "value": "--enable-source-maps"}])
+    assert reported["NODE_OPTIONS"] == "--max-old-space-size=192 --enable-source-maps"
 
 
 @pytest.mark.parametrize("server", OPTIONS_ENV)

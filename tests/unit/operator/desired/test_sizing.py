@@ -191,7 +191,7 @@ def test_the_shares_of_the_workers_are_no_less_than_the_whole(count: int, cpu: i
     assert 0 <= parse_quantity(share.limits.memory) * count - memory < count * MEBIBYTE or count == 1
 
 
-def test_a_part_of_a_cpu_that_gives_no_worker_is_told_of_for_each_pod() -> None:
+def test_a_part_of_a_cpu_that_gives_no_worker_is_reported_for_each_pod() -> None:
     sizing = size(spec(**ONE_PER_POD, **resources("2500m", "1Gi")))
     assert (sizing.workers, sizing.cpu_rounded_down) == (1, "1250m")
 

@@ -31,14 +31,14 @@ def test_in_whatever_order_states_come_the_newest_stays(versions: list[int]) -> 
     assert store.get(SHOP) == service(5)
 
 
-def test_what_is_told_again_is_no_change() -> None:
+def test_what_is_repeated_is_no_change() -> None:
     store = ManifestCache()
     assert store.put(service(7))
     assert not store.put(service(7))
     assert store.replace("Service", "", [service(7)], 9) == []
 
 
-def test_a_deletion_does_not_reach_what_was_made_anew() -> None:
+def test_a_deletion_does_not_reach_what_was_made_again() -> None:
     store = ManifestCache()
     store.put(service(7))
     assert not store.remove(SHOP, before=6)

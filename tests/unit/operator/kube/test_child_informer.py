@@ -66,9 +66,9 @@ class Script:
 
 
 async def play(script: Script, store: ManifestCache, waits: Iterable[float] = repeat(0)) -> list[Key]:
-    """Watch until the script has nothing left to say; what was told of."""
-    told: list[Key] = []
-    child = ChildInformer(script, store, "Service", "", changed=told.append)
+    """Watch until the script has nothing left to say; what was reported."""
+    reported: list[Key] = []
+    child = ChildInformer(script, store, "Service", "", changed=reported.append)
     task = asyncio.create_task(child.run(waits))
     asked = -1
     while asked != len(script.asked):
@@ -78,10 +78,10 @@ async def play(script: Script, store: ManifestCache, waits: Iterable[float] = re
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert child.tried.is_set()
-    return told
+    return reported
 
 
-async def test_what_is_there_and_what_happens_then_is_known_and_told() -> None:
+async def test_what_is_there_and_what_happens_then_is_known_and_reported() -> None:
     store = ManifestCache()
     happens: list[tuple[str, Manifest] | HcaError] = [
         ("MODIFIED", service(12)), ("ADDED", service(13, "cart")), ("DELETED", service(14))
@@ -93,7 +93,7 @@ async def test_what_is_there_and_what_happens_then_is_known_and_told() -> None:
     assert script.asked == ["list", "watch 10", "watch 14"], "the next stream goes on where this one ended"
 
 
-async def test_a_broken_stream_goes_on_where_it_was_and_tells_nothing_twice() -> None:
+async def test_a_broken_stream_goes_on_where_it_was_and_reports_nothing_twice() -> None:
     store = ManifestCache()
     bookmark = {"kind": "Service", "metadata": {"resourceVersion": "40"}}
     script = Script((10, [service(3)]), [("BOOKMARK", bookmark), Transient("reset")], [("MODIFIED", service(3))], [])
@@ -101,7 +101,7 @@ async def test_a_broken_stream_goes_on_where_it_was_and_tells_nothing_twice() ->
     assert script.asked[:3] == ["list", "watch 10", "watch 40"]
 
 
-async def test_what_is_too_old_begins_anew_and_finds_what_is_gone() -> None:
+async def test_what_is_too_old_begins_again_and_finds_what_is_gone() -> None:
     store = ManifestCache()
     script = Script((10, [service(3), service(4, "cart")]), Expired("410"), (20, [service(4, "cart")]))
     assert await play(script, store) == [Key("default", name) for name in ("shop", "cart", "shop")]
@@ -115,16 +115,16 @@ async def test_a_list_that_fails_is_tried_again(error: HcaError) -> None:
     assert await play(script, store) == [Key("default", "shop")]
 
 
-async def test_a_look_in_between_makes_up_for_what_no_watch_told() -> None:
+async def test_a_list_in_between_finds_what_no_watch_reported() -> None:
     store = ManifestCache()
     store.put(service(3, "gone"))
-    told: list[Key] = []
+    reported: list[Key] = []
     script = Script((10, [service(5)]))
-    await ChildInformer(script, store, "Service", "", changed=told.append).relist()
-    assert told == [Key("default", "shop"), Key("default", "gone")]
+    await ChildInformer(script, store, "Service", "", changed=reported.append).relist()
+    assert reported == [Key("default", "shop"), Key("default", "gone")]
 
 
-async def test_what_was_asked_for_is_known_as_long_as_a_watch_tells_of_it() -> None:
+async def test_what_was_read_is_known_as_long_as_a_watch_reports_it() -> None:
     cluster, store = FakeCluster(), ManifestCache()
     cluster.put(service(0))
     cluster.put(service(0, "theirs", **{MANAGED_BY_LABEL: "helm"}))

@@ -36,7 +36,7 @@ NO_RIGHT = 'services "shop" is forbidden: User "system:serviceaccount:a:b" canno
         (504, "time-out", Transient),
     ],
 )
-def test_fault_31_an_answer_is_retried_or_told_by_what_it_means(
+def test_fault_31_an_answer_is_retried_or_reported_by_what_it_means(
     status: int, message: str, kind: type[HcaError]
 ) -> None:
     error = failure("PATCH Service a/shop", status, None, json.dumps({"message": message}).encode())

@@ -1,4 +1,4 @@
-"""What is known of ConfigMaps: of those that are used, by their content, whatever the watch tells and when."""
+"""What is known of ConfigMaps: of those that are used, by their content, whatever the watch delivers and when."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -62,8 +62,8 @@ class Following:
     """A watch that runs, and the objects that it said are to be looked at again."""
 
     def __init__(self, server: Server) -> None:
-        self.told: list[Key] = []
-        self.watch = ConfigInformer(server, "ConfigMap", "", changed=self.told.append)
+        self.reported: list[Key] = []
+        self.watch = ConfigInformer(server, "ConfigMap", "", changed=self.reported.append)
         self._task = asyncio.create_task(self.watch.run(repeat(0)))
 
     async def digests(self, *names: str, of: Key = SHOP, fresh: bool = False) -> list[str | None]:
@@ -75,8 +75,8 @@ class Following:
         """What was told until nothing happens any more."""
         for _ in range(50):
             await asyncio.sleep(0)
-        told, self.told[:] = list(self.told), []
-        return told
+        reported, self.reported[:] = list(self.reported), []
+        return reported
 
 
 @pytest.fixture
@@ -170,9 +170,9 @@ async def test_a_change_while_it_is_read_is_not_missed(server: Server, following
 
     server.while_read = change_once
     (answer,) = await following.digests("settings", fresh=True)
-    told = await following.settle()
+    reported = await following.settle()
     now = data_digest(server.objects[Key("default", "settings")])
-    assert answer == now or told == [SHOP]
+    assert answer == now or reported == [SHOP]
     assert await following.digests("settings") == [now]
 
 
@@ -187,7 +187,7 @@ async def test_what_is_ahead_of_the_watch_is_not_read_again(server: Server, foll
     assert len(server.asked) == asked
 
 
-async def test_what_no_watch_told_is_found_by_the_next_list(server: Server, following: Following) -> None:
+async def test_what_no_watch_reported_is_found_by_the_next_list(server: Server, following: Following) -> None:
     server.put("gone", data={"a": "b"})
     (before, _) = await following.digests("settings", "gone")
     await following.settle()
@@ -206,7 +206,9 @@ async def test_what_no_watch_told_is_found_by_the_next_list(server: Server, foll
     assert len(server.asked) == asked + 1, "the list alone"
 
 
-async def test_everyone_who_uses_it_is_told_until_they_do_not_any_more(server: Server, following: Following) -> None:
+async def test_every_object_that_uses_it_is_notified_until_it_no_longer_does(
+    server: Server, following: Following
+) -> None:
     await following.digests("settings")
     await following.digests("settings", of=CART)
     await following.settle()
@@ -226,14 +228,14 @@ STEPS = ("change", "change back", "remove", "tell", "tell late", "lose", "list",
 
 @settings(max_examples=300, deadline=None)
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=30))
-def test_whatever_is_told_late_or_never_the_next_list_knows_and_tells_of_it(steps: list[str]) -> None:
+def test_what_is_reported_late_or_never_is_found_and_reported_by_the_next_list(steps: list[str]) -> None:
     asyncio.run(_play([*steps, "tell", "list"]))
 
 
 async def _play(steps: list[str]) -> None:  # noqa: C901 - one case for each step
     """Changes, and a watch that lags, loses what it has to tell, or tells it again."""
-    server, told = Server(), list[Key]()
-    watch = ConfigInformer(server, "ConfigMap", "", changed=told.append)
+    server, reported = Server(), list[Key]()
+    watch = ConfigInformer(server, "ConfigMap", "", changed=reported.append)
     history: list[tuple[str, Manifest]] = []
     slot, read = Key("default", "settings"), None
     for step in ["read", *steps]:
@@ -254,14 +256,14 @@ async def _play(steps: list[str]) -> None:  # noqa: C901 - one case for each ste
             case "list":
                 await watch.relist()
             case "read" | "read anew":
-                told.clear()
+                reported.clear()
                 read = (await watch.digests(SHOP, ["settings"], fresh=step == "read anew"))["settings"]
     truth = data_digest(server.objects[slot]) if slot in server.objects else None
-    assert read == truth or SHOP in told
+    assert read == truth or SHOP in reported
     assert await watch.digests(SHOP, ["settings"], fresh=False) == {"settings": truth}
 
 
-async def test_a_right_that_is_missing_is_told(server: Server, following: Following) -> None:
+async def test_a_right_that_is_missing_is_reported(server: Server, following: Following) -> None:
     def forbid() -> None:
         raise Forbidden('cannot get resource "configmaps"')
 

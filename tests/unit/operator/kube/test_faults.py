@@ -49,7 +49,7 @@ def test_the_same_line_gives_the_same_id_and_another_one_another() -> None:
     assert fails(1) == fails(1) != fails(2) == fails(3)
 
 
-def test_work_begins_anew_after_an_error_and_ends_when_it_is_over() -> None:
+def test_work_begins_again_after_an_error_and_ends_when_it_is_over() -> None:
     starts: list[float] = []
 
     async def work() -> None:

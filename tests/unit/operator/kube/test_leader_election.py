@@ -267,7 +267,7 @@ def test_two_installs_that_start_at_once_do_not_both_lead() -> None:
     assert {names for time, names in election.seen if time > 5} == {("one",)}
 
 
-def test_whoever_takes_over_is_told_to_look_at_everything() -> None:
+def test_a_new_leader_reads_everything_again() -> None:
     store, gained = Store(), []
 
     async def scenario(_election: Election) -> None:

@@ -137,7 +137,7 @@ async def test_a_pass_asks_once_however_often_the_object_changes() -> None:
         assert looking.cluster.calls[before:].count(f"get {KIND} {NAME}") == 1
 
 
-async def test_what_is_told_of_an_object_that_has_changed_unseen_is_decided_anew() -> None:
+async def test_what_is_reported_of_an_object_that_has_changed_unseen_is_decided_again() -> None:
     looking = await rested()
     before = looking.cluster.objects[API]
     change(looking.cluster, port=0)

@@ -1,4 +1,4 @@
-"""Which versions of Kubernetes are refused, and how the process tells."""
+"""Which versions of Kubernetes are refused, and how the process reports it."""
 
 import json
 import os

@@ -84,7 +84,7 @@ async def test_a_count_that_their_autoscaler_decides_is_not_taken_over(*, new: b
     confirm_losses(cluster)
     await settle(cluster)
     assert ready(cluster)["reason"] == "ResourceConflict"
-    assert "HorizontalPodAutoscaler theirs decides how many pods there are" in ready(cluster)["message"]
+    assert "HorizontalPodAutoscaler theirs and spec.replicas both set the number of pods" in ready(cluster)["message"]
     assert cluster.objects[DEPLOYMENT]["spec"]["replicas"] == 4
 
 
@@ -123,7 +123,7 @@ async def test_what_would_be_lost_is_refused_until_that_is_confirmed(*, new: boo
     assert ready(cluster)["reason"] == "ResourceConflict"
     assert ready(cluster)["message"] == (
         "Deployment shop would lose init container migrate, hostAliases, which this object does not have. "
-        "To have it taken over all the same, annotate this HighConcurrencyApi with "
+        "To adopt it nevertheless, annotate this HighConcurrencyApi with "
         "hca-operator.io/adopt-with-loss: uid-of-Deployment"
     )
     assert cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"] == pod
@@ -134,7 +134,7 @@ async def test_what_would_be_lost_is_refused_until_that_is_confirmed(*, new: boo
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "reported"),
     [
         (neighbour("HorizontalPodAutoscaler", scaleTargetRef={"kind": "Deployment", "name": NAME}), True),
         (neighbour("HorizontalPodAutoscaler", scaleTargetRef={"kind": "Deployment", "name": "b"}), False),
@@ -149,15 +149,15 @@ async def test_what_would_be_lost_is_refused_until_that_is_confirmed(*, new: boo
     ],
 )
 async def test_what_acts_on_the_deployment_besides_is_named_before_it_is_adopted(
-    other: Manifest, *, told: bool
+    other: Manifest, *, reported: bool
 ) -> None:
     cluster = cluster_with_theirs(new=False)
     cluster.put(other)
     looking = reconciler(cluster)
     await settle(cluster, looking)
     kept = f"would keep {other['kind']} old: delete each that this object replaces"
-    assert (kept in ready(cluster)["message"]) == told
-    assert ("ownerReferences" in cluster.objects[DEPLOYMENT]["metadata"]) != told
+    assert (kept in ready(cluster)["message"]) == reported
+    assert ("ownerReferences" in cluster.objects[DEPLOYMENT]["metadata"]) != reported
     del cluster.objects[(other["kind"], NAMESPACE, "old")]
     await settle(cluster, looking)
     assert cluster.objects[DEPLOYMENT]["metadata"]["ownerReferences"][0]["name"] == NAME
@@ -180,7 +180,7 @@ async def test_neighbours_that_another_controller_makes_are_named_with_it() -> N
     assert "HorizontalPodAutoscaler keda-hpa-shop of ScaledObject shop" in ready(cluster)["message"]
 
 
-async def test_an_object_is_not_ready_before_its_service_is_adopted_although_the_deployment_was_applied_anew() -> None:
+async def test_an_object_is_not_ready_before_its_service_is_adopted_although_the_deployment_was_applied_again() -> None:
     """Another process applies it once more, which changes nothing in the pods."""
     cluster = cluster_with_theirs(new=False)
     await settle(cluster)

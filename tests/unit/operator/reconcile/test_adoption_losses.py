@@ -75,7 +75,7 @@ def test_what_the_api_server_fills_in_is_no_loss() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pod", "told"),
+    ("pod", "reported"),
     [
         ({"affinity": {"nodeAffinity": {}}}, "affinity"),
         ({"dnsPolicy": "Default"}, "dnsPolicy"),
@@ -89,12 +89,12 @@ def test_what_the_api_server_fills_in_is_no_loss() -> None:
         ({"aFieldOfLater": {"a": 1}}, "aFieldOfLater"),
     ],
 )
-def test_a_part_of_the_pod_is_listed(pod: Manifest, told: str) -> None:
-    assert lost(deployment(**pod)) == [told]
+def test_a_part_of_the_pod_is_listed(pod: Manifest, reported: str) -> None:
+    assert lost(deployment(**pod)) == [reported]
 
 
 @pytest.mark.parametrize(
-    ("container", "told"),
+    ("container", "reported"),
     [
         ({"workingDir": "/app"}, "workingDir"),
         ({"lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}}}, "lifecycle.preStop"),
@@ -112,8 +112,8 @@ def test_a_part_of_the_pod_is_listed(pod: Manifest, told: str) -> None:
         ({"ports": [{"containerPort": 80}, {"containerPort": 9090}]}, "port 9090/TCP"),
     ],
 )
-def test_a_part_of_the_container_is_listed(container: Manifest, told: str) -> None:
-    assert lost(deployment({**SHOP, **container})) == [told]
+def test_a_part_of_the_container_is_listed(container: Manifest, reported: str) -> None:
+    assert lost(deployment({**SHOP, **container})) == [reported]
 
 
 def test_a_strategy_that_the_object_has_not_is_listed() -> None:
@@ -123,7 +123,7 @@ def test_a_strategy_that_the_object_has_not_is_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "reported"),
     [
         ({"ports": [{"port": 80}]}, []),
         ({"ports": [{"port": 80}, {"port": 80, "protocol": "UDP"}]}, ["port 80/UDP"]),
@@ -134,8 +134,8 @@ def test_a_strategy_that_the_object_has_not_is_listed() -> None:
         ),
     ],
 )
-def test_what_clients_of_a_service_would_lose_is_listed(spec: Manifest, told: list[str]) -> None:
-    assert lost({"kind": "Service", "spec": spec}) == told
+def test_what_clients_of_a_service_would_lose_is_listed(spec: Manifest, reported: list[str]) -> None:
+    assert lost({"kind": "Service", "spec": spec}) == reported
 
 
 def test_routes_of_an_ingress_that_the_object_has_not_are_listed() -> None:

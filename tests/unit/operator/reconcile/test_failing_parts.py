@@ -12,7 +12,7 @@ from hca_operator.core.names import API_LABEL, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.desired.children import CHILD_KINDS
 from hca_operator.reconcile.reconciler import Reconciler
-from hca_operator.reconcile.retries import LONGEST_WAIT_SECONDS, TOLD_AFTER
+from hca_operator.reconcile.retries import LONGEST_WAIT_SECONDS, REPORTED_AFTER
 from hca_operator.restarts.rollout_gate import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME
@@ -52,7 +52,7 @@ class World:
             self.cluster, gate=self.gate, now=lambda: NOW + timedelta(seconds=self.seconds)
         )
 
-    async def passes(self, number: int = TOLD_AFTER, seconds: float = 1.0) -> int:
+    async def passes(self, number: int = REPORTED_AFTER, seconds: float = 1.0) -> int:
         """Passes as the queue has them; how many of them were to be repeated."""
         repeated = 0
         for _ in range(number):
@@ -89,7 +89,7 @@ def of_kind(kind: str, refusal: Refusal) -> Callable[[str], Exception | None]:
     ("refusal", "reason"), [(SERVER_ERROR, "RequestFailed"), (RIGHT, "Forbidden"), (QUOTA, "ApplyRejected")]
 )
 @pytest.mark.parametrize("kind", CHILD_KINDS)
-async def test_fault_41_one_child_that_fails_is_told_and_every_other_is_written(
+async def test_fault_41_one_child_that_fails_is_reported_and_every_other_is_written(
     kind: str, refusal: Refusal, reason: str
 ) -> None:
     made = await world(**ROUTES)
@@ -99,7 +99,7 @@ async def test_fault_41_one_child_that_fails_is_told_and_every_other_is_written(
             made.cluster.put(child)
     made.cluster.refuses = of_kind(kind, refusal)
     change(made.cluster, **FULL)
-    assert await made.passes() == (TOLD_AFTER - 1 if refusal is SERVER_ERROR else 0)
+    assert await made.passes() == (REPORTED_AFTER - 1 if refusal is SERVER_ERROR else 0)
     changed = {slot[0] for slot, child in made.cluster.objects.items() if slot != API and not spoilt(child)}
     assert changed == set(CHILD_KINDS) - {kind}
     assert made.ready == ("False", reason)
@@ -164,7 +164,7 @@ async def test_an_edit_is_tried_at_once_however_long_a_child_has_failed() -> Non
     assert made.cluster.objects[INGRESS]["spec"]["rules"][0]["host"] == "b.example.com"
 
 
-async def test_what_passes_with_the_next_try_is_not_told() -> None:
+async def test_what_passes_with_the_next_try_is_not_reported() -> None:
     made = await world(**ROUTES)
     versions = made.cluster.objects[API]["metadata"]["resourceVersion"]
     failing = iter([Conflict("changed"), Transient("500")])
@@ -177,7 +177,7 @@ async def test_what_passes_with_the_next_try_is_not_told() -> None:
 
 @pytest.mark.parametrize("pod_kind", ["Pod", "Event"])
 @pytest.mark.parametrize(("refusal", "reason"), [(SERVER_ERROR, "RequestFailed"), (RIGHT, "Forbidden")])
-async def test_fault_42_pods_that_cannot_be_listed_are_told_of_and_hold_up_nothing(
+async def test_fault_42_pods_that_cannot_be_listed_are_reported_and_hold_up_nothing(
     pod_kind: str, refusal: Refusal, reason: str
 ) -> None:
     made = await world(**DISABLED)
@@ -239,7 +239,7 @@ async def test_a_change_of_a_user_that_could_not_be_written_still_waits_for_no_o
     assert container["image"] == "shop:2"
 
 
-async def test_fault_60_a_controller_that_fights_over_a_field_is_told_and_repaired_ever_more_rarely() -> None:
+async def test_fault_60_a_controller_that_fights_over_a_field_is_reported_and_repaired_ever_more_rarely() -> None:
     made = await world(**ROUTES)
     repaired: list[float] = []
     for second in range(1800):

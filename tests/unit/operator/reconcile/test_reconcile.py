@@ -50,7 +50,7 @@ def change(cluster: FakeCluster, **fields: Any) -> None:
     cluster.put({**manifest(generation=generation, **fields), "status": status})
 
 
-async def no_worker_tells(address: str, port: int, path: str) -> Sequence[int]:
+async def no_worker_memory(address: str, port: int, path: str) -> Sequence[int]:
     del address, port, path
     return ()
 
@@ -66,7 +66,7 @@ def reconciler(
     configs: Mapping[str, Configs] | None = None,
     trackers: Trackers | None = None,
     external: ExternalMetrics | None = None,
-    worker_memory: WorkerMemory = no_worker_tells,
+    worker_memory: WorkerMemory = no_worker_memory,
 ) -> Reconciler:
     """One that follows no ConfigMaps and has neither memory nor load, unless a test gives them."""
     return Reconciler(
@@ -288,7 +288,7 @@ async def test_a_deployment_scaled_to_0_comes_back_to_the_autoscalers_minimum() 
 
 
 @pytest.mark.parametrize(("wanted", "made"), [(8, 8), (1, 4), (99, 10)])
-async def test_a_deployment_that_is_made_anew_starts_with_what_the_autoscaler_wants(wanted: int, made: int) -> None:
+async def test_a_deployment_that_is_made_again_starts_with_what_the_autoscaler_wants(wanted: int, made: int) -> None:
     cluster = cluster_with(autoscaling={"minReplicas": 4, "maxReplicas": 10})
     await settle(cluster)
     cluster.edit(AUTOSCALER, "status", value={"desiredReplicas": wanted, "currentReplicas": 8})
@@ -334,7 +334,7 @@ def _foreign(slot: Slot, **metadata: Any) -> Manifest:
 
 
 @pytest.mark.parametrize("slot", [DEPLOYMENT, SERVICE, AUTOSCALER, INGRESS, ISOLATION], ids=lambda slot: slot[0])
-async def test_an_object_of_somebody_else_is_left_alone_and_named(slot: Slot) -> None:
+async def test_an_object_of_another_owner_is_left_alone_and_named(slot: Slot) -> None:
     cluster = cluster_with(**ROUTES)
     cluster.put(_foreign(slot))
     before = cluster.objects[slot]
@@ -348,7 +348,7 @@ async def test_an_object_of_somebody_else_is_left_alone_and_named(slot: Slot) ->
     assert cluster.objects[slot]["metadata"]["ownerReferences"]
 
 
-async def test_the_deployment_of_somebody_else_says_nothing_about_this_object() -> None:
+async def test_the_deployment_of_another_owner_says_nothing_about_this_object() -> None:
     cluster = cluster_with()
     foreign = _foreign(DEPLOYMENT)
     foreign["status"] = {"availableReplicas": 5, "replicas": 5, "readyReplicas": 5}
@@ -372,7 +372,7 @@ async def test_a_service_in_the_way_does_not_hold_up_the_rest() -> None:
     assert {DEPLOYMENT, AUTOSCALER, INGRESS} <= cluster.objects.keys()
 
 
-async def test_an_object_of_somebody_else_where_none_is_wanted_is_no_conflict() -> None:
+async def test_an_object_of_another_owner_where_none_is_wanted_is_no_conflict() -> None:
     cluster = cluster_with()
     cluster.put(_foreign(INGRESS))
     await settle(cluster)
@@ -479,7 +479,7 @@ async def test_isolation_that_is_switched_off_goes_and_comes_back() -> None:
     assert ISOLATION in cluster.objects
 
 
-async def test_a_network_policy_of_somebody_else_stays_where_isolation_is_off() -> None:
+async def test_a_network_policy_of_another_owner_stays_where_isolation_is_off() -> None:
     cluster = cluster_with()
     cluster.put(_foreign(ISOLATION))
     await settle(cluster, reconciler(cluster, parse_policy("networkPolicy: {enabled: false}", "policy")))
@@ -528,7 +528,7 @@ def _nodes_of(cluster: FakeCluster) -> Manifest | None:
     return selector
 
 
-async def test_a_rollout_that_nobody_asked_for_waits_for_its_turn() -> None:
+async def test_a_rollout_that_no_user_requested_waits_for_its_turn() -> None:
     cluster = cluster_with()
     await settle(cluster)
     full = RolloutGate(0)
@@ -539,7 +539,7 @@ async def test_a_rollout_that_nobody_asked_for_waits_for_its_turn() -> None:
     assert _nodes_of(cluster) == {"disk": "ssd"}
 
 
-async def test_whoever_changes_the_object_does_not_wait() -> None:
+async def test_a_change_of_the_object_does_not_wait() -> None:
     cluster = cluster_with()
     await settle(cluster)
     change(cluster, port=9000)
@@ -627,7 +627,7 @@ async def test_the_place_is_given_back_when_the_rollout_is_over() -> None:
     assert gate.enter("another")
 
 
-async def test_what_flips_is_told_as_an_event() -> None:
+async def test_what_flips_is_reported_as_an_event() -> None:
     cluster = cluster_with()
     cluster.put(_foreign(SERVICE))
     await settle(cluster)
@@ -717,7 +717,7 @@ async def test_no_tolerance_counts_as_dropped_while_the_autoscaler_cannot_be_wri
 
 
 @pytest.mark.parametrize("autoscaling", ["no", {"metrics": "no"}, {"metrics": [None, "Prometheus"]}, []], ids=repr)
-async def test_fault_38_an_object_of_any_shape_is_told_of(autoscaling: object) -> None:
+async def test_fault_38_an_object_of_any_shape_is_reported(autoscaling: object) -> None:
     cluster = cluster_with()
     cluster.objects[API]["spec"]["autoscaling"] = autoscaling
     await reconciler(cluster).reconcile(KEY)

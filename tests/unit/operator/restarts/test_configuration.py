@@ -176,7 +176,7 @@ async def test_the_next_change_waits_longer_and_is_not_lost() -> None:
     assert rollouts(operator.cluster) == 2
 
 
-async def test_a_change_that_waits_for_long_is_told() -> None:
+async def test_a_change_that_waits_for_long_is_reported() -> None:
     operator = await started(**ENV_FROM)
     for content in ("b", "c"):
         operator.maps.contents["settings"] = content
@@ -193,7 +193,7 @@ async def test_a_change_that_waits_for_long_is_told() -> None:
     assert "ConfigurationWaits" not in ready(operator.cluster)["message"]
 
 
-async def test_a_change_that_waits_keeps_no_place_of_rollouts_that_nobody_asked_for() -> None:
+async def test_a_change_that_waits_keeps_no_place_of_rollouts_that_no_user_requested() -> None:
     operator = await started(**ENV_FROM)
     operator.policy, operator.gate = NODES, RolloutGate(1)
     operator.restart()
@@ -257,7 +257,7 @@ async def test_objects_of_an_earlier_release_are_not_restarted_by_the_first_look
     assert rollouts(operator.cluster) == 1
 
 
-async def test_whoever_edits_the_object_as_well_gets_one_rollout() -> None:
+async def test_an_edit_of_the_object_as_well_gets_one_rollout() -> None:
     operator = await started(**ENV_FROM)
     operator.maps.contents["settings"] = "level: debug"
     await operator.settle()
@@ -398,12 +398,12 @@ async def test_without_the_right_the_rest_is_written_and_the_pods_stay() -> None
 SECRETS: dict[str, Any] = {"envFrom": [{"secretRef": {"name": name}} for name in ("d", "b", "a", "c", "e")]}
 
 
-async def test_secrets_that_are_not_followed_are_told_with_what_to_set() -> None:
+async def test_secrets_that_are_not_followed_are_reported_with_what_to_set() -> None:
     operator = await started(**SECRETS)
-    (told,) = operator.cluster.objects[API]["status"]["unsupported"]
-    assert told["field"] == "spec.rollout.restartOnConfigChange"
-    assert "a change of Secret a, b, c and 2 more restarts no pods" in told["reason"]
-    assert "rbac.watchSecrets to true, or run kubectl rollout restart deployment/shop after" in told["reason"]
+    (reported,) = operator.cluster.objects[API]["status"]["unsupported"]
+    assert reported["field"] == "spec.rollout.restartOnConfigChange"
+    assert "a change of Secret a, b, c and 2 more restarts no pods" in reported["reason"]
+    assert "rbac.watchSecrets to true, or run kubectl rollout restart deployment/shop after" in reported["reason"]
     assert operator.maps.asked == []
     change(operator.cluster, **SECRETS, **NO_RESTART)
     await operator.settle()

@@ -141,7 +141,7 @@ def test_the_largest_of_the_pods_that_are_due_goes_first() -> None:
     assert (first(memory), changed) == ("shop-3", {KEY})
 
 
-def test_a_sample_that_is_told_again_is_one_sample() -> None:
+def test_a_sample_that_is_repeated_is_one_sample() -> None:
     memory = book()
     for _ in range(5):
         memory.take([reading("shop-1", 500, 0)])
@@ -165,7 +165,7 @@ def test_a_pod_that_has_gone_or_is_being_replaced_is_not_due() -> None:
     assert memory.trends() == {}
 
 
-def test_an_object_that_nobody_judges_has_no_pod_that_is_due() -> None:
+def test_an_object_without_a_policy_has_no_pod_that_is_due() -> None:
     memory = book(500, 500, 500)
     memory.track(KEY, None)
     assert first(memory) is None

@@ -28,7 +28,7 @@ def pod(name: str, at: datetime | None, reason: str = "OOMKilled", state: str = 
     }
 
 
-def test_each_kill_is_counted_once_whoever_looks_and_however_often() -> None:
+def test_each_kill_is_counted_once_in_any_number_of_passes_and_processes() -> None:
     pods = [pod("a", NOW - 40 * SECOND), pod("b", NOW - 40 * SECOND, state="state"), pod("c", None)]
     counted = count_kills(None, pods, NOW)
     assert counted == {
@@ -82,7 +82,7 @@ def test_the_count_comes_to_rest_however_many_pods_are_replaced_at_a_time() -> N
 
 
 @pytest.mark.parametrize("spoilt", [{}, {"oomKills": "many", "oomKilledAt": "long ago"}, {"oomKills": None}])
-def test_a_count_that_somebody_spoilt_begins_anew(spoilt: Manifest) -> None:
+def test_a_corrupted_count_starts_again(spoilt: Manifest) -> None:
     counted = count_kills(spoilt, [pod("a", NOW)], NOW)
     assert counted is not None
     assert counted["oomKills"] == 1
@@ -108,8 +108,8 @@ async def test_a_kill_is_a_condition_an_event_and_a_number_and_passes() -> None:
     kill(world)
     await world.look()
     await world.serve()
-    told = condition(world.cluster.objects[API], "MemoryHealthy")
-    assert (told["status"], told["reason"]) == ("False", "OutOfMemory")
+    reported = condition(world.cluster.objects[API], "MemoryHealthy")
+    assert (reported["status"], reported["reason"]) == ("False", "OutOfMemory")
     assert world.cluster.objects[API]["status"]["memoryRestarts"]["oomKills"] == 1
     assert "OutOfMemory" in [event["reason"] for event in world.cluster.events]
     done = len(world.cluster.writes)

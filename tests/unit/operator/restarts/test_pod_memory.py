@@ -67,12 +67,12 @@ def test_a_pod_whose_workers_grow_towards_the_limit_is_replaced_before() -> None
     assert judged(growing, [pod("a")], a=80) is None, "the cache grows"
 
 
-def test_a_pod_whose_workers_do_not_tell_is_judged_by_its_working_set() -> None:
+def test_a_pod_whose_workers_expose_no_memory_is_judged_by_its_working_set() -> None:
     assert judged(FULL, [pod("a"), pod("b")], a=None) == DuePod("a", Measure.WORKING_SET)
     assert judged(FULL, [pod("a"), pod("b")]) is None, "none was asked"
 
 
-def test_every_worker_has_to_tell() -> None:
+def test_every_worker_has_to_expose_its_memory() -> None:
     assert held_bytes([100 * MIB, 120 * MIB], workers=2) == (100 + 120 + 48) * MIB
     assert held_bytes([100 * MIB], workers=2) is None
     assert held_bytes([], workers=1) is None

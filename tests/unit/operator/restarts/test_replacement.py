@@ -219,7 +219,7 @@ async def test_fault_49_a_pod_full_of_page_cache_stays() -> None:
         await world.step()
 
 
-async def test_a_pod_that_is_judged_by_its_working_set_alone_is_told_so_until_it_has_gone() -> None:
+async def test_a_pod_that_is_judged_by_its_working_set_alone_is_reported_as_such_until_it_has_gone() -> None:
     world = await with_pods()
     for _ in range(3):
         await world.step()
@@ -437,7 +437,7 @@ async def test_what_cannot_be_read_is_unknown_and_nothing_is_done() -> None:
     assert healthy(world) == ("True", "MemoryWithinLimits")
 
 
-async def test_a_pod_that_grows_towards_its_limit_is_told_of_before_it_is_near() -> None:
+async def test_a_pod_that_grows_towards_its_limit_is_reported_before_it_is_near() -> None:
     world = await with_pods(1, replicas=1, autoscaling={"mode": "Disabled"})
     world.memory.take([])
     for number in range(KEPT):

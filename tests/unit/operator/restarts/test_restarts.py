@@ -272,7 +272,7 @@ async def test_an_unknown_time_zone_is_an_invalid_spec() -> None:
     assert (ready["reason"], ready["message"].split(":")[0]) == ("InvalidSpec", "spec.restartSchedule.timeZone")
 
 
-async def test_a_status_that_somebody_spoilt_costs_no_more_than_time() -> None:
+async def test_a_corrupted_status_costs_no_more_than_time() -> None:
     world = await running(**NIGHTLY)
     world.cluster.edit(API, "status", "restartSchedule", value={"cron": "0 3 * * *", "timeZone": "UTC", "since": "x"})
     await world.look(THREE + SPREAD)

@@ -9,21 +9,21 @@ def test_no_more_enter_than_there_are_places_until_one_leaves() -> None:
     assert gate.enter("c")
 
 
-def test_who_has_waited_longest_is_told_of_a_place_that_becomes_free() -> None:
-    told: list[str] = []
-    gate = RolloutGate(1, on_free=told.append)
+def test_a_place_that_becomes_free_goes_to_the_key_that_has_waited_longest() -> None:
+    reported: list[str] = []
+    gate = RolloutGate(1, on_free=reported.append)
     assert [gate.enter(name) for name in ("a", "b", "c", "d", "b")] == [True, False, False, False, False]
     gate.leave("never entered")
     gate.leave("b")
-    assert told == [], "nobody has given a place back"
+    assert reported == [], "nobody has given a place back"
     gate.leave("a")
-    assert told == ["c"]
+    assert reported == ["c"]
     assert gate.enter("c")
     gate.leave("c")
-    assert told == ["c", "d"]
+    assert reported == ["c", "d"]
     gate.leave("d")
-    assert told == ["c", "d"]
+    assert reported == ["c", "d"]
 
 
-def test_without_places_nobody_enters() -> None:
+def test_without_places_no_key_enters() -> None:
     assert not RolloutGate(0).enter("a")

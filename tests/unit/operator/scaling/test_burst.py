@@ -46,7 +46,7 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 
 Loads = dict[ObjectName, dict[str, Load]]
 LoadAt = Callable[[int], float | None]
-"""What a second brings, in pods that it needs; None where nobody can say."""
+"""What a second brings, in pods that it needs; None if the load is unknown."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Moment:
     second: int
     pods: int
     least: int
-    told: Manifest
+    reported: Manifest
 
 
 class World:
@@ -185,20 +185,20 @@ async def test_a_step_raises_the_count_before_the_next_look_and_the_floor_goes_a
     assert world.raises == 1
 
 
-async def test_while_it_is_met_status_condition_and_events_tell_of_it_and_afterwards_they_do_not() -> None:
+async def test_a_burst_is_in_the_status_the_condition_and_the_events_while_it_lasts() -> None:
     world = World()
     moments = await world.play(step(0.8, 4.5), until=60)
     until = time_text(START + timedelta(seconds=floors(moments)[0][0] + WINDOW))
     assert world.cluster.objects[API]["status"]["burst"] == {"replicas": 5, "until": until}
-    assert (moments[-1].told["status"], moments[-1].told["reason"]) == ("True", "BurstInForce")
-    assert moments[-1].told["message"] == (
-        f"the autoscaler has its metrics; a jump of the load asks for at least 5 pods until {until}"
+    assert (moments[-1].reported["status"], moments[-1].reported["reason"]) == ("True", "BurstInForce")
+    assert moments[-1].reported["message"] == (
+        f"the HorizontalPodAutoscaler has its metrics; a jump of the load asks for at least 5 pods until {until}"
     )
     moments = await world.play(step(0.8, 4.5), until=180)
     assert not world.cluster.objects[API]["status"].get("burst")
-    assert moments[-1].told["reason"] == "ScalingActive"
-    told = [(event["type"], event["reason"]) for event in world.cluster.events]
-    assert [entry for entry in told if entry[1] in {"BurstInForce", "ScalingActive"}] == [
+    assert moments[-1].reported["reason"] == "ScalingActive"
+    reported = [(event["type"], event["reason"]) for event in world.cluster.events]
+    assert [entry for entry in reported if entry[1] in {"BurstInForce", "ScalingActive"}] == [
         ("Normal", "BurstInForce"),
         ("Normal", "ScalingActive"),
     ]
@@ -254,7 +254,7 @@ async def test_each_of_several_steps_is_met_and_the_last_one_ends_last() -> None
     assert [pods for _, pods in counts(moments)] == [4, 13]
 
 
-async def test_an_operator_that_starts_anew_in_the_middle_ends_it_on_time() -> None:
+async def test_an_operator_that_starts_again_in_the_middle_ends_it_on_time() -> None:
     world = World()
     before = await world.play(step(0.8, 4.5), until=60)
     world.restart()
@@ -264,7 +264,7 @@ async def test_an_operator_that_starts_anew_in_the_middle_ends_it_on_time() -> N
     assert world.raises == 1
 
 
-async def test_an_operator_that_starts_anew_before_the_count_was_raised_raises_it() -> None:
+async def test_an_operator_that_starts_again_before_the_count_was_raised_raises_it() -> None:
     world = World()
     await world.play(step(0.8, 0.8), until=JUMP)
     until = time_text(START + timedelta(seconds=JUMP + 40))
@@ -364,7 +364,7 @@ async def test_without_the_right_to_scale_the_floor_still_comes_and_the_conditio
     assert condition(world.cluster.objects[API], "Ready")["reason"] == "Forbidden"
 
 
-async def test_the_deployment_of_somebody_else_is_not_scaled() -> None:
+async def test_the_deployment_of_another_owner_is_not_scaled() -> None:
     world = World()
     await world.play(step(0.8, 4.5), until=JUMP + SYNC - 4)
     theirs = [{"apiVersion": "apps/v1", "kind": "Rollout", "name": "shop", "uid": "another", "controller": True}]
@@ -383,7 +383,7 @@ async def test_where_this_install_has_no_load_to_follow_status_says_so() -> None
     await reconciler(cluster, bursts=bursts, external=ExternalMetrics(OFF)).reconcile(KEY)
     entry = cluster.objects[API]["status"]["unsupported"][-1]
     assert entry["field"] == "spec.autoscaling.burst"
-    assert entry["reason"].startswith("no jump of the load is met: the external metrics API of this install is off")
+    assert entry["reason"].startswith("bursts add no pods: the external metrics API of this install is off")
     assert len(bursts) == 0, "nobody is asked"
 
 
@@ -425,7 +425,7 @@ def of_deployment(pods: int, ready: int | None = None) -> Manifest:
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("reported", "expected"),
     [
         ({"replicas": 5, "until": "2026-01-05T00:00:30Z"}, 5),
         ({"replicas": 500, "until": "2026-01-05T00:00:30Z"}, 20),
@@ -435,8 +435,8 @@ def of_deployment(pods: int, ready: int | None = None) -> Manifest:
         ({}, 0),
     ],
 )
-def test_a_floor_that_the_status_tells_of_holds_if_it_can_be_one_of_ours(told: Manifest, expected: int) -> None:
-    assert kept_floor(BurstTracker(), {"burst": told}, START).pods == expected
+def test_a_floor_in_the_status_holds_if_it_can_be_one_of_ours(reported: Manifest, expected: int) -> None:
+    assert kept_floor(BurstTracker(), {"burst": reported}, START).pods == expected
 
 
 def test_two_readings_that_are_far_apart_are_two_things() -> None:

@@ -1,4 +1,4 @@
-"""What an autoscaler is made of where the external metrics API is missing or somebody else's."""
+"""What an autoscaler is made of where the external metrics API is missing or served by another server."""
 
 import asyncio
 from typing import Any
@@ -59,7 +59,7 @@ async def test_without_it_the_other_metrics_decide_and_each_that_is_left_out_is_
     assert status["unsupported"] == [
         {
             "field": f"spec.autoscaling.metrics[{name}]",
-            "reason": f"{kind} is left out and the other metrics decide: the external metrics API of this install is "
+            "reason": f"{kind} is left out and the other metrics are used: the external metrics API of this install is "
             "off: ask the platform team to set the operator's chart value externalMetrics.enabled to true",
         }
         for name, kind in (("rps", "RequestsPerSecond"), ("p95", "Latency"))
@@ -77,11 +77,11 @@ async def test_where_it_does_not_they_alone_are_left_out_and_named() -> None:
     assert made == ["hca-requests-per-second"]
     (left_out,) = status["unsupported"]
     assert left_out["field"] == "spec.autoscaling.metrics[queue]"
-    assert left_out["reason"] == f"Prometheus is left out and the other metrics decide: {NO_QUERIES}"
+    assert left_out["reason"] == f"Prometheus is left out and the other metrics are used: {NO_QUERIES}"
 
 
 @pytest.mark.parametrize("query", ["sum(q", "x offset 1e400", "sum_over_time(x[9999999y])", "x+" * 250 + "x"])
-async def test_fault_39_a_query_that_cannot_be_asked_is_told_on_the_object(query: str) -> None:
+async def test_fault_39_a_query_that_cannot_be_asked_is_reported_on_the_object(query: str) -> None:
     broken = {**QUEUE, "prometheus": {"query": query, "targetPerPod": 1}}
     cluster = FakeCluster()
     cluster.put(manifest(autoscaling={"metrics": [broken]}))
@@ -94,13 +94,13 @@ async def test_fault_39_a_query_that_cannot_be_asked_is_told_on_the_object(query
 async def test_with_nothing_left_cpu_decides() -> None:
     made, status = await autoscaler(ExternalMetrics(OFF), LATENCY)
     assert made == ["cpu 70"]
-    assert status["unsupported"][0]["reason"].startswith("Latency is left out and CPU at 70 % decides: ")
+    assert status["unsupported"][0]["reason"].startswith("Latency is left out and CPU at 70 % is used: ")
 
 
 INGRESS = {"monitoring": {"source": "Ingress"}, "traffic": {"routes": [{"host": "shop.example.com"}]}}
 
 
-async def test_what_the_ingress_counts_is_asked_for_like_what_the_pods_tell() -> None:
+async def test_metrics_of_the_ingress_are_requested_like_those_of_the_pods() -> None:
     made, status = await autoscaler(ExternalMetrics(reads_ingress=True), CPU, RATE, LATENCY, **INGRESS)
     assert made == ["cpu 55", "hca-requests-per-second", "hca-latency-p95"]
     assert "unsupported" not in status
@@ -113,14 +113,14 @@ async def test_where_no_ingress_is_read_only_objects_that_need_one_do_without() 
     assert status["unsupported"] == [
         {
             "field": "spec.autoscaling.metrics[rps]",
-            "reason": "RequestsPerSecond is left out and the other metrics decide: monitoring.source is Ingress, but "
+            "reason": "RequestsPerSecond is left out and the other metrics are used: monitoring.source is Ingress, but "
             "this install reads no ingress: ask the platform team to set the operator's chart value "
             "externalMetrics.ingress, or set monitoring.source: App",
         }
     ]
 
 
-async def test_without_the_api_that_is_what_is_told_whatever_the_source() -> None:
+async def test_without_the_api_that_is_what_is_reported_whatever_the_source() -> None:
     _, status = await autoscaler(ExternalMetrics(OFF), RATE, **INGRESS)
     assert OFF in status["unsupported"][0]["reason"]
 
@@ -132,7 +132,7 @@ def test_without_an_autoscaler_there_is_nothing_to_leave_out() -> None:
 
 
 @pytest.mark.parametrize("found", [None, registration(*OURS)])
-def test_an_api_that_is_ours_or_nobodys_is_never_taken_for_anothers_however_it_fares(found: Manifest | None) -> None:
+def test_an_api_that_is_ours_or_unowned_is_never_taken_for_that_of_another_server(found: Manifest | None) -> None:
     assert taken_by_another(found, OURS) is None
 
 
@@ -173,7 +173,7 @@ class Answers:
 KEDA = registration("keda", "keda-operator-metrics-apiserver")
 
 
-def told(*answers: Any) -> list[tuple[float, bool]]:
+def reported(*answers: Any) -> list[tuple[float, bool]]:
     """At which second all objects were to be looked at for another answer, and whether the API was ours then."""
     found: list[tuple[float, bool]] = []
 
@@ -189,21 +189,21 @@ def told(*answers: Any) -> list[tuple[float, bool]]:
     return found
 
 
-def test_every_other_answer_is_told_and_the_same_one_is_not() -> None:
+def test_every_other_answer_is_reported_and_the_same_one_is_not() -> None:
     ours = registration(*OURS)
-    assert told(ours, KEDA, KEDA, None, ours) == [(INTERVAL_SECONDS, False), (3 * INTERVAL_SECONDS, True)]
+    assert reported(ours, KEDA, KEDA, None, ours) == [(INTERVAL_SECONDS, False), (3 * INTERVAL_SECONDS, True)]
 
 
 def test_the_first_answer_is_no_change() -> None:
-    assert told(KEDA) == []
+    assert reported(KEDA) == []
 
 
 def test_an_api_server_that_does_not_answer_changes_nothing() -> None:
-    assert told(KEDA, Transient("timeout"), Transient("timeout"), KEDA) == []
-    assert told(Transient("timeout"), KEDA, None) == [(RETRY_SECONDS + INTERVAL_SECONDS, True)], (
+    assert reported(KEDA, Transient("timeout"), Transient("timeout"), KEDA) == []
+    assert reported(Transient("timeout"), KEDA, None) == [(RETRY_SECONDS + INTERVAL_SECONDS, True)], (
         "asked soon, until it is known"
     )
 
 
 def test_where_it_may_not_be_asked_the_api_is_taken_for_ours() -> None:
-    assert told(Forbidden("apiservices is forbidden: cannot get")) == []
+    assert reported(Forbidden("apiservices is forbidden: cannot get")) == []

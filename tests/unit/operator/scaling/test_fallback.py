@@ -23,7 +23,7 @@ MINUTE = 60
 LOST, BACK, END = 2 * MINUTE, 32 * MINUTE, 36 * MINUTE
 """Seconds from the start at which the metrics go, come back, and a test ends."""
 FALLBACK = {"replicas": 6, "after": "60s"}
-TOLD = {"ApiMetricsUnavailable", "FallbackInForce", "ScalingActive"}
+REPORTED = {"ApiMetricsUnavailable", "FallbackInForce", "ScalingActive"}
 START = datetime(2026, 1, 5, tzinfo=UTC)
 
 
@@ -34,7 +34,7 @@ class Moment:
     second: float
     pods: int
     least: int
-    told: Manifest
+    reported: Manifest
 
 
 class World:
@@ -115,7 +115,7 @@ class World:
 
     @property
     def events(self) -> list[tuple[str, str]]:
-        return [(event["type"], event["reason"]) for event in self.cluster.events if event["reason"] in TOLD]
+        return [(event["type"], event["reason"]) for event in self.cluster.events if event["reason"] in REPORTED]
 
 
 def outage(second: float) -> bool:
@@ -145,11 +145,11 @@ async def test_fault_32_in_half_an_hour_without_metrics_no_pod_goes_and_the_fall
 
 async def test_while_the_fallback_holds_the_condition_says_so() -> None:
     moments = await World(fallback=FALLBACK).play(10 * MINUTE, sees=outage)
-    assert (moments[-1].told["status"], moments[-1].told["reason"]) == ("False", "FallbackInForce")
-    assert moments[-1].told["message"] == (
-        "the autoscaler cannot get the API's own metrics, so it takes no pods away: "
+    assert (moments[-1].reported["status"], moments[-1].reported["reason"]) == ("False", "FallbackInForce")
+    assert moments[-1].reported["message"] == (
+        "the HorizontalPodAutoscaler cannot get the API's own metrics, so it removes no pods: "
         "run kubectl describe hpa to see which are missing; "
-        "autoscaling.fallback asks for at least 6 pods until the metrics are there to stay"
+        "autoscaling.fallback asks for at least 6 pods until the metrics have been back for fallback.after"
     )
 
 
@@ -169,13 +169,13 @@ async def test_a_clock_that_is_wrong_moves_the_fallback_and_takes_no_pod_away(mi
     assert blind == sorted(blind)
 
 
-async def test_an_outage_is_told_within_a_minute_and_its_end_as_well() -> None:
+async def test_an_outage_is_reported_within_a_minute_and_its_end_as_well() -> None:
     world = World()
     moments = await world.play(END, sees=outage)
     for state, since in (("False", LOST), ("True", BACK)):
-        told = next(m.second for m in moments if m.second >= since and m.told["status"] == state)
-        assert told - since <= MINUTE
-    assert all(moment.told["status"] == "False" for moment in moments if LOST + MINUTE <= moment.second < BACK)
+        reported = next(m.second for m in moments if m.second >= since and m.reported["status"] == state)
+        assert reported - since <= MINUTE
+    assert all(moment.reported["status"] == "False" for moment in moments if LOST + MINUTE <= moment.second < BACK)
     assert world.events == [("Warning", "ApiMetricsUnavailable"), ("Normal", "ScalingActive")]
 
 
@@ -197,7 +197,7 @@ async def test_a_condition_that_flips_often_does_not_make_the_floor_flap(
     assert [least for _, least in floors(flips)] == expected
 
 
-async def test_an_operator_that_starts_anew_in_the_outage_goes_on_where_the_other_ended() -> None:
+async def test_an_operator_that_starts_again_in_the_outage_goes_on_where_the_other_ended() -> None:
     world = World(fallback=FALLBACK)
     before = await world.play(10 * MINUTE, sees=outage)
     world.restart()
@@ -218,11 +218,11 @@ def at(second: int, *, in_force: bool = False, state: Manifest | None = None, **
     """The fallback so many seconds after the autoscaler's condition flipped to False, if not told otherwise."""
     active = {"type": "ScalingActive", "status": "False", "reason": "FailedGetExternalMetric"}
     active |= {"lastTransitionTime": time_text(START)} | (state or {})
-    told = {"type": "ScalingActive", "reason": "FallbackInForce"} if in_force else {}
+    reported = {"type": "ScalingActive", "reason": "FallbackInForce"} if in_force else {}
     return fallback_floor(
         spec(autoscaling={"fallback": FALLBACK} | autoscaling),
         {"status": {"conditions": [active]}},
-        {"conditions": [{"type": "ScalingActive"} | told]},
+        {"conditions": [{"type": "ScalingActive"} | reported]},
         START + timedelta(seconds=second),
     )
 

@@ -61,7 +61,7 @@ def test_a_floor_that_begins_in_the_hour_that_comes_twice_lasts_as_long_as_on_an
     zone=st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
     minutes=st.integers(1, 1440),
 )
-def test_nothing_changes_before_the_time_that_is_told(at: datetime, cron: str, zone: str, minutes: int) -> None:
+def test_nothing_changes_before_the_time_that_is_returned(at: datetime, cron: str, zone: str, minutes: int) -> None:
     schedule = {"name": "one", "cron": cron, "timeZone": zone, "duration": f"{minutes}m", "minReplicas": 5}
     found = scheduled_floors(spec(autoscaling={"schedules": [schedule]}))
     now = schedule_floor(found, at)
@@ -122,8 +122,10 @@ async def test_the_autoscaler_gets_the_floor_while_it_lasts_and_its_own_least_af
     world.cluster.edit(AUTOSCALER, "status", value={"conditions": [{"type": "ScalingActive", "status": "True"}]})
     await world.look("08:44:59")
     assert world.least == 6
-    told = condition(world.cluster.objects[API], "ScalingActive")
-    assert told["message"] == "the autoscaler has its metrics; schedule morning asks for at least 6 pods"
+    reported = condition(world.cluster.objects[API], "ScalingActive")
+    assert (
+        reported["message"] == "the HorizontalPodAutoscaler has its metrics; schedule morning asks for at least 6 pods"
+    )
     await world.look("08:45:00")
     assert world.least == 2
 

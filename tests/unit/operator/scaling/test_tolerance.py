@@ -1,4 +1,4 @@
-"""What is told of tolerances where the API server drops them, as one without the feature gate does."""
+"""What is reported of tolerances where the API server drops them, as one without the feature gate does."""
 
 import copy
 from typing import Any
@@ -35,25 +35,25 @@ def _without_tolerance(manifest: Manifest) -> Manifest:
     return stored
 
 
-async def told(cluster: FakeCluster, **fields: Any) -> list[str]:
+async def reported(cluster: FakeCluster, **fields: Any) -> list[str]:
     cluster.put(manifest(**{"autoscaling": {"behavior": BEHAVIOR}} | fields))
     await settle(cluster)
     return [entry["field"] for entry in cluster.objects[API]["status"].get("unsupported", [])]
 
 
-async def test_where_it_is_stored_it_is_passed_through_and_nothing_is_told() -> None:
+async def test_where_it_is_stored_it_is_passed_through_and_nothing_is_reported() -> None:
     cluster = FakeCluster()
-    assert await told(cluster) == []
+    assert await reported(cluster) == []
     assert cluster.objects[AUTOSCALER]["spec"]["behavior"] == BEHAVIOR
 
 
 async def test_where_it_is_dropped_each_is_named_with_what_to_do() -> None:
     cluster = OlderCluster()
-    assert await told(cluster) == FIELDS
+    assert await reported(cluster) == FIELDS
     (reason,) = {entry["reason"] for entry in cluster.objects[API]["status"]["unsupported"]}
     assert reason == (
-        "this cluster's API server does not store it, so that of the cluster holds (10 % as a rule): ask the platform "
-        "team for Kubernetes 1.35 or newer, or for the feature gate HPAConfigurableTolerance"
+        "this cluster's API server does not store it, so the cluster's own tolerance applies (10 % by default): ask "
+        "the platform team for Kubernetes 1.35 or newer, or for the feature gate HPAConfigurableTolerance"
     )
 
 
@@ -71,4 +71,4 @@ async def test_where_it_is_dropped_it_is_not_written_again_and_again() -> None:
     "fields", [{"autoscaling": {"mode": "Disabled", "behavior": BEHAVIOR}}, {"reconciliation": "Paused"}], ids=str
 )
 async def test_what_was_not_to_be_stored_is_not_missed(fields: dict[str, Any]) -> None:
-    assert await told(OlderCluster(), **fields) == []
+    assert await reported(OlderCluster(), **fields) == []

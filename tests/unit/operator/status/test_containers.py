@@ -1,4 +1,4 @@
-"""Containers beside the API's own: init containers and sidecars, named in what the user is told."""
+"""Containers beside the API's own: init containers and sidecars, named in what the user reads."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -159,7 +159,7 @@ NO_USER = "KeyError: 'getpwuid(): uid not found: 10001'"
         ),
     ],
 )  # fmt: skip
-def test_fault_58_a_read_only_file_and_an_unknown_user_are_told_with_the_field_that_cures_them(
+def test_fault_58_a_read_only_file_and_an_unknown_user_are_reported_with_the_field_that_cures_them(
     state: Manifest, last: Manifest | None, field: str
 ) -> None:
     problem = diagnose(spec(), ROLLING, [pod(reported("api", state, last=last))], [], NOW)

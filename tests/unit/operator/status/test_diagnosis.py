@@ -1,4 +1,4 @@
-"""From what pods and the kubelet's events look like to what the user is told."""
+"""From what pods and the kubelet's events look like to what the user reads."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -184,7 +184,7 @@ def paused(**state: Any) -> Manifest:
     return live
 
 
-def test_fault_54_a_paused_deployment_is_told_with_the_command_that_resumes_it() -> None:
+def test_fault_54_a_paused_deployment_is_reported_with_the_command_that_resumes_it() -> None:
     expected = Problem(
         Reason.PAUSED,
         "the Deployment is paused, so the latest generation is not rolled out: run kubectl rollout resume "
@@ -216,7 +216,7 @@ def test_a_pod_that_was_just_made_is_no_problem(status: Manifest) -> None:
 CREATING = pod(state=waiting("ContainerCreating"))
 
 
-def test_events_are_asked_for_only_where_they_can_tell_more() -> None:
+def test_events_are_listed_only_where_they_can_explain_more() -> None:
     files = spec(volumes=[{"name": "a", "configMap": {"name": "settings"}}])
     assert event_reasons(spec(), [pod(state=RUNNING)]) == ["Unhealthy"]
     assert event_reasons(files, [CREATING, pod(state=RUNNING)]) == ["Unhealthy", "FailedMount"]
@@ -230,7 +230,7 @@ def failed_mount(cause: str, name: str = "shop-5d8f") -> Manifest:
 
 
 @pytest.mark.parametrize(
-    ("cause", "told"),
+    ("cause", "reported"),
     [
         ('configmap "settings" not found', 'configmap "settings" not found'),
         ('secret "shop-keys" not found', 'secret "shop-keys" not found'),
@@ -239,8 +239,8 @@ def failed_mount(cause: str, name: str = "shop-5d8f") -> Manifest:
         ("failed to sync configmap cache: timed out waiting for the condition", None),
     ],
 )
-def test_what_a_volume_lacks_is_told_from_the_events_of_its_pod(cause: str, told: str | None) -> None:
-    expected = told and Problem(Reason.CONTAINER_CONFIG_ERROR, f"a volume cannot be mounted: {told}")
+def test_what_a_volume_lacks_is_reported_from_the_events_of_its_pod(cause: str, reported: str | None) -> None:
+    expected = reported and Problem(Reason.CONTAINER_CONFIG_ERROR, f"a volume cannot be mounted: {reported}")
     assert diagnose(spec(), ROLLING, [CREATING], [failed_mount(cause)], NOW) == expected
     assert diagnose(spec(), ROLLING, [CREATING], [failed_mount(cause, name="cart-1")], NOW) is None
     assert diagnose(spec(), ROLLING, [pod(state=RUNNING)], [failed_mount(cause)], NOW) is None, "an event of before"

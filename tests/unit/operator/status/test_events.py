@@ -4,7 +4,7 @@ import pytest
 
 from hca_operator.api.status import ConditionType
 from hca_operator.core.names import API_VERSION, KIND, Manifest
-from hca_operator.status.events import MAX_EVENT_MESSAGE, News, event, events_of
+from hca_operator.status.events import MAX_EVENT_MESSAGE, EventText, event, events_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ROLLED_OUT = ("True", "RolledOut")
@@ -23,13 +23,13 @@ def status(**conditions: tuple[str, str]) -> Manifest:
     }
 
 
-def stored(told: Manifest | None) -> Manifest:
+def stored(reported: Manifest | None) -> Manifest:
     metadata = {"name": "shop", "namespace": "default", "uid": "u-1"}
-    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": told or {}}
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": reported or {}}
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "reported"),
     [
         (status(), status(), []),
         (None, status(Ready=ROLLING, Available=("False", "NoPodsAvailable")), []),
@@ -61,17 +61,17 @@ def stored(told: Manifest | None) -> Manifest:
         (status(), status(Stalled=("False", "NoProblem"), Reconciling=("False", "NoProblem")), []),
     ],
 )
-def test_what_flips_is_told_once_and_nothing_else(
-    before: Manifest | None, after: Manifest, told: list[tuple[str, str]]
+def test_what_flips_is_reported_once_and_nothing_else(
+    before: Manifest | None, after: Manifest, reported: list[tuple[str, str]]
 ) -> None:
     events = events_of(stored(before), after, NOW, "operator-1")
-    assert [(event["type"], event["reason"]) for event in events] == told
+    assert [(event["type"], event["reason"]) for event in events] == reported
 
 
-def test_the_same_news_of_the_same_second_has_the_same_name() -> None:
-    news = News(warning=True, reason="ImagePullFailed", message="x" * 5000)
-    first, again = (event(stored(None), news, NOW, "operator-1") for _ in range(2))
+def test_the_same_text_in_the_same_second_has_the_same_name() -> None:
+    text = EventText(warning=True, reason="ImagePullFailed", message="x" * 5000)
+    first, again = (event(stored(None), text, NOW, "operator-1") for _ in range(2))
     assert first["metadata"]["name"] == again["metadata"]["name"]
     assert len(first["message"]) == MAX_EVENT_MESSAGE
-    other = event(stored(None), news._replace(reason="CrashLoop"), NOW, "operator-1")
+    other = event(stored(None), text._replace(reason="CrashLoop"), NOW, "operator-1")
     assert other["metadata"]["name"] != first["metadata"]["name"]

@@ -1,4 +1,4 @@
-"""What the scheduler and the volume controller say, word for word, and what the user is told."""
+"""What the scheduler and the volume controller say, word for word, and what the user reads."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +31,7 @@ def unschedulable(message: str, **requests: str) -> Manifest:
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "reported"),
     [
         (f"0/3 nodes are available: 3 Insufficient cpu. {NO_HELP}", FEW_CPUS),
         (
@@ -44,7 +44,7 @@ def unschedulable(message: str, **requests: str) -> Manifest:
         ),
         (
             "0/2 nodes are available: 1 Insufficient memory, 1 Too many pods.",
-            "nodes run as many pods as they may; too little memory is free for a request of 1Gi",
+            "nodes run their maximum number of pods; too little memory is free for a request of 1Gi",
         ),
         ("0/2 nodes are available: 2 Insufficient nvidia.com/gpu.", "too little nvidia.com/gpu is free"),
         (
@@ -66,9 +66,9 @@ def unschedulable(message: str, **requests: str) -> Manifest:
         ("0/1 nodes are available: 1 a plugin of tomorrow said no.", "a plugin of tomorrow said no"),
     ],
 )  # fmt: skip
-def test_fault_56_what_the_scheduler_says_keeps_its_sense_without_its_counts(message: str, told: str) -> None:
+def test_fault_56_what_the_scheduler_says_keeps_its_sense_without_its_counts(message: str, reported: str) -> None:
     problem = diagnose(spec(), ROLLING, [unschedulable(message, cpu="2", memory="1Gi")], [], NOW)
-    assert problem == Problem(Reason.UNSCHEDULABLE, f"no node can take a pod: {told}")
+    assert problem == Problem(Reason.UNSCHEDULABLE, f"no node can take a pod: {reported}")
 
 
 def test_the_order_of_the_scheduler_which_is_that_of_its_counts_is_no_news() -> None:
@@ -99,16 +99,16 @@ STORAGE = "kubectl describe pod shows the answer of the storage"
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "reported"),
     [
         (f"{NOT_ATTACHED}exclusively attached to one node and can't be attached to another", ELSEWHERE),
         (f"{NOT_ATTACHED}used by pod(s) shop-7c4a-x7k2p", ELSEWHERE),
         ('AttachVolume.Attach failed for volume "pvc-1" : rpc error: code = Internal, request 7d1c', STORAGE),
     ],
 )
-def test_fault_57_a_volume_that_cannot_be_attached_is_told_by_its_claim(message: str, told: str) -> None:
+def test_fault_57_a_volume_that_cannot_be_attached_is_reported_by_its_claim(message: str, reported: str) -> None:
     assert event_reasons(CLAIM, [CREATING]) == ["FailedAttachVolume"]
-    expected = f"the volume of a PersistentVolumeClaim (data) cannot be attached to the node: {told}"
+    expected = f"the volume of a PersistentVolumeClaim (data) cannot be attached to the node: {reported}"
     found = diagnose(CLAIM, ROLLING, [CREATING], [failed_attach(message)], NOW)
     assert found == Problem(Reason.VOLUME_NOT_ATTACHED, expected)
     assert diagnose(CLAIM, ROLLING, [CREATING], [failed_attach(message, involvedObject={})], NOW) is None

@@ -1,4 +1,4 @@
-"""What the kubelet says of probes that fail, word for word, and what the user is told."""
+"""What the kubelet says of probes that fail, word for word, and what the user reads."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,7 +53,7 @@ def killed(exit_code: int = 137, *, lasted: float = 62, reason: str = "Error") -
     return running(started=False, state=back_off, lastState={"terminated": ended})
 
 
-def told(pod: Manifest, *events: Manifest, **health: Any) -> Problem | None:
+def reported(pod: Manifest, *events: Manifest, **health: Any) -> Problem | None:
     return diagnose(spec(health=health), ROLLING, [pod], events, NOW)
 
 
@@ -66,12 +66,12 @@ def test_fault_52_nothing_listens_on_the_port() -> None:
     )
     refused = failed("Startup", REFUSED)
     starts = {"startupTimeout": "20s"}
-    assert told(running(started=False, since=ago(seconds=9)), refused, **starts) is None, "it has time to start"
-    assert told(running(started=False, since=ago(seconds=10)), refused, **starts) == expected
+    assert reported(running(started=False, since=ago(seconds=9)), refused, **starts) is None, "it has time to start"
+    assert reported(running(started=False, since=ago(seconds=10)), refused, **starts) == expected
     again = killed(lasted=21)
-    assert told(again, refused, **starts) == expected
+    assert reported(again, refused, **starts) == expected
     again["status"]["containerStatuses"][0]["state"] = {"running": {"startedAt": ago(seconds=1)}}
-    assert told(again, refused, **starts) == expected, "the next start is no news"
+    assert reported(again, refused, **starts) == expected, "the next start is no news"
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_fault_52_nothing_listens_on_the_port() -> None:
 def test_a_container_that_ends_by_itself_before_it_listens_is_none_that_the_kubelet_ended(
     exit_code: int, lasted: float, reason: str
 ) -> None:
-    problem = told(killed(exit_code, lasted=lasted, reason=reason), failed("Startup", REFUSED))
+    problem = reported(killed(exit_code, lasted=lasted, reason=reason), failed("Startup", REFUSED))
     assert problem is not None
     assert problem.reason in {Reason.CRASH_LOOP, Reason.OUT_OF_MEMORY}
 
 
 def test_a_container_that_was_killed_for_no_known_reason_is_a_crash() -> None:
-    problem = told(killed())
+    problem = reported(killed())
     assert problem is not None
     assert problem.reason == Reason.CRASH_LOOP
 
@@ -107,7 +107,7 @@ def test_a_container_that_was_killed_for_no_known_reason_is_a_crash() -> None:
     ],
 )  # fmt: skip
 def test_fault_53_each_failure_of_the_readiness_probe_has_a_sentence(message: str, reason: Reason, words: str) -> None:
-    problem = told(running(), failed("Readiness", message))
+    problem = reported(running(), failed("Readiness", message))
     assert problem is not None
     assert problem.reason == reason
     assert words in problem.message
@@ -119,21 +119,21 @@ def test_fault_53_each_failure_of_the_readiness_probe_has_a_sentence(message: st
 def test_similar_failures_are_combined_by_the_kubelet() -> None:
     combined = failed("Readiness", CUT_OFF)
     combined["message"] = f"(combined from similar events): {combined['message']}"
-    problem = told(running(), combined)
+    problem = reported(running(), combined)
     assert problem is not None
     assert problem.reason == Reason.READINESS_FAILING
 
 
-def test_the_liveness_path_is_told_apart_from_the_readiness_path() -> None:
+def test_the_liveness_path_is_distinguished_from_the_readiness_path() -> None:
     expected = Problem(
         Reason.LIVENESS_FAILING,
         "GET /live on port 8000 answers 404: set spec.health.livenessPath to a path that answers 200 while the API can "
         "serve",
     )
-    assert told(killed(), failed("Startup", code(404)), livenessPath="/live") == expected
-    assert told(running(), failed("Liveness", code(404)), livenessPath="/live") == expected
-    assert told(running(), failed("Liveness", code(404))) is None, "an event from before the path was taken out"
-    held = told(killed(), failed("Liveness", f"dial tcp {ADDRESS}: i/o timeout"))
+    assert reported(killed(), failed("Startup", code(404)), livenessPath="/live") == expected
+    assert reported(running(), failed("Liveness", code(404)), livenessPath="/live") == expected
+    assert reported(running(), failed("Liveness", code(404))) is None, "an event from before the path was taken out"
+    held = reported(killed(), failed("Liveness", f"dial tcp {ADDRESS}: i/o timeout"))
     assert held is not None
     assert held.reason == Reason.LIVENESS_FAILING
     assert held.message.startswith("a connection to port 8000 is not answered within 3 seconds")
@@ -141,11 +141,11 @@ def test_the_liveness_path_is_told_apart_from_the_readiness_path() -> None:
 
 def test_what_failed_before_the_pod_became_unready_is_of_the_past() -> None:
     past = failed("Readiness", code(404), last=ago(minutes=30))
-    assert told(running(), past) is None
-    problem = told(running(), past, failed("Readiness", TIMED_OUT, last=ago(seconds=80)))
+    assert reported(running(), past) is None
+    problem = reported(running(), past, failed("Readiness", TIMED_OUT, last=ago(seconds=80)))
     assert problem is not None
     assert "is not answered within" in problem.message
-    assert told(running(), failed("Startup", REFUSED)) is None, "it has started since"
+    assert reported(running(), failed("Startup", REFUSED)) is None, "it has started since"
 
 
 def sidecar(*, ready: bool) -> Manifest:
@@ -156,13 +156,13 @@ def test_the_probe_of_a_sidecar_is_not_taken_for_the_one_of_the_api() -> None:
     event = failed("Readiness", code(503), container="istio-proxy")
     pod = running()
     pod["status"]["containerStatuses"].append(sidecar(ready=False))
-    assert told(pod, event) is None, "the API starts, too"
+    assert reported(pod, event) is None, "the API starts, too"
     pod["status"]["containerStatuses"][0]["ready"] = True
-    problem = told(pod, event)
+    problem = reported(pod, event)
     assert problem is not None
     assert problem.reason == Reason.READINESS_FAILING
     assert problem.message.startswith("sidecar container istio-proxy fails its probe")
-    assert told(pod, failed("Readiness", code(503))) is None, "the API's own passes again"
+    assert reported(pod, failed("Readiness", code(503))) is None, "the API's own passes again"
 
 
 def test_events_are_asked_for_where_the_kubelet_has_ended_a_container() -> None:

@@ -336,7 +336,7 @@ def test_a_part_of_a_cpu_that_gives_no_worker_is_said() -> None:
     spec = {"resources": {"limits": {"cpu": "1500m"}}}
     ready = condition({"status": next_status(seen(spec=spec), NOW)}, "Ready")
     assert ready["message"].endswith(
-        "CPURoundedDown: 1500m CPU gives 1 worker(s), a whole number of CPUs leaves nothing idle"
+        "CPURoundedDown: 1500m CPU gives 1 worker(s), a whole number of CPUs leaves none idle"
     )
 
 
@@ -366,17 +366,17 @@ def test_a_held_count_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("autoscaling", "told"),
+    ("autoscaling", "reported"),
     [
         ({}, False),
         ({"schedules": [{"name": "day", "cron": "0 3 * * *", "duration": "2h", "minReplicas": 4}]}, True),
         ({"fallback": {"replicas": 6}}, True),
     ],
 )
-def test_what_a_paused_object_does_not_carry_out_is_told(autoscaling: dict[str, Any], *, told: bool) -> None:
+def test_what_a_paused_object_does_not_carry_out_is_reported(autoscaling: dict[str, Any], *, reported: bool) -> None:
     status = next_status(seen(spec={"reconciliation": "Paused", "autoscaling": autoscaling}), NOW)
     message = condition({"status": status}, "ScalingActive")["message"]
-    assert ("Paused, so autoscaling.schedules, fallback and burst change nothing" in message) == told
+    assert ("Paused, so autoscaling.schedules, fallback and burst change nothing" in message) == reported
 
 
 @pytest.mark.parametrize(
@@ -411,8 +411,8 @@ def test_fault_55_a_container_without_a_request_is_named(container: str, field: 
     scaling = condition({"status": status}, "ScalingActive")
     assert scaling["reason"] == "AutoscalerFailing"
     assert scaling["message"] == (
-        f"the autoscaler cannot set the number of pods: container {container} requests no cpu, so there is no "
-        f"utilization: {field}"
+        f"the HorizontalPodAutoscaler cannot set the number of pods: container {container} requests no cpu, so there "
+        f"is no utilization: {field}"
     )
 
 

@@ -87,7 +87,7 @@ async def test_fault_43_a_connection_without_a_certificate_ends_after_a_while() 
 
 
 @pytest.mark.parametrize("lifetime", [SOON, NEVER])
-async def test_fault_43_the_api_server_keeps_its_connections_whoever_else_comes(
+async def test_fault_43_the_api_server_keeps_its_connections_whichever_clients_come(
     tmp_path: Path, lifetime: float
 ) -> None:
     serving, authority = ServingTls(), Authority("front-proxy")
@@ -95,14 +95,14 @@ async def test_fault_43_the_api_server_keeps_its_connections_whoever_else_comes(
     serving.serve(made.certificate, made.key)
     serving.trust(authority.certificate.decode())
     (tmp_path / "pair.pem").write_bytes(authority.client("api-server"))
-    nobody = ssl.create_default_context(cadata=made.bundle.decode())
+    anonymous = ssl.create_default_context(cadata=made.bundle.decode())
     api_server = ssl.create_default_context(cadata=made.bundle.decode())
     api_server.load_cert_chain(tmp_path / "pair.pem")
     async with listening(lifetime=lifetime, tls=serving.context) as listener:
         kept = await connect(listener, tls=api_server)
         assert await ask(kept) == b"HTTP/1.1 200 OK"
         without_handshake = [await connect(listener) for _ in range(5 * FEW)]
-        probe = await connect(listener, "127.0.0.2", tls=nobody)
+        probe = await connect(listener, "127.0.0.2", tls=anonymous)
         assert await ask(probe) == b"HTTP/1.1 200 OK"
         for silent in without_handshake[: -FEW + 1]:
             assert await ended(silent)

@@ -37,14 +37,14 @@ async def test_a_wrong_parameter_is_named_with_what_is_allowed(
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/", "/products/", "/leak"])
-async def test_an_unknown_path_is_told_in_json(client: httpx.AsyncClient, path: str) -> None:
+async def test_an_unknown_path_is_answered_in_json(client: httpx.AsyncClient, path: str) -> None:
     response = await client.get(path)
 
     assert response.status_code == 404
     assert response.json()["detail"] == f"There is no {path}."
 
 
-async def test_a_wrong_method_is_told_all_that_the_path_takes(client: httpx.AsyncClient) -> None:
+async def test_a_wrong_method_is_answered_with_all_that_the_path_takes(client: httpx.AsyncClient) -> None:
     response = await client.patch("/carts/1")
 
     assert response.status_code == 405

@@ -41,7 +41,7 @@ def counts(text: str) -> dict[str, ClusterCounts]:
     return statistics.result()
 
 
-def test_each_cluster_is_told_in_requests_and_seconds() -> None:
+def test_each_cluster_is_read_in_requests_and_seconds() -> None:
     assert counts(TEXT) == {"default_shop_80": SHOP, "default_cart_80": IDLE}
 
 
@@ -56,7 +56,7 @@ def test_each_cluster_is_told_in_requests_and_seconds() -> None:
         'envoy_cluster_upstream_rq_total{envoy_cluster_name="default_shop_80" 5\n',
     ],
 )
-def test_what_does_not_tell_how_many_requests_there_were_tells_of_no_cluster(text: str) -> None:
+def test_statistics_without_a_number_of_requests_give_no_cluster(text: str) -> None:
     assert counts(text) == {}
 
 
@@ -83,16 +83,16 @@ def test_the_first_counts_are_taken_as_they_are() -> None:
     assert sample(IDLE, IDLE) == PodSample(requests=0, buckets={math.inf: 0}, in_flight=0)
 
 
-def test_while_no_pod_is_ready_nothing_is_told_but_the_requests_that_come() -> None:
+def test_while_no_pod_is_ready_only_the_requests_that_come_are_given() -> None:
     later = replace(SHOP, without_pod=9, in_flight=0)
     assert sample(later, SHOP) == PodSample(requests=50, buckets=None, in_flight=None)
 
 
-def test_what_waits_in_vain_is_load_and_the_rest_is_told_as_ever() -> None:
+def test_what_waits_in_vain_is_load_and_the_rest_is_given_as_ever() -> None:
     later = replace(SHOP, without_room=100, in_flight=1024, times={math.inf: 36})
     assert sample(later, SHOP) == PodSample(requests=142, buckets={math.inf: 36}, in_flight=1024)
 
 
-def test_times_that_stand_still_are_told_only_where_no_request_came() -> None:
+def test_times_that_stand_still_are_given_only_where_no_request_came() -> None:
     assert sample(replace(SHOP, sent=50), SHOP) == PodSample(requests=53, buckets=None, in_flight=8)
     assert sample(replace(SHOP, in_flight=7), SHOP).buckets == SHOP.times

@@ -189,7 +189,7 @@ def test_an_envoy_is_asked_every_two_seconds_and_only_for_objects_that_it_counts
     play(check, {"a": {SHOP: Cluster()}}, apis=[api(), *others])
 
 
-def test_without_such_an_object_nobody_is_asked(play: Player) -> None:
+def test_without_such_an_object_no_pod_is_asked(play: Player) -> None:
     async def check(world: World) -> None:
         await asyncio.sleep(10)
         assert world.asked == []
@@ -210,7 +210,7 @@ def test_many_objects_are_asked_for_in_portions(play: Player) -> None:
     play(check, {"a": clusters}, apis=apis)
 
 
-def test_a_service_that_nobody_asks_has_no_requests_and_is_known(play: Player) -> None:
+def test_a_service_without_clients_has_no_requests_and_is_known(play: Player) -> None:
     async def check(world: World) -> None:
         await asyncio.sleep(30)
         assert [world.value(metric) for metric in (RATE, CONCURRENCY, P95)] == [0, 0, 0]
@@ -222,9 +222,9 @@ def test_a_service_that_the_ingress_does_not_lead_to_is_unknown_and_the_sentence
     async def check(world: World) -> None:
         await asyncio.sleep(30)
         assert world.unknown() == (
-            "hca-requests-per-second of default/shop is unknown: 1 of the 1 pods of the ingress do not tell it; most "
-            "often, it leads to no Service default/shop at port 80: have traffic.routes served by the ingress that the "
-            "operator's chart value externalMetrics.ingress selects"
+            "hca-requests-per-second of default/shop is unknown: 1 of the 1 pods of the ingress have no value for it; "
+            "most often, it leads to no Service default/shop at port 80: have traffic.routes served by the ingress "
+            "that the operator's chart value externalMetrics.ingress selects"
         )
 
     play(check, {"a": {"default_other_80": Cluster(rate=10)}})
@@ -240,7 +240,7 @@ def test_an_envoy_that_does_not_answer_makes_it_unknown_and_never_less(play: Pla
             await asyncio.sleep(1)
             with suppress(Unknown):
                 assert world.value(metric) == pytest.approx(before, rel=0.05)
-        assert "1 of the 3 pods of the ingress do not tell it" in world.unknown(metric)
+        assert "1 of the 3 pods of the ingress have no value for it" in world.unknown(metric)
         assert "gives no answer within 1 s" in world.unknown(metric)
         world.broken.clear()
         await asyncio.sleep(15)
@@ -250,7 +250,7 @@ def test_an_envoy_that_does_not_answer_makes_it_unknown_and_never_less(play: Pla
     play(check, {"a": {SHOP: Cluster(rate=40)}, "bb": {SHOP: Cluster()}, "ccc": {SHOP: Cluster()}})
 
 
-def test_in_half_an_hour_without_the_ingress_nothing_is_ever_told(play: Player) -> None:
+def test_in_half_an_hour_without_the_ingress_no_value_is_ever_given(play: Player) -> None:
     async def check(world: World) -> None:
         await asyncio.sleep(30)
         world.broken |= {"a", "bb"}
@@ -297,7 +297,7 @@ def _slowed(cluster: Cluster, *, to: float, at: float) -> Cluster:
     return Cluster(rate=to, since=at - (at - cluster.since) * cluster.rate / to)
 
 
-def test_an_envoy_that_begins_anew_makes_no_jump(play: Player) -> None:
+def test_an_envoy_that_begins_again_makes_no_jump(play: Player) -> None:
     async def check(world: World) -> None:
         await asyncio.sleep(30)
         world.clusters["a"][SHOP] = Cluster(rate=40, since=30)
@@ -308,8 +308,8 @@ def test_an_envoy_that_begins_anew_makes_no_jump(play: Player) -> None:
     play(check, {"a": {SHOP: Cluster(rate=40)}})
 
 
-def test_before_the_times_were_added_up_once_nobody_is_told_that_answers_take_no_time(play: Player) -> None:
-    told: list[float] = []
+def test_before_the_times_were_added_up_once_no_latency_of_zero_is_given(play: Player) -> None:
+    reported: list[float] = []
 
     async def check(world: World) -> None:
         await asyncio.sleep(30)
@@ -318,9 +318,9 @@ def test_before_the_times_were_added_up_once_nobody_is_told_that_answers_take_no
         for _ in range(100):
             await asyncio.sleep(0.2)
             with suppress(Unknown):
-                told.append(world.value(P95))
-        assert len(told) == 100
-        assert 0 not in told
+                reported.append(world.value(P95))
+        assert len(reported) == 100
+        assert 0 not in reported
 
     play(check, {"a": {SHOP: Cluster(rate=40)}})
 
@@ -335,7 +335,7 @@ def test_while_no_pod_is_ready_the_requests_that_come_count_and_nothing_else_is_
     play(check, {"a": {SHOP: Cluster(rate=40, pods=False)}})
 
 
-def test_an_object_of_another_source_or_port_begins_anew(play: Player) -> None:
+def test_an_object_of_another_source_or_port_begins_again(play: Player) -> None:
     async def check(world: World) -> None:
         await asyncio.sleep(30)
         world.happens(KIND, "MODIFIED", api(service={"port": 81}))

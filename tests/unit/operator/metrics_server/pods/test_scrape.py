@@ -152,7 +152,7 @@ async def test_fault_43_between_two_pieces_of_long_answers_the_event_loop_has_it
     )
 
 
-async def test_bytes_that_are_no_text_are_nobodys_trouble(pod: LoopbackPod) -> None:
+async def test_bytes_that_are_no_text_are_no_trouble(pod: LoopbackPod) -> None:
     target = await pod.start("127.0.0.1")
     pod.answer = http(b'other{a="\xff\xfe"} 1\n' + TEXT)
     assert await look(target) == PodSample(requests=5)
@@ -162,9 +162,9 @@ async def test_a_redirect_is_not_followed(pod: LoopbackPod) -> None:
     target, elsewhere = await pod.start("127.0.0.1"), LoopbackPod()
     other = await elsewhere.start("127.0.0.1")
     pod.answer = http(b"", "302 Found", f"Location: {other.url}", "Set-Cookie: a=b")
-    told = await failure(target)
-    assert (told.result, elsewhere.asked) == ("refused", [])
-    assert "answers 302: set monitoring.path and monitoring.port" in str(told)
+    reported = await failure(target)
+    assert (reported.result, elsewhere.asked) == ("refused", [])
+    assert "answers 302: set monitoring.path and monitoring.port" in str(reported)
     await elsewhere.stop()
 
 
@@ -213,15 +213,15 @@ async def flood(writer: asyncio.StreamWriter) -> None:
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "unreachable", "cannot be read"),
     ],
 )
-async def test_whatever_else_a_pod_answers_is_told_with_what_to_do(
+async def test_whatever_else_a_pod_answers_is_reported_with_what_to_do(
     pod: LoopbackPod, answer: Answer, result: str, says: str
 ) -> None:
     target = await pod.start("127.0.0.1")
     pod.answer = answer
-    told = await failure(target)
-    assert told.result == result
-    assert says in str(told)
-    assert "127.0.0.1" not in str(told), "the sentence is the same for all pods"
+    reported = await failure(target)
+    assert reported.result == result
+    assert says in str(reported)
+    assert "127.0.0.1" not in str(reported), "the sentence is the same for all pods"
 
 
 async def test_what_was_packed_unasked_is_not_unpacked(pod: LoopbackPod) -> None:
@@ -230,12 +230,12 @@ async def test_what_was_packed_unasked_is_not_unpacked(pod: LoopbackPod) -> None
     assert await look(target) == PodSample()
 
 
-async def test_a_port_on_which_nobody_listens_is_named(pod: LoopbackPod) -> None:
+async def test_a_port_on_which_no_server_listens_is_named(pod: LoopbackPod) -> None:
     target = await pod.start("127.0.0.1")
     pod.server.close()
-    told = await failure(target)
-    assert told.result == "unreachable"
-    assert str(told) == (
+    reported = await failure(target)
+    assert reported.result == "unreachable"
+    assert str(reported) == (
         f"/metrics on port {target.endpoint.port} cannot be read (Connection refused): "
-        "have something listen there, and let traffic in"
+        "check that the app listens there and no NetworkPolicy blocks it"
     )

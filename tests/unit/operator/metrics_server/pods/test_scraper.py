@@ -219,7 +219,7 @@ def test_a_pod_that_goes_is_let_go_at_once(play: Callable[..., None], type_: str
     play(check, pod("a"), pod("b"), answer=forever)
 
 
-def test_what_a_pod_told_at_another_place_is_forgotten(play: Callable[..., None]) -> None:
+def test_samples_of_a_pod_from_another_endpoint_are_dropped(play: Callable[..., None]) -> None:
     async def check(world: World) -> None:
         await asyncio.sleep(3)
         assert world.concurrency() == 1
@@ -233,7 +233,7 @@ def test_what_a_pod_told_at_another_place_is_forgotten(play: Callable[..., None]
 
 
 @pytest.mark.parametrize("first", [KIND, "Pod"])
-def test_nobody_is_asked_and_nothing_is_complete_before_both_lists_are_there(
+def test_no_pod_is_asked_and_nothing_is_complete_before_both_lists_are_there(
     play: Callable[..., None], first: str
 ) -> None:
     async def check(world: World) -> None:
@@ -253,7 +253,7 @@ def test_nobody_is_asked_and_nothing_is_complete_before_both_lists_are_there(
     play(check, pod("a"), listed=False)
 
 
-def test_pods_that_do_not_answer_hold_up_nobody_else(play: Callable[..., None]) -> None:
+def test_pods_that_do_not_answer_hold_up_no_others(play: Callable[..., None]) -> None:
     async def some(name: str) -> PodSample:
         return await (one(name) if name.startswith("good") else hang(name))
 
@@ -287,7 +287,7 @@ def test_fault_43_pods_that_answer_slowly_take_no_turn_from_those_of_others(play
             await asyncio.sleep(0.25)
             assert world.samples.read("b", "good", "hca-concurrency", NOW).value == 2
         with pytest.raises(
-            Unknown, match="waits too long for its turn, since many pods of its namespace answer slowly"
+            Unknown, match="could not be scraped in time, because many pods of its namespace answer slowly"
         ):
             world.samples.read("default", "slow", "hca-concurrency", NOW)
 
@@ -299,7 +299,7 @@ def test_fault_43_pods_that_answer_slowly_take_no_turn_from_those_of_others(play
     play(check, *slow, *good, apis=apis, answer=some)
 
 
-def test_a_pod_that_begins_or_ceases_to_fail_is_told_once(
+def test_a_pod_that_begins_or_ceases_to_fail_is_logged_once(
     play: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -321,8 +321,8 @@ def test_a_pod_that_begins_or_ceases_to_fail_is_told_once(
 
     play(check, pod("a"), answer=at_times)
     assert [record.getMessage() for record in caplog.records if record.name == pod_polling.__name__] == [
-        "pod default/a is not known: /metrics on port 8000 answers 404: set monitoring.path",
-        "pod default/a is known again",
+        "pod default/a cannot be read: /metrics on port 8000 answers 404: set monitoring.path",
+        "pod default/a can be read again",
     ]
 
 
@@ -350,7 +350,7 @@ async def test_over_real_connections_pods_become_numbers() -> None:
             event.set()
         clock, known = asyncio.get_running_loop().time, asyncio.Event()
 
-        class Told(SampleStore):
+        class Reported(SampleStore):
             def add(self, of: Key, uid: str, sample: PodSample) -> None:
                 super().add(of, uid, sample)
                 with suppress(Unknown):
@@ -359,7 +359,7 @@ async def test_over_real_connections_pods_become_numbers() -> None:
 
         informers = apis, pods_of_apis = api_informer(server), pod_informer(server)
         scraper = Scraper(
-            apis, pods_of_apis, Told(clock), ScrapeMetrics(CollectorRegistry()), clock=clock, phase=lambda: 0.0
+            apis, pods_of_apis, Reported(clock), ScrapeMetrics(CollectorRegistry()), clock=clock, phase=lambda: 0.0
         )
         running = asyncio.create_task(together(scraper.run(), *(informer.run(repeat(0.1)) for informer in informers)))
         async with asyncio.timeout(30):

@@ -10,7 +10,7 @@ from tests.unit.operator.virtual_time import run
 SHOP = Key("default", "shop")
 
 
-def test_fault_40_an_item_that_raises_whatever_it_may_is_polled_anew_and_ends_no_other() -> None:
+def test_fault_40_an_item_that_raises_whatever_it_may_is_polled_again_and_ends_no_other() -> None:
     polled: list[str] = []
 
     async def poll(_api: Key, item: str) -> None:
@@ -32,7 +32,7 @@ def test_fault_40_an_item_that_raises_whatever_it_may_is_polled_anew_and_ends_no
     assert (polled.count("good"), polled.count("bad")) == (8, 3)
 
 
-def test_a_new_group_polls_all_items_anew() -> None:
+def test_a_new_group_polls_all_items_again() -> None:
     polled: list[str] = []
 
     async def poll(_api: Key, item: str) -> None:

@@ -61,7 +61,7 @@ def test_a_namespace_leaves_room_for_others() -> None:
     after=st.sampled_from([0.0, 0.5, 1.0, 1.5]),
     at_a_time=st.integers(1, 3),
 )
-def test_whoever_gives_up_no_turn_is_lost(apis: list[Key], cancelled: set[int], after: float, at_a_time: int) -> None:
+def test_a_cancelled_turn_is_not_lost(apis: list[Key], cancelled: set[int], after: float, at_a_time: int) -> None:
     world = World(at_a_time, 1)
 
     async def main() -> None:

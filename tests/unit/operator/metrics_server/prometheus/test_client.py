@@ -132,18 +132,18 @@ async def test_fault_14_an_answer_that_never_ends_is_cut_off_and_holds_no_thread
     ("answers", "result", "why"),
     [
         (text("x" * (LARGEST_BODY_BYTES + 1)), "too_large", "more than 3 MiB"),
-        (text("\x1f\x8b\x08", 200, "Content-Encoding: gzip"), "unreadable", "what answers is no Prometheus"),
-        (text("{}", 200, "Content-Encoding: gzip"), "unreadable", "what answers is no Prometheus"),
-        (text("[" * 10**6), "unreadable", "what answers is no Prometheus"),
-        (cut_off, "unreachable", "cannot be asked (ProtocolError)"),
-        (reset, "unreachable", "cannot be asked (ProtocolError)"),
-        (broken_chunk, "unreachable", "cannot be asked ("),
+        (text("\x1f\x8b\x08", 200, "Content-Encoding: gzip"), "unreadable", "the answer is not from a Prometheus API"),
+        (text("{}", 200, "Content-Encoding: gzip"), "unreadable", "the answer is not from a Prometheus API"),
+        (text("[" * 10**6), "unreadable", "the answer is not from a Prometheus API"),
+        (cut_off, "unreachable", "cannot be reached (ProtocolError)"),
+        (reset, "unreachable", "cannot be reached (ProtocolError)"),
+        (broken_chunk, "unreachable", "cannot be reached ("),
         (text('{"status":"error","error":"many\\nsamples"}', 422), "refused", "Prometheus answers 422: many samples"),
         (text("gateway", 502), "refused", "Prometheus answers 502: Told"),
-        (text("<html>"), "unreadable", "what answers is no Prometheus"),
-        (text("[]"), "unreadable", "what answers is no Prometheus"),
-        (text('{"data": null}'), "unreadable", "what answers is no Prometheus"),
-        (answer(SERIES, warnings=["no store for half of it"]), "partial", "only a part of it: no store for half of it"),
+        (text("<html>"), "unreadable", "the answer is not from a Prometheus API"),
+        (text("[]"), "unreadable", "the answer is not from a Prometheus API"),
+        (text('{"data": null}'), "unreadable", "the answer is not from a Prometheus API"),
+        (answer(SERIES, warnings=["no store for half of it"]), "partial", "only in part: no store for half of it"),
     ],
     ids=[
         "large",
@@ -161,7 +161,9 @@ async def test_fault_14_an_answer_that_never_ends_is_cut_off_and_holds_no_thread
         "warning",
     ],
 )
-async def test_fault_44_an_answer_that_is_none_is_told_with_what_to_do(answers: Answer, result: str, why: str) -> None:
+async def test_fault_44_an_answer_that_is_none_is_reported_with_what_to_do(
+    answers: Answer, result: str, why: str
+) -> None:
     failed = await failure(answers)
     assert failed.result == result
     assert why in str(failed)
@@ -183,15 +185,15 @@ async def test_what_prometheus_says_of_the_query_is_no_partial_answer() -> None:
         assert await World(served.port).ask() == SERIES
 
 
-async def test_where_nobody_listens_nothing_is_known() -> None:
+async def test_where_no_server_listens_nothing_is_known() -> None:
     (port,) = free_ports(1)
-    with pytest.raises(QueryFailure, match=r"cannot be asked \(ConnectionError\)"):
+    with pytest.raises(QueryFailure, match=r"cannot be reached \(ConnectionError\)"):
         await World(port).ask()
 
 
 async def test_a_result_that_cannot_be_read_is_none() -> None:
     async with prometheus(answer([{}])) as served:
-        with pytest.raises(QueryFailure, match="no Prometheus"):
+        with pytest.raises(QueryFailure, match="not from a Prometheus API"):
             await World(served.port).ask(lambda result: result[0]["metric"])
 
 

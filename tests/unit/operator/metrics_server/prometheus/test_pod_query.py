@@ -96,7 +96,7 @@ def test_fault_43_what_has_counted_nothing_hides_nothing_that_counts() -> None:
     assert values_by_pod(LATENCY, buckets, {SHOP: 0}) == {SHOP: {math.inf: 3.0}}
 
 
-def test_buckets_are_told_by_their_bounds() -> None:
+def test_buckets_are_identified_by_their_bounds() -> None:
     result = [series(SHOP, "0.0", "1", le="0.1"), series(SHOP, "0.0", "4", le="+Inf")]
     assert values_by_pod(LATENCY, result, {SHOP: 0}) == {SHOP: {0.1: 1.0, math.inf: 4.0}}
 

@@ -35,7 +35,7 @@ from tests.unit.operator.objects import manifest
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RATE = {"name": "rps", "type": "RequestsPerSecond"}
 SLOW = {"name": "p95", "type": "Latency", "latency": {"percentile": 95}}
-DOWN = QueryFailure("unreachable", "Prometheus cannot be asked (ConnectionError): see whether it runs")
+DOWN = QueryFailure("unreachable", "Prometheus cannot be reached (ConnectionError): check that it runs")
 
 
 def api(*metrics: Manifest, name: str = "shop") -> Manifest:
@@ -318,8 +318,8 @@ def test_fault_32_an_empty_answer_is_unknown_and_says_what_to_look_at() -> None:
         assert world.why() == (
             "hca-requests-per-second of default/shop is unknown: Prometheus has no http_request_duration_seconds_count "
             "or http_server_request_duration_seconds_count or http_requests_total of the last two minutes, with the "
-            "labels namespace and pod, for 1 of its 1 serving pods: see whether its targets are up and their clocks "
-            "right"
+            "labels namespace and pod, for 1 of its 1 serving pods: check that its targets are up and their clocks "
+            "correct"
         )
 
     play(check, pod("a"))
@@ -391,12 +391,12 @@ def test_a_query_of_an_object_is_asked_at_most_every_fifteen_seconds() -> None:
 @pytest.mark.parametrize(
     ("result", "why"),
     [
-        ([], "its query comes to nothing"),
-        ([{"metric": {}, "value": [0, "1"]}] * 2, "its query comes to 2 series: have it come to one number, as sum"),
-        ([{"metric": {}, "value": [0, "NaN"]}], "its query comes to nan"),
-        ([0, "+Inf"], "its query comes to inf"),
-        ([0, "-1"], "its query comes to -1: have it come to a number from 0 upwards"),
-        ([{"metric": {}, "histogram": [0, {}]}], "its query comes to 1 series"),
+        ([], "its query returns no series"),
+        ([{"metric": {}, "value": [0, "1"]}] * 2, "its query returns 2 series: have it return one number, as sum"),
+        ([{"metric": {}, "value": [0, "NaN"]}], "its query returns nan"),
+        ([0, "+Inf"], "its query returns inf"),
+        ([0, "-1"], "its query returns -1: have it return a number from 0 upwards"),
+        ([{"metric": {}, "histogram": [0, {}]}], "its query returns 1 series"),
     ],
     ids=lambda case: json.dumps(case)[:30],
 )

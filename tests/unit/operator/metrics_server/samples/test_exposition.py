@@ -35,7 +35,7 @@ def read(text: str, ignored: Collection[str]) -> PodSample:
     return exposition.result()
 
 
-def test_the_sample_app_tells_everything_and_its_probes_and_scrapes_are_no_load() -> None:
+def test_the_sample_app_exposes_everything_and_its_probes_and_scrapes_are_no_load() -> None:
     metrics = Metrics(None)
     for route, seconds in [("/products", 0.02), ("/products", 0.3), ("/orders", 40), ("/health", 1), ("/metrics", 1)]:
         metrics.requests.labels("GET", route, "200").inc()
@@ -43,10 +43,10 @@ def test_the_sample_app_tells_everything_and_its_probes_and_scrapes_are_no_load(
     metrics.in_flight.inc(7)
     metrics.loop_lag.labels("0").set(0.004)
     metrics.loop_lag.labels("1").set(0.25)
-    told = sample(metrics.exposition().decode())
-    assert (told.requests, told.in_flight, told.loop_lag) == (3, 7, 0.25)
-    assert told.buckets is not None
-    assert {bound: told.buckets[bound] for bound in (0.01, 0.025, 0.25, 0.5, 30, math.inf)} == {
+    reported = sample(metrics.exposition().decode())
+    assert (reported.requests, reported.in_flight, reported.loop_lag) == (3, 7, 0.25)
+    assert reported.buckets is not None
+    assert {bound: reported.buckets[bound] for bound in (0.01, 0.025, 0.25, 0.5, 30, math.inf)} == {
         0.01: 0, 0.025: 1, 0.25: 1, 0.5: 2, 30: 2, math.inf: 3,
     }  # fmt: skip
 
@@ -57,10 +57,10 @@ def test_openmetrics_with_exemplars_and_times_says_the_same_as_prometheus_text()
     duration = Histogram("http_server_request_duration_seconds", "Time.", ["http_route"], registry=registry)
     requests.labels("/a").inc(3, exemplar={"trace_id": "4bf9 } # {"})
     duration.labels("/a").observe(0.2, exemplar={"trace_id": "4bf9"})
-    told = sample(openmetrics.generate_latest(registry).decode())  # type: ignore[no-untyped-call]
+    reported = sample(openmetrics.generate_latest(registry).decode())  # type: ignore[no-untyped-call]
     assert "# {" in openmetrics.generate_latest(registry).decode()  # type: ignore[no-untyped-call]
-    assert told == sample(generate_latest(registry).decode())
-    assert told.requests == 1, "the histogram comes before the counter"
+    assert reported == sample(generate_latest(registry).decode())
+    assert reported.requests == 1, "the histogram comes before the counter"
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,10 @@ def test_a_number_that_cannot_be_true_is_unknown(name: str, number: str) -> None
     assert sample(f'{name}{{worker="0"}} 1\n{name}{{worker="1"}} {number}\n{name}{{worker="2"}} 1') == PodSample()
 
 
-def test_a_histogram_with_an_impossible_bucket_tells_no_latency() -> None:
+def test_a_histogram_with_an_impossible_bucket_gives_no_latency() -> None:
     name = "http_request_duration_seconds_bucket"
-    told = sample(f'{name}{{le="1"}} NaN\n{name}{{le="+Inf"}} 3\nhttp_requests_total 9')
-    assert told == PodSample(requests=3)
+    reported = sample(f'{name}{{le="1"}} NaN\n{name}{{le="+Inf"}} 3\nhttp_requests_total 9')
+    assert reported == PodSample(requests=3)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +144,10 @@ def test_fault_43_a_histogram_that_has_counted_nothing_hides_no_counter_that_cou
 
 def test_a_histogram_that_has_counted_probes_alone_is_the_one_that_counts() -> None:
     name = "http_request_duration_seconds_bucket"
-    told = sample(f'{name}{{route="/health",le="1"}} 7\n{name}{{route="/health",le="+Inf"}} 7\nhttp_requests_total 7')
-    assert told.requests == 0
+    reported = sample(
+        f'{name}{{route="/health",le="1"}} 7\n{name}{{route="/health",le="+Inf"}} 7\nhttp_requests_total 7'
+    )
+    assert reported.requests == 0
 
 
 def test_fault_43_of_routes_with_different_buckets_those_count_that_all_have() -> None:
@@ -205,7 +207,7 @@ def test_any_labels_are_read_as_prometheus_client_reads_them(
     ignored = min(counts)
     text = generate_latest(registry).decode()
     counter_alone = "\n".join(line for line in text.split("\n") if line.startswith(REQUESTS_PER_SECOND.series[0]))
-    told, counted = read(text, [ignored]), read(counter_alone, [ignored])
+    reported, counted = read(text, [ignored]), read(counter_alone, [ignored])
 
     def expected(name: str, **labels: str) -> float:
         return sum(
@@ -221,16 +223,16 @@ def test_any_labels_are_read_as_prometheus_client_reads_them(
         return path.partition("?")[0].rstrip("/")
 
     assert counted.requests == expected(REQUESTS_PER_SECOND.series[0])
-    assert told.requests == expected(f"{LATENCY.histograms[1]}_count" if seconds else REQUESTS_PER_SECOND.series[0])
-    assert told.buckets is not None
-    assert told.buckets.get(0.5, 0) == expected(f"{LATENCY.histograms[1]}_bucket", le="0.5")
-    assert told.in_flight == expected(CONCURRENCY.series[2])
+    assert reported.requests == expected(f"{LATENCY.histograms[1]}_count" if seconds else REQUESTS_PER_SECOND.series[0])
+    assert reported.buckets is not None
+    assert reported.buckets.get(0.5, 0) == expected(f"{LATENCY.histograms[1]}_bucket", le="0.5")
+    assert reported.in_flight == expected(CONCURRENCY.series[2])
 
 
 @given(text=st.text(st.sampled_from('http_requests_total{}",=\\ /a5.e+#\n'), max_size=60))
 def test_whatever_a_pod_shows_is_read_or_refused(text: str) -> None:
     try:
-        told = sample(f"http_requests_total{text}")
+        reported = sample(f"http_requests_total{text}")
     except Unreadable:
         return
-    assert told.requests is None or told.requests >= 0
+    assert reported.requests is None or reported.requests >= 0

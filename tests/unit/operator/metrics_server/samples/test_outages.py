@@ -83,7 +83,7 @@ class World:
 
     def _look(self, now: datetime) -> float | None:
         """The metric that wants the most pods wins; while one is missing, no pod is taken away."""
-        wishes, told, missing = [], None, False
+        wishes, reported, missing = [], None, False
         for metric, target in TARGETS.items():
             try:
                 item = external_metric_value(metric, {API_LABEL: "shop"}, self.signals.read(*SHOP, metric, now))
@@ -91,11 +91,11 @@ class World:
                 missing = True
                 continue
             number = float(item["value"].removesuffix("m")) / 1000
-            told = number if metric == "hca-requests-per-second" else told
+            reported = number if metric == "hca-requests-per-second" else reported
             wishes.append(math.ceil(number / target))
         wanted = max(wishes, default=self.replicas)
         self.replicas = max(FEWEST, self.replicas if missing and wanted < self.replicas else wanted)
-        return told
+        return reported
 
 
 @pytest.mark.parametrize("source", [PODS, ENVOYS], ids=["pods", "envoys"])
@@ -104,12 +104,12 @@ def test_fault_32_in_half_an_hour_without_a_true_word_no_pod_goes(fault: Fault, 
     world = World(source)
     list(world.play(BEGIN))
     assert world.replicas == BEFORE
-    told = list(world.play(BEGIN + HALF_AN_HOUR, fault=fault))
+    reported = list(world.play(BEGIN + HALF_AN_HOUR, fault=fault))
     assert world.replicas == BEFORE
-    assert set(told[math.ceil((source.window_seconds + SCRAPE) / SYNC) :]) == {None}, (
+    assert set(reported[math.ceil((source.window_seconds + SCRAPE) / SYNC) :]) == {None}, (
         "known for the window, and then unknown"
     )
-    assert 0 not in told
+    assert 0 not in reported
     list(world.play(BEGIN + HALF_AN_HOUR + BEGIN))
     assert world.replicas == BEFORE, "and the load decides again"
 
@@ -127,8 +127,8 @@ def test_counts_that_stand_still_are_no_requests_and_what_is_under_way_keeps_the
 def test_a_wall_clock_that_is_wrong_changes_no_number(hours: float) -> None:
     world = World()
     list(world.play(BEGIN))
-    told = set(world.play(BEGIN + HALF_AN_HOUR, skew=timedelta(hours=hours)))
-    assert all(number == pytest.approx(35, abs=1) for number in told)
+    reported = set(world.play(BEGIN + HALF_AN_HOUR, skew=timedelta(hours=hours)))
+    assert all(number == pytest.approx(35, abs=1) for number in reported)
     assert world.replicas == BEFORE
 
 
@@ -137,6 +137,6 @@ def test_while_the_pods_are_not_listed_any_more_what_is_gone_is_not_taken_for_id
     world = World()
     list(world.play(BEGIN))
     world.pods = ["a"]
-    told = list(world.play(BEGIN + HALF_AN_HOUR))
-    assert set(told[math.ceil((WINDOW_SECONDS + SCRAPE) / SYNC) :]) == {None}
+    reported = list(world.play(BEGIN + HALF_AN_HOUR))
+    assert set(reported[math.ceil((WINDOW_SECONDS + SCRAPE) / SYNC) :]) == {None}
     assert world.replicas == BEFORE

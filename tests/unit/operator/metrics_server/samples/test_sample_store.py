@@ -1,4 +1,4 @@
-"""What autoscalers are told, from samples of pods at times that the test says."""
+"""The values for HorizontalPodAutoscalers, from samples of pods at times that the test says."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ METRICS = (RATE, CONCURRENCY, LAG, P50, P95)
 
 
 class World:
-    """SampleStore and a clock that goes on when it is told to."""
+    """SampleStore and a clock that advances only when the test says so."""
 
     def __init__(self, *pods: str, begins: bool = False) -> None:
         """`begins`: the object has not been followed for a while."""
@@ -34,14 +34,14 @@ class World:
         if not begins:
             self.now += WINDOW_SECONDS
 
-    def told(self, **samples: PodSample) -> None:
-        """What pods tell, two seconds after the time before."""
+    def reported(self, **samples: PodSample) -> None:
+        """Add samples of pods, two seconds after the time before."""
         self.now += 2
         for pod, sample in samples.items():
             self.signals.add(SHOP, pod, sample)
 
     def requests(self, **counts: float) -> None:
-        self.told(**{pod: PodSample(requests=count) for pod, count in counts.items()})
+        self.reported(**{pod: PodSample(requests=count) for pod, count in counts.items()})
 
     def read(self, metric: str) -> Reading:
         return self.signals.read(*SHOP, metric, NOW)
@@ -77,7 +77,7 @@ def test_a_reading_says_over_what_time_it_was_taken() -> None:
     assert world.read(RATE) == Reading(1.0, at=NOW - timedelta(seconds=9.5), window=9.5)
 
 
-def test_a_shorter_window_tells_of_a_jump_sooner_and_forgets_sooner() -> None:
+def test_a_shorter_window_shows_a_jump_sooner_and_forgets_it_sooner() -> None:
     world = World("a")
     for count in (0, 100, 200, 300, 400, 500, 1500, 2500):
         world.requests(a=count)
@@ -114,7 +114,7 @@ def test_the_load_of_a_pod_that_went_is_found_with_the_others() -> None:
     assert world.value(RATE) == 100
 
 
-def test_a_pod_that_joined_and_tells_nothing_is_missing_after_the_window() -> None:
+def test_a_pod_that_joined_and_has_no_sample_is_missing_after_the_window() -> None:
     world = World("a")
     world.requests(a=0)
     world.signals.follow(SHOP, ["a", "b"])
@@ -136,11 +136,11 @@ def test_pods_that_were_there_at_the_start_are_not_taken_for_new_ones() -> None:
 def test_samples_of_a_pod_that_went_go_with_it_and_late_ones_are_not_taken() -> None:
     world = World("a", "b")
     for _ in range(2):
-        world.told(a=PodSample(in_flight=3), b=PodSample(in_flight=5))
+        world.reported(a=PodSample(in_flight=3), b=PodSample(in_flight=5))
     assert world.value(CONCURRENCY) == 8
     world.signals.follow(SHOP, ["a"])
     assert world.value(CONCURRENCY) == 3
-    world.told(b=PodSample(in_flight=5))
+    world.reported(b=PodSample(in_flight=5))
     world.signals.follow(SHOP, ["a", "b"])
     assert world.value(CONCURRENCY) == 3, "what b told before it was ready again is not known any more"
 
@@ -173,7 +173,7 @@ def test_fault_59_a_count_that_falls_and_rises_again_is_no_load() -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_fault_59_a_pod_that_tells_of_one_worker_at_a_time_is_never_believed(first: int) -> None:
+def test_fault_59_a_pod_that_shows_one_worker_at_a_time_is_never_believed(first: int) -> None:
     world = World("a", begins=True)
     for turn in range(first, 60):
         world.requests(a=(700000, 1000000)[turn % 2] + 10 * turn)
@@ -184,10 +184,10 @@ def test_fault_59_a_pod_that_tells_of_one_worker_at_a_time_is_never_believed(fir
     assert world.value(RATE) == 0.5, "a minute later it is forgiven"
 
 
-def test_what_a_pod_tells_of_one_worker_at_a_time_but_does_not_count_is_believed() -> None:
+def test_what_a_pod_shows_of_one_worker_at_a_time_but_does_not_count_is_believed() -> None:
     world = World("a")
     for turn in range(10):
-        world.told(a=PodSample(requests=turn % 2, in_flight=3))
+        world.reported(a=PodSample(requests=turn % 2, in_flight=3))
     assert world.value(CONCURRENCY) == 3
 
 
@@ -196,7 +196,7 @@ def test_fault_59_who_begins_to_read_does_not_make_up_for_pods_that_may_be_new(w
     world = World("a", "b", "c", "d", begins=True)
     for second in range(2, 10, 2):
         world.requests(a=10 * second, b=10 * second)
-        with pytest.raises(Unknown, match="of its 4 serving pods do not tell it"):
+        with pytest.raises(Unknown, match="of its 4 serving pods have no value for it"):
             world.signals.read(*SHOP, RATE, NOW, window_seconds=window)
     for second in range(10, 20, 2):
         world.requests(a=10 * second, b=10 * second)
@@ -255,7 +255,7 @@ def test_fault_59_of_pods_with_different_buckets_those_count_that_all_have(
     world = World("a", "b", "idle")
     none, count = dict.fromkeys, 100.0
     for total in (0.0, count):
-        world.told(
+        world.reported(
             a=PodSample(buckets={**none(slow, total), math.inf: total}),
             b=PodSample(buckets={**none(fast, total), math.inf: total}),
             idle=PodSample(buckets={7.0: 0.0, math.inf: 0.0}),
@@ -266,30 +266,32 @@ def test_fault_59_of_pods_with_different_buckets_those_count_that_all_have(
 def test_fault_59_pods_without_a_common_bucket_have_no_percentile() -> None:
     world = World("a", "b")
     for total in (0.0, 100.0):
-        world.told(a=PodSample(buckets={0.1: total, math.inf: total}), b=PodSample(buckets={0.2: 0, math.inf: total}))
+        world.reported(
+            a=PodSample(buckets={0.1: total, math.inf: total}), b=PodSample(buckets={0.2: 0, math.inf: total})
+        )
     assert "has no buckets that all pods have: give it bounds around the target, the same in all" in world.unknown(P95)
 
 
 def test_buckets_that_change_while_a_pod_runs_are_compared_with_none_from_before() -> None:
     world = World("a")
-    world.told(a=PodSample(buckets={0.1: 1000, math.inf: 1000}))
-    world.told(a=PodSample(buckets={0.1: 1000, 0.5: 5000, math.inf: 5000}))
-    world.told(a=PodSample(buckets={0.1: 1010, 0.5: 5010, math.inf: 5010}))
+    world.reported(a=PodSample(buckets={0.1: 1000, math.inf: 1000}))
+    world.reported(a=PodSample(buckets={0.1: 1000, 0.5: 5000, math.inf: 5000}))
+    world.reported(a=PodSample(buckets={0.1: 1010, 0.5: 5010, math.inf: 5010}))
     assert world.value(P50) == pytest.approx(0.05)
 
 
 def test_totals_are_extrapolated_from_half_of_the_pods_and_not_from_fewer() -> None:
     world = World("a", "b", "c", "d")
     for _ in range(2):
-        world.told(a=PodSample(in_flight=3), b=PodSample(in_flight=5))
+        world.reported(a=PodSample(in_flight=3), b=PodSample(in_flight=5))
     assert world.value(CONCURRENCY) == 16
     world = World("a", "b", "c", "d")
     for pod in ("b", "c", "d"):
         world.signals.fail(SHOP, pod, "no answer from /metrics on port 8000: open it")
     for _ in range(2):
-        world.told(a=PodSample(in_flight=3))
+        world.reported(a=PodSample(in_flight=3))
     assert world.unknown(CONCURRENCY) == (
-        "hca-concurrency of default/shop is unknown: 3 of its 4 serving pods do not tell it; "
+        "hca-concurrency of default/shop is unknown: 3 of its 4 serving pods have no value for it; "
         "most often, no answer from /metrics on port 8000: open it"
     )
 
@@ -297,14 +299,14 @@ def test_totals_are_extrapolated_from_half_of_the_pods_and_not_from_fewer() -> N
 def test_momentary_values_are_means_over_the_window() -> None:
     world = World("a", "b")
     for in_flight, lag in [(2, 0.1), (4, 0.2), (0, 0.3)]:
-        world.told(a=PodSample(in_flight=in_flight, loop_lag=lag), b=PodSample(in_flight=1, loop_lag=0.0))
+        world.reported(a=PodSample(in_flight=in_flight, loop_lag=lag), b=PodSample(in_flight=1, loop_lag=0.0))
     assert (world.value(CONCURRENCY), world.value(LAG)) == (3, 0.1)
 
 
 def test_what_is_old_is_not_known_any_more() -> None:
     world = World("a")
     for _ in range(2):
-        world.told(a=PodSample(in_flight=3))
+        world.reported(a=PodSample(in_flight=3))
     world.signals.fail(SHOP, "a", "timed out")
     world.now += WINDOW_SECONDS - 2
     assert world.value(CONCURRENCY) == 3
@@ -324,52 +326,52 @@ def test_what_is_old_is_not_known_any_more() -> None:
 )
 def test_percentiles_are_those_of_histogram_quantile(counts: tuple[float, ...], p50: float, p95: float) -> None:
     world = World("a", "b")
-    world.told(a=histogram(1000, 1000, 1000), b=histogram(7))
-    world.told(a=histogram(*(1000 + count for count in counts)), b=histogram(7))
+    world.reported(a=histogram(1000, 1000, 1000), b=histogram(7))
+    world.reported(a=histogram(*(1000 + count for count in counts)), b=histogram(7))
     assert (world.value(P50), world.value(P95)) == pytest.approx((p50, p95))
 
 
 def test_buckets_of_which_a_longer_one_has_fewer_requests_are_read_as_histogram_quantile_reads_them() -> None:
     world = World("a")
-    world.told(a=PodSample(buckets={math.inf: 0}))
-    world.told(a=PodSample(buckets={0.1: 10, 0.5: 4, 1.0: 12, math.inf: 20}))
+    world.reported(a=PodSample(buckets={math.inf: 0}))
+    world.reported(a=PodSample(buckets={0.1: 10, 0.5: 4, 1.0: 12, math.inf: 20}))
     assert world.value("hca-latency-p55") == 0.75
 
 
 def test_buckets_of_which_one_falls_are_left_out_even_if_all_together_grow() -> None:
     world = World("a")
-    world.told(a=histogram(100))
-    world.told(a=histogram(0, 0, 200))
-    world.told(a=histogram(100, 0, 200))
+    world.reported(a=histogram(100))
+    world.reported(a=histogram(0, 0, 200))
+    world.reported(a=histogram(100, 0, 200))
     assert world.value(P95) == pytest.approx(0.095)
 
 
 def test_latency_is_that_of_all_requests_whichever_pod_answered_them() -> None:
     world = World("a", "b")
-    world.told(a=histogram(0), b=histogram(0))
-    world.told(a=histogram(95), b=histogram(0, 0, 5))
+    world.reported(a=histogram(0), b=histogram(0))
+    world.reported(a=histogram(95), b=histogram(0, 0, 5))
     assert world.value(P95) == pytest.approx(0.1)
     assert world.value("hca-latency-p96") == 0.5
 
 
-def test_without_a_request_nobody_waits() -> None:
+def test_without_a_request_the_latency_is_zero() -> None:
     world = World("a")
-    world.told(a=PodSample(requests=0, buckets={math.inf: 0}))
-    world.told(a=PodSample(requests=0, buckets={math.inf: 0}))
+    world.reported(a=PodSample(requests=0, buckets={math.inf: 0}))
+    world.reported(a=PodSample(requests=0, buckets={math.inf: 0}))
     assert (world.value(P95), world.value(RATE)) == (0, 0)
 
 
 def test_buckets_that_appear_with_the_first_request_are_counted_from_nothing() -> None:
     world = World("a")
-    world.told(a=PodSample(buckets={math.inf: 0}))
-    world.told(a=histogram(10))
+    world.reported(a=PodSample(buckets={math.inf: 0}))
+    world.reported(a=histogram(10))
     assert world.value(P50) == pytest.approx(0.05)
 
 
 def test_a_histogram_without_bounds_has_no_percentile() -> None:
     world = World("a")
-    world.told(a=PodSample(buckets={math.inf: 0}))
-    world.told(a=PodSample(buckets={math.inf: 9}))
+    world.reported(a=PodSample(buckets={math.inf: 0}))
+    world.reported(a=PodSample(buckets={math.inf: 9}))
     assert "http_request_duration_seconds has no buckets" in world.unknown(P95)
 
 
@@ -379,10 +381,10 @@ def test_what_is_absent_is_named(metric: str) -> None:
     assert "none of its pods is ready" in world.unknown(metric)
     world.signals.follow(SHOP, ["a"])
     assert "wait a few seconds" in world.unknown(metric)
-    world.told(a=PodSample())
-    assert "1 of its 1 serving pods do not tell it; most often, its metrics have no " in world.unknown(metric)
+    world.reported(a=PodSample())
+    assert "1 of its 1 serving pods have no value for it; most often, its metrics have no " in world.unknown(metric)
     world.signals.forget(SHOP)
-    world.told(a=PodSample())
+    world.reported(a=PodSample())
     assert "no HighConcurrencyApi of that name" in world.unknown(metric)
 
 
@@ -396,7 +398,7 @@ def test_a_rate_of_one_sample_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("metric", ["hca-latency-p0", "hca-latency-p100", "hca-latency-p05", "hca-latency", "rps", ""])
-def test_a_metric_that_does_not_exist_is_told_from_one_that_is_unknown(metric: str) -> None:
+def test_a_metric_that_does_not_exist_is_distinguished_from_one_that_is_unknown(metric: str) -> None:
     assert "ask for hca-requests-per-second, hca-concurrency" in World("a").unknown(metric)
 
 
@@ -413,11 +415,11 @@ A, AB, ABCD = "a", "ab", "abcd"
         ({0: ABCD, 20: AB}, 0.4, 1.05),
     ],
 )
-def test_while_pods_come_and_go_the_same_load_is_told_as_the_same(
+def test_while_pods_come_and_go_the_same_load_is_given_as_the_same(
     changes: Mapping[float, str], least: float, most: float, phases: Sequence[float]
 ) -> None:
     """Too little for a moment does no harm, for no autoscaler takes pods away at once; too much makes it add some."""
-    world, counts, due, pods, told = World(), dict.fromkeys(ABCD, 0.0), dict[str, float](), "", list[float]()
+    world, counts, due, pods, reported = World(), dict.fromkeys(ABCD, 0.0), dict[str, float](), "", list[float]()
     began = world.now
     for step in range(200):
         world.now = began + step / 4
@@ -432,10 +434,10 @@ def test_while_pods_come_and_go_the_same_load_is_told_as_the_same(
                 world.signals.add(SHOP, pod, PodSample(requests=counts[pod], in_flight=100 / len(pods)))
                 due[pod] += 2
         if step > 30:
-            told += [world.value(RATE) / 100, world.value(CONCURRENCY) / 100]
-    assert least <= min(told) <= max(told) <= most
-    assert told[-1] == pytest.approx(1, abs=0.01)
-    assert math.fsum(told) / len(told) <= 1.01
+            reported += [world.value(RATE) / 100, world.value(CONCURRENCY) / 100]
+    assert least <= min(reported) <= max(reported) <= most
+    assert reported[-1] == pytest.approx(1, abs=0.01)
+    assert math.fsum(reported) / len(reported) <= 1.01
 
 
 NUMBERS = st.none() | st.floats(0, 2**52)
@@ -468,7 +470,7 @@ def play(events: Iterable[tuple[str, PodSample, float] | set[str]], names: Mappi
 
 @settings(max_examples=100)
 @given(events=EVENTS)
-def test_whatever_pods_tell_a_value_is_a_number_that_can_be(
+def test_whatever_pods_expose_a_value_is_a_possible_number(
     events: Sequence[tuple[str, PodSample, float] | set[str]],
 ) -> None:
     world = play(events, dict(zip(PODS, PODS, strict=True)))
@@ -490,14 +492,14 @@ def test_it_does_not_matter_which_pod_is_which(
 ) -> None:
     worlds = (play(events, dict(zip(PODS, PODS, strict=True))), play(events, dict(zip(order, PODS, strict=True))))
 
-    def told(world: World, metric: str) -> str | float:
+    def reported(world: World, metric: str) -> str | float:
         try:
             return world.read(metric).value
         except Unknown as error:
             return str(error)
 
     for metric in METRICS:
-        assert told(worlds[0], metric) == told(worlds[1], metric)
+        assert reported(worlds[0], metric) == reported(worlds[1], metric)
 
 
 @given(
@@ -519,7 +521,7 @@ def test_a_restart_never_makes_a_rate_greater_than_it_ever_was(rates: list[int],
 def test_a_higher_percentile_is_never_shorter(counts: list[int], percentiles: tuple[int, int]) -> None:
     world = World("a")
     bounds = (0.1, 0.5, 2.0, math.inf)
-    world.told(a=PodSample(buckets=dict.fromkeys(bounds, 0.0)))
-    world.told(a=PodSample(buckets={bound: sum(counts[: i + 1]) for i, bound in enumerate(bounds)}))
+    world.reported(a=PodSample(buckets=dict.fromkeys(bounds, 0.0)))
+    world.reported(a=PodSample(buckets={bound: sum(counts[: i + 1]) for i, bound in enumerate(bounds)}))
     shorter, longer = (world.value(f"hca-latency-p{percentile}") for percentile in sorted(percentiles))
     assert 0 <= shorter <= longer <= 2

@@ -32,7 +32,7 @@ KNOWN = certificate("front-proxy-client")
 ANN = ("X-Remote-User", "ann")
 
 
-def test_the_api_server_tells_for_whom_it_asks() -> None:
+def test_the_api_server_names_the_user_for_whom_it_asks() -> None:
     assert user(
         KNOWN, ("x-remote-user", "ann"), ("X-Remote-Uid", "7"), ("X-Remote-Group", "a"), ("X-Remote-Group", "b"),
         ("X-Remote-Extra-Acme.com%2FProject", "one"), ("X-Remote-Extra-Acme.com%2FProject", "two"), ("Accept", "*/*"),
@@ -42,7 +42,7 @@ def test_the_api_server_tells_for_whom_it_asks() -> None:
 
 
 @pytest.mark.parametrize("peer", [None, {}, certificate("ann"), certificate(""), {"subject": ()}])
-def test_whoever_else_says_so_is_nobody(peer: Certificate | None) -> None:
+def test_the_headers_of_any_other_caller_name_no_user(peer: Certificate | None) -> None:
     assert user(peer, ANN, ("X-Remote-Group", "system:masters")) is None
 
 
@@ -53,7 +53,7 @@ def test_without_names_every_certificate_of_that_authority_will_do() -> None:
 
 
 @pytest.mark.parametrize("headers", [(), (("X-Remote-User", ""),), (("X-Remote-Group", "system:masters"),)])
-def test_a_request_for_nobody_is_one_of_nobody(headers: tuple[tuple[str, str], ...]) -> None:
+def test_a_request_without_a_user_has_no_user(headers: tuple[tuple[str, str], ...]) -> None:
     assert user(KNOWN, *headers) is None
 
 
@@ -80,7 +80,7 @@ def test_the_headers_are_those_that_the_cluster_says() -> None:
         ({**SETTINGS, "requestheader-group-headers": "7"}, "requestheader-group-headers must be a JSON list"),
     ],
 )
-async def test_a_cluster_that_does_not_say_how_it_is_known_is_told_what_is_missing(
+async def test_a_configmap_without_an_authority_is_reported_with_what_is_missing(
     data: dict[str, str] | None, complaint: str
 ) -> None:
     class Cluster:

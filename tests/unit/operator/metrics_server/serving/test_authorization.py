@@ -85,7 +85,7 @@ async def test_an_answer_holds_for_a_while(
         (ANN, Access(RATE.path)),
     ],
 )
-async def test_an_answer_holds_for_nobody_and_nothing_else(
+async def test_an_answer_holds_for_no_other_user_and_no_other_access(
     server: ApiServer, authorizer: Authorizer, user: User, access: Access
 ) -> None:
     assert await authorizer.allows(ANN, RATE)
@@ -106,7 +106,7 @@ async def test_who_asks_at_the_same_time_causes_one_request_and_may_hang_up(
     assert len(server.reviews) == 1
 
 
-async def test_a_slow_answer_is_waited_for_and_not_asked_for_anew(server: ApiServer, authorizer: Authorizer) -> None:
+async def test_a_slow_answer_is_waited_for_and_not_asked_for_again(server: ApiServer, authorizer: Authorizer) -> None:
     server.answers.clear()
     asked = [asyncio.create_task(authorizer.allows(ANN, RATE))]
     await asyncio.sleep(0)

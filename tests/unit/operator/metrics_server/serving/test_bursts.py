@@ -1,4 +1,4 @@
-"""What is told of the objects that follow bursts, all at once."""
+"""The signals of the objects with bursts, all at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -67,9 +67,9 @@ def names(watch: BurstLoads) -> list[str]:
     return [signal["metadata"]["name"] for signal in watch.signals(NOW)]
 
 
-async def test_each_is_told_with_its_value_now_and_what_is_not_known_is_left_out() -> None:
-    (told,) = (await loads(api(), api("silent"))).signals(NOW)
-    assert told == {
+async def test_each_is_listed_with_its_value_now_and_what_is_not_known_is_left_out() -> None:
+    (reported,) = (await loads(api(), api("silent"))).signals(NOW)
+    assert reported == {
         "metadata": {"namespace": NAMESPACE, "name": "shop"},
         "metricName": "hca-requests-per-second",
         "metricLabels": {"hca-operator.io/api": "shop"},
@@ -79,7 +79,7 @@ async def test_each_is_told_with_its_value_now_and_what_is_not_known_is_left_out
     }
 
 
-async def test_objects_that_do_not_follow_bursts_are_not_told_of() -> None:
+async def test_objects_that_do_not_follow_bursts_are_left_out() -> None:
     others = [
         api("off", burst={"mode": "Disabled"}), api("absent", burst=None), api("held", mode="Disabled"),
         api("cpu", metrics=[CPU]), {**api("odd"), "spec": {}},

@@ -71,11 +71,11 @@ async def test_of_two_replicas_one_fills_it_and_the_other_reads() -> None:
 
 
 async def test_a_secret_that_is_not_there_is_not_made() -> None:
-    with pytest.raises(Transient, match="Secret sys/metrics does not exist: helm upgrade makes it again"):
+    with pytest.raises(Transient, match="Secret sys/metrics does not exist: run helm upgrade, which creates it"):
         await look(Cluster(None))
 
 
-async def test_what_somebody_else_has_put_there_is_replaced() -> None:
+async def test_what_another_client_has_put_there_is_replaced() -> None:
     cluster = Cluster({**empty(), "data": {"tls.crt": "c3R1ZmY="}})
     made = await look(cluster, NOW + timedelta(days=1))
     assert made.served().not_valid_before_utc > NOW

@@ -72,7 +72,7 @@ def test_ours_is_put_right_as_it_was_seen(found: Manifest) -> None:
         (None, "the API server itself"),
     ],
 )
-def test_what_leads_elsewhere_is_somebody_elses(service: Manifest | None, name: str) -> None:
+def test_an_apiservice_that_leads_elsewhere_belongs_to_another_server(service: Manifest | None, name: str) -> None:
     applied, held_by = judge(there(spec={"service": service}), WANTED)
     assert applied is None
     assert held_by is not None

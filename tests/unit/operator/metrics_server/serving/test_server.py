@@ -189,7 +189,7 @@ async def test_two_selectors_are_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/apis", "/apis/external.metrics.k8s.io", ROOT, ASKED, SIGNALS])
-async def test_nobody_gets_an_answer_without_proof_of_who_asks(client: Client, world: World, path: str) -> None:
+async def test_no_caller_gets_an_answer_without_authentication(client: Client, world: World, path: str) -> None:
     world.user = None
     assert (await refused(client, path))[0] == 401
     assert not world.asked_about
@@ -205,7 +205,7 @@ async def test_without_the_right_there_is_no_answer(client: Client, world: World
     assert not world.read_of
 
 
-async def test_where_nobody_can_tell_the_rights_there_is_no_answer(client: Client, world: World) -> None:
+async def test_where_the_rights_are_unknown_there_is_no_answer(client: Client, world: World) -> None:
     world.may = Transient("POST SubjectAccessReview: time-out")
     code, message = await refused(client)
     assert code == 500
@@ -258,15 +258,15 @@ async def test_probes_need_no_proof(client: Client, world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "reported"),
     [(0, "0m"), (0.25, "250m"), (1.1, "1100m"), (0.0001, "1m"), (12.3456, "12346m"), (1e9, "1000000000000m")],
 )
-def test_a_value_is_told_in_thousandths_rounded_up(number: float, told: str) -> None:
-    assert external_metric_value("m", {API_LABEL: "shop"}, reading(number))["value"] == told
+def test_a_value_is_given_in_thousandths_rounded_up(number: float, reported: str) -> None:
+    assert external_metric_value("m", {API_LABEL: "shop"}, reading(number))["value"] == reported
 
 
 @given(st.floats(min_value=0, max_value=1e9))
-def test_a_value_is_never_told_as_less_and_hardly_as_more(number: float) -> None:
+def test_a_value_is_never_given_as_less_and_hardly_as_more(number: float) -> None:
     milli = int(external_metric_value("m", {API_LABEL: "shop"}, reading(number))["value"].removesuffix("m"))
     assert number * 1000 - 1e-3 <= milli <= number * 1000 + 1
 
@@ -275,7 +275,7 @@ QUERY = f"{ROOT}/namespaces/default/hca-prometheus"
 QUEUE = "hca-operator.io/api=shop,hca-operator.io/metric=queue"
 
 
-async def test_a_query_of_an_object_is_told_by_the_name_of_its_metric(client: Client, world: World) -> None:
+async def test_a_query_of_an_object_is_selected_by_the_name_of_its_metric(client: Client, world: World) -> None:
     answer = await client.get(QUERY, params={"labelSelector": QUEUE})
     assert answer.status == 200
     (item,) = (await answer.json())["items"]

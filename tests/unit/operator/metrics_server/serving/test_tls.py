@@ -136,9 +136,7 @@ async def test_a_caller_with_a_certificate_of_the_authority_is_known(
     assert await server.taken_for(credentials, front.client("front-proxy-client")) == "front-proxy-client"
 
 
-async def test_a_connection_takes_little_memory_whoever_is_at_its_other_end(
-    server: Served, credentials: Credentials
-) -> None:
+async def test_a_connection_takes_little_memory_whatever_its_client(server: Served, credentials: Credentials) -> None:
     async with AsyncExitStack() as lines:
         await lines.enter_async_context(server.connected(credentials))  # what is the same for all of them
         tracemalloc.start()
@@ -152,7 +150,7 @@ async def test_a_connection_takes_little_memory_whoever_is_at_its_other_end(
 
 
 @pytest.mark.parametrize("sni", [True, False])
-async def test_a_caller_without_a_certificate_is_let_in_as_nobody(
+async def test_a_caller_without_a_certificate_is_let_in_without_a_user(
     tls: ServingTls, server: Served, credentials: Credentials, *, sni: bool
 ) -> None:
     tls.trust(Authority("front").certificate.decode())

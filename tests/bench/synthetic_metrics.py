@@ -1,4 +1,4 @@
-"""The metrics API as a process of its own, told what pods would tell: what answering costs, without the reading."""
+"""The metrics API as a process of its own with synthetic samples: what an answer costs, without scraping."""
 
 import asyncio
 import math
@@ -29,7 +29,7 @@ def namespace(number: int) -> str:
     return f"load-{number}"
 
 
-class ToldMetrics(OperatorProcess):
+class SyntheticMetrics(OperatorProcess):
     """The metrics API against a kubeconfig."""
 
     def __init__(self, kubeconfig: Path, log: Path, *, namespace: str, name: str, objects: int) -> None:
@@ -38,21 +38,21 @@ class ToldMetrics(OperatorProcess):
         self._place = [namespace, name, str(objects)]
 
     def _command(self) -> Sequence[str]:
-        return ["tests.bench.told_metrics", *self._place, str(self.port), str(self._port)]
+        return ["tests.bench.synthetic_metrics", *self._place, str(self.port), str(self._port)]
 
 
-async def _tell(samples: SampleStore, clock: Callable[[], float], objects: int) -> None:
+async def _add_samples(samples: SampleStore, clock: Callable[[], float], objects: int) -> None:
     """A sample of each pod every two seconds, one after the other."""
     keys = [Key(namespace(number), API) for number in range(objects)]
     for key in keys:
         samples.follow(key, ["pod"])
-    start, told = clock(), 0
+    start, reported = clock(), 0
     while True:
         requests = REQUESTS_PER_SECOND * clock()
         buckets = {0.1: requests * 0.9, 1.0: requests, math.inf: requests}
-        samples.add(keys[told % objects], "pod", PodSample(requests, buckets, in_flight=3, loop_lag=0.001))
-        told += 1
-        await asyncio.sleep(max(0.0, start + told * INTERVAL_SECONDS / objects - clock()))
+        samples.add(keys[reported % objects], "pod", PodSample(requests, buckets, in_flight=3, loop_lag=0.001))
+        reported += 1
+        await asyncio.sleep(max(0.0, start + reported * INTERVAL_SECONDS / objects - clock()))
 
 
 async def _main(namespace: str, name: str, objects: str, port: str, telemetry_port: str) -> None:
@@ -64,8 +64,8 @@ async def _main(namespace: str, name: str, objects: str, port: str, telemetry_po
     samples = SampleStore(loop.time)
     settings = Settings(namespace, name, int(port), int(telemetry_port))
     try:
-        tell = partial(_tell, samples, loop.time, int(objects))
-        await MetricsApi(kube, metrics, settings, samples).run(stop, {"tell": tell})
+        add = partial(_add_samples, samples, loop.time, int(objects))
+        await MetricsApi(kube, metrics, settings, samples).run(stop, {"add": add})
     finally:
         await kube.close()
 
