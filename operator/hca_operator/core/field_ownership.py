@@ -51,7 +51,7 @@ def contested(live: Manifest, desired: Manifest) -> list[Contest]:
 
 
 def _is_scaled_to_zero(live: Manifest, desired: Manifest) -> bool:
-    """Whether somebody has set a count to 0 by the scale subresource, as kubectl scale does.
+    """Whether another manager has set a count to 0 by the scale subresource, as kubectl scale does.
 
     The API server then records no manager for the count: Scale leaves out a count of 0.
     """

@@ -205,7 +205,7 @@ class KubeClient:
 
 
 def _without_bulk(pod: Manifest) -> Manifest:
-    """A pod without what nobody here reads and its tenant may make as large as a mebibyte."""
+    """A pod without fields that the operator does not read and that a tenant may fill with a mebibyte."""
     metadata, spec = dict(pod["metadata"]), pod.get("spec") or {}
     metadata.pop("managedFields", None)
     if annotations := metadata.get("annotations"):

@@ -13,7 +13,8 @@ from hca_operator.core.observed import is_ours
 from hca_operator.core.ports import Cluster, Key
 from hca_operator.core.selectors import selects
 from hca_operator.reconcile.child_writer import ChildDone, ChildWriter, take_place
-from hca_operator.reconcile.observe import Observed, ObservedPods, Observer
+from hca_operator.reconcile.observe import Observer
+from hca_operator.reconcile.observed_state import Observed, ObservedPods
 from hca_operator.reconcile.plan import Plan, PodsPlan, after_workload, plan_scale, without_workload
 from hca_operator.reconcile.resolve import Refused, Resolved
 from hca_operator.reconcile.retries import Slot, problem_of

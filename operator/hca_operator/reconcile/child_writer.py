@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from hca_operator.core.errors import HcaError
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Cluster, Key
-from hca_operator.reconcile.observe import Observed, Observer
+from hca_operator.reconcile.observe import Observer
+from hca_operator.reconcile.observed_state import Observed
 from hca_operator.reconcile.plan import Plan
 from hca_operator.reconcile.repairs import after_repair
 from hca_operator.reconcile.resolve import Resolved

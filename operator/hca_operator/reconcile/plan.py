@@ -10,7 +10,7 @@ from hca_operator.api.spec import ApiObject
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import is_ours, replicas_of, rolled_out
 from hca_operator.desired.children import Child
-from hca_operator.reconcile.observe import Observed, ObservedPods
+from hca_operator.reconcile.observed_state import Observed, ObservedPods
 from hca_operator.reconcile.resolve import Refused, Resolved
 from hca_operator.reconcile.retries import Slot
 from hca_operator.reconcile.steps import GatePlace, Intent, Step, Verb, plan_child, repaired

@@ -12,7 +12,8 @@ from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.ports import Cluster, Configs, Key, WorkerMemory
 from hca_operator.reconcile.act import Actor
-from hca_operator.reconcile.observe import Observed, Observer
+from hca_operator.reconcile.observe import Observer
+from hca_operator.reconcile.observed_state import Observed
 from hca_operator.reconcile.plan import plan, plan_pods
 from hca_operator.reconcile.report import PassResult, Report, report
 from hca_operator.reconcile.resolve import Capabilities, Refused, Resolved, resolve

@@ -8,7 +8,7 @@ from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition, is_ours
 from hca_operator.core.timestamps import time_of
 from hca_operator.reconcile.act import Done, PodsDone
-from hca_operator.reconcile.observe import Observed, ObservedPods
+from hca_operator.reconcile.observed_state import Observed, ObservedPods
 from hca_operator.reconcile.plan import Plan
 from hca_operator.reconcile.resolve import Refused, Resolved
 from hca_operator.reconcile.steps import EVENT_MISSED_SECONDS

@@ -14,7 +14,7 @@ from hca_operator.desired.children import Child
 from hca_operator.desired.metadata import annotated, with_template
 from hca_operator.desired.scaling import autoscaling_wanted
 from hca_operator.reconcile import adoption
-from hca_operator.reconcile.observe import Observed
+from hca_operator.reconcile.observed_state import Observed
 from hca_operator.reconcile.retries import Slot
 from hca_operator.reconcile.trackers import Applied
 from hca_operator.restarts.requested import Restarts, restarted

@@ -30,7 +30,7 @@ _CAUSES: Sequence[_Cause] = (
     _Cause(re.compile(r"Insufficient cpu"), "too little CPU is free for a request of {cpu}"),
     _Cause(re.compile(r"Insufficient memory"), "too little memory is free for a request of {memory}"),
     _Cause(re.compile(r"Insufficient (.+)"), "too little {0} is free"),
-    _Cause(re.compile(r"untolerated taint(?:\(s\))? ?(.*)"), "a taint {0} is not in spec.tolerations"),
+    _Cause(re.compile(r"untolerated taint(?:\(s\))? ?(.*)"), "nodes have a taint {0} that is not in spec.tolerations"),
     _Cause(re.compile(r"node affinity/selector"), "nodes do not have the labels of spec.nodeSelector"),
     _Cause(re.compile(r"topology spread"), "spec.availability.spread allows no more pods on nodes that have room"),
     _Cause(re.compile(r"were unschedulable"), "nodes are cordoned"),

@@ -10,7 +10,7 @@ import pytest
 from hca_operator.api.fleet_policy import NO_POLICY
 from hca_operator.core.errors import Forbidden, NotOwned
 from hca_operator.core.names import FIELD_MANAGER, Manifest
-from hca_operator.reconcile.observe import Observed
+from hca_operator.reconcile.observed_state import Observed
 from hca_operator.reconcile.plan import Plan, plan, plan_scale
 from hca_operator.reconcile.resolve import DEFAULT_CAPABILITIES, Resolved, resolve
 from hca_operator.reconcile.retries import Slot

@@ -76,7 +76,10 @@ PODS: dict[str, tuple[Manifest, Reason, str]] = {
     "no node": (
         unschedulable(NODES),
         Reason.UNSCHEDULABLE,
-        "no node can take a pod: a taint {a: b} is not in spec.tolerations; too little CPU is free for a request of 0",
+        (
+            "no node can take a pod: nodes have a taint {a: b} that is not in spec.tolerations; "
+            "too little CPU is free for a request of 0"
+        ),
     ),
 }
 

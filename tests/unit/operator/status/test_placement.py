@@ -36,11 +36,11 @@ def unschedulable(message: str, **requests: str) -> Manifest:
         (f"0/3 nodes are available: 3 Insufficient cpu. {NO_HELP}", FEW_CPUS),
         (
             f"0/3 nodes are available: 1 node(s) had untolerated taint {CONTROL_PLANE}, 2 Insufficient cpu. {NO_HELP}",
-            f"a taint {CONTROL_PLANE} is not in spec.tolerations; {FEW_CPUS}",
+            f"nodes have a taint {CONTROL_PLANE} that is not in spec.tolerations; {FEW_CPUS}",
         ),
         (
             "0/12 nodes are available: 10 Insufficient cpu, 2 node(s) had untolerated taint(s). preemption: 0/12 nodes",
-            f"a taint is not in spec.tolerations; {FEW_CPUS}",
+            f"nodes have a taint that is not in spec.tolerations; {FEW_CPUS}",
         ),
         (
             "0/2 nodes are available: 1 Insufficient memory, 1 Too many pods.",
