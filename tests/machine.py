@@ -4,6 +4,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -26,13 +27,17 @@ class Turn:
     """The turn of one process to use the local cluster, beside others or alone."""
 
     def __init__(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = file.open("w")
+        self._file = file
+        self._lock: IO[str] | None = None
 
     def take(self, *, alone: bool) -> None:
         """Wait for it; whatever the process had before is given up meanwhile."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = self._lock or self._file.open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
 
     def give_up(self) -> None:
         """Let others have it."""
-        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
