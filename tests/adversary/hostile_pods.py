@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from dev.control_plane import free_ports
 from hca_operator.core.names import API_LABEL, HASH_LABEL, MEMORY, REPLACED_LABEL, STABLE, TRACK_LABEL, Manifest
 from tests.adversary import texts
-from tests.bench.hostile_pods import HOST, HOSTILE, Answer, Write, handler
+from tests.bench.hostile_pods import HEAD, HOST, HOSTILE, Answer, Write, handler
 
 IN_FLIGHT = 3
 """Of each honest pod."""
-_HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 _NAMES = (b"http_requests_total", b"http_requests_in_flight", b"event_loop_lag_seconds")
 
 
@@ -30,7 +29,7 @@ async def honest(write: Write) -> None:
         b'http_request_duration_seconds_bucket{route="/",le="%s"} %d\n' % (bound, served)
         for bound in (b"0.1", b"0.25", b"1", b"+Inf")
     )
-    await write(_HEAD + b"\r\n" + buckets + b"http_requests_in_flight %d\nevent_loop_lag_seconds 0.001\n" % IN_FLIGHT)
+    await write(HEAD + b"\r\n" + buckets + b"http_requests_in_flight %d\nevent_loop_lag_seconds 0.001\n" % IN_FLIGHT)
 
 
 def _series(*values: bytes) -> bytes:
@@ -38,12 +37,12 @@ def _series(*values: bytes) -> bytes:
 
 
 async def _binary(write: Write) -> None:
-    await write(_HEAD + b"\r\n" + os.urandom(2**16))
+    await write(HEAD + b"\r\n" + os.urandom(2**16))
 
 
 async def _no_numbers(write: Write) -> None:
     await write(
-        _HEAD + b"\r\n" + _series(random.choice([b"NaN", b"+Inf", b"-1", b"1e400", b"0x1", b"", b"1_0", b"-NaN"]))
+        HEAD + b"\r\n" + _series(random.choice([b"NaN", b"+Inf", b"-1", b"1e400", b"0x1", b"", b"1_0", b"-NaN"]))
     )
 
 
@@ -51,19 +50,19 @@ async def _jumps(write: Write) -> None:
     value = b"%d" % random.choice([0, 1, 10**6, 2**53 - 1, 10**15])
     bucket = b'http_request_duration_seconds_bucket{le="%d"} %s\n' % (random.randrange(9), value)
     last = b'http_request_duration_seconds_bucket{le="+Inf"} %s\n' % value
-    await write(_HEAD + b"\r\n" + bucket + last + _series(value))
+    await write(HEAD + b"\r\n" + bucket + last + _series(value))
 
 
 async def _half(write: Write) -> None:
-    await write(_HEAD + b"Content-Length: 100000\r\n\r\n" + _series(b"1") + b"http_requests_to")
+    await write(HEAD + b"Content-Length: 100000\r\n\r\n" + _series(b"1") + b"http_requests_to")
 
 
 async def _bad_chunks(write: Write) -> None:
-    await write(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhttp_\r\nffffffffffffffffff\r\n" + _series(b"1"))
+    await write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhttp_\r\nffffffffffffffffff\r\n" + _series(b"1"))
 
 
 async def _compressed(write: Write) -> None:
-    await write(_HEAD + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08" + os.urandom(5000))
+    await write(HEAD + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08" + os.urandom(5000))
 
 
 async def _headers(write: Write) -> None:
@@ -87,7 +86,7 @@ async def _other_protocol(write: Write) -> None:
 
 async def _labels(write: Write) -> None:
     label = b'{a="\\\\%s",path="%s",le="1",le="NaN"}' % (b"\\\\" * 2000, b"\xf0\x9f\x92\xa9" * 500)
-    await write(_HEAD + b"\r\n" + b"".join(b"%s%s 1\n" % (name, label) for name in _NAMES) * 50)
+    await write(HEAD + b"\r\n" + b"".join(b"%s%s 1\n" % (name, label) for name in _NAMES) * 50)
 
 
 async def _says_nothing(write: Write) -> None:
@@ -96,7 +95,7 @@ async def _says_nothing(write: Write) -> None:
 
 
 async def _silent_after_a_while(write: Write) -> None:
-    await write(_HEAD + b"\r\n" + _series(b"1"))
+    await write(HEAD + b"\r\n" + _series(b"1"))
     await asyncio.sleep(600)
 
 
@@ -153,7 +152,7 @@ def _serve(ports: Mapping[str, int]) -> None:
 
 
 async def _reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(_HEAD + b"\r\nhttp_requests_to")
+    writer.write(HEAD + b"\r\nhttp_requests_to")
     connection: socket.socket = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

@@ -12,7 +12,7 @@ HOST = "127.0.0.1"
 MEBIBYTE = 2**20
 Write = Callable[[bytes], Awaitable[None]]
 Answer = Callable[[Write], Awaitable[None]]
-_HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 _HONEST = b"".join(
     b'http_request_duration_seconds_bucket{route="/%d",le="%s"} 7\n' % (route, bound)
     for route in range(20)
@@ -23,12 +23,12 @@ _numbers = itertools.count()
 
 async def honest(write: Write) -> None:
     """As a small app answers."""
-    await write(_HEAD + b"\r\n" + _HONEST)
+    await write(HEAD + b"\r\n" + _HONEST)
 
 
 def _endless(piece: Callable[[], bytes]) -> Answer:
     async def answer(write: Write) -> None:
-        await write(_HEAD + b"\r\n")
+        await write(HEAD + b"\r\n")
         while True:
             await write(piece())
 
@@ -46,7 +46,7 @@ def _paths() -> bytes:
 
 async def tiny_chunks(write: Write) -> None:
     """A byte at a time."""
-    await write(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    await write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
     while True:
         await write(b"1\r\n\n\r\n" * 10000)
 
@@ -54,14 +54,14 @@ async def tiny_chunks(write: Write) -> None:
 async def buckets(write: Write) -> None:
     """Ten thousand of them."""
     lines = b"".join(b'http_request_duration_seconds_bucket{le="%d"} 7\n' % bound for bound in range(9990))
-    await write(_HEAD + b"\r\n" + lines + b'http_request_duration_seconds_bucket{le="+Inf"} 7\n')
+    await write(HEAD + b"\r\n" + lines + b'http_request_duration_seconds_bucket{le="+Inf"} 7\n')
 
 
 async def many_buckets(write: Write) -> None:
     """As many as are allowed."""
     bounds = [b"%d.%d" % (bound, next(_numbers)) for bound in range(250)]
     lines = b"".join(b'http_request_duration_seconds_bucket{le="%s"} 7\n' % bound for bound in (*bounds, b"+Inf"))
-    await write(_HEAD + b"\r\n" + lines)
+    await write(HEAD + b"\r\n" + lines)
 
 
 async def slow(write: Write) -> None:

@@ -98,8 +98,7 @@ class ChildWriter:
         """The same after a creation or an application with that answer."""
         kind, before, after = step.slot[0], observed.children.get(step.slot), object_digest(live)
         changed = after != step.digests.live  # not by the version: a status may have changed since
-        contests = repaired(observed, step)
-        if changed and contests is not None:
+        if changed and (contests := repaired(observed, step)) is not None:
             repairs = self._trackers.repairs.setdefault(observed.key, {})
             repairs[step.slot] = after_repair(repairs.get(step.slot), contests, observed.now.timestamp())
         self._trackers.applied.setdefault(observed.key, {})[step.slot] = Applied(step.digests.desired, after)

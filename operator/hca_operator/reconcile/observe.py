@@ -6,10 +6,11 @@ Deployment whose pods all serve needs none of theirs listed.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
+from typing import TypeVar
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.core.errors import Conflict, HcaError
@@ -39,6 +40,7 @@ from hca_operator.restarts.memory_trend import NearLimit
 from hca_operator.restarts.pod_memory import held_bytes, to_ask
 from hca_operator.status.diagnosis import diagnose, event_reasons
 
+T = TypeVar("T")
 MOST_ASKED = 4
 """Pods of an object whose metrics are read at a time: only one is replaced at a time."""
 
@@ -172,7 +174,7 @@ class Observer:
         if missing and not is_new(manifest):
             current, found = await asyncio.gather(
                 self._cluster.get(KIND, namespace, name),
-                asyncio.gather(*(self._read_child(kind, namespace, child) for kind, child in missing)),
+                asyncio.gather(*(_or_error(self._cluster.get(kind, namespace, child)) for kind, child in missing)),
             )
             if current is None or version_of(current) > version_of(manifest):
                 raise Conflict(f"{KIND} {namespace}/{name} has changed since it was read")
@@ -180,22 +182,13 @@ class Observer:
             live |= {slot: child for slot, child in zip(missing, found, strict=True) if not isinstance(child, HcaError)}
         return {slot: found for slot, found in live.items() if found is not None}, unread
 
-    async def _read_child(self, kind: str, namespace: str, name: str) -> Manifest | HcaError | None:
-        try:
-            return await self._cluster.get(kind, namespace, name)
-        except HcaError as error:
-            return error
-
     async def _pods(self, api: ApiObject) -> list[Manifest]:
         selector = selector_text(api_selector(api.name))
         return await self._cluster.list("Pod", api.namespace, labelSelector=selector)
 
     async def _replica_sets(self, api: ApiObject) -> Sequence[Manifest] | HcaError:
         selector = selector_text({**api_selector(api.name), REPLACED_LABEL: MEMORY})
-        try:
-            return await self._cluster.list("ReplicaSet", api.namespace, labelSelector=selector)
-        except HcaError as error:
-            return error
+        return await _or_error(self._cluster.list("ReplicaSet", api.namespace, labelSelector=selector))
 
     async def _held(
         self, api: ApiObject, workers: int, near: NearLimit, pods: Sequence[Manifest]
@@ -234,10 +227,7 @@ class Observer:
             return ()
         if not is_ours(live, observed.uid) and not adoption.is_requested(resolved.api, live):
             return ()
-        try:
-            return await self._cluster.list("HorizontalPodAutoscaler", observed.key.namespace)
-        except HcaError as error:
-            return error
+        return await _or_error(self._cluster.list("HorizontalPodAutoscaler", observed.key.namespace))
 
     async def _neighbours(self, resolved: Resolved, observed: Observed) -> Sequence[Manifest] | HcaError:
         """What may act on the Deployment of the namespace that is to be adopted, empty if none is."""
@@ -279,3 +269,11 @@ class Observer:
             found = await source.digests(key, names, fresh=fresh)
             digests |= {Reference(kind, name): digest for name, digest in found.items()}
         return digests
+
+
+async def _or_error(read: Awaitable[T]) -> T | HcaError:
+    """What is read, or why it cannot be: a part that cannot be read does not end the pass."""
+    try:
+        return await read
+    except HcaError as error:
+        return error
