@@ -1,6 +1,7 @@
 """Single HTTP requests to the API server: credentials, time-outs, the leader's fence, and errors by their meaning."""
 
 import asyncio
+import io
 import json
 import math
 import re
@@ -27,6 +28,9 @@ path is gone. An object that is not valid gets other words."""
 UNACKNOWLEDGED_SECONDS = 4.0
 """For how long the kernel tries to deliver what it was given. It lies between the leader's fence and the end of its
 Lease, so that a write of a leader that was cut off cannot arrive after its successor has begun."""
+LARGEST_PIECE_BYTES = 256 * 1024
+"""A larger body is sent in pieces of the size that aiohttp reads of a file. OpenSSL makes room for all that it is given
+at once, and keeps it for as long as the connection lasts."""
 
 _OTHER_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -52,10 +56,16 @@ async def connect() -> client.ApiClient:
     except config.ConfigException:
         await config.load_kube_config(client_configuration=configuration)
     api = client.ApiClient(configuration)
-    configuration.client_session_kwargs = {
-        "connector": aiohttp.TCPConnector(ssl=api.rest_client.ssl_context, socket_factory=_socket)
-    }
+    configuration.client_session_kwargs = session_options(api)
     return api
+
+
+def session_options(api: client.ApiClient) -> dict[str, Any]:
+    """How the aiohttp session of a client is made. `Connection.close` closes its connector."""
+    return {
+        "connector": aiohttp.TCPConnector(ssl=api.rest_client.ssl_context, socket_factory=_socket),
+        "middlewares": [_in_pieces],
+    }
 
 
 class TooLarge(Exception):
@@ -79,7 +89,7 @@ class Connection:
     async def close(self) -> None:
         """Close the connections."""
         await self._api.close()
-        await self._api.configuration.client_session_kwargs["connector"].close()  # `connect` made it
+        await self._api.configuration.client_session_kwargs["connector"].close()
 
     async def get_path(self, path: str) -> Manifest:
         """The JSON at a path that is no object, such as /version. Raises HcaError."""
@@ -235,6 +245,12 @@ def _answer(what: str, payload: bytes) -> Manifest:
     if not isinstance(answer, dict):
         raise Transient(f"{what}: the answer is no JSON object")
     return answer
+
+
+async def _in_pieces(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    if isinstance(request.body, aiohttp.BytesPayload) and (request.body.size or 0) > LARGEST_PIECE_BYTES:
+        await request.update_body(io.BytesIO(await request.body.as_bytes()))
+    return await send(request)
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:

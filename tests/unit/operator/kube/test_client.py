@@ -2,8 +2,11 @@ import json
 from contextlib import suppress
 from urllib.parse import parse_qs
 
+import aiohttp
 import pytest
 import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.aio import client
@@ -12,7 +15,7 @@ from hca_operator.core.errors import Conflict, Forbidden, HcaError, Rejected, Tr
 from hca_operator.core.names import API_LABEL, API_VERSION, KIND, MEASURE_ANNOTATION, Manifest
 from hca_operator.core.observed import owner_of
 from hca_operator.kube.client import LARGEST_PAGE_BYTES, KubeClient
-from hca_operator.kube.connection import failure, yaml_body
+from hca_operator.kube.connection import LARGEST_PIECE_BYTES, failure, session_options, yaml_body
 from tests.unit.operator.loopback_server import api_server
 
 NO_RIGHT = 'services "shop" is forbidden: User "system:serviceaccount:a:b" cannot patch resource "services"'
@@ -194,3 +197,30 @@ def test_an_event_of_a_child_leads_to_its_object(child: Manifest, owner: str | N
 def test_what_is_applied_reads_the_same_as_yaml_whatever_the_user_writes(text: str) -> None:
     manifest = {"metadata": {"annotations": {"note": text}}}
     assert yaml.safe_load(yaml_body(manifest)) == json.loads(yaml_body(manifest)) == manifest
+
+
+async def test_fault_64_a_large_body_is_sent_in_pieces() -> None:
+    """OpenSSL keeps room for the largest one that a connection has ever sent."""
+    metadata = {"namespace": "a", "name": "shop", "annotations": {"note": "x" * 1_000_000}}
+    received: list[Manifest] = []
+    pieces: list[int] = []
+
+    async def create(request: web.Request) -> web.Response:
+        received.append(await request.json())
+        return web.json_response(received[0])
+
+    async def sent(_session: object, _context: object, chunk: aiohttp.TraceRequestChunkSentParams) -> None:
+        pieces.append(len(chunk.chunk))
+
+    application = web.Application(client_max_size=2**23)
+    application.router.add_post("/{path:.*}", create)
+    async with TestServer(application) as server:
+        api = client.ApiClient(client.Configuration(host=str(server.make_url("")).rstrip("/")))
+        api.configuration.client_session_kwargs = session_options(api)
+        api.configuration.trace_configs = [trace := aiohttp.TraceConfig()]
+        trace.on_request_chunk_sent.append(sent)
+        kube = KubeClient(api, lambda *_: None)
+        await kube.create({"kind": "Service", "metadata": metadata})
+        await kube.close()
+    assert [found["metadata"] for found in received] == [metadata]
+    assert max(pieces) <= LARGEST_PIECE_BYTES
