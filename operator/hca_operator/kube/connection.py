@@ -28,6 +28,8 @@ path is gone. An object that is not valid gets other words."""
 UNACKNOWLEDGED_SECONDS = 4.0
 """For how long the kernel tries to deliver what it was given. It lies between the leader's fence and the end of its
 Lease, so that a write of a leader that was cut off cannot arrive after its successor has begun."""
+_UNCOMPRESSED = {"Accept-Encoding": "identity"}
+"""To compress and decompress lists takes more time than to send them, and holds the event loop."""
 LARGEST_PIECE_BYTES = 256 * 1024
 """A larger body is sent in pieces of the size that aiohttp reads of a file. OpenSSL makes room for all that it is given
 at once, and keeps it for as long as the connection lasts."""
@@ -65,6 +67,8 @@ def session_options(api: client.ApiClient) -> dict[str, Any]:
     return {
         "connector": aiohttp.TCPConnector(ssl=api.rest_client.ssl_context, socket_factory=_socket),
         "middlewares": [_in_pieces],
+        # kopf's connections use no proxy of the environment, either; to ask for one takes two threads for each request.
+        "trust_env": False,
     }
 
 
@@ -168,7 +172,7 @@ class Connection:
         try:
             parameters = await self._api.param_serialize(
                 "GET", path_of(kind, namespace, "", query), auth_settings=["BearerToken"],
-                header_params={"Accept": accepted_in_watches(kind)},
+                header_params={"Accept": accepted_in_watches(kind), **_UNCOMPRESSED},
             )  # fmt: skip
             response = (await self._api.call_api(*parameters, _request_timeout=timeout)).response
             async with response:
@@ -193,7 +197,7 @@ class Connection:
         parameters = await self._api.param_serialize(
             verb,
             path,
-            header_params={"Accept": accepted, "Content-Type": content_type},
+            header_params={"Accept": accepted, "Content-Type": content_type, **_UNCOMPRESSED},
             body=body,
             auth_settings=["BearerToken"],
         )

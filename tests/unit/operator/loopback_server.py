@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 
 class Asked(NamedTuple):
-    """A GET: its path with the query, and the form of answer that it wishes for."""
+    """A GET: its path with the query, and the form and the encoding of the answer that it asks for."""
 
     path: str
     form: str
+    encoding: str | None
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def api_server(answer: Callable[[str], object]) -> Iterator[tuple[str, list[Aske
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(Asked(self.path, self.headers["Accept"]))
+            asked.append(Asked(self.path, self.headers["Accept"], self.headers["Accept-Encoding"]))
             found = answer(self.path)
             body = found if isinstance(found, bytes) else json.dumps(found).encode()
             self.send_response(200)

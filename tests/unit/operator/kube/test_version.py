@@ -102,7 +102,7 @@ def test_on_an_older_kubernetes_the_process_ends_with_one_sentence_before_it_doe
         )
         done = run(kubeconfig)
     assert said(done).startswith("the operator ends: Kubernetes 1.32 is too old for this operator")
-    assert [path for path, _ in asked] == ["/version"]
+    assert [path for path, _, _ in asked] == ["/version"]
 
 
 @pytest.mark.parametrize(
