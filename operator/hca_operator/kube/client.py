@@ -8,7 +8,7 @@ from typing import Self
 
 from kubernetes.aio.client import ApiClient
 
-from hca_operator.core.errors import Absent, Transient
+from hca_operator.core.errors import Absent, Rejected, Transient
 from hca_operator.core.names import BURST_MANAGER, FIELD_MANAGER, MEASURE_ANNOTATION, Manifest
 from hca_operator.kube.connection import Connection, RequestObserver, TooLarge, WatchEvent, connect, yaml_body
 from hca_operator.kube.resources import RESOURCES
@@ -18,6 +18,8 @@ PAGE_SIZE = 250
 LARGEST_PAGE_BYTES = 4 * 2**20
 """With larger objects fewer are asked for: an object may have more than a mebibyte, and in memory a page takes several
 times its bytes."""
+MOST_LARGE_OBJECTS = 10
+"""Of a list that is kept as a whole: so many that fill a page by themselves, and no more, are read."""
 NEVER_CURRENT = "1"
 """The version of an empty etcd, which no object ever has. An apply that names a version is refused where the object has
 another one, and not where there is no object."""
@@ -59,10 +61,19 @@ class KubeClient:
         """The objects of a namespace ("": of all); `labelSelector` and `fieldSelector` narrow them down.
 
         Pods lack most of their spec, and their annotations but the operator's own.
+
+        Raises Rejected if more than MOST_LARGE_OBJECTS have more than a mebibyte or so.
         """
         items: list[Manifest] = []
+        large = 0
         async for page, _version in self.pages(kind, namespace, **selectors):
             items.extend(map(_without_bulk, page) if kind == "Pod" else page)
+            large += len(page) == 1
+            if large > MOST_LARGE_OBJECTS:
+                raise Rejected(
+                    f"LIST {kind} {namespace}: more than {MOST_LARGE_OBJECTS} of them are so large that each has to be "
+                    "read by itself"
+                )
         return items
 
     async def pages(self, kind: str, namespace: str, **selectors: str) -> AsyncIterator[tuple[Sequence[Manifest], int]]:

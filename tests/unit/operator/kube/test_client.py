@@ -1,5 +1,7 @@
 import json
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import aiohttp
@@ -14,7 +16,7 @@ from kubernetes.aio import client
 from hca_operator.core.errors import Conflict, Forbidden, HcaError, Rejected, Transient
 from hca_operator.core.names import API_LABEL, API_VERSION, KIND, MEASURE_ANNOTATION, Manifest
 from hca_operator.core.observed import owner_of
-from hca_operator.kube.client import LARGEST_PAGE_BYTES, KubeClient
+from hca_operator.kube.client import LARGEST_PAGE_BYTES, MOST_LARGE_OBJECTS, KubeClient
 from hca_operator.kube.connection import LARGEST_PIECE_BYTES, failure, session_options, yaml_body
 from tests.unit.operator.loopback_server import api_server
 
@@ -87,13 +89,27 @@ async def test_what_may_be_large_or_secret_is_read_by_name_alone(
             async for _ in kube.watch(kind, "default", 7):
                 pass
             assert (await kube.get(kind, "default", "shop") or {})["data"] == {"a": "b"}
-    assert [path.partition("?")[0] for path, _ in asked] == [f"/api/v1/namespaces/default/{plural}"] * 2 + [
+    assert [each.path.partition("?")[0] for each in asked] == [f"/api/v1/namespaces/default/{plural}"] * 2 + [
         f"/api/v1/namespaces/default/{plural}/shop"
     ]
-    listed, watched, read = (form for _, form in asked)
+    listed, watched, read = (each.form for each in asked)
     assert in_lists in listed
     assert in_watches in watched
     assert read == "application/json"
+    assert {each.encoding for each in asked} == {"identity"}, "to decompress a list holds the event loop"
+
+
+async def test_a_netrc_of_the_users_changes_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (netrc := tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with api_server(one_of_everything) as (address, asked):
+        token = {"BearerToken": "Bearer token"}
+        api = client.ApiClient(client.Configuration(host=address, api_key=token))
+        api.configuration.client_session_kwargs = session_options(api)
+        kube = KubeClient(api, lambda *_: None)
+        await kube.get("Service", "default", "shop")
+        await kube.close()
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -128,23 +144,36 @@ async def test_fault_64_a_watch_goes_on_after_an_object_of_many_megabytes() -> N
     assert seen == ["7", "8", "9"]
 
 
-async def test_fault_64_a_list_of_large_objects_comes_in_pages_of_few_so_that_little_of_it_is_held_at_a_time() -> None:
-    each, count = "x" * 1_500_000, 7
+def _pages_of(size: int, count: int) -> Callable[[str], Manifest]:
+    """An API server with so many objects of a size; it answers by the path of a request."""
 
     def page(path: str) -> Manifest:
         query = {name: values[0] for name, values in parse_qs(path.partition("?")[2]).items()}
         start = int(query.get("continue", 0))
         end = start + int(query["limit"])
-        items = [{"metadata": {"name": str(number), "note": each}} for number in range(start, min(end, count))]
+        items = [{"metadata": {"name": str(number), "note": "x" * size}} for number in range(start, min(end, count))]
         metadata = {"resourceVersion": "7"} | ({"continue": str(end)} if end < count else {})
         return {"metadata": metadata, "items": items}
 
-    with api_server(page) as (address, _):
+    return page
+
+
+async def test_fault_64_a_list_of_large_objects_comes_in_pages_of_few_so_that_little_of_it_is_held_at_a_time() -> None:
+    size, count = 1_500_000, 7
+    with api_server(_pages_of(size, count)) as (address, _):
         async with client.ApiClient(client.Configuration(host=address)) as api:
             kube = KubeClient(api, lambda *_: None)
             pages = [[item["metadata"]["name"] for item in items] async for items, _ in kube.pages("Pod", "")]
     assert [name for page in pages for name in page] == [str(number) for number in range(count)]
-    assert max(map(len, pages)) * len(each) < LARGEST_PAGE_BYTES
+    assert max(map(len, pages)) * size < LARGEST_PAGE_BYTES
+
+
+async def test_fault_64_of_pods_that_are_each_too_large_for_a_page_of_several_only_some_are_read() -> None:
+    with api_server(_pages_of(3_000_000, 100)) as (address, asked):
+        async with client.ApiClient(client.Configuration(host=address)) as api:
+            with pytest.raises(Rejected, match="are so large that each has to be read by itself"):
+                await KubeClient(api, lambda *_: None).list("Pod", "a")
+    assert len(asked) < 2 * MOST_LARGE_OBJECTS
 
 
 async def test_fault_64_a_list_of_pods_has_what_is_read_of_them_and_no_more() -> None:
