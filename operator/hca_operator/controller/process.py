@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -48,6 +49,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_LISTS_SECONDS = 10.0
 """For how long the first reconciles wait until all children are listed. A child that is not cached is read."""
+SHARE_OF_A_NAMESPACE = 0.75
+"""Of the reconciles at a time, for the objects of one namespace at most. More of them make these no faster."""
 VERSION_RETRY_SECONDS = 5.0
 """Between two tries to read the version of Kubernetes."""
 
@@ -89,7 +92,11 @@ class Operator:
         self._settings = settings
         candidate = settings.candidate
         namespace = candidate.namespace if candidate.namespaced else ""
-        self._queue: WorkQueue[Key] = WorkQueue(jitter=_jitter, tenant_of=lambda key: key.namespace)
+        self._queue: WorkQueue[Key] = WorkQueue(
+            jitter=_jitter,
+            tenant_of=lambda key: key.namespace,
+            most_of_a_tenant=math.ceil(SHARE_OF_A_NAMESPACE * settings.parallel_reconciles),
+        )
         self._leader = Leader(kube, candidate, now=_now)
         self._events = KopfEvents(kube, namespace, jitter=_jitter)
         memory, bursts = MemoryTracker(), BurstTracker()

@@ -4,13 +4,16 @@ It knows nothing of Kubernetes. A key that is added while it is handled is handl
 changed after it was read (the dirty and processing sets of client-go's workqueue).
 
 Keys of one tenant take turns with those of others, so one with a thousand keys to be handled holds up none (start-time
-fair queueing): each key is given a turn, one after the last of its tenant and after the one that is being served.
+fair queueing): each key is given a turn, one after the last of its tenant and after the one that is being served. Nor
+has one tenant all workers at a time, so its keys may take long.
 """
 
 import asyncio
+import heapq
 import itertools
 import logging
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -18,6 +21,8 @@ from hca_operator.core.errors import Conflict, HcaError, Transient
 from hca_operator.kube.faults import OUR_OWN, report
 
 K = TypeVar("K")
+_Turn = tuple[bool, int, int, K]
+"""Whether it is not urgent, its turn, its number in the order of arrival, and the key."""
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 60.0
 LONGEST_INTERNAL_BACKOFF_SECONDS = 600.0
@@ -41,11 +46,25 @@ class WorkQueue(Generic[K]):
     an exception the key is retried with backoff, so one key that always fails never holds up another.
     """
 
-    def __init__(self, *, jitter: Callable[[], float], tenant_of: Callable[[K], Hashable] = lambda _key: None) -> None:
-        """`jitter` returns a factor around 1 for retries: keys that failed together are not retried together."""
+    def __init__(
+        self,
+        *,
+        jitter: Callable[[], float],
+        tenant_of: Callable[[K], Hashable] = lambda _key: None,
+        most_of_a_tenant: float = math.inf,
+    ) -> None:
+        """`jitter` returns a factor around 1 for retries: keys that failed together are not retried together.
+
+        `most_of_a_tenant`: how many keys of one tenant are handled at a time.
+        """
         self._jitter = jitter
         self._tenant_of = tenant_of
-        self._ready: asyncio.PriorityQueue[tuple[bool, int, int, K]] = asyncio.PriorityQueue()
+        self._most_of_a_tenant = most_of_a_tenant
+        self._ready: asyncio.PriorityQueue[_Turn[K]] = asyncio.PriorityQueue()
+        self._handled: Counter[Hashable] = Counter()
+        """How many keys of a tenant are handled at the moment."""
+        self._held_back: defaultdict[Hashable, list[_Turn[K]]] = defaultdict(list)
+        """Turns that have come while as many keys of their tenant were handled as may be; a heap."""
         self._serving: Counter[bool] = Counter()
         """The turn of the last key that was taken, of keys that are not urgent (True) and of urgent ones."""
         self._turns: dict[tuple[bool, Hashable], int] = {}
@@ -78,13 +97,24 @@ class WorkQueue(Generic[K]):
         self._ready.put_nowait((later, turn, next(self._order), key))
 
     async def _take(self) -> K:
-        """Wait for the next key."""
-        later, turn, _, key = await self._ready.get()
-        self._serving[later] = turn
-        of = later, self._tenant_of(key)
-        if self._turns[of] == turn:
-            del self._turns[of]
-        return key
+        """Wait for the next key of a tenant of whom another one may be handled."""
+        while True:
+            later, turn, nth, key = await self._ready.get()
+            tenant = self._tenant_of(key)
+            if self._handled[tenant] >= self._most_of_a_tenant:
+                heapq.heappush(self._held_back[tenant], (later, turn, nth, key))
+                continue
+            self._serving[later] = turn
+            if self._turns.get((later, tenant)) == turn:
+                del self._turns[later, tenant]
+            return key
+
+    def _let_next(self, tenant: Hashable) -> None:
+        """Another key of a tenant may be handled."""
+        if held_back := self._held_back.get(tenant):
+            self._ready.put_nowait(heapq.heappop(held_back))
+        else:
+            self._held_back.pop(tenant, None)
 
     def add_soon(self, key: K) -> None:
         """Queue the key after COALESCE_SECONDS, once for all events until then."""
@@ -115,10 +145,13 @@ class WorkQueue(Generic[K]):
         while True:
             await may_start()
             key = await self._take()
+            tenant = self._tenant_of(key)
             if key not in self._dirty or key in self._processing:
+                self._let_next(tenant)
                 continue
             del self._dirty[key]
             self._processing.add(key)
+            self._handled[tenant] += 1
             requeue_after: float | None = None
             try:
                 requeue_after = await handle(key)
@@ -139,6 +172,10 @@ class WorkQueue(Generic[K]):
                 report(error, "reconcile", object=str(key), retry_in=requeue_after)
             finally:
                 self._processing.discard(key)
+                self._handled[tenant] -= 1
+                if not self._handled[tenant]:
+                    del self._handled[tenant]
+                self._let_next(tenant)
                 if key in self._dirty:
                     self._offer(key)
                 elif requeue_after is not None:

@@ -405,3 +405,34 @@ def test_fault_65_a_tenant_with_a_thousand_keys_holds_up_no_other(urgent: bool) 
     assert max(waits.values()) <= 3.5, waits
     assert len(worker.handled) == 1004
     assert not queue._turns, "nothing is remembered of who waits no more"
+
+
+def test_fault_65_a_tenant_whose_keys_take_long_has_not_all_workers() -> None:
+    async def takes_long_for_one(_worker: Worker, key: str) -> float | None:
+        await asyncio.sleep(60 if key.startswith("m") else 1)
+        return None
+
+    queue: WorkQueue[str] = WorkQueue(jitter=lambda: 1.0, tenant_of=lambda key: key[0], most_of_a_tenant=3)
+    worker = Worker(takes_long_for_one, queue)
+
+    async def main() -> None:
+        for number in range(12):
+            queue.add(f"m{number}")
+        tasks = [asyncio.create_task(queue.work(worker.handle)) for _ in range(4)]
+        for key in ("a1", "b1"):
+            await asyncio.sleep(10)
+            queue.add(key)
+        queue.add("m11", urgent=True)  # in the queue twice from now on
+        await asyncio.sleep(1000)
+        for task in tasks:
+            task.cancel()
+
+    run(main())
+    assert worker.times("a1") == [10.0]
+    assert worker.times("b1") == [20.0]
+    assert [worker.times(f"m{number}") for number in (0, 1, 2, 11, 3, 4, 10)] == [
+        *([[0.0]] * 3), *([[60.0]] * 3), [180.0],
+    ]  # fmt: skip
+    assert not queue._turns
+    assert not queue._handled
+    assert not queue._held_back
