@@ -110,7 +110,7 @@ def replicas(cluster: Cluster, name: str) -> int:
 
 def scale_up(cluster: Cluster, name: str, load: OpenLoopLoad) -> None:
     before = replicas(cluster, name)
-    load.switch("/cpu?milliseconds=2")
+    load.switch("/cpu?milliseconds=4")
     cluster.until(lambda: replicas(cluster, name) > before, "the autoscaler adds pods", seconds=180)
     more = replicas(cluster, name)
     cluster.until(lambda: cluster.get("hcapi", name)["status"]["readyReplicas"] >= more, "the new pods serve")
