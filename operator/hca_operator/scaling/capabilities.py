@@ -16,7 +16,7 @@ REGISTRATION = "v1beta1.external.metrics.k8s.io"
 """The APIService that names the Service which serves external.metrics.k8s.io."""
 OFF = (
     "the external metrics API of this install is off: ask the platform team to set the operator's chart value "
-    "externalMetrics.enabled to true"
+    "externalMetrics.enabled to true, unless another server of the cluster, such as KEDA, serves this API"
 )
 ONE_NAMESPACE = (
     "an operator for one namespace cannot serve the external metrics API: ask the platform team to install it with "

@@ -60,7 +60,8 @@ async def test_without_it_the_other_metrics_decide_and_each_that_is_left_out_is_
         {
             "field": f"spec.autoscaling.metrics[{name}]",
             "reason": f"{kind} is left out and the other metrics are used: the external metrics API of this install is "
-            "off: ask the platform team to set the operator's chart value externalMetrics.enabled to true",
+            "off: ask the platform team to set the operator's chart value externalMetrics.enabled to true, "
+            "unless another server of the cluster, such as KEDA, serves this API",
         }
         for name, kind in (("rps", "RequestsPerSecond"), ("p95", "Latency"))
     ]
