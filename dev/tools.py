@@ -61,6 +61,11 @@ PROMETHEUS = Tool(
 # The autoscaler that ours is measured beside.
 KEDA = Tool("keda", "github.com/kedacore/keda/v2", f"v{versions.KEDA}", ("cmd/operator", "cmd/adapter"))
 
+# What enforces NetworkPolicies: kind's own pod network contains it, that of a node image of our own does not.
+NETWORK_POLICIES = Tool(
+    "network-policies", "sigs.k8s.io/kube-network-policies", f"v{versions.NETWORK_POLICIES}", ("cmd",)
+)
+
 # What a node image of our own needs beside all of the above.
 NODE_PROGRAMS = Tool("node", *_kubernetes("kubelet", "kube-scheduler", "kube-proxy"))
 CONTAINERD = Tool(

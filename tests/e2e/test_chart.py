@@ -1,5 +1,6 @@
 """What the chart installs: as little power as the operator needs, and values that are checked."""
 
+import json
 import subprocess
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 
 from dev.cache import REPOSITORY
 from hca_operator.api.fleet_policy import NO_POLICY, FleetPolicy, parse_policy
+from hca_operator.core.names import API_LABEL
 from tests.e2e.cluster import Cluster
 
 Object = dict[str, Any]
@@ -244,6 +246,28 @@ def test_prometheus_is_named_to_the_metrics_api_with_its_secret(cluster: Cluster
     assert metrics["volumes"] == [{"name": "prometheus", "secret": {"secretName": "reader"}}]
     (mount,) = metrics["containers"][0]["volumeMounts"]
     assert mount == {"name": "prometheus", "mountPath": "/etc/hca-prometheus", "readOnly": True}
+
+
+def test_with_the_addresses_of_the_api_server_no_others_are_reached_but_names_and_the_pods_of_apis(
+    cluster: Cluster,
+) -> None:
+    def egress(name: str, *values: str) -> list[Object]:
+        policy = one(template(cluster, "--set=networkPolicy.enabled=true", *values), "NetworkPolicy", name)
+        rules: list[Object] = policy["spec"]["egress"]
+        return rules
+
+    host, edge = {"ipBlock": {"cidr": "10.0.0.0/28"}}, {"namespace": "edge", "selector": {"app": "envoy"}}
+    known = f"--set-json=networkPolicy.apiServer={json.dumps([host])}"
+    apis = {
+        "namespaceSelector": {},
+        "podSelector": {"matchExpressions": [{"key": API_LABEL, "operator": "Exists"}]},
+    }
+    names = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+    # The operator asks them for the memory of their workers, the metrics API for their load.
+    assert egress("hca", known) == egress("hca-metrics", known) == [{"to": [host]}, names, {"to": [apis]}]
+    assert egress("hca") == egress("hca-metrics") == [{}], "the API server may be anywhere"
+    assert egress("hca-metrics", known, "--set=prometheus.url=http://prometheus.monitoring:9090") == [{}]
+    assert egress("hca-metrics", known, f"--set-json=externalMetrics.ingress={json.dumps(edge)}") == [{}]
 
 
 def policy_of(manifests: list[Object]) -> FleetPolicy:
