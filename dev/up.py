@@ -50,7 +50,6 @@ def prepare() -> None:
     """Have everything that the tests need but the cluster, which takes half a core from those that need none."""
     with engine_run() as run:
         run.start_parts(*tools.DEVELOPER, *tools.CONTROL_PLANE)
-        run.start_network_policies()
         run.start_images()
         run.discard_dead_cluster()
 
@@ -178,11 +177,6 @@ class Run:
             self._base = start("debian base", partial(node_image.make_base, base=node_image.SLIM_BASE), after=[builder])
             if not self._choice.exists:
                 self._node = self._start_node_image(builder)
-
-    def start_network_policies(self) -> None:
-        """Start what enforces NetworkPolicies where the nodes do not."""
-        if self._choice.own:
-            self.start_programs(tools.NETWORK_POLICIES)
 
     def discard_dead_cluster(self) -> None:
         """Start what ends nodes that are of no use, and work all the same."""

@@ -14,7 +14,7 @@ CLUSTER = "tests/e2e/"
 OTHER_PROCESS = {
     f"{CLUSTER}test_{name}.py" for name in ("autoscaling", "chart", "config", "heap_snapshots", "memory", "servers")
 }
-ALONE = ("diagnosis", "drain", "faults", "network_policies", "scope", "upgrade")
+ALONE = ("diagnosis", "drain", "faults", "scope", "upgrade")
 WITH_TESTS_ALONE = {f"{CLUSTER}test_{name}.py" for name in ALONE}
 # Their tests share nothing that is costly to set up, and some take long: each may run in another process.
 APART = {

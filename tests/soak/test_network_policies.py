@@ -10,7 +10,7 @@ import pytest
 from dev.workloads import CHART, NAMESPACE, RELEASE
 from hca_operator.core.names import API_LABEL
 from tests.e2e.cluster import Cluster, Object
-from tests.e2e.network_policies import enforced
+from tests.soak.network_policies import enforced
 
 pytestmark = pytest.mark.alone
 
