@@ -83,10 +83,12 @@ class Cluster:
         self.kubectl("wait", "--for=condition=Ready", f"hcapi/{name}", f"--timeout={seconds}s")
 
     def until(self, holds: Callable[[], bool], what: str, *, seconds: float = 90) -> None:
-        """Wait until something holds; fail with `what` if it never does."""
+        """Wait until something holds; fail with `what`, and what is there, if it never does."""
         deadline = time.monotonic() + seconds
         while not holds():
-            assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+            if time.monotonic() >= deadline:
+                there = self.kubectl("get", "hcapi,hpa,pdb,pods", "--show-labels")
+                raise AssertionError(f"not within {seconds:.0f} s: {what}\n{there}")
             time.sleep(1)  # kubectl takes a tenth of a CPU second, which the load and the pods need too
 
     def tag_image(self, image: str, tag: str) -> str:
