@@ -1,8 +1,11 @@
 """Facts read off live objects: pure parsing, tolerant of what is missing."""
 
+import re
 from typing import Any
 
 from hca_operator.core.names import API_LABEL, FIELD_MANAGER, GROUP, KIND, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+
+_OBJECT_NAME = re.compile("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 def controller_of(manifest: Manifest) -> Manifest | None:
@@ -14,11 +17,20 @@ def controller_of(manifest: Manifest) -> Manifest | None:
 def owner_of(child: Manifest) -> str | None:
     """Name of the object that a child belongs to, by its owner or, where that was removed by hand, by its label."""
     controller = controller_of(child)
-    if controller is not None:
-        ours = controller["kind"] == KIND and controller["apiVersion"].startswith(f"{GROUP}/")
-        return str(controller["name"]) if ours else None
-    label = child["metadata"].get("labels", {}).get(API_LABEL)
-    return None if label is None else str(label)
+    if controller is None:
+        return labelled_owner(child)
+    ours = controller["kind"] == KIND and controller["apiVersion"].startswith(f"{GROUP}/")
+    return _object_name(controller["name"]) if ours else None
+
+
+def labelled_owner(manifest: Manifest) -> str | None:
+    """Name of the object to which a child or a pod belongs by its label."""
+    return _object_name(manifest["metadata"].get("labels", {}).get(API_LABEL))
+
+
+def _object_name(text: str | None) -> str | None:
+    """The same text; None if no object has such a name: whoever creates a child may write any, and it ends in a URL."""
+    return text if text is not None and _OBJECT_NAME.fullmatch(text) else None
 
 
 def edited(obj: Manifest) -> bool:

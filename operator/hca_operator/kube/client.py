@@ -55,7 +55,7 @@ class KubeClient:
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object as it is now, None if it does not exist."""
         found = await self._connection.request("GET", kind, namespace, name, absent_is_none=True)
-        return None if found is None else _live(f"GET {kind} {namespace}/{name}", found)
+        return None if found is None else _live(f"GET {kind} {namespace}/{name}", found, kind, name)
 
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """The objects of a namespace ("": of all); `labelSelector` and `fieldSelector` narrow them down.
@@ -206,13 +206,16 @@ class KubeClient:
         content_type: str = "application/json",
     ) -> Manifest:
         """A write whose answer is the object as it is now."""
-        namespace = manifest["metadata"].get("namespace", "")
+        metadata = manifest["metadata"]
+        namespace = metadata.get("namespace", "")
         written = await self._connection.request(
             verb, manifest["kind"], namespace, name, query=query, body=body, content_type=content_type
         )
         assert written is not None, "None is for a missing object, which raises here"  # noqa: S101
         # What is created is not always stored, such as a SubjectAccessReview.
-        return written if verb == "POST" else _live(f"{verb} {manifest['kind']} {namespace}/{name}", written)
+        if verb == "POST":
+            return written
+        return _live(f"{verb} {manifest['kind']} {namespace}/{name}", written, manifest["kind"], metadata["name"])
 
 
 def _without_bulk(pod: Manifest) -> Manifest:
@@ -231,11 +234,12 @@ def _without_bulk(pod: Manifest) -> Manifest:
 _READ_OF_CONTAINERS = ("name", "resources", "restartPolicy")
 
 
-def _live(what: str, answer: Manifest) -> Manifest:
-    """The object of an answer. Raises Transient if it is none, as what lies between may answer anything."""
+def _live(what: str, answer: Manifest, kind: str, name: str) -> Manifest:
+    """The object of an answer. Raises Transient if it is another or none, as what lies between may answer anything."""
     match answer:
-        case {"kind": str(), "metadata": {"name": str(), "resourceVersion": str(version)}} if version.isdecimal():
-            return answer
+        case {"kind": str(found), "metadata": {"name": str(named), "resourceVersion": str(version)}}:
+            if (found, named) == (kind, name) and version.isdecimal():
+                return answer
     raise Transient(f"{what}: the answer is not the object")
 
 

@@ -27,7 +27,7 @@ from hca_operator.core.names import (
     REPLACED_LABEL,
     Manifest,
 )
-from hca_operator.core.observed import condition, controller_of, is_ours, replicas_of
+from hca_operator.core.observed import condition, controller_of, is_ours, labelled_owner, replicas_of
 from hca_operator.core.ports import Key
 from hca_operator.core.timestamps import time_of
 from hca_operator.desired.metadata import owner_reference, selector_text
@@ -94,7 +94,7 @@ class ReplacementTracker:
 
     def found(self, detached: Iterable[Manifest]) -> set[Key]:
         """Take in pods that were found detached, or ReplicaSets of such pods; returns their objects."""
-        keys = {Key(found["metadata"]["namespace"], found["metadata"]["labels"][API_LABEL]) for found in detached}
+        keys = {Key(found["metadata"]["namespace"], name) for found in detached if (name := labelled_owner(found))}
         self._keys |= keys
         return keys
 

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -66,8 +67,8 @@ def test_the_servers_wish_for_a_wait_is_read(header: str | None, seconds: float 
     assert error.retry_after == seconds
 
 
-def one_of_everything(path: str) -> Manifest:
-    answer = {"kind": "Any", "metadata": {"name": "shop", "resourceVersion": "7"}, "items": [], "data": {"a": "b"}}
+def one_of_everything(kind: str, path: str) -> Manifest:
+    answer = {"kind": kind, "metadata": {"name": "shop", "resourceVersion": "7"}, "items": [], "data": {"a": "b"}}
     return {"type": "BOOKMARK", "object": answer} if "watch=true" in path else answer
 
 
@@ -82,7 +83,7 @@ def one_of_everything(path: str) -> Manifest:
 async def test_what_may_be_large_or_secret_is_read_by_name_alone(
     kind: str, plural: str, in_lists: str, in_watches: str
 ) -> None:
-    with api_server(one_of_everything) as (address, asked):
+    with api_server(partial(one_of_everything, kind)) as (address, asked):
         async with client.ApiClient(client.Configuration(host=address)) as api:
             kube = KubeClient(api, lambda *_: None)
             await kube.list(kind, "default")
@@ -102,7 +103,7 @@ async def test_what_may_be_large_or_secret_is_read_by_name_alone(
 async def test_a_netrc_of_the_users_changes_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (netrc := tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret")
     monkeypatch.setenv("NETRC", str(netrc))
-    with api_server(one_of_everything) as (address, asked):
+    with api_server(partial(one_of_everything, "Service")) as (address, asked):
         token = {"BearerToken": "Bearer token"}
         api = client.ApiClient(client.Configuration(host=address, api_key=token))
         api.configuration.client_session_kwargs = session_options(api)
@@ -129,6 +130,17 @@ async def test_an_answer_that_is_none_of_the_kubernetes_api_is_tried_again(garba
             with suppress(Transient):  # as at the end of a stream without an event
                 async for event in kube.watch("Service", "default", 7):
                     pytest.fail(f"{event} is none")
+
+
+async def test_an_answer_that_is_another_object_is_tried_again() -> None:
+    other = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "cart", "resourceVersion": "7"}}
+    with api_server(lambda _path: other) as (address, _):
+        async with client.ApiClient(client.Configuration(host=address)) as api:
+            kube = KubeClient(api, lambda *_: None)
+            assert await kube.get("Service", "default", "cart")
+            for kind, name in (("Service", "shop"), ("Deployment", "cart")):
+                with pytest.raises(Transient, match="the answer is not the object"):
+                    await kube.get(kind, "default", name)
 
 
 async def test_fault_64_a_watch_goes_on_after_an_object_of_many_megabytes() -> None:
@@ -215,11 +227,23 @@ def _controlled_by(kind: str, api_version: str, *, controller: bool = True) -> l
         (_child(ownerReferences=_controlled_by(KIND, "example.com/v1"), labels={API_LABEL: "cart"}), None),
         (_child(ownerReferences=_controlled_by(KIND, API_VERSION, controller=False)), None),
         (_child(labels={API_LABEL: "cart"}), "cart"),
+        (_child(labels={API_LABEL: ""}), None),
         (_child(), None),
     ],
 )
 def test_an_event_of_a_child_leads_to_its_object(child: Manifest, owner: str | None) -> None:
     assert owner_of(child) == owner
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..", "../../default/highconcurrencyapis/shop", "shop?watch=true", "shop/status", "a b", "a\n", "x" * 254, "\u00e4"],
+    ids=repr,
+)
+def test_fault_68_a_child_whose_owner_has_no_name_of_an_object_leads_nowhere(name: str) -> None:
+    """Whoever may create a Service may write any owner: the operator read what the resulting address led to."""
+    owner = {"kind": KIND, "apiVersion": API_VERSION, "name": name, "uid": "u", "controller": True}
+    assert owner_of(_child(ownerReferences=[owner])) is None
 
 
 @given(st.text(st.characters(codec="utf-8")))
