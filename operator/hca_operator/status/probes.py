@@ -25,7 +25,7 @@ _KILLED = {0, 137, 143}
 _KINDS = ("Startup", "Liveness", "Readiness")
 _FAILED_PROBE = re.compile(r"(Startup|Liveness|Readiness) probe (?:failed|errored)")
 """Not anchored: the kubelet puts "(combined from similar events): " before messages that differ."""
-_CONTAINER_FIELD = re.compile(r"\{(.+)\}")
+_CONTAINER_FIELD = re.compile(r"\{([^{}]+)\}")
 """The name in `spec.containers{api}`."""
 
 
@@ -194,7 +194,7 @@ def _failures(
     unready = time_of(condition(pod, "Ready"), "lastTransitionTime")
     for event in events:
         involved, last = event.get("involvedObject", {}), time_of(event, "lastTimestamp")
-        if involved.get("name") != pod["metadata"]["name"] or (last and unready and last < unready - slack):
+        if involved.get("name") != pod["metadata"]["name"] or (last and unready and unready - last > slack):
             continue
         message = event.get("message", "")
         named = _CONTAINER_FIELD.search(involved.get("fieldPath", ""))

@@ -323,6 +323,7 @@ def test_nothing_changes_unless_something_changed(observation: Observation) -> N
         {"conditions": None},
         {"conditions": [{"type": "Ready", "status": "True"}]},
         {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-02T03:04:05+99:99"}]},
+        {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "9999-12-31T23:59:59Z"}]},
         {"conditions": [{"type": "Other", "status": "True", "lastTransitionTime": "x"}], "observedGeneration": 7},
     ],
     ids=str,
