@@ -3,7 +3,17 @@
 import re
 from typing import Any
 
-from hca_operator.core.names import API_LABEL, FIELD_MANAGER, GROUP, KIND, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from hca_operator.core.names import (
+    API_LABEL,
+    FIELD_MANAGER,
+    GROUP,
+    HASH_LABEL,
+    KIND,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    REVISION_ANNOTATION,
+    Manifest,
+)
 
 _OBJECT_NAME = re.compile("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
@@ -96,10 +106,28 @@ def rolled_out(deployment: Manifest | None) -> bool:
     """
     if deployment is None or not is_observed(deployment):
         return False
-    status = deployment.get("status", {})
-    if status.get("updatedReplicas", 0) != status.get("replicas", 0):
+    if not all_updated(deployment):
         return False
     return is_paused(deployment) or condition(deployment, "Progressing").get("reason") == "NewReplicaSetAvailable"
+
+
+def all_updated(deployment: Manifest) -> bool:
+    """Whether every pod is of the template that the Deployment controller has observed last."""
+    status = deployment.get("status", {})
+    return bool(status.get("updatedReplicas", 0) == status.get("replicas", 0))
+
+
+def has_revision_of(deployment: Manifest, replica_set: Manifest) -> bool:
+    """Whether a ReplicaSet has the latest template of a Deployment."""
+    controller = controller_of(replica_set)
+    revisions = [each["metadata"].get("annotations", {}).get(REVISION_ANNOTATION) for each in (deployment, replica_set)]
+    return bool(controller and controller["uid"] == deployment["metadata"]["uid"] and revisions[0] == revisions[1])
+
+
+def hash_of(manifest: Manifest) -> str | None:
+    """By which template a pod or a ReplicaSet was made."""
+    found: str | None = manifest["metadata"].get("labels", {}).get(HASH_LABEL)
+    return found
 
 
 def is_paused(deployment: Manifest | None) -> bool:
