@@ -28,6 +28,10 @@ _FAILED_PROBE = re.compile(r"(Startup|Liveness|Readiness) probe (?:failed|errore
 _CONTAINER_FIELD = re.compile(r"\{([^{}]+)\}")
 """The name in `spec.containers{api}`."""
 
+_GATE = re.compile(r'readiness gate "([^"]+)"')
+GATE_PATIENCE = timedelta(minutes=1)
+"""For how long a readiness gate may be unset while all containers are ready: load balancers take that long."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -146,6 +150,19 @@ def sidecar_probe_problem(spec: HighConcurrencyApiSpec, pod: Manifest, events: I
         Reason.READINESS_FAILING,
         f"{min(each.title for each in unready)} fails its probe, so the pod gets no requests though the API is ready: "
         "kubectl describe pod and the log of that container say why",
+    )
+
+
+def gate_problem(pod: Manifest, now: datetime) -> Problem | None:
+    """The readiness gates that keep a pod unready although its containers are ready; None if there are none."""
+    ready, since = condition(pod, "Ready"), time_of(condition(pod, "ContainersReady"), "lastTransitionTime")
+    if ready.get("reason") != "ReadinessGatesNotReady" or since is None or now - since < GATE_PATIENCE:
+        return None
+    gates = ", ".join(sorted(set(_GATE.findall(ready.get("message", "")))))
+    return Problem(
+        Reason.READINESS_FAILING,
+        f"the containers of a pod are ready, but its readiness gate {gates} is not: see the log of the controller "
+        "that sets this condition, such as that of a load balancer",
     )
 
 

@@ -179,3 +179,18 @@ def test_fault_70_an_event_that_others_have_written_takes_no_time() -> None:
     problem = reported(early, event)
     assert problem is not None
     assert problem.reason == Reason.READINESS_FAILING
+
+
+def test_fault_72_a_readiness_gate_that_stays_unset_is_named() -> None:
+    gate = "target-health.elbv2.k8s.aws/shop"
+    pod = running(ready=True)
+    said = f'the status of pod readiness gate "{gate}" is not "True", but False'
+    pod["status"]["conditions"] = [
+        {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": said},
+        {"type": "ContainersReady", "status": "True", "lastTransitionTime": ago(seconds=30)},
+    ]
+    assert reported(pod) is None
+    pod["status"]["conditions"][1]["lastTransitionTime"] = ago(minutes=2)
+    problem = reported(pod)
+    assert problem is not None
+    assert (problem.reason, gate in problem.message) == (Reason.READINESS_FAILING, True)
