@@ -120,8 +120,8 @@ def test_fault_68_an_owner_that_is_a_path_leads_nowhere(
     owner = {"apiVersion": "hca-operator.io/v1alpha1", "kind": KIND, "uid": "none", "controller": True}
     for number, name in enumerate(["../../../v1/namespaces/default/services/kubernetes", "..", "shop?watch=true"]):
         labels = {"app.kubernetes.io/managed-by": "hca-operator"}
-        metadata = {"name": f"child-{number}", "namespace": namespace, "labels": labels}
-        metadata |= {"ownerReferences": [{**owner, "name": name}]}
+        owners = [{**owner, "name": name}]
+        metadata = {"name": f"child-{number}", "namespace": namespace, "labels": labels, "ownerReferences": owners}
         server.create({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 80}]}})
     server.create(api(namespace))
     eventually(lambda: conditions(server, namespace))
