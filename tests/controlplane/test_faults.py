@@ -21,6 +21,7 @@ from tests.controlplane.objects import (
     limits,
     status,
 )
+from tests.controlplane.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.usefixtures("operator")
 NO_NODE = "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available."
@@ -91,6 +92,40 @@ def test_fault_06_with_a_tag_that_does_not_exist_the_old_pods_serve_and_going_ba
     eventually(lambda: condition_of(server, namespace, "Ready", "RolledOut"))
     assert specs(server, namespace) == before
     eventually(lambda: {pod["metadata"]["uid"] for pod in server.find("Pod", namespace)} == serving)
+
+
+def test_fault_71_an_image_that_was_corrected_is_not_said_to_be_wrong_because_pods_of_the_old_one_are_there(
+    server: ApiServer, namespace: str
+) -> None:
+    server.create(api(namespace, **DISABLED, image="registry.example.com/shop:absent"))
+    eventually(lambda: len(server.find("Pod", namespace)) == 2)
+    for pod in server.find("Pod", namespace):
+        report(server, pod, {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such tag"}}})
+    eventually(lambda: condition_of(server, namespace, "Ready", "ImagePullFailed"))
+    since = server.version(KIND, namespace)
+    server.patch(KIND, namespace, "shop", {"spec": {"image": "registry.example.com/shop:1.4.2"}})
+    (pod,) = eventually(lambda: pods_with(server, namespace, "registry.example.com/shop:1.4.2"))
+    eventually(lambda: condition_of(server, namespace, "Ready", "RollingOut"))
+    report(server, pod, {"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "no Secret"}}})
+    eventually(lambda: condition_of(server, namespace, "Ready", "CreateContainerConfigError"))
+    assert len(pods_with(server, namespace, "registry.example.com/shop:absent")) == 2
+    for seen in server.changes_since(since, KIND, namespace):
+        ready = next(each for each in seen["status"]["conditions"] if each["type"] == "Ready")
+        assert ready["observedGeneration"] == 1 or ready["reason"] != "ImagePullFailed"
+
+
+def test_fault_68_an_owner_that_is_a_path_leads_nowhere(
+    server: ApiServer, namespace: str, operator: OperatorProcess
+) -> None:
+    owner = {"apiVersion": "hca-operator.io/v1alpha1", "kind": KIND, "uid": "none", "controller": True}
+    for number, name in enumerate(["../../../v1/namespaces/default/services/kubernetes", "..", "shop?watch=true"]):
+        labels = {"app.kubernetes.io/managed-by": "hca-operator"}
+        owners = [{**owner, "name": name}]
+        metadata = {"name": f"child-{number}", "namespace": namespace, "labels": labels, "ownerReferences": owners}
+        server.create({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 80}]}})
+    server.create(api(namespace))
+    eventually(lambda: conditions(server, namespace))
+    assert {line["object"] for line in operator.log() if namespace in line.get("object", "")} <= {f"{namespace}/shop"}
 
 
 def test_fault_54_a_deployment_that_is_paused_by_kubectl_is_reported_once_a_change_waits(

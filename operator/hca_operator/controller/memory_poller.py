@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from hca_operator.core.errors import HcaError
+from hca_operator.core.errors import HcaError, TooLarge
+from hca_operator.core.names import API_LABEL, REPLACED_LABEL, Manifest
 from hca_operator.core.ports import Key, MetricsLister
 from hca_operator.desired.metadata import MANAGED_SELECTOR
 from hca_operator.restarts.memory_trend import CYCLE, MemoryTracker, Trend
@@ -56,7 +57,7 @@ class MemoryPoller:
     async def read(self) -> set[Key]:
         """Poll once. Returns the objects that have to be reconciled for it."""
         try:
-            found = await self._source.readings("PodMetrics", self._namespace, labelSelector=MANAGED_SELECTOR)
+            found = await self._readings()
         except HcaError as error:
             logger.info("the memory of the pods could not be read: %s", error)
             self._memory.fail(absent=False)
@@ -67,3 +68,28 @@ class MemoryPoller:
         changed = self._memory.take(found)
         self._observe_trends(self._memory.trends())
         return {Key(*name) for name in changed}
+
+    async def _readings(self) -> Sequence[Manifest] | None:
+        """The PodMetrics of all pods; by namespace if they are too large together: pods may have a mebibyte of labels.
+
+        Those of a namespace that are too large by themselves are left out.
+        """
+        try:
+            return await self._source.readings("PodMetrics", self._namespace, labelSelector=MANAGED_SELECTOR)
+        except TooLarge as error:
+            logger.info("the memory of the pods is read by namespace: %s", error)
+        found: list[Manifest] = []
+        for namespace in sorted(self._memory.namespaces()):
+            try:
+                read = await self._source.readings("PodMetrics", namespace, labelSelector=MANAGED_SELECTOR)
+                found += map(_with_few_labels, read or ())
+            except TooLarge as error:
+                logger.info("the memory of the pods of a namespace could not be read: %s", error)
+        return found
+
+
+def _with_few_labels(reading: Manifest) -> Manifest:
+    """The same PodMetrics with the labels that are read."""
+    labels = reading["metadata"].get("labels") or {}
+    kept = {name: labels[name] for name in (API_LABEL, REPLACED_LABEL) if name in labels}
+    return {**reading, "metadata": {**reading["metadata"], "labels": kept}}

@@ -86,9 +86,9 @@ class Resync:
         """Queue objects with a detached pod or the ReplicaSet of one: an operator ended while it replaced the pod."""
         for kind in ("Pod", "ReplicaSet"):
             try:
-                detached = await self._kube.list(kind, self._namespace, labelSelector=DETACHED)
-                for key in self._resume_replacements(detached):
-                    self._queue.add(key)
+                async for detached, _version in self._kube.pages(kind, self._namespace, labelSelector=DETACHED):
+                    for key in self._resume_replacements(detached):
+                        self._queue.add(key)
             except HcaError as error:
                 logger.warning("listing the pods that are being replaced failed: %s", error)
 

@@ -9,7 +9,10 @@ import aiohttp
 
 TIMEOUT_SECONDS = 2.0
 LARGEST_BODY_BYTES = 2**20
-_RESIDENT = re.compile(rb"^process_resident_memory_bytes(?:\{[^\n]*\})?[ \t]+([0-9.eE+]{1,32})\s*$", re.MULTILINE)
+_RESIDENT = re.compile(
+    rb"^process_resident_memory_bytes(?:\{[^\n]*\})?[ \t]+([0-9.eE+]{1,32})(?:[ \t]+[0-9.]{1,32})?\s*$", re.MULTILINE
+)
+"""With a timestamp or without one."""
 
 
 async def resident_bytes(address: str, port: int, path: str) -> Sequence[int]:

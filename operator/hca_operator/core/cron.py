@@ -14,9 +14,7 @@ from cronsim import CronSim, CronSimError
 
 from hca_operator.core.errors import SpecError
 
-MINUTE = timedelta(minutes=1)
-CLOCK_CHANGE = timedelta(hours=3)
-"""Longer than any hour that a clock repeats or leaves out."""
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -47,17 +45,21 @@ class Schedule:
                 yield tick.astimezone(UTC)
 
     def before(self, moment: datetime) -> datetime:
-        """The last time that is not after a moment."""
-        earlier = moment - CLOCK_CHANGE
-        if earlier.astimezone(self._zone).utcoffset() == moment.astimezone(self._zone).utcoffset():
-            return self._backwards(moment)
-        # Backwards, cronsim goes by the wall clock and so misses what came before the clock was put back.
-        found = self._backwards(earlier)
-        return self.last(found, moment) or found
+        """The last time that is not after a moment.
 
-    def _backwards(self, moment: datetime) -> datetime:
-        after = moment.astimezone(self._zone).replace(second=0, microsecond=0) + MINUTE
-        return next(CronSim(self._cron, after, reverse=True)).astimezone(UTC)
+        Found by the times after earlier moments: backwards, cronsim misses times near a change of the clock, and never
+        ends where one leaves out the hour before midnight.
+        """
+        early, late = moment - HOUR, moment
+        while self._next(early) > moment:
+            early, late = moment - 4 * (moment - early), early
+        while late - early > MINUTE:
+            middle = early + (late - early) / 2
+            early, late = (middle, late) if self._next(middle) <= moment else (early, middle)
+        return self._next(early)
+
+    def _next(self, moment: datetime) -> datetime:
+        return next(self.after(moment))
 
     def last(self, after: datetime, until: datetime) -> datetime | None:
         """The last time after one moment and not after another, None if there is none."""

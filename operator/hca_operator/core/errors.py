@@ -9,6 +9,7 @@ HcaError
 ├── Forbidden    RBAC forbids it: a condition and a slow retry
 ├── Transient    overload, time-out, lost connection: retried with backoff
 │   ├── Conflict what was read has changed meanwhile: read again, as is usual where several write
+│   ├── TooLarge the answer has more bytes than are read: less is asked for
 │   ├── Expired  the resourceVersion of a watch or list is too old: it starts again from a new list
 │   └── Absent   the cluster does not define the kind (any more)
 └── CannotStart  the platform team must change something: the process ends with one sentence
@@ -58,6 +59,10 @@ class Transient(HcaError):
 
 class Conflict(Transient):
     """Another client was faster: the state that a decision was based on has changed."""
+
+
+class TooLarge(Transient):
+    """The answer has more bytes than the request allows, and was not read to its end."""
 
 
 class Expired(Transient):

@@ -1,8 +1,21 @@
 """Facts read off live objects: pure parsing, tolerant of what is missing."""
 
+import re
 from typing import Any
 
-from hca_operator.core.names import API_LABEL, FIELD_MANAGER, GROUP, KIND, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from hca_operator.core.names import (
+    API_LABEL,
+    FIELD_MANAGER,
+    GROUP,
+    HASH_LABEL,
+    KIND,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    REVISION_ANNOTATION,
+    Manifest,
+)
+
+_OBJECT_NAME = re.compile("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 def controller_of(manifest: Manifest) -> Manifest | None:
@@ -14,11 +27,20 @@ def controller_of(manifest: Manifest) -> Manifest | None:
 def owner_of(child: Manifest) -> str | None:
     """Name of the object that a child belongs to, by its owner or, where that was removed by hand, by its label."""
     controller = controller_of(child)
-    if controller is not None:
-        ours = controller["kind"] == KIND and controller["apiVersion"].startswith(f"{GROUP}/")
-        return str(controller["name"]) if ours else None
-    label = child["metadata"].get("labels", {}).get(API_LABEL)
-    return None if label is None else str(label)
+    if controller is None:
+        return labelled_owner(child)
+    ours = controller["kind"] == KIND and controller["apiVersion"].startswith(f"{GROUP}/")
+    return _object_name(controller["name"]) if ours else None
+
+
+def labelled_owner(manifest: Manifest) -> str | None:
+    """Name of the object to which a child or a pod belongs by its label."""
+    return _object_name(manifest["metadata"].get("labels", {}).get(API_LABEL))
+
+
+def _object_name(text: str | None) -> str | None:
+    """The same text; None if no object has such a name: whoever creates a child may write any, and it ends in a URL."""
+    return text if text is not None and _OBJECT_NAME.fullmatch(text) else None
 
 
 def edited(obj: Manifest) -> bool:
@@ -84,10 +106,28 @@ def rolled_out(deployment: Manifest | None) -> bool:
     """
     if deployment is None or not is_observed(deployment):
         return False
-    status = deployment.get("status", {})
-    if status.get("updatedReplicas", 0) != status.get("replicas", 0):
+    if not all_updated(deployment):
         return False
     return is_paused(deployment) or condition(deployment, "Progressing").get("reason") == "NewReplicaSetAvailable"
+
+
+def all_updated(deployment: Manifest) -> bool:
+    """Whether every pod is of the template that the Deployment controller has observed last."""
+    status = deployment.get("status", {})
+    return bool(status.get("updatedReplicas", 0) == status.get("replicas", 0))
+
+
+def has_revision_of(deployment: Manifest, replica_set: Manifest) -> bool:
+    """Whether a ReplicaSet has the latest template of a Deployment."""
+    controller = controller_of(replica_set)
+    revisions = [each["metadata"].get("annotations", {}).get(REVISION_ANNOTATION) for each in (deployment, replica_set)]
+    return bool(controller and controller["uid"] == deployment["metadata"]["uid"] and revisions[0] == revisions[1])
+
+
+def hash_of(manifest: Manifest) -> str | None:
+    """By which template a pod or a ReplicaSet was made."""
+    found: str | None = manifest["metadata"].get("labels", {}).get(HASH_LABEL)
+    return found
 
 
 def is_paused(deployment: Manifest | None) -> bool:

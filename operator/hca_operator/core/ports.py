@@ -38,7 +38,10 @@ class MetricsLister(Protocol):
     """Lists objects that an aggregated API computes for each request, such as PodMetrics."""
 
     async def readings(self, kind: str, namespace: str, **selectors: str) -> Sequence[Manifest] | None:
-        """All objects of a kind, None if no server of the cluster has this API. Raises HcaError."""
+        """All objects of a kind, None if no server of the cluster has this API. Raises HcaError.
+
+        TooLarge: those of one namespace may be few enough.
+        """
 
 
 class ListerWatcher(Protocol):

@@ -1,8 +1,11 @@
 """Times as Kubernetes writes them (RFC 3339)."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+SKEW = timedelta(minutes=5)
+"""By which the clocks of a cluster may differ."""
 
 _RFC_3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})",
@@ -26,6 +29,15 @@ def time_of(holder: dict[str, Any] | None, name: str) -> datetime | None:
         return parse_time(str((holder or {}).get(name)))
     except ValueError:
         return None
+
+
+def past_time_of(holder: dict[str, Any] | None, name: str, now: datetime) -> datetime | None:
+    """A time of an object at which something has happened, None if it is missing, not valid or in the future.
+
+    Any client may have written it, and the clock by which it was written may have been set back since.
+    """
+    time = time_of(holder, name)
+    return None if time is None or time > now + SKEW else time
 
 
 def time_text(moment: datetime) -> str:

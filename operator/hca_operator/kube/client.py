@@ -3,14 +3,15 @@
 With `connection` the only module that talks to the API server, but for kopf's own watch.
 """
 
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Self
 
 from kubernetes.aio.client import ApiClient
 
-from hca_operator.core.errors import Absent, Rejected, Transient
+from hca_operator.core.errors import Absent, Rejected, TooLarge, Transient
 from hca_operator.core.names import BURST_MANAGER, FIELD_MANAGER, MEASURE_ANNOTATION, Manifest
-from hca_operator.kube.connection import Connection, RequestObserver, TooLarge, WatchEvent, connect, yaml_body
+from hca_operator.kube.connection import Connection, RequestObserver, WatchEvent, connect, yaml_body
 from hca_operator.kube.resources import RESOURCES
 
 PAGE_SIZE = 250
@@ -20,6 +21,10 @@ LARGEST_PAGE_BYTES = 4 * 2**20
 times its bytes."""
 MOST_LARGE_OBJECTS = 10
 """Of a list that is kept as a whole: so many that fill a page by themselves, and no more, are read."""
+MOST_LISTED_BYTES = 8 * 2**20
+"""Of all objects of a list together, in JSON: those of a thousand pods, several times over."""
+LARGEST_READING_BYTES = 16 * 2**20
+"""The PodMetrics of twenty thousand usual pods."""
 NEVER_CURRENT = "1"
 """The version of an empty etcd, which no object ever has. An apply that names a version is refused where the object has
 another one, and not where there is no object."""
@@ -55,25 +60,30 @@ class KubeClient:
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object as it is now, None if it does not exist."""
         found = await self._connection.request("GET", kind, namespace, name, absent_is_none=True)
-        return None if found is None else _live(f"GET {kind} {namespace}/{name}", found)
+        return None if found is None else _live(f"GET {kind} {namespace}/{name}", found, kind, name)
 
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """The objects of a namespace ("": of all); `labelSelector` and `fieldSelector` narrow them down.
 
         Pods lack most of their spec, and their annotations but the operator's own.
 
-        Raises Rejected if more than MOST_LARGE_OBJECTS have more than a mebibyte or so.
+        Raises Rejected if more than MOST_LARGE_OBJECTS have more than a mebibyte or so, or if all that is kept has more
+        than MOST_LISTED_BYTES.
         """
         items: list[Manifest] = []
-        large = 0
+        large = size = 0
         async for page, _version in self.pages(kind, namespace, **selectors):
-            items.extend(map(_without_bulk, page) if kind == "Pod" else page)
+            kept = list(map(_without_bulk, page) if kind == "Pod" else page)
             large += len(page) == 1
+            size += sum(len(json.dumps(item)) for item in kept)
             if large > MOST_LARGE_OBJECTS:
                 raise Rejected(
                     f"LIST {kind} {namespace}: more than {MOST_LARGE_OBJECTS} of them are so large that each has to be "
                     "read by itself"
                 )
+            if size > MOST_LISTED_BYTES:
+                raise Rejected(f"LIST {kind} {namespace}: together they have more than {MOST_LISTED_BYTES >> 20} MiB")
+            items += kept
         return items
 
     async def pages(self, kind: str, namespace: str, **selectors: str) -> AsyncIterator[tuple[Sequence[Manifest], int]]:
@@ -96,8 +106,13 @@ class KubeClient:
             query = {**query, "continue": token}
 
     async def readings(self, kind: str, namespace: str, **selectors: str) -> Sequence[Manifest] | None:
-        """All objects of a kind that an aggregated API computes for each request; None if no server has that API."""
-        found = await self._connection.request("GET", kind, namespace, query=selectors, absent_is_none=True)
+        """All objects of a kind that an aggregated API computes for each request; None if no server has that API.
+
+        Raises TooLarge for an answer of more than LARGEST_READING_BYTES.
+        """
+        found = await self._connection.request(
+            "GET", kind, namespace, query=selectors, absent_is_none=True, most_bytes=LARGEST_READING_BYTES
+        )
         return None if found is None else [item for item in found.get("items") or [] if isinstance(item, dict)]
 
     async def require(self, kind: str, namespace: str) -> None:
@@ -206,13 +221,16 @@ class KubeClient:
         content_type: str = "application/json",
     ) -> Manifest:
         """A write whose answer is the object as it is now."""
-        namespace = manifest["metadata"].get("namespace", "")
+        metadata = manifest["metadata"]
+        namespace = metadata.get("namespace", "")
         written = await self._connection.request(
             verb, manifest["kind"], namespace, name, query=query, body=body, content_type=content_type
         )
         assert written is not None, "None is for a missing object, which raises here"  # noqa: S101
         # What is created is not always stored, such as a SubjectAccessReview.
-        return written if verb == "POST" else _live(f"{verb} {manifest['kind']} {namespace}/{name}", written)
+        if verb == "POST":
+            return written
+        return _live(f"{verb} {manifest['kind']} {namespace}/{name}", written, manifest["kind"], metadata["name"])
 
 
 def _without_bulk(pod: Manifest) -> Manifest:
@@ -231,11 +249,12 @@ def _without_bulk(pod: Manifest) -> Manifest:
 _READ_OF_CONTAINERS = ("name", "resources", "restartPolicy")
 
 
-def _live(what: str, answer: Manifest) -> Manifest:
-    """The object of an answer. Raises Transient if it is none, as what lies between may answer anything."""
+def _live(what: str, answer: Manifest, kind: str, name: str) -> Manifest:
+    """The object of an answer. Raises Transient if it is another or none, as what lies between may answer anything."""
     match answer:
-        case {"kind": str(), "metadata": {"name": str(), "resourceVersion": str(version)}} if version.isdecimal():
-            return answer
+        case {"kind": str(found), "metadata": {"name": str(named), "resourceVersion": str(version)}}:
+            if (found, named) == (kind, name) and version.isdecimal():
+                return answer
     raise Transient(f"{what}: the answer is not the object")
 
 

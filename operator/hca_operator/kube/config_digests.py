@@ -14,6 +14,9 @@ from hca_operator.core.ports import Getter, Key, ListerWatcher
 from hca_operator.kube.cache import version_of
 from hca_operator.kube.informer import Informer
 
+READ_AT_A_TIME = 4
+"""Each may have a mebibyte, six times that in JSON, and an object may use hundreds."""
+
 
 class ConfigSource(ListerWatcher, Getter, Protocol):
     """Lists and watches metadata, and reads content."""
@@ -32,6 +35,7 @@ class ConfigInformer(Informer):
         super().__init__(source, kind, namespace)
         self._getter = source
         self._changed = changed
+        self._reading = asyncio.Semaphore(READ_AT_A_TIME)
         self._used = asyncio.Event()
         self._configs_of: dict[Key, frozenset[Key]] = {}
         """ConfigMaps or Secrets by the object that uses them."""
@@ -83,16 +87,20 @@ class ConfigInformer(Informer):
 
     async def _read(self, config: Key) -> _Content:
         while True:
-            latest = self._latest.get(config, 0)
-            manifest = await self._getter.get(self._kind, config.namespace, config.name)
-            # No answer is older than what the watch had reported before the request, whatever its own version.
-            version = latest if manifest is None else max(latest, version_of(manifest))
-            content = _Content(version, None if manifest is None else data_digest(manifest))
+            async with self._reading:
+                content = await self._content(config)
             if config not in self._users:
                 return content  # no object uses it any more, so the watch would not keep it up to date
             self._contents[config] = content
             if self._is_current(config):
                 return content
+
+    async def _content(self, config: Key) -> _Content:
+        latest = self._latest.get(config, 0)
+        manifest = await self._getter.get(self._kind, config.namespace, config.name)
+        # No answer is older than what the watch had reported before the request, whatever its own version.
+        version = latest if manifest is None else max(latest, version_of(manifest))
+        return _Content(version, None if manifest is None else data_digest(manifest))
 
     def _is_current(self, config: Key) -> bool:
         return config in self._contents and self._contents[config].version >= self._latest.get(config, 0)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import aiohttp
 from kubernetes.aio import client, config
 
-from hca_operator.core.errors import Conflict, Expired, Forbidden, HcaError, Rejected, Transient
+from hca_operator.core.errors import Conflict, Expired, Forbidden, HcaError, Rejected, TooLarge, Transient
 from hca_operator.core.names import Manifest
 from hca_operator.kube.resources import accepted_in_lists, accepted_in_watches, path_of
 
@@ -70,10 +70,6 @@ def session_options(api: client.ApiClient) -> dict[str, Any]:
         # kopf's connections use no proxy of the environment, either; to ask for one takes two threads for each request.
         "trust_env": False,
     }
-
-
-class TooLarge(Exception):
-    """An answer has more bytes than was asked for at most."""
 
 
 class Connection:
@@ -139,9 +135,9 @@ class Connection:
                 status, headers, payload = await self._send(
                     verb, path, body, content_type, accepted, most_bytes=most_bytes
                 )
-        except TooLarge:
+        except TooLarge as error:
             status = 200  # errors are short
-            raise
+            raise TooLarge(f"{verb} {kind} {namespace}/{name}: {error}") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Transient(f"{verb} {kind} {namespace}/{name}: {str(error) or type(error).__name__}") from error
         finally:
@@ -212,7 +208,7 @@ async def _body(response: aiohttp.ClientResponse, most_bytes: int | None) -> byt
         size += len(part)
         if most_bytes is not None and size > most_bytes:
             response.close()
-            raise TooLarge
+            raise TooLarge(f"more than {most_bytes} bytes")
         parts.append(part)
     return b"".join(parts)
 

@@ -24,6 +24,9 @@ from hca_operator.desired.metadata import selector_text
 
 LEASE_SECONDS, RENEW_DEADLINE_SECONDS, RETRY_PERIOD_SECONDS = 15.0, 10.0, 2.0
 """The defaults of client-go and of every controller of Kubernetes itself."""
+LONGEST_LEASE_SECONDS = 4 * LEASE_SECONDS
+"""For which a Lease without a renewal is respected, whatever it says: whoever may edit a namespace may write one with
+the label of the operator that lasts for decades."""
 STANDBY_PERIOD_SECONDS = 1.0
 """Between two tries of a replica that is not the leader. A leader that ends releases its Lease, and until the next try
 no replica writes. A try is one GET of one small object."""
@@ -153,7 +156,8 @@ class Leader:
         record = (spec["holderIdentity"], spec.get("renewTime"))
         if self._seen.get(slot, (None, 0.0))[0] != record:
             self._seen[slot] = (record, self._clock())
-        return self._clock() < self._seen[slot][1] + float(spec.get("leaseDurationSeconds") or LEASE_SECONDS)
+        duration = min(float(spec.get("leaseDurationSeconds") or LEASE_SECONDS), LONGEST_LEASE_SECONDS)
+        return self._clock() < self._seen[slot][1] + duration
 
     async def _others(self) -> list[Manifest]:
         """The Leases that other installs hold, in the namespaces that this one may read."""

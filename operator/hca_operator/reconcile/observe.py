@@ -17,7 +17,10 @@ from hca_operator.core.errors import Conflict, HcaError
 from hca_operator.core.names import KIND, MEMORY, REPLACED_LABEL, STABLE, TRACK_LABEL, Manifest
 from hca_operator.core.observed import (
     all_ready,
+    all_updated,
     available_replicas,
+    has_revision_of,
+    hash_of,
     is_new,
     is_observed,
     is_ours,
@@ -26,7 +29,7 @@ from hca_operator.core.observed import (
 )
 from hca_operator.core.ports import Cluster, Configs, Key, WorkerMemory
 from hca_operator.desired.children import Child
-from hca_operator.desired.metadata import api_selector, selector_text
+from hca_operator.desired.metadata import api_selector, selector_text, stable_selector
 from hca_operator.desired.references import Reference
 from hca_operator.desired.scaling import autoscaling_wanted, fewest_pods
 from hca_operator.kube.cache import version_of
@@ -209,16 +212,29 @@ class Observer:
         """The same with why pods do not serve, from the pods and those Events of the kubelet that say more."""
         events: list[Manifest] = []
         unread = None
+        latest = await self._latest(api, seen)
         try:
-            for reason in event_reasons(api.spec, seen.unready):
+            for reason in event_reasons(api.spec, latest):
                 selector = f"involvedObject.kind=Pod,reason={reason}"
                 events += await self._cluster.list("Event", api.namespace, fieldSelector=selector)
         except HcaError as error:
             unread = error
-        problem = diagnose(api.spec, seen.deployment, seen.unready, events, now)
+        problem = diagnose(api.spec, seen.deployment, latest, events, now)
         if unread is None or problem is not None:
             return replace(seen, problem=problem)
         return replace(seen, problem=problem_of(unread), unread=unread)
+
+    async def _latest(self, api: ApiObject, seen: ObservedPods) -> Sequence[Manifest]:
+        """The unready pods of the latest template: the cause of a problem of earlier ones may have been corrected."""
+        deployment = seen.deployment
+        if deployment is None or not seen.unready or all_updated(deployment):
+            return seen.unready
+        selector = selector_text(stable_selector(api.name))
+        replica_sets = await _or_error(self._cluster.list("ReplicaSet", api.namespace, labelSelector=selector))
+        if isinstance(replica_sets, HcaError):
+            return seen.unready
+        hashes = {hash_of(each) for each in replica_sets if has_revision_of(deployment, each)}
+        return [pod for pod in seen.unready if hash_of(pod) in hashes] if hashes else seen.unready
 
     async def _autoscalers(self, resolved: Resolved, observed: Observed) -> Sequence[Manifest] | HcaError:
         """The HorizontalPodAutoscalers of the namespace, if `replicas` of the Deployment differs from spec.replicas."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from hca_operator.api.status import Unsupported
+from hca_operator.api.status import Problem, Unsupported
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition, is_ours
 from hca_operator.core.timestamps import time_of
@@ -60,11 +60,12 @@ def _observation(result: PassResult) -> Observation:
     autoscaler = done.live.get(("HorizontalPodAutoscaler", observed.key.name))
     refusal = [result.resolved.problem] if isinstance(result.resolved, Refused) else []
     deployed = pods.deployment is not None
-    of_traffic = [
-        problem
-        for (kind, _), problem in done.problems.items()
-        if kind in {"Service", "Ingress"} or (kind == "Deployment" and not deployed)
-    ]
+
+    def problem_with(*kinds: str) -> Problem | None:
+        """The first problem with children of some kinds, or with the Deployment, without which none is written."""
+        of = {*kinds} if deployed else {*kinds, "Deployment"}
+        return next(iter([*refusal, *(problem for (kind, _), problem in done.problems.items() if kind in of)]), None)
+
     return Observation(
         generation=observed.manifest["metadata"]["generation"],
         previous=observed.status,
@@ -75,7 +76,8 @@ def _observation(result: PassResult) -> Observation:
         autoscaler=autoscaler if autoscaler and is_ours(autoscaler, observed.uid) else None,
         blocked=next(iter([*refusal, *done.problems.values()]), None),
         child_problems={slot: problem for slot, problem in done.problems.items() if slot in plan.children},
-        traffic_problem=next(iter([*refusal, *of_traffic]), None),
+        traffic_problem=problem_with("Service", "Ingress"),
+        scaling_problem=problem_with("HorizontalPodAutoscaler"),
         pod_problem=pods.problem,
         rollout_waits=any(step.waits_for_place for step in plan.workload),
         restarts=plan.restarts,

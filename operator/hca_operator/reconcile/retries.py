@@ -75,4 +75,4 @@ def problem_of(error: HcaError) -> Problem:
         return Problem(Reason.FORBIDDEN, f"the operator may not do this: {error}")
     if isinstance(error, Transient):
         return Problem(Reason.REQUEST_FAILED, f"a request to the API server fails and is repeated: {error}")
-    return Problem(Reason.REJECTED, f"the API server refused a child object: {error}")
+    return Problem(Reason.REJECTED, f"the API server refuses a request, or its answer is too large: {error}")

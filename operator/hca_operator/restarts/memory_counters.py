@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from hca_operator.api.status import MAX_REPLACED
 from hca_operator.core.names import Manifest
-from hca_operator.core.timestamps import time_of, time_text
+from hca_operator.core.timestamps import past_time_of, time_text
 
 OOM_KILLED = "OOMKilled"
 REPLACED = "PodReplaced"
@@ -25,10 +25,10 @@ def count_kills(before: Manifest | None, pods: Iterable[Manifest], now: datetime
 
     It is unchanged without a new kill, and within COUNT_EACH after the last count.
     """
-    last = time_of(before, "oomKilledAt")
+    last = past_time_of(before, "oomKilledAt", now)
     if last is not None and now - last < COUNT_EACH:
         return before
-    kills = sorted((at, pod) for at, pod in _kills(pods) if last is None or at > last)
+    kills = sorted((at, pod) for at, pod in _kills(pods, now) if last is None or at > last)
     if not kills:
         return before
     at, pod = kills[-1]
@@ -62,7 +62,7 @@ def count_replaced(before: Manifest | None, pods: Iterable[Manifest], now: datet
 
 def killed_lately(counted: Manifest | None, now: datetime) -> bool:
     """Whether the kernel has ended a container within RECENT."""
-    last = time_of(counted, "oomKilledAt")
+    last = past_time_of(counted, "oomKilledAt", now)
     return last is not None and now - last < RECENT
 
 
@@ -72,13 +72,13 @@ def newly_counted(before: Manifest | None, after: Manifest | None) -> dict[str, 
     return {reason: number for reason, number in more.items() if number > 0}
 
 
-def _kills(pods: Iterable[Manifest]) -> Iterable[tuple[datetime, str]]:
+def _kills(pods: Iterable[Manifest], now: datetime) -> Iterable[tuple[datetime, str]]:
     """The last kill of each container, with the name of its pod."""
     for pod in pods:
         for container in pod.get("status", {}).get("containerStatuses") or []:
             for state in ("state", "lastState"):
                 ended = container.get(state, {}).get("terminated") or {}
-                if ended.get("reason") == OOM_KILLED and (at := time_of(ended, "finishedAt")):
+                if ended.get("reason") == OOM_KILLED and (at := past_time_of(ended, "finishedAt", now)):
                     yield at, pod["metadata"]["name"]
 
 

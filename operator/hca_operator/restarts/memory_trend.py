@@ -158,6 +158,10 @@ class MemoryTracker:
         """Store the memory limits of the pods of an object, in bytes, by name of the pod."""
         self._limits[name] = limits
 
+    def namespaces(self) -> set[str]:
+        """Namespaces of the objects whose pods may have to be replaced."""
+        return {namespace for namespace, _ in self._policies}
+
     def near(self, name: PodName) -> NearLimit | None:
         """The pods of an object that may have to be replaced; None if there are none."""
         if name not in self._policies:

@@ -27,9 +27,9 @@ from hca_operator.core.names import (
     REPLACED_LABEL,
     Manifest,
 )
-from hca_operator.core.observed import condition, controller_of, is_ours, replicas_of
+from hca_operator.core.observed import condition, controller_of, is_ours, labelled_owner, replicas_of
 from hca_operator.core.ports import Key
-from hca_operator.core.timestamps import time_of
+from hca_operator.core.timestamps import past_time_of
 from hca_operator.desired.metadata import owner_reference, selector_text
 from hca_operator.restarts.detached_pod import ReplicaSetPlan, plan_replica_sets
 from hca_operator.restarts.memory_counters import count_replaced
@@ -94,7 +94,7 @@ class ReplacementTracker:
 
     def found(self, detached: Iterable[Manifest]) -> set[Key]:
         """Take in pods that were found detached, or ReplicaSets of such pods; returns their objects."""
-        keys = {Key(found["metadata"]["namespace"], found["metadata"]["labels"][API_LABEL]) for found in detached}
+        keys = {Key(found["metadata"]["namespace"], name) for found in detached if (name := labelled_owner(found))}
         self._keys |= keys
         return keys
 
@@ -142,7 +142,7 @@ def _next(api: ApiObject, pods: Pods, counted: Manifest | None, now: datetime) -
 
 
 def _begin(api: ApiObject, pod: Manifest, measure: Measure, counted: Manifest | None, now: datetime) -> Replacement:
-    last = time_of(counted, "replacedAt")
+    last = past_time_of(counted, "replacedAt", now)
     interval = api.spec.memory_restart.min_interval
     if last is not None and (now - last).total_seconds() < parse_duration(interval):
         return Replacement(
@@ -177,7 +177,7 @@ def _finish(pods: Pods, detached: Sequence[Manifest], counted: Manifest | None, 
 
 
 def _is_late(counted: Manifest | None, now: datetime) -> bool:
-    began = time_of(counted, "replacedAt")
+    began = past_time_of(counted, "replacedAt", now)
     return began is not None and now - began > LONGEST_DETACHED
 
 

@@ -12,7 +12,7 @@ from hca_operator.api.spec import ApiObject, HighConcurrencyApiSpec
 from hca_operator.core.cron import Schedule, read_schedule
 from hca_operator.core.names import RESTART_ANNOTATION, RESTARTED_ANNOTATION, Manifest
 from hca_operator.core.observed import rolled_out
-from hca_operator.core.timestamps import parse_time, time_of, time_text
+from hca_operator.core.timestamps import parse_time, past_time_of, time_of, time_text
 from hca_operator.desired.metadata import annotated, with_template
 
 MAX_DELAY = timedelta(hours=1)
@@ -100,8 +100,8 @@ def _schedule_status(api: ApiObject, schedule: Schedule | None, status: Manifest
     result = {"cron": wanted.cron, "timeZone": wanted.time_zone}
     before = status.get("restartSchedule") or {}
     same = all(before.get(name) == value for name, value in result.items())
-    since = (time_of(before, "since") if same else None) or now.replace(microsecond=0)
-    due = time_of(before, "due") if same else None
+    since = (past_time_of(before, "since", now) if same else None) or now.replace(microsecond=0)
+    due = past_time_of(before, "due", now) if same else None
     if api.spec.reconciliation == "Active":
         due = schedule.last(max(since, now - _spread(api) - MAX_DELAY), now - _spread(api)) or due
     return {**result, "since": time_text(since)} | ({"due": time_text(due)} if due else {})

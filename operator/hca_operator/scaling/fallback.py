@@ -11,7 +11,7 @@ from hca_operator.api.status import ConditionType, Reason
 from hca_operator.core.durations import parse_duration
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition
-from hca_operator.core.timestamps import time_of
+from hca_operator.core.timestamps import past_time_of
 from hca_operator.scaling.floors import Floor, Source
 
 NO_FALLBACK = Floor(Source.FALLBACK)
@@ -32,7 +32,9 @@ def fallback_floor(spec: HighConcurrencyApiSpec, autoscaler: Manifest | None, st
     in_force = condition({"status": status}, ConditionType.SCALING_ACTIVE).get("reason") == Reason.FALLBACK_IN_FORCE
     changes_at = None
     if metrics_missing != in_force:
-        changes_at = (time_of(active, "lastTransitionTime") or now) + timedelta(seconds=parse_duration(wanted.after))
+        changes_at = (past_time_of(active, "lastTransitionTime", now) or now) + timedelta(
+            seconds=parse_duration(wanted.after)
+        )
         if now >= changes_at:
             in_force, changes_at = metrics_missing, None
     return Floor(Source.FALLBACK, wanted.replicas if in_force else 0, changes_at)

@@ -16,7 +16,7 @@ from hca_operator.restarts.memory_counters import killed_lately
 from hca_operator.restarts.requested import Restarts
 from hca_operator.scaling.floors import Floor, Source, in_force
 from hca_operator.status.entries import Verdict, child_errors, entry
-from hca_operator.status.scaling import scaling_active
+from hca_operator.status.scaling import PAUSED, scaling_active
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class Observation:
     """Why children could not be read or written, by kind and name."""
     traffic_problem: Problem | None = None
     """Why the Ingress may lack routes of the latest generation."""
+    scaling_problem: Problem | None = None
+    """Why the HorizontalPodAutoscaler may not be that of the latest generation."""
     floors: Sequence[Floor] = ()
     memory: PodMemoryState = PodMemoryState()
     unsupported: Sequence[Unsupported] = ()
@@ -80,7 +82,7 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         ConditionType.READY: _ready(seen),
         ConditionType.RECONCILING: _reconciling(seen),
         ConditionType.STALLED: _stalled(seen),
-        ConditionType.SCALING_ACTIVE: scaling_active(seen.api, seen.autoscaler, seen.floors),
+        ConditionType.SCALING_ACTIVE: scaling_active(seen.api, seen.autoscaler, seen.floors, seen.scaling_problem),
         ConditionType.TRAFFIC_READY: _traffic_ready(seen),
         ConditionType.MEMORY_HEALTHY: _memory_healthy(seen, now),
         ConditionType.ROLLOUT_HEALTHY: _rollout_healthy(seen),
@@ -96,11 +98,7 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         status["desiredReplicas"] = replicas_of(seen.deployment)
         if revision := seen.deployment["metadata"].get("annotations", {}).get(REVISION_ANNOTATION):
             status["revision"] = revision
-    if seen.api is not None:
-        status["selector"] = selector_text(stable_selector(seen.api.name))
-        status["url"] = url(seen.api)
-    if seen.sizing is not None:
-        status["workersPerPod"] = seen.sizing.workers
+    status |= _following(seen)
     # The schedule's last time is kept while the object is refused.
     counted = seen.previous.get("restartSchedule") if seen.restarts is None else seen.restarts.schedule_status
     if counted is not None:
@@ -115,6 +113,19 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
     if seen.unsupported:
         status["unsupported"] = [entry.model_dump() for entry in seen.unsupported]
     return status
+
+
+def _following(seen: Observation) -> Manifest:
+    """Fields of the status that follow from the spec; those of an earlier one while this one is not applied."""
+    found: Manifest = {}
+    if seen.api is not None:
+        found["selector"] = selector_text(stable_selector(seen.api.name))
+        found["url"] = url(seen.api)
+    if seen.sizing is not None:
+        found["workersPerPod"] = seen.sizing.workers
+    if seen.restarts is None or _paused(seen):
+        found |= {name: seen.previous[name] for name in ("url", "workersPerPod") if name in seen.previous}
+    return found
 
 
 def _paused(seen: Observation) -> bool:
@@ -134,7 +145,7 @@ def _available(seen: Observation) -> Verdict:
     if _serves(seen):
         return Verdict("True", Reason.PODS_AVAILABLE, "at least one pod is ready")
     if seen.deployment is not None and replicas_of(seen.deployment) == 0:
-        return Verdict("False", Reason.SCALED_TO_ZERO, "spec.replicas is 0")
+        return Verdict("False", Reason.SCALED_TO_ZERO, "the Deployment is scaled to 0")
     problem = seen.pod_problem or seen.blocked
     if problem is not None:
         return Verdict("False", problem.reason, problem.message)
@@ -145,7 +156,7 @@ def _ready(seen: Observation) -> Verdict:
     if seen.blocked is not None:
         return Verdict("False", seen.blocked.reason, seen.blocked.message)
     if _paused(seen):
-        return Verdict("Unknown", Reason.PAUSED, "spec.reconciliation is Paused: changes are not applied")
+        return Verdict("Unknown", Reason.PAUSED, PAUSED)
     scaled_to_zero = seen.deployment is not None and replicas_of(seen.deployment) == 0
     serving = scaled_to_zero or _serves(seen)
     if seen.pod_problem is not None:
@@ -213,6 +224,8 @@ def _traffic_ready(seen: Observation) -> Verdict:
     if seen.api is None or seen.traffic_problem is not None:
         reason = seen.traffic_problem.reason if seen.traffic_problem else Reason.INVALID_SPEC
         return Verdict("Unknown", reason, "the latest generation is not applied")
+    if _paused(seen):
+        return Verdict("Unknown", Reason.PAUSED, PAUSED)
     if not seen.api.spec.traffic.routes:
         message = "spec.traffic.routes is empty: the API is reachable through its Service"
         return Verdict("True", Reason.NOT_REQUESTED, message)

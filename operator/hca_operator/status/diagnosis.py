@@ -10,10 +10,10 @@ from datetime import datetime
 from hca_operator.api.spec import HighConcurrencyApiSpec
 from hca_operator.api.status import Problem, Reason
 from hca_operator.core.names import Manifest
-from hca_operator.core.observed import condition, has_ended, is_paused, rolled_out
+from hca_operator.core.observed import available_replicas, condition, has_ended, is_paused, rolled_out
 from hca_operator.status.containers import container_problems, containers_of, own_container
 from hca_operator.status.placement import is_mounting, scheduling_problem, volume_events, volume_problem
-from hca_operator.status.probes import UNHEALTHY, killed_by_probe, probe_problem, sidecar_probe_problem
+from hca_operator.status.probes import UNHEALTHY, gate_problem, killed_by_probe, probe_problem, sidecar_probe_problem
 
 _GENERATED_NAME = re.compile(r'pods "[^"]*" (is|are) ')
 
@@ -64,7 +64,8 @@ def _pod_problems(
         # The exit code is that of the kubelet's kill; the failed probe is the reason.
         if not (container.own and probe and killed_by_probe(spec, container)):
             yield from container_problems(spec, container)
-    yield from filter(None, (scheduling_problem(pod), probe, sidecar_probe_problem(spec, pod, events)))
+    sidecar = sidecar_probe_problem(spec, pod, events)
+    yield from filter(None, (scheduling_problem(pod), probe, sidecar, gate_problem(pod, now)))
 
 
 _ORDER = (
@@ -108,7 +109,8 @@ def _rejected(deployment: Manifest | None) -> Problem | None:
 def _too_late(deployment: Manifest | None) -> Problem | None:
     if condition(deployment, "Progressing").get("reason") != "ProgressDeadlineExceeded":
         return None
+    rest = "; the old ones keep serving" if available_replicas(deployment) else ""
     return Problem(
         Reason.PROGRESS_DEADLINE_EXCEEDED,
-        "the new pods did not become ready in time; the old ones keep serving: see the logs of the new pods",
+        f"the new pods did not become ready in time{rest}: see the logs of the new pods",
     )

@@ -8,7 +8,7 @@ from hca_operator.api.status import MAX_MESSAGE, ConditionType, Problem, Reason
 from hca_operator.core.errors import correlation_id
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition
-from hca_operator.core.timestamps import time_text
+from hca_operator.core.timestamps import past_time_of, time_text
 
 
 @dataclass(frozen=True)
@@ -23,36 +23,32 @@ class Verdict:
 def entry(previous: Manifest, generation: int, kind: ConditionType, verdict: Verdict, now: datetime) -> Manifest:
     """A condition as it is stored: its transition time moves only when its status flips."""
     before = condition({"status": previous}, kind)
-    changed_at = before.get("lastTransitionTime", "") if before.get("status") == verdict.status else ""
+    same = before.get("status") == verdict.status
     return {
         "type": str(kind),
         "status": verdict.status,
         "observedGeneration": generation,
-        "lastTransitionTime": changed_at if _is_time(changed_at) else now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lastTransitionTime": _since(before if same else {}, "lastTransitionTime", now),
         "reason": str(verdict.reason),
         "message": verdict.message[:MAX_MESSAGE],
     }
 
 
-def _is_time(text: str) -> bool:
-    """Whether a stored time can be parsed: other clients may write the status, in any form that the schema allows."""
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+def _since(before: Manifest, name: str, now: datetime) -> str:
+    """The stored time as it is, `now` if it is missing or cannot be right: other clients may write the status."""
+    return time_text(now) if past_time_of(before, name, now) is None else str(before[name])
 
 
 def child_errors(previous: Manifest, problems: Mapping[tuple[str, str], Problem], now: datetime) -> Sequence[Manifest]:
     """status.childErrors: why children could not be read or written. `since` is kept while a child has an entry."""
-    since = {(each.get("kind"), each.get("name")): each.get("since") for each in previous.get("childErrors") or []}
+    before = {(each.get("kind"), each.get("name")): each for each in previous.get("childErrors") or []}
     return [
         {
             "kind": kind,
             "name": name,
             "reason": str(problem.reason),
             "message": problem.message[:MAX_MESSAGE],
-            "since": before if _is_time(before := str(since.get((kind, name)))) else time_text(now),
+            "since": _since(before.get((kind, name), {}), "since", now),
         }
         for (kind, name), problem in sorted(problems.items(), key=lambda item: item[0])
     ]

@@ -47,6 +47,12 @@ _CAUSES: Sequence[_Cause] = (
 def scheduling_problem(pod: Manifest) -> Problem | None:
     """Why no node can run a pod. The causes are sorted, since the scheduler orders them by counts, which change."""
     scheduled = condition(pod, "PodScheduled")
+    if scheduled.get("reason") == "SchedulingGated":
+        return Problem(
+            Reason.UNSCHEDULABLE,
+            "a pod has a scheduling gate, so no node is chosen for it: the controller that has set "
+            "spec.schedulingGates of the pod, such as that of a queue, must remove it",
+        )
     if scheduled.get("reason") != "Unschedulable":
         return None
     requested = {

@@ -25,8 +25,12 @@ _KILLED = {0, 137, 143}
 _KINDS = ("Startup", "Liveness", "Readiness")
 _FAILED_PROBE = re.compile(r"(Startup|Liveness|Readiness) probe (?:failed|errored)")
 """Not anchored: the kubelet puts "(combined from similar events): " before messages that differ."""
-_CONTAINER_FIELD = re.compile(r"\{(.+)\}")
+_CONTAINER_FIELD = re.compile(r"\{([^{}]+)\}")
 """The name in `spec.containers{api}`."""
+
+_GATE = re.compile(r'readiness gate "([^"]+)"')
+GATE_PATIENCE = timedelta(minutes=1)
+"""For how long a readiness gate may be unset while all containers are ready: load balancers take that long."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,19 @@ def sidecar_probe_problem(spec: HighConcurrencyApiSpec, pod: Manifest, events: I
     )
 
 
+def gate_problem(pod: Manifest, now: datetime) -> Problem | None:
+    """The readiness gates that keep a pod unready although its containers are ready; None if there are none."""
+    ready, since = condition(pod, "Ready"), time_of(condition(pod, "ContainersReady"), "lastTransitionTime")
+    if ready.get("reason") != "ReadinessGatesNotReady" or since is None or now - since < GATE_PATIENCE:
+        return None
+    gates = ", ".join(sorted(set(_GATE.findall(ready.get("message", "")))))
+    return Problem(
+        Reason.READINESS_FAILING,
+        f"the containers of a pod are ready, but its readiness gate {gates} is not: see the log of the controller "
+        "that sets this condition, such as that of a load balancer",
+    )
+
+
 def killed_by_probe(spec: HighConcurrencyApiSpec, container: Container) -> bool:
     """Whether the kubelet seems to have ended a container because a probe failed."""
     ended = container.ended
@@ -194,7 +211,7 @@ def _failures(
     unready = time_of(condition(pod, "Ready"), "lastTransitionTime")
     for event in events:
         involved, last = event.get("involvedObject", {}), time_of(event, "lastTimestamp")
-        if involved.get("name") != pod["metadata"]["name"] or (last and unready and last < unready - slack):
+        if involved.get("name") != pod["metadata"]["name"] or (last and unready and unready - last > slack):
             continue
         message = event.get("message", "")
         named = _CONTAINER_FIELD.search(involved.get("fieldPath", ""))

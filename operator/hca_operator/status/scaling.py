@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from hca_operator.api.spec import ApiObject
-from hca_operator.api.status import Reason
+from hca_operator.api.status import Problem, Reason
 from hca_operator.core.names import CONTAINER, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.timestamps import time_text
@@ -14,10 +14,24 @@ from hca_operator.status.entries import Verdict
 _NO_REQUEST = re.compile(r"missing request for (\w+) in container (\S+)")
 
 
-def scaling_active(api: ApiObject | None, autoscaler: Manifest | None, floors: Sequence[Floor]) -> Verdict:
-    """Whether the HorizontalPodAutoscaler works. `api`: None if the spec is invalid; `floors`: those applied now."""
-    if api is not None and api.spec.autoscaling.mode == "Disabled":
-        return Verdict("False", Reason.AUTOSCALING_DISABLED, "spec.replicas sets the number of pods")
+PAUSED = "spec.reconciliation is Paused: changes are not applied"
+
+
+def scaling_active(
+    api: ApiObject | None, autoscaler: Manifest | None, floors: Sequence[Floor], problem: Problem | None
+) -> Verdict:
+    """Whether the HorizontalPodAutoscaler works.
+
+    `api`: None if the spec is invalid; `floors`: those applied now; `problem`: why the autoscaler was not read or
+    written.
+    """
+    if autoscaler is None:
+        if problem is not None:
+            return Verdict("Unknown", problem.reason, "the latest generation is not applied")
+        if api is not None and api.spec.reconciliation == "Paused":
+            return Verdict("Unknown", Reason.PAUSED, PAUSED)
+        if api is not None and api.spec.autoscaling.mode == "Disabled":
+            return Verdict("False", Reason.AUTOSCALING_DISABLED, "spec.replicas sets the number of pods")
     active = condition(autoscaler, "ScalingActive")
     if active.get("status") not in {"True", "False"}:
         message = "the HorizontalPodAutoscaler has not evaluated the API yet"

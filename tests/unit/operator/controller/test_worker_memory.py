@@ -15,6 +15,7 @@ LOOPBACK = "127.0.0.1"
         ('process_resident_memory_bytes{worker="0"} 3.6e+07\nprocess_resident_memory_bytes{worker="1"} 41000000\n',
          [36_000_000, 41_000_000]),
         ("# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes 5e7", [50_000_000]),
+        ('process_resident_memory_bytes{worker="0"} 5e7 1764324000000\n', [50_000_000]),
         ("process_resident_memory_bytes NaN\nprocess_resident_memory_bytes -1\n", []),
         ("process_resident_memory_bytes 9e999\n", []),
         ("process_resident_memory_bytes 1e\n", []),

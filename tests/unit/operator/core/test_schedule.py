@@ -184,3 +184,20 @@ def test_what_is_no_rfc_3339_time_is_refused_with_what_is(text: str) -> None:
 )
 def test_an_rfc_3339_time_is_read_whatever_its_offset(text: str) -> None:
     assert parse_time(text) - at("2026-03-01T03:00:00Z") < timedelta(seconds=1)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("cron", "zone", "moment", "last"),
+    [
+        ("0 * * * SAT", "America/Nuuk", "2026-03-29T11:06:44Z", "2026-03-29T00:00:00Z"),
+        ("52-54 * * * FRI,SAT", "America/Santiago", "2026-04-05T15:24:33Z", "2026-04-05T03:54:00Z"),
+        ("17 * * * SUN,THU", "Africa/Cairo", "2026-10-30T14:37:09Z", "2026-10-29T21:17:00Z"),
+        ("58 */22 * * *", "Australia/Lord_Howe", "2026-10-03T23:00:04Z", "2026-10-03T14:28:00Z"),
+    ],
+)
+def test_fault_73_the_last_time_is_found_where_the_clock_changes_at_midnight(
+    cron: str, zone: str, moment: str, last: str
+) -> None:
+    """Backwards, cronsim never came to an end in Nuuk, and with it the event loop; elsewhere it left times out."""
+    assert time_text(Schedule(cron, ZoneInfo(zone)).before(parse_time(moment))) == last

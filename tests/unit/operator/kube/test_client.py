@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -13,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.aio import client
 
-from hca_operator.core.errors import Conflict, Forbidden, HcaError, Rejected, Transient
+from hca_operator.core.errors import Conflict, Forbidden, HcaError, Rejected, TooLarge, Transient
 from hca_operator.core.names import API_LABEL, API_VERSION, KIND, MEASURE_ANNOTATION, Manifest
 from hca_operator.core.observed import owner_of
-from hca_operator.kube.client import LARGEST_PAGE_BYTES, MOST_LARGE_OBJECTS, KubeClient
+from hca_operator.kube.client import LARGEST_PAGE_BYTES, LARGEST_READING_BYTES, MOST_LARGE_OBJECTS, KubeClient
 from hca_operator.kube.connection import LARGEST_PIECE_BYTES, failure, session_options, yaml_body
 from tests.unit.operator.loopback_server import api_server
 
@@ -66,8 +67,8 @@ def test_the_servers_wish_for_a_wait_is_read(header: str | None, seconds: float 
     assert error.retry_after == seconds
 
 
-def one_of_everything(path: str) -> Manifest:
-    answer = {"kind": "Any", "metadata": {"name": "shop", "resourceVersion": "7"}, "items": [], "data": {"a": "b"}}
+def one_of_everything(kind: str, path: str) -> Manifest:
+    answer = {"kind": kind, "metadata": {"name": "shop", "resourceVersion": "7"}, "items": [], "data": {"a": "b"}}
     return {"type": "BOOKMARK", "object": answer} if "watch=true" in path else answer
 
 
@@ -82,7 +83,7 @@ def one_of_everything(path: str) -> Manifest:
 async def test_what_may_be_large_or_secret_is_read_by_name_alone(
     kind: str, plural: str, in_lists: str, in_watches: str
 ) -> None:
-    with api_server(one_of_everything) as (address, asked):
+    with api_server(partial(one_of_everything, kind)) as (address, asked):
         async with client.ApiClient(client.Configuration(host=address)) as api:
             kube = KubeClient(api, lambda *_: None)
             await kube.list(kind, "default")
@@ -102,7 +103,7 @@ async def test_what_may_be_large_or_secret_is_read_by_name_alone(
 async def test_a_netrc_of_the_users_changes_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (netrc := tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret")
     monkeypatch.setenv("NETRC", str(netrc))
-    with api_server(one_of_everything) as (address, asked):
+    with api_server(partial(one_of_everything, "Service")) as (address, asked):
         token = {"BearerToken": "Bearer token"}
         api = client.ApiClient(client.Configuration(host=address, api_key=token))
         api.configuration.client_session_kwargs = session_options(api)
@@ -131,6 +132,17 @@ async def test_an_answer_that_is_none_of_the_kubernetes_api_is_tried_again(garba
                     pytest.fail(f"{event} is none")
 
 
+async def test_an_answer_that_is_another_object_is_tried_again() -> None:
+    other = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "cart", "resourceVersion": "7"}}
+    with api_server(lambda _path: other) as (address, _):
+        async with client.ApiClient(client.Configuration(host=address)) as api:
+            kube = KubeClient(api, lambda *_: None)
+            assert await kube.get("Service", "default", "cart")
+            for kind, name in (("Service", "shop"), ("Deployment", "cart")):
+                with pytest.raises(Transient, match="the answer is not the object"):
+                    await kube.get(kind, "default", name)
+
+
 async def test_fault_64_a_watch_goes_on_after_an_object_of_many_megabytes() -> None:
     def event(version: int, size: int) -> bytes:
         metadata = {"resourceVersion": str(version), "annotations": {"a": "x" * size}}
@@ -151,7 +163,8 @@ def _pages_of(size: int, count: int) -> Callable[[str], Manifest]:
         query = {name: values[0] for name, values in parse_qs(path.partition("?")[2]).items()}
         start = int(query.get("continue", 0))
         end = start + int(query["limit"])
-        items = [{"metadata": {"name": str(number), "note": "x" * size}} for number in range(start, min(end, count))]
+        bulk = {"note": "x" * size}
+        items = [{"metadata": {"name": str(n), "annotations": bulk}} for n in range(start, min(end, count))]
         metadata = {"resourceVersion": "7"} | ({"continue": str(end)} if end < count else {})
         return {"metadata": metadata, "items": items}
 
@@ -198,6 +211,32 @@ async def test_fault_64_a_list_of_pods_has_what_is_read_of_them_and_no_more() ->
     assert found == {"kind": "Pod", "apiVersion": "v1", **expected}
 
 
+async def test_fault_69_a_list_ends_in_an_error_when_all_together_is_more_than_is_held() -> None:
+    """Labels, too, may have a mebibyte; and so may an autoscaler or an Ingress that only looks like a neighbour."""
+    labels = {f"label-{number}": "x" * 60 for number in range(15_000)}
+
+    def page(path: str) -> Manifest:
+        start = int(parse_qs(path.partition("?")[2]).get("continue", ["0"])[0])
+        items = [{"metadata": {"name": f"pod-{start}", "labels": labels}}]
+        return {"metadata": {"resourceVersion": "7", "continue": str(start + 1)}, "items": items}
+
+    with api_server(page) as (address, asked):
+        async with client.ApiClient(client.Configuration(host=address)) as api:
+            kube = KubeClient(api, lambda *_: None)
+            for kind in ("Pod", "HorizontalPodAutoscaler"):
+                with pytest.raises(Rejected, match="more than 8 MiB"):
+                    await kube.list(kind, "default")
+    assert len(asked) < 20
+
+
+async def test_fault_69_a_reading_that_is_too_large_is_not_read_to_its_end() -> None:
+    readings = b'{"items": ["' + b"x" * LARGEST_READING_BYTES + b'"]}'
+    with api_server(lambda _path: readings) as (address, _):
+        async with client.ApiClient(client.Configuration(host=address)) as api:
+            with pytest.raises(TooLarge):
+                await KubeClient(api, lambda *_: None).readings("PodMetrics", "")
+
+
 def _child(**metadata: object) -> Manifest:
     return {"metadata": {"name": "x", **metadata}}
 
@@ -215,11 +254,23 @@ def _controlled_by(kind: str, api_version: str, *, controller: bool = True) -> l
         (_child(ownerReferences=_controlled_by(KIND, "example.com/v1"), labels={API_LABEL: "cart"}), None),
         (_child(ownerReferences=_controlled_by(KIND, API_VERSION, controller=False)), None),
         (_child(labels={API_LABEL: "cart"}), "cart"),
+        (_child(labels={API_LABEL: ""}), None),
         (_child(), None),
     ],
 )
 def test_an_event_of_a_child_leads_to_its_object(child: Manifest, owner: str | None) -> None:
     assert owner_of(child) == owner
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..", "../../default/highconcurrencyapis/shop", "shop?watch=true", "shop/status", "a b", "a\n", "x" * 254],
+    ids=repr,
+)
+def test_fault_68_a_child_whose_owner_has_no_name_of_an_object_leads_nowhere(name: str) -> None:
+    """Whoever may create a Service may write any owner: the operator read what the resulting address led to."""
+    owner = {"kind": KIND, "apiVersion": API_VERSION, "name": name, "uid": "u", "controller": True}
+    assert owner_of(_child(ownerReferences=[owner])) is None
 
 
 @given(st.text(st.characters(codec="utf-8")))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hca_operator.core.errors import Forbidden
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Key
-from hca_operator.kube.config_digests import ConfigInformer, data_digest
+from hca_operator.kube.config_digests import READ_AT_A_TIME, ConfigInformer, data_digest
 
 SHOP, CART = Key("default", "shop"), Key("default", "cart")
 
@@ -270,3 +270,22 @@ async def test_a_right_that_is_missing_is_reported(server: Server, following: Fo
     server.while_read = forbid
     with pytest.raises(Forbidden):
         await following.digests("settings")
+
+
+async def test_fault_69_few_are_read_at_a_time_however_many_objects_use_however_many() -> None:
+    reading = most = 0
+
+    class Slow(Server):
+        async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
+            nonlocal reading, most
+            reading += 1
+            most = max(most, reading)
+            await asyncio.sleep(0)
+            reading -= 1
+            return await super().get(kind, namespace, name)
+
+    informer = ConfigInformer(Slow(), "ConfigMap", "", changed=lambda _key: None)
+    names = [f"config-{number}" for number in range(100)]
+    found = await asyncio.gather(*(informer.digests(key, names, fresh=True) for key in (SHOP, CART)))
+    assert [len(digests) for digests in found] == [100, 100]
+    assert most == READ_AT_A_TIME

@@ -10,6 +10,7 @@ from hca_operator.core.errors import Transient
 from hca_operator.core.names import Manifest
 from hca_operator.kube.leader_election import (
     LEASE_SECONDS,
+    LONGEST_LEASE_SECONDS,
     RENEW_DEADLINE_SECONDS,
     RETRY_PERIOD_SECONDS,
     Candidate,
@@ -234,6 +235,18 @@ def test_second_install_holds_back_and_says_whose_turn_it_is() -> None:
     election = elect(scenario)
     assert election.never_two()
     assert election.seen[-1][1] == ("second",)
+
+
+def test_fault_74_a_lease_that_lasts_for_decades_and_is_never_renewed_holds_up_nobody_for_long() -> None:
+    store = Store()
+    spec = {"holderIdentity": "nobody", "leaseDurationSeconds": 2**31 - 1}
+    store.put({"kind": "Lease", "metadata": {"namespace": "tenant", "name": "x"}, "spec": spec})
+
+    async def scenario(election: Election) -> None:
+        election.start("own", leader(store.client(), "x"))
+        await election.watch(LONGEST_LEASE_SECONDS + 5)
+
+    assert elect(scenario).seen[-1][1] == ("own",)
 
 
 def test_every_replica_sees_that_the_other_install_has_gone() -> None:

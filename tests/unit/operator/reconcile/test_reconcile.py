@@ -722,3 +722,38 @@ async def test_fault_38_an_object_of_any_shape_is_reported(autoscaling: object) 
     cluster.objects[API]["spec"]["autoscaling"] = autoscaling
     await reconciler(cluster).reconcile(KEY)
     assert ready(cluster)["reason"] == "InvalidSpec"
+
+
+async def test_fault_71_the_problem_of_a_pod_that_is_being_replaced_is_not_that_of_the_latest_generation() -> None:
+    """The user has corrected the name of the image: as long as old pods are there, the new one was said to be wrong."""
+    cluster = cluster_with(image="shop:2")
+    reconcile = reconciler(cluster).reconcile
+    await reconcile(KEY)
+    deployment = cluster.objects[DEPLOYMENT]
+    deployment["metadata"].setdefault("annotations", {})["deployment.kubernetes.io/revision"] = "2"
+    generation = deployment["metadata"].get("generation", 1)
+    deployment["metadata"]["generation"] = generation
+    deployment["status"] = {"observedGeneration": generation, "replicas": 3, "updatedReplicas": 1}
+    cluster.put(deployment)
+    owner = [{"kind": "Deployment", "name": NAME, "uid": deployment["metadata"]["uid"], "controller": True}]
+    pulling = {"waiting": {"reason": "ImagePullBackOff"}}
+    for revision, state in (("1", pulling), ("2", {"waiting": {"reason": "ContainerCreating"}})):
+        labels = {"hca-operator.io/api": NAME, "hca-operator.io/track": "stable", "pod-template-hash": revision}
+        metadata = {"name": f"shop-{revision}", "namespace": NAMESPACE, "uid": revision, "labels": labels}
+        annotations = {"deployment.kubernetes.io/revision": revision}
+        replica_set = {**metadata, "annotations": annotations, "ownerReferences": owner}
+        cluster.put({"kind": "ReplicaSet", "metadata": replica_set})
+        status = {"containerStatuses": [{"name": "api", "state": state}]}
+        cluster.put({"kind": "Pod", "metadata": metadata, "status": status})
+
+    async def reason() -> str:
+        await reconcile(KEY)
+        found: str = condition(cluster.objects[API], "Ready")["reason"]
+        return found
+
+    assert await reason() == "RollingOut"
+    cluster.edit(("Pod", NAMESPACE, "shop-2"), "status", "containerStatuses", value=[{"name": "api", "state": pulling}])
+    assert await reason() == "ImagePullFailed"
+    cluster.edit(("Pod", NAMESPACE, "shop-2"), "status", "containerStatuses", value=None)
+    cluster.refuses = lambda call: Forbidden("cannot list") if call == "list ReplicaSet" else None
+    assert await reason() == "ImagePullFailed", "what cannot be told apart is reported"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hca_operator.controller.memory_poller import MemoryPoller
-from hca_operator.core.errors import Transient
+from hca_operator.core.errors import TooLarge, Transient
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Key
 from hca_operator.core.timestamps import parse_time, time_text
@@ -283,6 +283,16 @@ async def test_a_metrics_api_that_is_absent_is_unknown_at_once_and_one_that_fail
     failing = [Transient("503")] * (PATIENCE + 1)
     assert await read(Source([], *failing, [])) == [*[True] * PATIENCE, False, False, True]
     assert await read(Source(*failing[1:])) == [*[None] * (PATIENCE - 1), False]
+
+
+async def test_fault_69_pods_whose_memory_is_too_much_to_read_at_once_are_read_by_namespace() -> None:
+    memory = MemoryTracker()
+    for key in (KEY, Key("hostile", "shop")):
+        memory.track(key, POLICY)
+    source = Source(TooLarge("all"), [reading("shop-1", 500, 0, other="x")], TooLarge("hostile"))
+    await MemoryPoller(source, memory, "", observe_trends=lambda _trends: None).read()
+    assert [namespace for _, namespace, _ in source.asked] == ["", "default", "hostile"]
+    assert (memory.available, memory.has_reading(KEY)) == (True, True)
 
 
 def test_all_pods_are_read_with_one_request_every_fifteen_seconds() -> None:

@@ -55,6 +55,16 @@ def test_another_end_of_a_container_is_no_kill(reason: str) -> None:
     assert count_kills(None, [pod("a", NOW, reason)], NOW) is None
 
 
+def test_fault_70_a_kill_in_the_future_is_none_and_holds_up_none() -> None:
+    future = NOW + timedelta(days=9)
+    assert count_kills(None, [pod("a", future)], NOW) is None
+    stored = {"oomKills": 1, "oomKilledAt": time_text(future)}
+    assert not killed_lately(stored, NOW)
+    counted = count_kills(stored, [pod("a", NOW)], NOW)
+    assert counted is not None
+    assert (counted["oomKills"], counted["oomKilledAt"]) == (2, time_text(NOW))
+
+
 def test_kills_and_replaced_pods_add_up_to_the_total() -> None:
     replaced = count_replaced(None, [pod("a", None)], NOW)
     killed = count_kills(replaced, [pod("b", NOW)], NOW)

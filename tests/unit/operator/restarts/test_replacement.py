@@ -304,6 +304,13 @@ async def test_the_next_pod_waits_until_the_interval_has_passed() -> None:
     assert counted(world)["pods"] == 2
 
 
+async def test_fault_70_a_replacement_in_the_future_puts_none_off() -> None:
+    world = await with_pods()
+    world.cluster.edit(API, "status", "memoryRestarts", value={"pods": 1, "replacedAt": "9999-12-31T23:59:59Z"})
+    await world.step()
+    assert REPLACED_LABEL in the_pod(world)["metadata"]["labels"]
+
+
 async def test_one_pod_of_an_api_is_replaced_at_a_time() -> None:
     world = await with_pods(memoryRestart={"minInterval": "1m"})
     await world.step()

@@ -272,9 +272,11 @@ async def test_an_unknown_time_zone_is_an_invalid_spec() -> None:
     assert (ready["reason"], ready["message"].split(":")[0]) == ("InvalidSpec", "spec.restartSchedule.timeZone")
 
 
-async def test_a_corrupted_status_costs_no_more_than_time() -> None:
+@pytest.mark.parametrize("since", ["x", "9999-12-31T23:59:59Z"])
+async def test_fault_70_a_corrupted_status_costs_no_more_than_time(since: str) -> None:
     world = await running(**NIGHTLY)
-    world.cluster.edit(API, "status", "restartSchedule", value={"cron": "0 3 * * *", "timeZone": "UTC", "since": "x"})
+    corrupted = {"cron": "0 3 * * *", "timeZone": "UTC", "since": since}
+    world.cluster.edit(API, "status", "restartSchedule", value=corrupted)
     await world.look(THREE + SPREAD)
     assert world.restarted_at is None
     await world.look(THREE + DAY + SPREAD)

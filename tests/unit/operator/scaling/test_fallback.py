@@ -253,6 +253,10 @@ def test_when_it_holds_and_when_that_changes(found: object, expected: object) ->
     assert found == expected
 
 
+def test_fault_70_an_outage_that_begins_in_the_future_begins_now() -> None:
+    assert at(0, state={"lastTransitionTime": "9999-12-31T23:59:59Z"}) == at(0)
+
+
 def test_an_autoscaler_that_has_not_looked_yet_is_no_outage() -> None:
     wanted = spec(autoscaling={"fallback": FALLBACK})
     assert fallback_floor(wanted, {"status": {}}, {}, START) == fallback_floor(wanted, None, {}, START) == NO_FALLBACK

@@ -168,3 +168,29 @@ def test_the_probe_of_a_sidecar_is_not_taken_for_the_one_of_the_api() -> None:
 def test_events_are_asked_for_where_the_kubelet_has_ended_a_container() -> None:
     assert event_reasons(spec(), [killed()]) == ["Unhealthy"]
     assert not event_reasons(spec(), [killed(1)])
+
+
+@pytest.mark.timeout(20)
+def test_fault_70_an_event_that_others_have_written_takes_no_time() -> None:
+    event = failed("Readiness", code(500), last="0001-01-01T00:00:00Z")
+    event["involvedObject"]["fieldPath"] = "{" * 300_000
+    early = running(since="0001-01-01T00:00:00Z")
+    early["status"]["conditions"][0]["lastTransitionTime"] = "0001-01-01T00:00:00Z"
+    problem = reported(early, event)
+    assert problem is not None
+    assert problem.reason == Reason.READINESS_FAILING
+
+
+def test_fault_72_a_readiness_gate_that_stays_unset_is_named() -> None:
+    gate = "target-health.elbv2.k8s.aws/shop"
+    pod = running(ready=True)
+    said = f'the status of pod readiness gate "{gate}" is not "True", but False'
+    pod["status"]["conditions"] = [
+        {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": said},
+        {"type": "ContainersReady", "status": "True", "lastTransitionTime": ago(seconds=30)},
+    ]
+    assert reported(pod) is None
+    pod["status"]["conditions"][1]["lastTransitionTime"] = ago(minutes=2)
+    problem = reported(pod)
+    assert problem is not None
+    assert (problem.reason, gate in problem.message) == (Reason.READINESS_FAILING, True)

@@ -13,6 +13,7 @@ from hca_operator.desired.sizing import size
 from hca_operator.restarts.requested import Restarts
 from hca_operator.scaling.floors import Floor, Source
 from hca_operator.status.conditions import Observation, next_status
+from hca_operator.status.diagnosis import diagnose
 from tests.unit.operator.objects import api_object, deployment
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -118,7 +119,11 @@ CASES: dict[str, tuple[Observation, dict[str, tuple[str, str]]]] = {
         {"Ready": ("True", "RolledOut")},
     ),
     "scaled to zero": (
-        seen(spec={"autoscaling": {"mode": "Disabled"}, "replicas": 0}, deployment=deployment(replicas=0, available=0)),
+        seen(
+            spec={"autoscaling": {"mode": "Disabled"}, "replicas": 0},
+            deployment=deployment(replicas=0, available=0),
+            autoscaler=None,
+        ),
         {
             "Available": ("False", "ScaledToZero"),
             "Ready": ("True", "RolledOut"),
@@ -323,6 +328,7 @@ def test_nothing_changes_unless_something_changed(observation: Observation) -> N
         {"conditions": None},
         {"conditions": [{"type": "Ready", "status": "True"}]},
         {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-02T03:04:05+99:99"}]},
+        {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "9999-12-31T23:59:59Z"}]},
         {"conditions": [{"type": "Other", "status": "True", "lastTransitionTime": "x"}], "observedGeneration": 7},
     ],
     ids=str,
@@ -330,6 +336,30 @@ def test_nothing_changes_unless_something_changed(observation: Observation) -> N
 def test_a_status_written_by_others_is_replaced_by_a_right_one(stored: Manifest) -> None:
     status = next_status(seen(previous=stored), NOW)
     assert status == next_status(seen(), NOW)
+
+
+def test_fault_71_what_is_not_applied_is_not_reported_as_applied() -> None:
+    routes = {"traffic": {"routes": [{"host": "new.example.com"}]}, "autoscaling": {"mode": "Disabled"}}
+    before = next_status(seen(spec={"traffic": {"routes": [{"host": "shop.example.com"}]}}), NOW)
+    paused = seen(spec={**routes, "reconciliation": "Paused"}, previous=before)
+    assert conditions(paused)["TrafficReady"] == ("Unknown", "Paused")
+    assert conditions(paused)["ScalingActive"] == ("True", "ScalingActive"), "of the autoscaler that is still there"
+    assert conditions(replace(paused, autoscaler=None))["ScalingActive"] == ("Unknown", "Paused")
+    refused = replace(
+        seen(spec=routes, previous=before), restarts=None, blocked=STUCK, scaling_problem=STUCK, traffic_problem=STUCK,
+        autoscaler=None,
+    )  # fmt: skip
+    assert conditions(refused)["ScalingActive"] == ("Unknown", "ImageRunsAsRoot")
+    for observation in (paused, refused):
+        assert next_status(observation, NOW)["url"] == before["url"] == "http://shop.example.com/"
+
+
+@pytest.mark.parametrize("available", [0, 2])
+def test_fault_71_old_pods_are_said_to_serve_only_if_they_do(available: int) -> None:
+    late = deployment(available=available, updated=1, progressing="ProgressDeadlineExceeded")
+    problem = diagnose(api_object().spec, late, [], [], NOW)
+    assert problem is not None
+    assert ("old ones keep serving" in problem.message) == bool(available)
 
 
 def test_a_part_of_a_cpu_that_gives_no_worker_is_said() -> None:
