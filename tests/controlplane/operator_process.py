@@ -15,6 +15,9 @@ from dev.cache import REPOSITORY
 from dev.control_plane import HOST, free_ports
 from tests.controlplane.api_server import eventually
 
+PROBES = httpx.Client(timeout=5, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+"""One for all: a new client takes a hundred times what a request does, and each start is waited for with many."""
+
 
 class OperatorProcess:
     """`python -m hca_operator run` against a kubeconfig, started and ended as often as a test likes."""
@@ -99,23 +102,26 @@ class OperatorProcess:
         assert self._process is not None
         return self._process.pid
 
+    def _get(self, path: str) -> httpx.Response:
+        return PROBES.get(f"http://{HOST}:{self._port}/{path}")
+
     def probe(self, path: str) -> int:
         """HTTP status of a probe, 0 while it does not answer."""
         try:
-            return httpx.get(f"http://{HOST}:{self._port}/{path}", timeout=5, trust_env=False).status_code
+            return self._get(path).status_code
         except httpx.TransportError:
             return 0
 
     def answer(self, path: str) -> str:
         """What a probe says, empty while it does not answer."""
         try:
-            return httpx.get(f"http://{HOST}:{self._port}/{path}", timeout=5, trust_env=False).text
+            return self._get(path).text
         except httpx.TransportError:
             return ""
 
     def metrics(self) -> str:
         """What /metrics shows."""
-        return httpx.get(f"http://{HOST}:{self._port}/metrics", timeout=5, trust_env=False).text
+        return self._get("metrics").text
 
     def looks(self) -> float:
         """How many reconciles have ended since it was started."""
