@@ -14,6 +14,7 @@ import httpx
 from dev.cache import REPOSITORY
 from dev.control_plane import HOST, free_ports
 from tests.controlplane.api_server import eventually
+from tests.controlplane.forks import Fork
 
 PROBES = httpx.Client(timeout=5, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 """One for all: a new client takes a hundred times what a request does, and each start is waited for with many."""
@@ -30,12 +31,15 @@ class OperatorProcess:
         identity: str = "only-one",
         lease_namespace: str = "default",
         options: Sequence[str] = (),
+        forked: bool = True,
     ) -> None:
+        """`forked`: False where its memory or the time of its start is measured."""
         self._kubeconfig = kubeconfig
         self._options = ["--identity", identity, "--lease-namespace", lease_namespace, *options]
         self._log = log
         (self._port,) = free_ports(1)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._forked = forked
+        self._process: subprocess.Popen[bytes] | Fork | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -52,11 +56,14 @@ class OperatorProcess:
             "PYTHONPATH": f"{REPOSITORY / 'operator'}:{REPOSITORY}",
             "PATH": os.environ["PATH"],
         }
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *self._command()],
-                env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
+        if self._forked:
+            self._process = Fork(self._command(), environment, self._log)
+        else:
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", *self._command()],
+                    env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                )  # fmt: skip
         if wait:
             eventually(lambda: self.probe("readyz") == 200)
 
