@@ -124,8 +124,9 @@ def neighbourhood(folder: Path, port: int) -> Iterator[Neighbourhood]:
                 paths = {name: control_plane.kubeconfig_for(user) for name, user in users.items()}
                 logs = {name: folder / f"{replica} {name}.log" for name in users}
                 operator = OperatorProcess(
-                    paths["operator"], logs["operator"], identity=replica, lease_namespace=OWN, options=options
-                )
+                    paths["operator"], logs["operator"], identity=replica, lease_namespace=OWN, options=options,
+                    forked=False,
+                )  # fmt: skip
                 metrics = WholeProcess(of_metrics, paths["metrics API"], logs["metrics API"])
                 return _replica(
                     Guarded("operator", operator, logs["operator"], limit_bytes()),

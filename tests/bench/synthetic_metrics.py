@@ -33,7 +33,7 @@ class SyntheticMetrics(OperatorProcess):
     """The metrics API against a kubeconfig."""
 
     def __init__(self, kubeconfig: Path, log: Path, *, namespace: str, name: str, objects: int) -> None:
-        super().__init__(kubeconfig, log)
+        super().__init__(kubeconfig, log, forked=False)
         (self.port,) = free_ports(1)
         self._place = [namespace, name, str(objects)]
 

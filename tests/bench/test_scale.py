@@ -50,7 +50,7 @@ class Operators:
         """One more, which is ready when this returns."""
         self._started += 1
         name = f"replica-{self._started}"
-        process = OperatorProcess(self._kubeconfig, self._folder / f"{name}.log", identity=name)
+        process = OperatorProcess(self._kubeconfig, self._folder / f"{name}.log", identity=name, forked=False)
         self._stack.callback(process.end)
         process.start()
         return process

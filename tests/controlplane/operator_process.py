@@ -14,6 +14,10 @@ import httpx
 from dev.cache import REPOSITORY
 from dev.control_plane import HOST, free_ports
 from tests.controlplane.api_server import eventually
+from tests.controlplane.forks import Fork
+
+PROBES = httpx.Client(timeout=5, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+"""One for all: a new client takes a hundred times what a request does, and each start is waited for with many."""
 
 
 class OperatorProcess:
@@ -27,12 +31,15 @@ class OperatorProcess:
         identity: str = "only-one",
         lease_namespace: str = "default",
         options: Sequence[str] = (),
+        forked: bool = True,
     ) -> None:
+        """`forked`: False where its memory or the time of its start is measured."""
         self._kubeconfig = kubeconfig
         self._options = ["--identity", identity, "--lease-namespace", lease_namespace, *options]
         self._log = log
         (self._port,) = free_ports(1)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._forked = forked
+        self._process: subprocess.Popen[bytes] | Fork | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -49,11 +56,14 @@ class OperatorProcess:
             "PYTHONPATH": f"{REPOSITORY / 'operator'}:{REPOSITORY}",
             "PATH": os.environ["PATH"],
         }
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *self._command()],
-                env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
+        if self._forked:
+            self._process = Fork(self._command(), environment, self._log)
+        else:
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", *self._command()],
+                    env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                )  # fmt: skip
         if wait:
             eventually(lambda: self.probe("readyz") == 200)
 
@@ -99,23 +109,26 @@ class OperatorProcess:
         assert self._process is not None
         return self._process.pid
 
+    def _get(self, path: str) -> httpx.Response:
+        return PROBES.get(f"http://{HOST}:{self._port}/{path}")
+
     def probe(self, path: str) -> int:
         """HTTP status of a probe, 0 while it does not answer."""
         try:
-            return httpx.get(f"http://{HOST}:{self._port}/{path}", timeout=5, trust_env=False).status_code
+            return self._get(path).status_code
         except httpx.TransportError:
             return 0
 
     def answer(self, path: str) -> str:
         """What a probe says, empty while it does not answer."""
         try:
-            return httpx.get(f"http://{HOST}:{self._port}/{path}", timeout=5, trust_env=False).text
+            return self._get(path).text
         except httpx.TransportError:
             return ""
 
     def metrics(self) -> str:
         """What /metrics shows."""
-        return httpx.get(f"http://{HOST}:{self._port}/metrics", timeout=5, trust_env=False).text
+        return self._get("metrics").text
 
     def looks(self) -> float:
         """How many reconciles have ended since it was started."""

@@ -25,7 +25,7 @@ class WholeProcess(OperatorProcess):
     """`hca-operator metrics` as the chart starts it."""
 
     def __init__(self, install: Install, kubeconfig: Path, log: Path, *options: str) -> None:
-        super().__init__(kubeconfig, log)
+        super().__init__(kubeconfig, log, forked=False)
         self._more = options
         self._namespace = install.namespace
         (self.port,) = free_ports(1)
