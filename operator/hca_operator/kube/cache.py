@@ -7,6 +7,7 @@ the operator has just written; resource versions can be compared as numbers (KEP
 
 import json
 import zlib
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ LARGEST_BYTES = 32 * 2**10
 """Of the JSON of an object that is kept whole, several times that of usual ones. Whoever may create objects could
 otherwise fill the memory with some dozens of them, and to compress a megabyte takes a twentieth of a second; they are
 read from the API server instead."""
+MOST_REMOVED = 4096
+"""Removed objects that are kept by name: more than are removed while an answer is under way, in a mebibyte."""
 
 
 class ObjectRef(NamedTuple):
@@ -52,6 +55,8 @@ class ManifestCache:
     def __init__(self) -> None:
         self._entries: dict[ObjectRef, _Entry] = {}
         self._uncertain: set[ObjectRef] = set()
+        self._removed: OrderedDict[ObjectRef, int] = OrderedDict()
+        """At which version objects did not exist. The answer to a write may come after the event of the deletion."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -66,8 +71,11 @@ class ManifestCache:
         return ref in self._uncertain
 
     def put(self, manifest: Manifest) -> bool:
-        """Cache a state; False if the cached one is as new or newer."""
+        """Cache a state; False if the cached one is as new or newer, or the object has been removed since."""
         ref, version = ref_of(manifest), version_of(manifest)
+        if version <= self._removed.get(ref, 0):
+            return False
+        self._removed.pop(ref, None)
         self._uncertain.discard(ref)
         entry = self._entries.get(ref)
         if entry is not None and entry.version >= version:
@@ -82,10 +90,12 @@ class ManifestCache:
     def remove(self, ref: ObjectRef, *, before: int) -> bool:
         """Remove an object that did not exist at a resource version; a newer one of that name stays."""
         entry = self._entries.get(ref)
-        if entry is None or entry.version > before:
+        if entry is not None and entry.version > before:
             return False
-        del self._entries[ref]
-        return True
+        self._removed[ref] = max(before, self._removed.pop(ref, 0))
+        if len(self._removed) > MOST_REMOVED:
+            self._removed.popitem(last=False)
+        return self._entries.pop(ref, None) is not None
 
     def forget(self, ref: ObjectRef) -> None:
         """Remove an object that the API server does not have."""

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from hca_operator.core.names import API_LABEL, KIND, Manifest
 from hca_operator.core.observed import owner_of
-from hca_operator.kube.cache import LARGEST_BYTES, ManifestCache, ObjectRef, ref_of
+from hca_operator.kube.cache import LARGEST_BYTES, MOST_REMOVED, ManifestCache, ObjectRef, ref_of
 
 SHOP = ObjectRef("Service", "default", "shop")
 
@@ -44,6 +44,28 @@ def test_a_deletion_does_not_reach_what_was_made_again() -> None:
     assert not store.remove(SHOP, before=6)
     assert store.remove(SHOP, before=8)
     assert store.get(SHOP) is None
+
+
+def test_fault_25_an_answer_that_comes_after_the_event_of_the_deletion_brings_nothing_back() -> None:
+    """The answer to the write that made the object, whose event came before."""
+    store = ManifestCache()
+    store.put(service(7))
+    store.remove(SHOP, before=8)
+    assert not store.put(service(7))
+    assert store.get(SHOP) is None
+    assert store.put(service(9))
+    assert store.get(SHOP) == service(9)
+    store.replace("Service", "", [], 12)
+    assert not store.put(service(11))
+    assert store.get(SHOP) is None
+
+
+def test_few_of_many_objects_that_were_removed_are_kept_in_mind() -> None:
+    store = ManifestCache()
+    for number in range(2 * MOST_REMOVED):
+        store.put(service(number + 1, f"shop-{number}"))
+        store.remove(ref_of(service(1, f"shop-{number}")), before=number + 1)
+    assert len(store._removed) == MOST_REMOVED
 
 
 def test_an_object_is_uncertain_from_a_failed_write_until_something_is_heard_of_it() -> None:
