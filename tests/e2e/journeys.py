@@ -27,6 +27,7 @@ spec:
     minReplicas: {replicas}
     maxReplicas: 4
     behavior:
+      scaleUp: {{stabilizationWindowSeconds: 0}}
       scaleDown:
         stabilizationWindowSeconds: 15
         policies: [{{type: Pods, value: 4, periodSeconds: 15}}]
@@ -110,7 +111,7 @@ def replicas(cluster: Cluster, name: str) -> int:
 
 def scale_up(cluster: Cluster, name: str, load: OpenLoopLoad) -> None:
     before = replicas(cluster, name)
-    load.switch("/cpu?milliseconds=4")
+    load.switch("/cpu?milliseconds=2")
     cluster.until(lambda: replicas(cluster, name) > before, "the autoscaler adds pods", seconds=180)
     more = replicas(cluster, name)
     cluster.until(lambda: cluster.get("hcapi", name)["status"]["readyReplicas"] >= more, "the new pods serve")

@@ -133,9 +133,9 @@ def apis(cluster: Cluster) -> Iterator[str]:
             resize(cluster, RESIZED, "384Mi")
             resize(cluster, TWO_BUDGETS, "384Mi")
             hold(cluster, RESIZED, 140)
-            cluster.kubectl(
-                "create", "pdb", SECOND, f"--selector=hca-operator.io/api={TWO_BUDGETS}", "--max-unavailable=1"
-            )
+            selector = f"--selector=hca-operator.io/api={TWO_BUDGETS}"
+            cluster.kubectl("delete", "pdb", SECOND, "--ignore-not-found")  # of a run that was ended
+            cluster.kubectl("create", "pdb", SECOND, selector, "--max-unavailable=1")
             hold(cluster, TWO_BUDGETS, 340)
             yield manifest
     finally:
