@@ -16,7 +16,7 @@ from hca_operator.restarts.debounce import LONGEST_QUIET, QUIET, SHORTEST_GAP
 from hca_operator.restarts.rollout_gate import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
-from tests.unit.operator.reconcile.test_reconcile import (
+from tests.unit.operator.reconcile.passes import (
     API,
     DEPLOYMENT,
     KEY,
