@@ -13,7 +13,7 @@ from hca_operator.core.errors import Transient
 from hca_operator.core.names import Manifest
 from hca_operator.scaling.burst import BurstPolicy, BurstTracker
 from tests.unit.operator import virtual_time
-from tests.unit.operator.reconcile.test_reconcile import KEY
+from tests.unit.operator.reconcile.passes import KEY
 
 POLICY = BurstPolicy({REQUESTS_PER_SECOND.external: 50.0}, threshold=2.0, max_pods=20, window=timedelta(seconds=60))
 START = datetime(2026, 1, 5, tzinfo=UTC)

@@ -19,7 +19,7 @@ from hca_operator.reconcile.resolve import resolve
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
 from tests.unit.operator.panic import PanicException
-from tests.unit.operator.reconcile.test_reconcile import reconciler
+from tests.unit.operator.reconcile.passes import reconciler
 from tests.unit.operator.virtual_time import run
 
 SHOP, CART = Key(NAMESPACE, NAME), Key(NAMESPACE, "cart")

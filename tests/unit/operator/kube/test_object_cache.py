@@ -12,7 +12,7 @@ from hca_operator.kube.object_cache import ObjectCache
 from hca_operator.reconcile.reconciler import Outcome, Reconciler
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
-from tests.unit.operator.reconcile.test_reconcile import (
+from tests.unit.operator.reconcile.passes import (
     API,
     KEY,
     SERVICE,

@@ -8,7 +8,7 @@ from hca_operator.core.names import ADOPT_ANNOTATION, ADOPT_WITH_LOSS_ANNOTATION
 from hca_operator.reconcile.steps import EVENT_MISSED_SECONDS
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
-from tests.unit.operator.reconcile.test_reconcile import API, DEPLOYMENT, KEY, SERVICE, ready, reconciler, settle
+from tests.unit.operator.reconcile.passes import API, DEPLOYMENT, KEY, SERVICE, ready, reconciler, settle
 
 LABELS = {"app": "shop"}
 

@@ -16,7 +16,7 @@ from hca_operator.reconcile.retries import LONGEST_WAIT_SECONDS, REPORTED_AFTER
 from hca_operator.restarts.rollout_gate import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME
-from tests.unit.operator.reconcile.test_reconcile import (
+from tests.unit.operator.reconcile.passes import (
     API,
     DEPLOYMENT,
     DISABLED,

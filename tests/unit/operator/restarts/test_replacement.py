@@ -5,69 +5,25 @@ from typing import Any
 
 import pytest
 
-from hca_operator.core.errors import Forbidden, HcaError, Rejected, Transient
+from hca_operator.core.errors import Forbidden, HcaError, Transient
 from hca_operator.core.names import DETACHED_LABEL, HASH_LABEL, KIND, REPLACED_LABEL, Manifest
 from hca_operator.core.observed import condition
-from hca_operator.restarts.memory_trend import KEPT
 from hca_operator.restarts.pod_replacement import STEP_SECONDS
 from tests.unit.operator.objects import NAME, NAMESPACE, UID
-from tests.unit.operator.restarts.test_memory import KEY, reading
+from tests.unit.operator.restarts.growing_pods import (
+    LABELS,
+    counted,
+    going,
+    grow,
+    healthy,
+    pod,
+    remove,
+    replica_set,
+    the_pod,
+    with_pods,
+)
+from tests.unit.operator.restarts.test_memory import KEY
 from tests.unit.operator.restarts.test_restarts import API, DEPLOYMENT, World, running
-
-LABELS = {"hca-operator.io/api": NAME, "hca-operator.io/track": "stable"}
-
-
-def pod(number: int, *, ready: bool = True) -> Manifest:
-    """A pod as its ReplicaSet made it."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": f"shop-{number}",
-            "namespace": NAMESPACE,
-            "uid": f"uid-of-{number}",
-            "labels": {**LABELS, HASH_LABEL: "abc"},
-            "ownerReferences": [{"kind": "ReplicaSet", "name": "shop-abc", "uid": "rs", "controller": True}],
-        },
-        "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
-    }
-
-
-async def with_pods(count: int = 2, **fields: Any) -> World:
-    """An API that serves, whose first pod is over its threshold."""
-    world = await running(**fields)
-    for number in range(count):
-        world.cluster.put(pod(number))
-    await world.look()
-    grow(world)
-    return world
-
-
-def grow(world: World, number: int = 0) -> None:
-    for sample in range(3):
-        world.memory.take([reading(f"shop-{number}", 500, sample)])
-
-
-def the_pod(world: World, number: int = 0) -> Manifest:
-    return world.cluster.objects["Pod", NAMESPACE, f"shop-{number}"]
-
-
-def going(world: World) -> bool:
-    return "deletionTimestamp" in the_pod(world)["metadata"]
-
-
-def remove(world: World) -> None:
-    world.cluster.remove(("Pod", NAMESPACE, "shop-0"), "uid-of-0")
-
-
-def healthy(world: World) -> tuple[str, str]:
-    found = condition(world.cluster.objects[API], "MemoryHealthy")
-    return found["status"], found["reason"]
-
-
-def counted(world: World) -> Manifest:
-    found: Manifest = world.cluster.objects[API]["status"].get("memoryRestarts", {})
-    return found
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -109,136 +65,6 @@ async def test_a_pod_is_detached_and_evicted_only_when_as_many_serve_without_it(
         ["evict", "Pod", "shop-0"],
         ["delete", "ReplicaSet", "shop-0"],
     ]
-
-
-def replica_set(world: World) -> Manifest | None:
-    return world.cluster.objects.get(("ReplicaSet", NAMESPACE, "shop-0"))
-
-
-async def test_fault_66_a_detached_pod_gets_a_replica_set_that_selects_it_alone_and_goes_with_the_object() -> None:
-    world = await with_pods()
-    await world.step()
-    made = replica_set(world)
-    assert made
-    (owner,) = made["metadata"]["ownerReferences"]
-    assert (owner["kind"], owner["uid"], owner["controller"]) == (KIND, UID, True)
-    assert made["spec"]["selector"] == {"matchLabels": {DETACHED_LABEL: the_pod(world)["metadata"]["uid"]}}
-    template = made["spec"]["template"]
-    assert template["metadata"]["labels"] == made["spec"]["selector"]["matchLabels"], "nothing else selects its pods"
-    assert template["spec"]["schedulingGates"], "they never run"
-    selector = world.cluster.objects[DEPLOYMENT]["spec"]["selector"]["matchLabels"]
-    assert not selector.items() <= made["metadata"]["labels"].items(), "its Deployment must not take it for its own"
-
-
-@pytest.mark.parametrize("error", [Forbidden("no right"), Rejected("exceeded quota")], ids=["forbidden", "rejected"])
-@pytest.mark.parametrize("verb", ["list", "create"])
-async def test_a_pod_that_cannot_have_a_replica_set_is_replaced_all_the_same_and_that_is_told(
-    verb: str, error: HcaError
-) -> None:
-    world = await with_pods()
-    world.cluster.refuses = lambda call: error if call.startswith(f"{verb} ReplicaSet") else None
-    await world.step()
-    assert replica_set(world) is None
-    assert healthy(world) == ("False", "Forbidden" if isinstance(error, Forbidden) else "ApplyRejected")
-    assert "kubectl drain needs --force" in condition(world.cluster.objects[API], "MemoryHealthy")["message"]
-    world.cluster.put(pod(8))
-    assert await world.step() == STEP_SECONDS
-    assert going(world)
-    remove(world)
-    world.memory.take([])
-    assert await world.step() is None
-    assert healthy(world) == ("True", "MemoryWithinLimits")
-
-
-async def test_a_replica_set_that_may_not_be_deleted_is_told_of_and_tried_again_with_the_next_look() -> None:
-    world = await with_pods()
-    await world.step()
-    remove(world)
-    world.memory.take([])
-    world.cluster.refuses = lambda call: Forbidden("no right") if call.startswith("delete ReplicaSet") else None
-    assert await world.step() is None
-    assert healthy(world) == ("False", "Forbidden")
-    world.cluster.refuses = lambda _call: None
-    await world.step()
-    assert replica_set(world) is None
-    await world.step()
-    assert healthy(world) == ("True", "MemoryWithinLimits")
-
-
-async def test_a_late_pod_leaves_its_replica_set_for_which_the_budget_wants_one_more_to_serve() -> None:
-    world = await with_pods()
-    await world.step()
-    world.cluster.remove(("Pod", NAMESPACE, "shop-1"), "uid-of-1")
-    world.cluster.put(pod(8))
-    world.cluster.budget_is_spent = True
-    world.now += timedelta(minutes=16)
-    await world.step()
-    assert any(call.startswith("orphan ReplicaSet shop-0") for call in world.cluster.calls)
-    await world.step()
-    assert replica_set(world) is None, "it does not come again"
-    world.cluster.budget_is_spent = False
-    await world.step()
-    assert going(world)
-
-
-async def test_a_replica_set_of_another_owner_is_left_alone_whatever_its_labels() -> None:
-    world = await with_pods()
-    labels = {"hca-operator.io/api": NAME, REPLACED_LABEL: "memory"}
-    owner = {"kind": KIND, "name": "other", "uid": "another", "controller": True}
-    metadata = {"name": "theirs", "namespace": NAMESPACE, "labels": labels, "ownerReferences": [owner]}
-    world.cluster.put({"kind": "ReplicaSet", "metadata": metadata, "spec": {"selector": {"matchExpressions": []}}})
-    await world.step()
-    remove(world)
-    world.memory.take([])
-    await world.step()
-    assert await world.step() is None
-    assert ("ReplicaSet", NAMESPACE, "theirs") in world.cluster.objects
-
-
-async def test_a_pod_that_an_earlier_release_has_detached_gets_no_replica_set() -> None:
-    world = await with_pods()
-    labels = {**LABELS, REPLACED_LABEL: "memory"}
-    world.cluster.edit(("Pod", NAMESPACE, "shop-0"), "metadata", "labels", value=labels)
-    await world.step()
-    assert replica_set(world) is None, "it would not select the pod"
-
-
-async def test_fault_49_a_pod_full_of_page_cache_stays() -> None:
-    world = await with_pods(monitoring={"path": "/internal", "port": 9090})
-    world.cluster.edit(("Pod", NAMESPACE, "shop-0"), "status", "podIP", value="10.0.0.8")
-    world.workers_hold = [35 * 2**20]
-    await world.step()
-    assert world.asked == [("10.0.0.8", 9090, "/internal")]
-    assert HASH_LABEL in the_pod(world)["metadata"]["labels"]
-    assert healthy(world) == ("True", "MemoryWithinLimits")
-    world.workers_hold = [430 * 2**20]
-    await world.step()
-    assert HASH_LABEL not in the_pod(world)["metadata"]["labels"]
-    for _ in range(2):
-        assert "page cache" not in condition(world.cluster.objects[API], "MemoryHealthy")["message"]
-        await world.step()
-
-
-async def test_a_pod_that_is_judged_by_its_working_set_alone_is_reported_as_such_until_it_has_gone() -> None:
-    world = await with_pods()
-    for _ in range(3):
-        await world.step()
-        told = condition(world.cluster.objects[API], "MemoryHealthy")["message"]
-        assert "it was judged by its working set, in which page cache counts" in told
-
-
-async def test_a_pod_whose_limit_was_raised_in_place_is_judged_by_that_one() -> None:
-    world = await with_pods()
-    raised = [{"name": "api", "resources": {"limits": {"memory": "1Gi"}}}]
-    world.cluster.edit(("Pod", NAMESPACE, "shop-0"), "status", "containerStatuses", value=raised)
-    await world.step()
-    assert HASH_LABEL in the_pod(world)["metadata"]["labels"]
-    assert not world.asked
-    assert world.memory.near(KEY) is None, "it is no longer looked at"
-    for number in range(3, 6):
-        world.memory.take([reading("shop-0", 930, number)])
-    await world.step()
-    assert HASH_LABEL not in the_pod(world)["metadata"]["labels"]
 
 
 async def test_a_disruption_budget_puts_the_eviction_off() -> None:
@@ -422,39 +248,6 @@ async def test_a_right_that_is_missing_is_said_and_holds_up_nothing_else() -> No
     await world.step()
     assert healthy(world) == ("False", "Forbidden")
     assert condition(world.cluster.objects[API], "Ready")["status"] == "True"
-
-
-async def test_what_cannot_be_read_is_unknown_and_nothing_is_done() -> None:
-    world = await with_pods()
-    world.memory.fail(absent=True)
-    await world.step()
-    assert healthy(world) == ("Unknown", "MetricsUnavailable")
-    assert HASH_LABEL in the_pod(world)["metadata"]["labels"]
-    world.restart_operator()
-    assert (await world.look()).writes == ()
-    assert healthy(world) == ("Unknown", "MetricsUnavailable"), "until that is known"
-    world.memory.take([])
-    await world.look()
-    assert healthy(world) == ("Unknown", "MemoryNotRead"), "that of other objects can"
-    world.restart_operator()
-    await world.look()
-    assert healthy(world) == ("Unknown", "MemoryNotRead"), "until that is known"
-    world.memory.take([reading("shop-0", 100, 9)])
-    await world.look()
-    assert healthy(world) == ("True", "MemoryWithinLimits")
-
-
-async def test_a_pod_that_grows_towards_its_limit_is_reported_before_it_is_near() -> None:
-    world = await with_pods(1, replicas=1, autoscaling={"mode": "Disabled"})
-    world.memory.take([])
-    for number in range(KEPT):
-        world.memory.take([reading("shop-0", 300 + number, number)])
-    await world.look()
-    assert healthy(world) == ("True", "MemoryGrowing")
-    before = len(world.cluster.writes)
-    world.memory.take([reading("shop-0", 320.5, KEPT)])
-    await world.look()
-    assert len(world.cluster.writes) == before, "the estimate changes all the time, and is a metric"
 
 
 async def test_the_next_step_of_a_replacement_comes_on_time_although_the_object_is_not_ready() -> None:

@@ -16,7 +16,7 @@ from hca_operator.restarts.requested import SPREAD_SECONDS
 from hca_operator.restarts.rollout_gate import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster, Slot
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
-from tests.unit.operator.reconcile.test_reconcile import reconciler, trackers_with
+from tests.unit.operator.reconcile.passes import reconciler, trackers_with
 
 KEY = Key(NAMESPACE, NAME)
 API: Slot = (KIND, NAMESPACE, NAME)

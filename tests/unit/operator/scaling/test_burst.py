@@ -31,7 +31,7 @@ from hca_operator.scaling.capabilities import OFF, ExternalMetrics
 from hca_operator.scaling.floors import Floor, Source
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import api_object, manifest
-from tests.unit.operator.reconcile.test_reconcile import API, AUTOSCALER, DEPLOYMENT, KEY, reconciler
+from tests.unit.operator.reconcile.passes import API, AUTOSCALER, DEPLOYMENT, KEY, reconciler
 
 SYNC = 15
 """Seconds between two looks of the autoscaler."""

@@ -14,7 +14,7 @@ from hca_operator.metrics_server.samples.reading import Unknown
 from hca_operator.metrics_server.samples.sample_store import WINDOW_SECONDS, SampleStore
 from hca_operator.metrics_server.serving.bursts import BURST_WINDOW_SECONDS
 from hca_operator.scaling.burst import BurstPolicy, BurstTracker, Load, burst_floor
-from tests.unit.operator.reconcile.test_reconcile import KEY
+from tests.unit.operator.reconcile.passes import KEY
 
 STEP, END = 30.0, 60.0
 POLICY = BurstPolicy({REQUESTS_PER_SECOND.external: 50.0}, threshold=2.0, max_pods=100, window=timedelta(seconds=60))

@@ -13,7 +13,7 @@ from hca_operator.scaling.capabilities import NO_QUERIES, OFF, ExternalMetrics, 
 from tests.unit.operator import virtual_time
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import api_object, manifest
-from tests.unit.operator.reconcile.test_reconcile import API, AUTOSCALER, reconciler, settle
+from tests.unit.operator.reconcile.passes import API, AUTOSCALER, reconciler, settle
 
 CPU = {"name": "cpu", "type": "CPU", "cpu": {"targetUtilizationPercent": 55}}
 RATE = {"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "50"}}

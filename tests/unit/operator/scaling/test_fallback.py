@@ -15,7 +15,7 @@ from hca_operator.scaling.fallback import NO_FALLBACK, fallback_floor
 from hca_operator.scaling.floors import Floor, Source
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import manifest, spec
-from tests.unit.operator.reconcile.test_reconcile import API, AUTOSCALER, DEPLOYMENT, KEY, reconciler
+from tests.unit.operator.reconcile.passes import API, AUTOSCALER, DEPLOYMENT, KEY, reconciler
 
 SYNC = 15
 """Seconds between two looks of the autoscaler."""

@@ -17,7 +17,7 @@ from hca_operator.scaling.floors import Floor
 from hca_operator.scaling.schedules import schedule_floor, scheduled_floors
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest, spec
-from tests.unit.operator.reconcile.test_reconcile import API, KEY, reconciler
+from tests.unit.operator.reconcile.passes import API, KEY, reconciler
 
 AUTOSCALER = ("HorizontalPodAutoscaler", NAMESPACE, NAME)
 MORNING = {"name": "morning", "cron": "45 7 * * 1-5", "timeZone": "Europe/Berlin", "duration": "2h", "minReplicas": 6}

@@ -8,7 +8,7 @@ import pytest
 from hca_operator.core.names import Manifest
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import manifest
-from tests.unit.operator.reconcile.test_reconcile import API, AUTOSCALER, KEY, reconciler, settle
+from tests.unit.operator.reconcile.passes import API, AUTOSCALER, KEY, reconciler, settle
 
 BEHAVIOR = {
     "scaleUp": {"tolerance": "0.05", "stabilizationWindowSeconds": 30},
