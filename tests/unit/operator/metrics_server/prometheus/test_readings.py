@@ -29,7 +29,7 @@ from hca_operator.metrics_server.prometheus.readings import (
 )
 from hca_operator.metrics_server.samples.reading import Unknown
 from tests.unit.operator import virtual_time
-from tests.unit.operator.metrics_server.pods.test_scraper import Server, pod, together
+from tests.unit.operator.metrics_server.pods.watched_pods import Server, pod, together
 from tests.unit.operator.objects import manifest
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
