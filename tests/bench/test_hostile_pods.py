@@ -22,7 +22,7 @@ from hca_operator.metrics_server.samples.reading import Unknown
 from hca_operator.metrics_server.samples.sample_store import SampleStore
 from tests.bench.hostile_pods import HOST, HOSTILE, lateness, serving
 from tests.bench.record import record
-from tests.unit.operator.metrics_server.pods.test_scraper import Server, api, pod, together
+from tests.unit.operator.metrics_server.pods.watched_pods import Server, api, pod, together
 
 COMMAND = ".venv/bin/pytest tests/bench/test_hostile_pods.py"
 HONEST = 20

@@ -20,7 +20,7 @@ from hca_operator.metrics_server.samples.sample_store import SampleStore
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.objects import api
 from tests.unit.operator.metrics_server.pods.loopback_pods import pod_metrics
-from tests.unit.operator.metrics_server.pods.test_scraper import together
+from tests.unit.operator.metrics_server.pods.watched_pods import together
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IN_FLIGHT = {"metrics": [{"name": "in-flight", "type": "Concurrency", "concurrency": {"targetPerWorker": 20}}]}

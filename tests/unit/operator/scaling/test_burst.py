@@ -1,177 +1,34 @@
 """What becomes of the count when the load jumps: minutes of it, played through second by second."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from hca_operator.api.metric_types import CONCURRENCY, REQUESTS_PER_SECOND
+from hca_operator.api.metric_types import REQUESTS_PER_SECOND
 from hca_operator.core.errors import Forbidden, Transient
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.timestamps import time_text
-from hca_operator.desired.sizing import size
-from hca_operator.scaling.burst import (
-    MAX_GAP,
-    NO_BURST,
-    BurstPolicy,
-    BurstTracker,
-    Load,
-    ObjectName,
-    burst_floor,
-    burst_policy,
-)
+from hca_operator.scaling.burst import BurstTracker, Load
 from hca_operator.scaling.capabilities import OFF, ExternalMetrics
-from hca_operator.scaling.floors import Floor, Source
 from tests.unit.operator.fake_cluster import FakeCluster
-from tests.unit.operator.objects import api_object, manifest
+from tests.unit.operator.objects import manifest
 from tests.unit.operator.reconcile.passes import API, AUTOSCALER, DEPLOYMENT, KEY, reconciler
-
-SYNC = 15
-"""Seconds between two looks of the autoscaler."""
-BURST_WINDOW_SECONDS, MEAN = 5, 10
-"""Seconds over which the load is taken, for the operator and for the autoscaler."""
-WINDOW = 60
-JUMP = 33
-"""Second of the jump: three seconds after a look of the autoscaler."""
-RATE = {"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "50"}}
-IN_FLIGHT = {"name": "inflight", "type": "Concurrency", "concurrency": {"targetPerWorker": 20}}
-START = datetime(2026, 1, 5, tzinfo=UTC)
-
-Loads = dict[ObjectName, dict[str, Load]]
-LoadAt = Callable[[int], float | None]
-"""What a second brings, in pods that it needs; None if the load is unknown."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """The world at a second."""
-
-    second: int
-    pods: int
-    least: int
-    reported: Manifest
-
-
-class World:
-    """An object, the operator that looks after it, its pods, and an autoscaler that takes pods away at once."""
-
-    def __init__(self, *, starts_within: int = 5, metric: Manifest = RATE, **autoscaling: Any) -> None:
-        self.cluster = FakeCluster()
-        scaling = {"minReplicas": 1, "maxReplicas": 10, "metrics": [metric], "burst": {"mode": "Enabled"}}
-        self.cluster.put(manifest(autoscaling=scaling | autoscaling))
-        self._metric, self._target = (
-            (REQUESTS_PER_SECOND.external, 50) if metric["type"] == "RequestsPerSecond" else (CONCURRENCY.external, 20)
-        )
-        self._starts_within = starts_within
-        self._raised_at = -math.inf
-        self._second = 0
-        self._due = 0.0
-        self.restart()
-
-    def restart(self) -> None:
-        self._bursts = BurstTracker()
-        self._operator = reconciler(self.cluster, bursts=self._bursts, now=self._now)
-
-    async def play(self, load: LoadAt, *, until: int) -> list[Moment]:
-        moments = []
-        while self._second < until:
-            await self._read(load)
-            if self._second % SYNC == 0:
-                await self._look(load)
-            if self._second == self._raised_at + self._starts_within:
-                self._serve()
-                await self._reconcile()
-            if self._second >= self._due:
-                await self._reconcile()
-            moments.append(self._moment())
-            self._second += 1
-        return moments
-
-    def _now(self) -> datetime:
-        return START + timedelta(seconds=self._second)
-
-    async def _read(self, load: LoadAt) -> None:
-        lately = _mean(load, self._second, BURST_WINDOW_SECONDS)
-        loads = {} if lately is None else {self._metric: Load(lately * self._target, BURST_WINDOW_SECONDS)}
-        if KEY in self._bursts.take({KEY: loads}, self._now()):
-            await self._reconcile()
-
-    async def _look(self, load: LoadAt) -> None:
-        """Blind it takes nothing away; else it does what the metric says."""
-        if AUTOSCALER not in self.cluster.objects:
-            return  # nothing was reconciled yet
-        bounds = self.cluster.objects[AUTOSCALER]["spec"]
-        known = _mean(load, self._second, MEAN)
-        wanted = self._count if known is None else math.ceil(round(known, 6))
-        state = {"type": "ScalingActive", "status": "True", "lastTransitionTime": time_text(START)}
-        self.cluster.edit(AUTOSCALER, "status", value={"conditions": [state]})
-        self._scaled(min(bounds["maxReplicas"], max(bounds["minReplicas"], wanted)))
-        await self._reconcile()
-
-    async def _reconcile(self) -> None:
-        before = self._count
-        for _ in range(10):
-            try:
-                outcome = await self._operator.reconcile(KEY)
-            except Transient:
-                continue
-            if not outcome.writes:
-                break
-        if not before:
-            self._serve()
-        elif self._count > before:
-            self._raised_at = self._second
-        self._due = math.inf if outcome.requeue_after is None else self._second + outcome.requeue_after
-
-    @property
-    def _count(self) -> int:
-        return int(self.cluster.objects.get(DEPLOYMENT, {"spec": {"replicas": 0}})["spec"]["replicas"])
-
-    def _scaled(self, count: int) -> None:
-        if count == self._count:
-            return
-        if count > self._count:
-            self._raised_at = self._second
-        self.cluster.edit(DEPLOYMENT, "spec", "replicas", value=count)
-
-    def _serve(self) -> None:
-        status = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), self._count)
-        rolled_out = [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]
-        self.cluster.edit(DEPLOYMENT, "status", value=status | {"observedGeneration": 1, "conditions": rolled_out})
-
-    def _moment(self) -> Moment:
-        least = self.cluster.objects.get(AUTOSCALER, {"spec": {"minReplicas": 0}})["spec"]["minReplicas"]
-        return Moment(self._second, self._count, least, condition(self.cluster.objects[API], "ScalingActive"))
-
-    @property
-    def raises(self) -> int:
-        return self.cluster.calls.count("scale Deployment shop")
-
-
-def _mean(load: LoadAt, second: int, seconds: int) -> float | None:
-    known = [value for at in range(second - seconds + 1, second + 1) if (value := load(max(0, at))) is not None]
-    return sum(known) / len(known) if len(known) > 1 else None
-
-
-def step(before: float, after: float, at: int = JUMP) -> LoadAt:
-    return lambda second: after if second >= at else before
-
-
-def floors(moments: list[Moment]) -> list[tuple[int, int]]:
-    """From when on which floor held, after the first second."""
-    return [(later.second, later.least) for earlier, later in pairwise(moments) if later.least != earlier.least]
-
-
-def counts(moments: list[Moment]) -> list[tuple[int, int]]:
-    """From when on which count there was, after the first second."""
-    return [(later.second, later.pods) for earlier, later in pairwise(moments) if later.pods != earlier.pods]
+from tests.unit.operator.scaling.burst_world import (
+    BURST_WINDOW_SECONDS,
+    IN_FLIGHT,
+    JUMP,
+    RATE,
+    START,
+    SYNC,
+    WINDOW,
+    World,
+    counts,
+    floors,
+    step,
+)
 
 
 async def test_a_step_raises_the_count_before_the_next_look_and_the_floor_goes_after_its_window() -> None:
@@ -400,105 +257,3 @@ async def test_an_object_that_is_gone_or_no_longer_wants_it_is_not_followed() ->
     del world.cluster.objects[API]
     await world._operator.reconcile(KEY)
     assert len(world._bursts) == 0
-
-
-def test_what_one_pod_is_to_take_is_that_of_all_its_workers() -> None:
-    metrics = [RATE, IN_FLIGHT]
-    api = api_object(workers={"count": 3}, autoscaling={"metrics": metrics, "burst": {"mode": "Enabled"}})
-    policy = burst_policy(api, size(api.spec))
-    assert policy is not None
-    assert policy.targets == {REQUESTS_PER_SECOND.external: 50, CONCURRENCY.external: 60}
-
-
-POLICY = BurstPolicy({REQUESTS_PER_SECOND.external: 50.0}, threshold=2.0, max_pods=20, window=timedelta(seconds=60))
-
-
-def kept_floor(tracker: BurstTracker, status: Manifest, now: datetime) -> Floor:
-    """The floor at a time, as a pass decides and keeps it."""
-    floor = burst_floor(POLICY, tracker.state(KEY), status, now)
-    tracker.keep(KEY, floor)
-    return floor
-
-
-def of_deployment(pods: int, ready: int | None = None) -> Manifest:
-    return {"spec": {"replicas": pods}, "status": {"readyReplicas": pods if ready is None else ready}}
-
-
-@pytest.mark.parametrize(
-    ("reported", "expected"),
-    [
-        ({"replicas": 5, "until": "2026-01-05T00:00:30Z"}, 5),
-        ({"replicas": 500, "until": "2026-01-05T00:00:30Z"}, 20),
-        ({"replicas": 5, "until": "2026-01-05T00:00:00Z"}, 0),  # over
-        ({"replicas": 5, "until": "2026-01-05T00:01:01Z"}, 0),  # later than a window can end
-        ({"replicas": 5, "until": "never"}, 0),
-        ({}, 0),
-    ],
-)
-def test_a_floor_in_the_status_holds_if_it_can_be_one_of_ours(reported: Manifest, expected: int) -> None:
-    assert kept_floor(BurstTracker(), {"burst": reported}, START).pods == expected
-
-
-def test_two_readings_that_are_far_apart_are_two_things() -> None:
-    tracker = BurstTracker()
-    tracker.track(KEY, POLICY, of_deployment(1))
-    high: Loads = {KEY: {REQUESTS_PER_SECOND.external: Load(400, 2)}}
-    late = START + MAX_GAP + timedelta(seconds=1)
-    assert (
-        tracker.take(high, START) == tracker.take({}, START + timedelta(seconds=5)) == tracker.take(high, late) == set()
-    )
-    assert tracker.take(high, late + timedelta(seconds=2)) == {KEY}
-
-
-def test_a_momentary_value_takes_two_readings_as_well() -> None:
-    tracker = BurstTracker()
-    tracker.track(KEY, POLICY, of_deployment(1))
-    high: Loads = {KEY: {REQUESTS_PER_SECOND.external: Load(400, 0)}}
-    assert tracker.take(high, START) == set()
-    assert tracker.take(high, START + timedelta(seconds=1)) == {KEY}
-
-
-def test_without_a_pod_no_load_is_a_jump() -> None:
-    tracker = BurstTracker()
-    tracker.track(KEY, POLICY, of_deployment(0))
-    for second in range(10):
-        assert not tracker.take({KEY: {REQUESTS_PER_SECOND.external: Load(400, 1)}}, START + timedelta(seconds=second))
-
-
-readings = st.lists(st.one_of(st.none(), st.floats(0, 2000)), min_size=1, max_size=60)
-
-
-@given(readings=readings, pods=st.integers(1, 20), window=st.integers(0, 6))
-def test_the_floor_is_never_more_than_a_load_that_was_seen_needs_and_never_more_than_there_may_be(
-    readings: list[float | None], pods: int, window: int
-) -> None:
-    tracker, floor = BurstTracker(), NO_BURST
-    tracker.track(KEY, POLICY, of_deployment(pods))
-    for second, load in enumerate(readings):
-        now = START + timedelta(seconds=second)
-        due = tracker.take({} if load is None else {KEY: {REQUESTS_PER_SECOND.external: Load(load, window)}}, now)
-        before, floor = floor, kept_floor(tracker, {}, now)
-        if due:
-            assert load is not None, "raised for what nobody has seen"
-            assert floor == Floor(Source.BURST, min(20, math.ceil(round(load / 50, 6))), now + POLICY.window)
-            assert floor.pods > pods
-        elif before.until is not None and now >= before.until:
-            assert floor == NO_BURST
-        else:
-            assert floor == before
-        assert floor.pods <= POLICY.max_pods
-        pods = max(pods, floor.pods)
-        tracker.track(KEY, POLICY, of_deployment(pods))
-
-
-@given(load=st.floats(0, 5000), pods=st.integers(1, 20), ready=st.integers(0, 20), window=st.integers(0, 6))
-def test_a_load_that_stays_raises_the_count_once_at_most(load: float, pods: int, ready: int, window: int) -> None:
-    tracker = BurstTracker()
-    tracker.track(KEY, POLICY, of_deployment(pods, ready))
-    raises = 0
-    for second in range(30):
-        now = START + timedelta(seconds=second)
-        raises += bool(tracker.take({KEY: {REQUESTS_PER_SECOND.external: Load(load, window)}}, now))
-        pods = max(pods, kept_floor(tracker, {}, now).pods)
-        tracker.track(KEY, POLICY, of_deployment(pods, ready))
-    assert raises <= 1

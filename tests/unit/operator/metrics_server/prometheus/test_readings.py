@@ -1,23 +1,17 @@
 """What is asked of Prometheus and when, and what follows from its answers, in a time that passes by itself."""
 
 import asyncio
-import json
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise, repeat
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.timestamps import time_text
-from hca_operator.metrics_server.inventory.inventory import api_informer, pod_informer
-from hca_operator.metrics_server.prometheus.client import LARGEST_BODY_BYTES, LARGEST_NUMBER_BYTES, QueryFailure, Result
-from hca_operator.metrics_server.prometheus.own_queries import INTERVAL_SECONDS as QUERY_INTERVAL
-from hca_operator.metrics_server.prometheus.own_queries import KEPT_SECONDS as QUERY_KEPT
-from hca_operator.metrics_server.prometheus.own_queries import OwnQueries
+from hca_operator.metrics_server.prometheus.client import QueryFailure, Result
 from hca_operator.metrics_server.prometheus.portions import LONGEST_QUERY
 from hca_operator.metrics_server.prometheus.readings import (
     INTERVAL_SECONDS,
@@ -25,99 +19,18 @@ from hca_operator.metrics_server.prometheus.readings import (
     KEPT_SECONDS,
     LONGEST_INTERVAL_SECONDS,
     SHARE,
-    PrometheusReadings,
 )
 from hca_operator.metrics_server.samples.reading import Unknown
-from tests.unit.operator import virtual_time
-from tests.unit.operator.metrics_server.pods.test_scraper import Server, pod, together
-from tests.unit.operator.objects import manifest
+from tests.unit.operator.metrics_server.pods.watched_pods import pod
+from tests.unit.operator.metrics_server.prometheus.virtual_prometheus import DOWN, NOW, RATE, World, api, play
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-RATE = {"name": "rps", "type": "RequestsPerSecond"}
 SLOW = {"name": "p95", "type": "Latency", "latency": {"percentile": 95}}
-DOWN = QueryFailure("unreachable", "Prometheus cannot be reached (ConnectionError): check that it runs")
-
-
-def api(*metrics: Manifest, name: str = "shop") -> Manifest:
-    made = manifest(autoscaling={"metrics": list(metrics)})
-    made["metadata"]["name"] = name
-    return made
-
-
-def queue(query: str, name: str = "queue") -> Manifest:
-    return {"name": name, "type": "Prometheus", "prometheus": {"query": query, "targetPerPod": "1"}}
 
 
 def series(
     value: float, name: str = "a", mark: str = "0.0", namespace: str = "default", **labels: str
 ) -> dict[str, Any]:
     return {"metric": {"namespace": namespace, "pod": name, "hca": mark, **labels}, "value": [0, str(value)]}
-
-
-class World:
-    """Readings, their API server, and a Prometheus that answers as the test says."""
-
-    def __init__(self, listed: Sequence[Manifest], listed_pods: Sequence[Manifest], *, queries: bool) -> None:
-        self.server = Server(listed, listed_pods)
-        self.loop = asyncio.get_running_loop()
-        self.asked: list[tuple[float, str, str]] = []
-        self.running = self.most = 0
-        self.answers: dict[str, Result | QueryFailure | asyncio.Event | Callable[[str], Result | QueryFailure]] = {}
-        self.takes = 0.0
-        own = OwnQueries(self, clock=self.loop.time, phase=lambda: 0.5) if queries else None  # type: ignore[arg-type]
-        self.informers = apis, pods = api_informer(self.server), pod_informer(self.server)
-        self.readings = PrometheusReadings(
-            apis, pods, self, own, clock=self.loop.time, now=lambda: NOW, phase=lambda: 0.5,  # type: ignore[arg-type]
-        )  # fmt: skip
-
-    async def run(self) -> None:
-        await together(self.readings.run(), *(informer.run(repeat(0.1)) for informer in self.informers))
-
-    async def query(
-        self, kind: str, query: str, parse: Callable[[Result], Any], *, largest: int = LARGEST_BODY_BYTES
-    ) -> Any:
-        assert largest == (LARGEST_NUMBER_BYTES if kind == "hca-prometheus" else LARGEST_BODY_BYTES)
-        self.asked.append((self.loop.time(), kind, query))
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            await asyncio.sleep(self.takes)
-            answer = self.answers.get(query, self.answers.get(kind, []))
-            if isinstance(answer, asyncio.Event):
-                await asyncio.sleep(3)
-                raise QueryFailure("timeout", "Prometheus gives no answer within 3 s")
-            if callable(answer):
-                answer = answer(query)
-            if isinstance(answer, QueryFailure):
-                raise answer
-            return parse(answer)
-        finally:
-            self.running -= 1
-
-    def happens(self, kind: str, type_: str, made: Manifest) -> None:
-        self.server.events[kind].put_nowait((type_, {**made, "metadata": {**made["metadata"], "resourceVersion": "2"}}))
-
-    def value(self, metric: str = "hca-requests-per-second", name: str = "shop") -> float:
-        return self.readings.read("default", name, metric, NOW).value
-
-    def why(self, metric: str = "hca-requests-per-second", name: str = "shop") -> str:
-        with pytest.raises(Unknown) as unknown:
-            self.value(metric, name)
-        return str(unknown.value)
-
-
-Play = Callable[[World], Awaitable[None]]
-
-
-def play(check: Play, *pods: Manifest, apis: Sequence[Manifest] = (), queries: bool = False) -> None:
-    async def main() -> None:
-        world = World(apis or [api(RATE)], pods, queries=queries)
-        for event in world.server.may_list.values():
-            event.set()
-        async with virtual_time.beside(world.run()):
-            await check(world)
-
-    virtual_time.run(main())
 
 
 @pytest.mark.parametrize("objects", [1, 200])
@@ -297,21 +210,6 @@ def test_fault_44_where_prometheus_is_away_it_is_not_asked_more() -> None:
     play(check, *(pod(f"pod-{number}", of=f"shop-{number}") for number in range(20)), apis=apis)
 
 
-def test_fault_43_slow_queries_of_one_namespace_take_no_turn_from_those_of_others() -> None:
-    async def check(world: World) -> None:
-        world.takes = 2.9
-        world.answers["hca-prometheus"] = [0, "5"]
-        await asyncio.sleep(60)
-        times = [at for at, _, query in world.asked if 'namespace="b"' in query]
-        assert len(times) >= 3
-        assert all(later - sooner < QUERY_INTERVAL + 3 for sooner, later in pairwise(times))
-
-    slow = [api(queue(f"sum(s{number})"), name=f"slow-{number}") for number in range(100)]
-    other = api(queue("sum(q)"))
-    other["metadata"]["namespace"] = "b"
-    play(check, apis=[*slow, other], queries=True)
-
-
 def test_fault_32_an_empty_answer_is_unknown_and_says_what_to_look_at() -> None:
     async def check(world: World) -> None:
         await asyncio.sleep(1)
@@ -367,94 +265,3 @@ def test_a_percentile_is_that_of_all_pods_together_and_a_lag_their_mean() -> Non
         assert "has such a metric in autoscaling.metrics" in world.why("hca-concurrency")
 
     play(check, pod("a"), pod("b"), apis=[api(SLOW, lag)])
-
-
-def test_a_query_of_an_object_is_asked_at_most_every_fifteen_seconds() -> None:
-    bound = 'sum({__name__="q",namespace="default"})'
-
-    async def check(world: World) -> None:
-        world.answers[bound] = [{"metric": {}, "value": [0, "250"]}]
-        await asyncio.sleep(61)
-        assert world.value("hca-prometheus/queue") == 250
-        times = [at for at, kind, query in world.asked if (kind, query) == ("hca-prometheus", bound)]
-        assert len(times) == 4
-        assert all(later - sooner >= QUERY_INTERVAL for sooner, later in pairwise(times))
-        assert "the object has no such metric" in world.why("hca-prometheus/other")
-        world.happens(KIND, "DELETED", api())
-        await asyncio.sleep(60)
-        assert sum(query == bound for _, _, query in world.asked) == 4
-        assert "the object has no such metric" in world.why("hca-prometheus/queue")
-
-    play(check, apis=[api(queue("sum(q)"))], queries=True)
-
-
-@pytest.mark.parametrize(
-    ("result", "why"),
-    [
-        ([], "its query returns no series"),
-        ([{"metric": {}, "value": [0, "1"]}] * 2, "its query returns 2 series: have it return one number, as sum"),
-        ([{"metric": {}, "value": [0, "NaN"]}], "its query returns nan"),
-        ([0, "+Inf"], "its query returns inf"),
-        ([0, "-1"], "its query returns -1: have it return a number from 0 upwards"),
-        ([{"metric": {}, "histogram": [0, {}]}], "its query returns 1 series"),
-    ],
-    ids=lambda case: json.dumps(case)[:30],
-)
-def test_what_is_not_one_number_is_unknown_at_once(result: Result, why: str) -> None:
-    async def check(world: World) -> None:
-        world.answers["hca-prometheus"] = [0, "5"]
-        await asyncio.sleep(QUERY_INTERVAL)
-        assert world.value("hca-prometheus/queue") == 5
-        world.answers["hca-prometheus"] = result
-        await asyncio.sleep(QUERY_INTERVAL)
-        assert why in world.why("hca-prometheus/queue")
-
-    play(check, apis=[api(queue("sum(q)"))], queries=True)
-
-
-def test_queries_that_hang_hold_up_no_other_and_are_few_at_a_time() -> None:
-    async def check(world: World) -> None:
-        world.answers |= {"hca-prometheus": asyncio.Event(), 'sum({__name__="q",namespace="default"})': [0, "5"]}
-        await asyncio.sleep(120)
-        for _ in range(30):
-            assert world.value("hca-prometheus/queue") == 5
-            await asyncio.sleep(5)
-        assert world.most <= 6
-        assert "gives no answer within 3 s" in world.why("hca-prometheus/slow", "slow-7")
-
-    slow = [api(queue(f"sum(s{number})", "slow"), name=f"slow-{number}") for number in range(40)]
-    play(check, apis=[api(queue("sum(q)")), *slow], queries=True)
-
-
-def test_a_query_that_fails_holds_for_a_while() -> None:
-    async def check(world: World) -> None:
-        world.answers["hca-prometheus"] = [0, "5"]
-        await asyncio.sleep(QUERY_INTERVAL)
-        world.answers["hca-prometheus"] = DOWN
-        await asyncio.sleep(QUERY_KEPT - QUERY_INTERVAL)
-        assert world.value("hca-prometheus/queue") == 5
-        await asyncio.sleep(QUERY_INTERVAL)
-        assert world.why("hca-prometheus/queue") == f"hca-prometheus queue of default/shop is unknown: {DOWN}"
-        world.answers["hca-prometheus"] = [0, "6"]
-        await asyncio.sleep(QUERY_INTERVAL)
-        assert world.value("hca-prometheus/queue") == 6
-
-    play(check, apis=[api(queue("sum(q)"))], queries=True)
-
-
-def test_a_query_that_may_not_be_asked_is_not() -> None:
-    async def check(world: World) -> None:
-        await asyncio.sleep(60)
-        assert world.asked == []
-        assert "its query must not choose a namespace but its own" in world.why("hca-prometheus/queue")
-
-    play(check, apis=[api(queue('q{namespace="other"}'))], queries=True)
-
-
-def test_an_install_that_allows_none_asks_none() -> None:
-    async def check(world: World) -> None:
-        await asyncio.sleep(60)
-        assert world.asked == []
-        assert "prometheus.customQueries" in world.why("hca-prometheus/queue")
-
-    play(check, apis=[api(queue("sum(q)"))])
