@@ -14,8 +14,7 @@ CLUSTER = "tests/e2e/"
 OTHER_PROCESS = {
     f"{CLUSTER}test_{name}.py" for name in ("autoscaling", "chart", "config", "heap_snapshots", "memory", "servers")
 }
-ALONE = ("diagnosis", "drain", "faults", "scope", "upgrade")
-WITH_TESTS_ALONE = {f"{CLUSTER}test_{name}.py" for name in ALONE}
+WITH_TESTS_ALONE = {f"{CLUSTER}test_{name}.py" for name in ("diagnosis", "drain", "faults", "scope", "upgrade")}
 # Their tests share nothing that is costly to set up, and some take long: each may run in another process.
 APART = {
     f"tests/controlplane/test_{name}.py"

@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 FIRST_LISTS_SECONDS = 10.0
 """For how long the first reconciles wait until all children are listed. A child that is not cached is read."""
 SHARE_OF_A_NAMESPACE = 0.75
-"""Of the reconciles at a time, for the objects of one namespace at most. More of them make these no faster."""
+"""Of the reconciles at a time, for one namespace at most. All share one event loop, so more make them no faster."""
 VERSION_RETRY_SECONDS = 5.0
 """Between two tries to read the version of Kubernetes."""
 

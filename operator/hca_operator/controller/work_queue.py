@@ -61,8 +61,6 @@ class WorkQueue(Generic[K]):
         self._tenant_of = tenant_of
         self._most_of_a_tenant = most_of_a_tenant
         self._ready: asyncio.PriorityQueue[_Turn[K]] = asyncio.PriorityQueue()
-        self._handled: Counter[Hashable] = Counter()
-        """How many keys of a tenant are handled at the moment."""
         self._held_back: defaultdict[Hashable, list[_Turn[K]]] = defaultdict(list)
         """Turns that have come while as many keys of their tenant were handled as may be; a heap."""
         self._serving: Counter[bool] = Counter()
@@ -101,7 +99,7 @@ class WorkQueue(Generic[K]):
         while True:
             later, turn, nth, key = await self._ready.get()
             tenant = self._tenant_of(key)
-            if self._handled[tenant] >= self._most_of_a_tenant:
+            if sum(self._tenant_of(each) == tenant for each in self._processing) >= self._most_of_a_tenant:
                 heapq.heappush(self._held_back[tenant], (later, turn, nth, key))
                 continue
             self._serving[later] = turn
@@ -151,7 +149,6 @@ class WorkQueue(Generic[K]):
                 continue
             del self._dirty[key]
             self._processing.add(key)
-            self._handled[tenant] += 1
             requeue_after: float | None = None
             try:
                 requeue_after = await handle(key)
@@ -172,9 +169,6 @@ class WorkQueue(Generic[K]):
                 report(error, "reconcile", object=str(key), retry_in=requeue_after)
             finally:
                 self._processing.discard(key)
-                self._handled[tenant] -= 1
-                if not self._handled[tenant]:
-                    del self._handled[tenant]
                 self._let_next(tenant)
                 if key in self._dirty:
                     self._offer(key)

@@ -15,8 +15,8 @@ from hca_operator.desired.sizing import Sizing
 from hca_operator.restarts.memory_counters import killed_lately
 from hca_operator.restarts.requested import Restarts
 from hca_operator.scaling.floors import Floor, Source, in_force
-from hca_operator.status.entries import Verdict, child_errors, entry
-from hca_operator.status.scaling import PAUSED, scaling_active
+from hca_operator.status.entries import PAUSED, Verdict, child_errors, entry, not_applied
+from hca_operator.status.scaling import scaling_active
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _ready(seen: Observation) -> Verdict:
     if seen.blocked is not None:
         return Verdict("False", seen.blocked.reason, seen.blocked.message)
     if _paused(seen):
-        return Verdict("Unknown", Reason.PAUSED, PAUSED)
+        return PAUSED
     scaled_to_zero = seen.deployment is not None and replicas_of(seen.deployment) == 0
     serving = scaled_to_zero or _serves(seen)
     if seen.pod_problem is not None:
@@ -223,9 +223,9 @@ def _stalled(seen: Observation) -> Verdict:
 def _traffic_ready(seen: Observation) -> Verdict:
     if seen.api is None or seen.traffic_problem is not None:
         reason = seen.traffic_problem.reason if seen.traffic_problem else Reason.INVALID_SPEC
-        return Verdict("Unknown", reason, "the latest generation is not applied")
+        return not_applied(reason)
     if _paused(seen):
-        return Verdict("Unknown", Reason.PAUSED, PAUSED)
+        return PAUSED
     if not seen.api.spec.traffic.routes:
         message = "spec.traffic.routes is empty: the API is reachable through its Service"
         return Verdict("True", Reason.NOT_REQUESTED, message)
@@ -242,7 +242,7 @@ def _traffic_ready(seen: Observation) -> Verdict:
 def _rollout_healthy(seen: Observation) -> Verdict:
     if seen.restarts is None:
         reason = seen.blocked.reason if seen.blocked else Reason.INVALID_SPEC
-        return Verdict("Unknown", reason, "the latest generation is not applied")
+        return not_applied(reason)
     if seen.restarts.invalid is not None:
         return Verdict("False", Reason.RESTART_TIME_INVALID, seen.restarts.invalid)
     paused, next_at = _paused(seen), seen.restarts.next_at

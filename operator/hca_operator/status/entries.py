@@ -20,6 +20,14 @@ class Verdict:
     message: str = ""
 
 
+PAUSED = Verdict("Unknown", Reason.PAUSED, "spec.reconciliation is Paused: changes are not applied")
+
+
+def not_applied(reason: Reason) -> Verdict:
+    """What a condition cannot say, because the children are those of an earlier generation."""
+    return Verdict("Unknown", reason, "the latest generation is not applied")
+
+
 def entry(previous: Manifest, generation: int, kind: ConditionType, verdict: Verdict, now: datetime) -> Manifest:
     """A condition as it is stored: its transition time moves only when its status flips."""
     before = condition({"status": previous}, kind)

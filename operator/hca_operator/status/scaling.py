@@ -9,12 +9,9 @@ from hca_operator.core.names import CONTAINER, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.timestamps import time_text
 from hca_operator.scaling.floors import Floor, Source, in_force
-from hca_operator.status.entries import Verdict
+from hca_operator.status.entries import PAUSED, Verdict, not_applied
 
 _NO_REQUEST = re.compile(r"missing request for (\w+) in container (\S+)")
-
-
-PAUSED = "spec.reconciliation is Paused: changes are not applied"
 
 
 def scaling_active(
@@ -27,9 +24,9 @@ def scaling_active(
     """
     if autoscaler is None:
         if problem is not None:
-            return Verdict("Unknown", problem.reason, "the latest generation is not applied")
+            return not_applied(problem.reason)
         if api is not None and api.spec.reconciliation == "Paused":
-            return Verdict("Unknown", Reason.PAUSED, PAUSED)
+            return PAUSED
         if api is not None and api.spec.autoscaling.mode == "Disabled":
             return Verdict("False", Reason.AUTOSCALING_DISABLED, "spec.replicas sets the number of pods")
     active = condition(autoscaler, "ScalingActive")

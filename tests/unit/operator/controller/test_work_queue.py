@@ -254,5 +254,5 @@ def test_fault_65_a_tenant_whose_keys_take_long_has_not_all_workers() -> None:
         *([[0.0]] * 3), *([[60.0]] * 3), [180.0],
     ]  # fmt: skip
     assert not queue._turns
-    assert not queue._handled
+    assert not queue._processing
     assert not queue._held_back
