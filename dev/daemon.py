@@ -112,7 +112,7 @@ def _start(dockerd: str) -> None:
 
 
 def _runtime_options() -> list[str]:
-    if not runtime.lacking(Path("/proc/self/status").read_text()):
+    if not runtime.missing(Path("/proc/self/status").read_text()):
         return []
     program = cache.HOME / "runtime"
     interpreter = os.path.realpath(sys.executable)

@@ -1,8 +1,8 @@
-"""OCI runtime for a Docker daemon on a host that lacks capabilities.
+"""OCI runtime for a Docker daemon on a host without some capabilities.
 
 A privileged container asks for every capability there is, and runc refuses the whole container when the host's
-bounding set lacks one. This program takes what is lacking out of the container's configuration, then becomes runc.
-It runs once for each container and each `docker exec`: the standard library alone, and no imports of ours.
+bounding set does not have one. This program takes what is missing out of the container's configuration, then becomes
+runc. It runs once for each container and each `docker exec`: the standard library alone, and no imports of ours.
 """
 
 import json
@@ -22,17 +22,17 @@ CAPABILITIES = (
 )
 
 
-def lacking(status: str) -> set[str]:
-    """Return the capabilities that the bounding set in a /proc/*/status text lacks."""
+def missing(status: str) -> set[str]:
+    """Return the capabilities that the bounding set in a /proc/*/status text does not have."""
     mask = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapBnd:")), -1)
     return {f"CAP_{name}" for bit, name in enumerate(CAPABILITIES) if not mask >> bit & 1}
 
 
-def without(process: dict[str, Any], lack: set[str]) -> dict[str, Any]:
-    """Return an OCI process that asks for nothing the host lacks."""
+def without(process: dict[str, Any], missing_here: set[str]) -> dict[str, Any]:
+    """Return an OCI process that asks for nothing that the host does not have."""
     sets = process.get("capabilities") or {}
-    process["capabilities"] = {name: [c for c in asked if c not in lack] for name, asked in sets.items()}
-    if "CAP_SYS_RESOURCE" in lack and process.get("oomScoreAdj", 0) < 0:
+    process["capabilities"] = {name: [c for c in asked if c not in missing_here] for name, asked in sets.items()}
+    if "CAP_SYS_RESOURCE" in missing_here and process.get("oomScoreAdj", 0) < 0:
         process["oomScoreAdj"] = 0  # lowering it needs that capability
     return process
 
@@ -48,14 +48,14 @@ def value_of(arguments: list[str], *options: str) -> str | None:
 
 def main(arguments: list[str]) -> None:
     """Rewrite what runc is about to read, then become runc."""
-    lack = lacking(Path("/proc/self/status").read_text())
+    missing_here = missing(Path("/proc/self/status").read_text())
     if bundle := value_of(arguments, "--bundle", "-b"):
         path = Path(bundle, "config.json")
         config = json.loads(path.read_text())
-        config["process"] = without(config["process"], lack)
+        config["process"] = without(config["process"], missing_here)
         path.write_text(json.dumps(config))
     elif "exec" in arguments and (process := value_of(arguments, "--process", "-p")):
-        Path(process).write_text(json.dumps(without(json.loads(Path(process).read_text()), lack)))
+        Path(process).write_text(json.dumps(without(json.loads(Path(process).read_text()), missing_here)))
     os.execvp("runc", ["runc", *arguments])  # noqa: S606 - becoming another program is the point
 
 

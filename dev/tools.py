@@ -43,7 +43,7 @@ API_SERVER = Tool("control-plane", *_kubernetes("kube-apiserver", "kube-controll
 ETCD = Tool("etcd", "go.etcd.io/etcd/server/v3", f"v{versions.ETCD}", ("",))
 CONTROL_PLANE = (API_SERVER, ETCD)
 
-# What the benchmarks at scale need beside the control plane: nodes and pods that are only told of.
+# What the benchmarks at scale need beside the control plane: nodes and pods that are only reported.
 KWOK = Tool("kwok", "sigs.k8s.io/kwok", f"v{versions.KWOK}", ("cmd/kwok",))
 
 # What asks a server at a fixed rate, for a fraction of the CPU that the server takes.

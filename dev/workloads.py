@@ -27,7 +27,7 @@ VERSION = tomllib.loads((cache.REPOSITORY / "pyproject.toml").read_text())["proj
 
 @dataclass(frozen=True)
 class Addon:
-    """Somebody else's workload, applied from the manifests in its own Go module."""
+    """A third-party workload, applied from the manifests in its own Go module."""
 
     name: str
     module: str
@@ -119,7 +119,7 @@ def add(step: Step, addon: Addon) -> None:
 
 def install_operator(step: Step, image: Image) -> None:
     """Install or upgrade the operator; the image's id rolls it where the tag stays the same."""
-    # A run that was interrupted leaves its release pending, and Helm would wait for somebody to end it.
+    # A run that was interrupted leaves its release pending, and Helm would wait until it is ended.
     pending = f"owner=helm,name={RELEASE},status in (pending-install,pending-upgrade,pending-rollback)"
     kubectl(step, "delete", "secret", "--namespace", NAMESPACE, "--selector", pending)
     try:

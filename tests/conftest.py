@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tier-times", action="store_true", help="show how long each tier took, and its slowest tests")
 
 
-class ByFile(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist's, whose types are not told
+class ByFile(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist's, which has no type hints
     """One process runs the tests of a file, which share what they set up; three use the local cluster."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -13,7 +13,15 @@ from contextlib import contextmanager
 from hypothesis import strategies as st
 
 from dev.control_plane import free_ports
-from hca_operator.core.names import API_LABEL, HASH_LABEL, MEMORY, REPLACED_LABEL, STABLE, TRACK_LABEL, Manifest
+from hca_operator.core.names import (
+    API_LABEL,
+    HASH_LABEL,
+    REPLACED_FOR_MEMORY,
+    REPLACED_LABEL,
+    STABLE,
+    TRACK_LABEL,
+    Manifest,
+)
 from tests.adversary import texts
 from tests.bench.hostile_pods import HEAD, HOST, HOSTILE, Answer, Write, handler
 
@@ -161,7 +169,7 @@ async def _reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 def pod(namespace: str, api: str, name: str, number: int) -> Manifest:
     """A pod that says that it is of an API; some of them also say that the operator is replacing them."""
     labels = {API_LABEL: api, TRACK_LABEL: STABLE}
-    labels |= [{}, {REPLACED_LABEL: MEMORY}, {HASH_LABEL: "x" * 63}, {"a" * 63: "b" * 63}][number % 4]
+    labels |= [{}, {REPLACED_LABEL: REPLACED_FOR_MEMORY}, {HASH_LABEL: "x" * 63}, {"a" * 63: "b" * 63}][number % 4]
     return {
         "kind": "Pod",
         "metadata": {"name": name, "namespace": namespace, "labels": labels},

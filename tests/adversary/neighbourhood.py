@@ -1,6 +1,6 @@
 """An install of the chart with twenty honest objects, on a control plane of its own; its parts are real.
 
-But for the kubelet and the pods: these are told to be ready at an address of this machine.
+But for the kubelet and the pods: these are reported ready at an address of this machine.
 """
 
 import random
@@ -137,7 +137,7 @@ def neighbourhood(folder: Path, port: int) -> Iterator[Neighbourhood]:
                 made = Neighbourhood(control_plane, server, sightings, guard, start)
                 made._make(port)
                 made.converge()
-                eventually(lambda: metrics_api.available(server), within=metrics_api.LOOKED_AGAIN)
+                eventually(lambda: metrics_api.available(server), within=metrics_api.AVAILABLE_WITHIN_SECONDS)
                 for number in range(NEIGHBOURS):
                     eventually(lambda: made.read_metric(number), within=PATIENCE)  # noqa: B023 - at once
                 guard.check()

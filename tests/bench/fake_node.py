@@ -1,4 +1,4 @@
-"""A node that is only told of: every pod is put on it as it is made, and kwok says at once that it runs.
+"""A node that is only reported: every pod is put on it as it is made, and kwok says at once that it runs.
 
 Without it thousands of pods would wait for ever, and the operator would look at them again and again. A scheduler
 would do the same for more of the machine than is measured, hence the rule of admission.
@@ -81,7 +81,7 @@ def fake_node(control_plane: ControlPlane) -> Iterator[None]:
     command: list[str | Path] = [
         tools.KWOK.program(), "--kubeconfig", control_plane.kubeconfig, "--config", stages,
         "--manage-single-node=fake",
-        "--node-lease-duration-seconds=40",  # without a Lease the node's pods would soon be told to be lost
+        "--node-lease-duration-seconds=40",  # without a Lease the node's pods would soon be reported lost
     ]  # fmt: skip
     with said.open("wb") as log:
         kwok = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -19,7 +19,14 @@ from tests.controlplane.api_server import ApiServer, eventually
 from tests.controlplane.conftest import administrator, control_plane, namespace, server
 from tests.controlplane.kubeconfig import client_context
 from tests.controlplane.test_load_to_replicas import WholeProcess
-from tests.controlplane.test_metrics_api import GROUP_VERSION, LOOKED_AGAIN, NAME, Install, available, install
+from tests.controlplane.test_metrics_api import (
+    AVAILABLE_WITHIN_SECONDS,
+    GROUP_VERSION,
+    NAME,
+    Install,
+    available,
+    install,
+)
 
 __all__ = ["administrator", "control_plane", "install", "namespace", "server"]  # fixtures
 COMMAND = ".venv/bin/pytest tests/bench/test_external_metrics.py"
@@ -34,7 +41,7 @@ WARM_UP = 20
 """Seconds in which they ask for each object at least once."""
 SECONDS = 60
 SAMPLES = 6
-"""As many as a pod can have told within the span over which numbers are taken."""
+"""As many as a pod can have reported within the span over which numbers are taken."""
 AUTOSCALER = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 GROUPS = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
 METRIC = "hca-requests-per-second"
@@ -71,7 +78,7 @@ def reported(
     with SyntheticMetrics(
         account, tmp_path / "metrics", namespace=install.namespace, name=NAME, objects=OBJECTS
     ) as process:
-        eventually(lambda: available(server), within=LOOKED_AGAIN)
+        eventually(lambda: available(server), within=AVAILABLE_WITHIN_SECONDS)
         yield process
 
 
@@ -79,7 +86,7 @@ def reported(
 def whole(control_plane: ControlPlane, server: ApiServer, install: Install, tmp_path: Path) -> Iterator[WholeProcess]:
     """The metrics API as the chart starts it, asked by the API server."""
     with WholeProcess(install, control_plane.kubeconfig_for(install.account.name), tmp_path / "whole") as process:
-        eventually(lambda: available(server), within=LOOKED_AGAIN)
+        eventually(lambda: available(server), within=AVAILABLE_WITHIN_SECONDS)
         yield process
 
 

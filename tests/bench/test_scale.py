@@ -181,7 +181,7 @@ def test_a_thousand_objects(objects: Fleet, operators: Operators) -> None:
                 "<= 20 s",
             ),
             (
-                f"leader told to stop (SIGTERM) -> the next has carried out an edit, longest of {HAND_OVERS}",
+                f"leader asked to stop (SIGTERM) -> the next has carried out an edit, longest of {HAND_OVERS}",
                 f"{max(over[signal.SIGTERM]):.1f} s",
                 "<= 3 s",
             ),

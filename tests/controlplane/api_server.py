@@ -112,8 +112,8 @@ class ApiServer:
 
     def changes_since(self, version: str, kind: str, namespace: str) -> Sequence[Manifest]:
         """Each state that an object of a kind has gone through since, none left out."""
-        told = self.answer("GET", kind, namespace, watch="true", resourceVersion=version, timeoutSeconds=1)
-        return [json.loads(line)["object"] for line in told.text.splitlines()]
+        shown = self.answer("GET", kind, namespace, watch="true", resourceVersion=version, timeoutSeconds=1)
+        return [json.loads(line)["object"] for line in shown.text.splitlines()]
 
 
 SHORTEST_PAUSE = 0.02

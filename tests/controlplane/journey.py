@@ -46,7 +46,7 @@ class Journey:
         self.server.patch(KIND, self.namespace, self.name, {"metadata": look})
 
     def serve(self) -> None:
-        """Wait until the pods are ready: from then on, the operator looks only where it is told to."""
+        """Wait until the pods are ready: from then on, the operator looks only where an event leads."""
         roll_out(self.server, self.namespace, self.name)
 
     def replaced(self) -> None:

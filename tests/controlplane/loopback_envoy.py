@@ -81,7 +81,7 @@ class LoopbackEnvoy:
             self._process.wait()
 
     def begin_load(self) -> None:
-        """Have requests come, some each second, until told otherwise."""
+        """Have requests come, some each second, until `end_load`."""
         self._loaded.set()
         self._client = threading.Thread(target=self._load, daemon=True)
         self._client.start()

@@ -107,7 +107,7 @@ class Fault:
         return await ask(asked)
 
     async def lets_through(self, _event: Event) -> bool:
-        """Whether the operator is told of an event; the events after it wait until that is decided."""
+        """Whether the operator receives an event; the events after it wait until that is decided."""
         return True
 
     def end(self) -> None:

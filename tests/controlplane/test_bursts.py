@@ -13,7 +13,7 @@ from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.fake_kubelet import roll_out
 from tests.controlplane.objects import KIND, api, condition_of, scaling, status
 from tests.controlplane.operator_process import OperatorProcess
-from tests.controlplane.test_metrics_api import LOOKED_AGAIN, Install, available, install
+from tests.controlplane.test_metrics_api import AVAILABLE_WITHIN_SECONDS, Install, available, install
 from tests.controlplane.test_rights import BURSTS, installed, needed, requests
 
 __all__ = ["install"]  # a fixture
@@ -103,7 +103,7 @@ def shop(control_plane: ControlPlane, server: ApiServer, install: Install, tmp_p
     """With the rights of the chart."""
     install.written.write({})
     install.process.start()
-    eventually(lambda: available(server), within=LOOKED_AGAIN)
+    eventually(lambda: available(server), within=AVAILABLE_WITHIN_SECONDS)
     with installed(control_plane, install.namespace) as account:
         kubeconfig = control_plane.kubeconfig_for(account.name)
         operator = OperatorProcess(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dev.control_plane import ControlPlane
-from hca_operator.restarts.debounce import QUIET
+from hca_operator.restarts.debounce import QUIET_SECONDS
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
 from tests.controlplane.fake_kubelet import report, roll_out
 from tests.controlplane.objects import KIND, api, condition_of, status
@@ -81,7 +81,7 @@ def recorded(server: ApiServer, namespace: str, name: str = "shop") -> str:
 
 def nothing_happens(server: ApiServer, namespace: str, since: str, times: int) -> None:
     """No further rollout comes, which can only be watched for a while: longer than a change is waited for."""
-    time.sleep(QUIET * 2)
+    time.sleep(QUIET_SECONDS * 2)
     rolled(server, namespace, since, times)
 
 

@@ -45,7 +45,7 @@ def fight(
             change()
             return condition_of(server, namespace, "Ready", "FieldConflict")
 
-        told = eventually(reported)
+        shown = eventually(reported)
         (error,) = status(server, namespace)["childErrors"]
         assert (error["kind"], error["name"], error["reason"]) == (kind, "shop", "FieldConflict")
         since = control_plane.audit_log.stat().st_size
@@ -54,7 +54,7 @@ def fight(
             change()
             eventually(lambda seen=looks: operator.looks() > seen)  # type: ignore[misc]
         assert repairs(control_plane, namespace, resource, since) < CHANGES / 2
-        return told
+        return shown
 
     return changing
 
@@ -64,8 +64,8 @@ def test_fault_60_a_controller_that_writes_a_field_back_each_time_is_reported_an
 ) -> None:
     server.create(api(namespace))
     eventually(lambda: conditions(server, namespace))
-    told = fight("Service", "services", lambda number: {"spec": {"selector": {API_LABEL: f"theirs-{number}"}}})
-    assert "spec.selector by another-controller" in told["message"]
+    shown = fight("Service", "services", lambda number: {"spec": {"selector": {API_LABEL: f"theirs-{number}"}}})
+    assert "spec.selector by another-controller" in shown["message"]
 
 
 @pytest.mark.parametrize("fields", [{}, {"replicas": 3, **DISABLED}], ids=["autoscaled", "fixed"])
@@ -79,5 +79,5 @@ def test_fault_67_a_downscaler_that_sets_zero_again_and_again_is_reported_and_an
         """It leaves a note, too, as downscalers do: so each time there is something new to see."""
         return {"metadata": {"annotations": {"downscaler/original-replicas": str(number)}}, "spec": {"replicas": 0}}
 
-    told = fight("Deployment", "deployments", to_zero)
-    assert "spec.replicas by another-controller" in told["message"]
+    shown = fight("Deployment", "deployments", to_zero)
+    assert "spec.replicas by another-controller" in shown["message"]

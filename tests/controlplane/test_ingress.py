@@ -11,7 +11,7 @@ from tests.controlplane.loopback_envoy import App, LoopbackEnvoy
 from tests.controlplane.objects import api
 from tests.controlplane.operator_process import OperatorProcess
 from tests.controlplane.test_load_to_replicas import WholeProcess
-from tests.controlplane.test_metrics_api import LOOKED_AGAIN, NAME, Install, available, install, raw
+from tests.controlplane.test_metrics_api import AVAILABLE_WITHIN_SECONDS, NAME, Install, available, install, raw
 
 __all__ = ["install"]  # a fixture
 METRICS = [
@@ -56,23 +56,25 @@ def test_requests_that_an_envoy_counts_become_pods_and_an_envoy_that_is_lost_tak
                 autoscaling={"minReplicas": 1, "maxReplicas": 4, "metrics": METRICS},
             )
         )
-        eventually(lambda: available(server), within=LOOKED_AGAIN)
-        eventually(lambda: value("hca-requests-per-second") == 0, within=LOOKED_AGAIN, pause=0.5)
+        eventually(lambda: available(server), within=AVAILABLE_WITHIN_SECONDS)
+        eventually(lambda: value("hca-requests-per-second") == 0, within=AVAILABLE_WITHIN_SECONDS, pause=0.5)
         assert value("hca-latency-p50") == 0, "nobody waits"
 
         envoy.begin_load()
-        eventually(lambda: (value("hca-requests-per-second") or 0) > 4000, within=LOOKED_AGAIN, pause=0.5)
-        eventually(lambda: (value("hca-latency-p50") or 0) >= App.takes * 500, within=LOOKED_AGAIN, pause=0.5)
-        eventually(lambda: replicas() > 1, within=LOOKED_AGAIN, pause=0.5)
+        eventually(lambda: (value("hca-requests-per-second") or 0) > 4000, within=AVAILABLE_WITHIN_SECONDS, pause=0.5)
+        eventually(
+            lambda: (value("hca-latency-p50") or 0) >= App.takes * 500, within=AVAILABLE_WITHIN_SECONDS, pause=0.5
+        )
+        eventually(lambda: replicas() > 1, within=AVAILABLE_WITHIN_SECONDS, pause=0.5)
         before = replicas()
 
         envoy.end_load()
         envoy.kill()
-        eventually(lambda: value("hca-requests-per-second") is None, within=LOOKED_AGAIN, pause=0.5)
+        eventually(lambda: value("hca-requests-per-second") is None, within=AVAILABLE_WITHIN_SECONDS, pause=0.5)
         assert replicas() >= before
 
         envoy.start()
-        eventually(lambda: value("hca-requests-per-second") == 0, within=LOOKED_AGAIN, pause=0.5)
+        eventually(lambda: value("hca-requests-per-second") == 0, within=AVAILABLE_WITHIN_SECONDS, pause=0.5)
 
 
 def create_envoy_pod(server: ApiServer, namespace: str) -> None:

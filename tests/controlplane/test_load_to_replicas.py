@@ -14,7 +14,15 @@ from tests.controlplane.api_server import ApiServer, eventually
 from tests.controlplane.fake_kubelet import report_ready
 from tests.controlplane.objects import api
 from tests.controlplane.operator_process import OperatorProcess
-from tests.controlplane.test_metrics_api import LOOKED_AGAIN, NAME, SCRAPING, Install, available, install, raw
+from tests.controlplane.test_metrics_api import (
+    AVAILABLE_WITHIN_SECONDS,
+    NAME,
+    SCRAPING,
+    Install,
+    available,
+    install,
+    raw,
+)
 from tests.controlplane.test_rights import needed, requests
 
 __all__ = ["install"]  # a fixture
@@ -78,7 +86,7 @@ def test_the_load_of_the_pods_becomes_their_count(
     )  # fmt: skip
     reported = "# TYPE http_requests_in_flight gauge\nhttp_requests_in_flight 70\n"
     with exposition(lambda: reported) as port, whole, operator:
-        eventually(lambda: available(server), within=LOOKED_AGAIN)
+        eventually(lambda: available(server), within=AVAILABLE_WITHIN_SECONDS)
         metric = {"name": "inflight", "type": "Concurrency", "concurrency": {"targetPerWorker": 20}}
         scaling = {"minReplicas": 1, "maxReplicas": 9, "metrics": [metric]}
         server.create(api(install.namespace, monitoring={"port": port}, autoscaling=scaling))

@@ -1,4 +1,4 @@
-"""What memory does to pods, told by a kubelet that does not exist and carried out by the real controllers."""
+"""What memory does to pods, reported by a kubelet that does not exist and carried out by the real controllers."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -76,7 +76,7 @@ def selected(server: ApiServer, namespace: str, more: str = "") -> list[Manifest
 
 
 def healthy(server: ApiServer, metrics: FakeMetrics, namespace: str) -> None:
-    """Have no pod of the API be near its limit, and wait until that is told."""
+    """Have no pod of the API be near its limit, and wait until that is reported."""
     for pod in selected(server, namespace):
         metrics.fill(pod, 100)
     eventually(lambda: condition_of(server, namespace, "MemoryHealthy", "MemoryWithinLimits"))
@@ -244,8 +244,8 @@ def budget(server: ApiServer, namespace: str) -> Manifest:
     """The status of the disruption budget."""
     found = server.get("PodDisruptionBudget", namespace, "shop")
     assert found is not None
-    told: Manifest = found["status"]
-    return told
+    shown: Manifest = found["status"]
+    return shown
 
 
 @pytest.mark.usefixtures("operator")
@@ -264,8 +264,8 @@ def test_a_second_budget_puts_the_eviction_off_and_is_named_and_the_interval_the
         return len(selected(server, namespace, HASH_LABEL)) == 2
 
     eventually(ready)
-    told = eventually(lambda: condition_of(server, namespace, "MemoryHealthy", "ApplyRejected"))
-    assert told["message"].endswith("delete or narrow PodDisruptionBudget strict")
+    shown = eventually(lambda: condition_of(server, namespace, "MemoryHealthy", "ApplyRejected"))
+    assert shown["message"].endswith("delete or narrow PodDisruptionBudget strict")
     assert selected(server, namespace, REPLACED_LABEL)
     server.delete("PodDisruptionBudget", namespace, "strict")
     eventually(lambda: not selected(server, namespace, REPLACED_LABEL))

@@ -25,7 +25,7 @@ from tests.controlplane.test_rights import Account, Right, needed, requests, rig
 NAME = f"{RELEASE}-metrics"
 API_SERVICE = "v1beta1.external.metrics.k8s.io"
 GROUP_VERSION = "external.metrics.k8s.io/v1beta1"
-LOOKED_AGAIN = 60.0
+AVAILABLE_WITHIN_SECONDS = 60.0
 """Seconds within which the next look has been taken for sure."""
 SCRAPING: set[Right] = {("", "pods", verb) for verb in ("list", "watch")}
 """For where readings come from, for which a test's file stands here."""
@@ -91,7 +91,7 @@ def installed(server: ApiServer, control_plane: ControlPlane, namespace: str, fo
 def running(install: Install, server: ApiServer) -> Install:
     """The same, started and asked by the API server."""
     install.process.start()
-    eventually(lambda: available(server), within=LOOKED_AGAIN)
+    eventually(lambda: available(server), within=AVAILABLE_WITHIN_SECONDS)
     return install
 
 
@@ -157,10 +157,10 @@ def test_an_autoscaler_shows_why_it_knows_nothing_and_then_acts_on_the_value(
         condition: Manifest = conditions["ScalingActive"]
         return condition
 
-    def told() -> bool:
+    def shown() -> bool:
         return "no pod of shop tells hca-concurrency: wait until one does" in active()["message"]
 
-    eventually(told, within=60)
+    eventually(shown, within=60)
     assert (active()["status"], active()["reason"]) == ("False", "FailedGetExternalMetric")
     running.written.write({f"{running.namespace}/shop/hca-concurrency": 70})
 
@@ -228,13 +228,13 @@ def test_another_servers_apiservice_is_left_alone_and_taken_when_it_goes(server:
     def said() -> list[str]:
         return [line["message"] for line in install.process.log() if "elsewhere" in line["message"]]
 
-    eventually(said, within=LOOKED_AGAIN)
+    eventually(said, within=AVAILABLE_WITHIN_SECONDS)
     found = server.get("APIService", "", API_SERVICE)
     assert found is not None
     assert found["spec"] == spec
     assert "hca_external_metrics_registered 0.0" in install.process.metrics()
     server.delete("APIService", "", API_SERVICE)
-    eventually(lambda: available(server), within=LOOKED_AGAIN)
+    eventually(lambda: available(server), within=AVAILABLE_WITHIN_SECONDS)
     assert len(said()) == 1, "it is said once"
     assert "hca_external_metrics_registered 1.0" in install.process.metrics()
 
@@ -246,7 +246,7 @@ def test_the_certificate_is_renewed_while_requests_go_on(
     values = {f"{install.namespace}/shop/hca-requests-per-second": 12.5}
     install.written.write(values, days=-70)  # so it has been there for long
     install.process.start()
-    eventually(lambda: available(server), within=LOOKED_AGAIN)
+    eventually(lambda: available(server), within=AVAILABLE_WITHIN_SECONDS)
     before, bundle = install.serial(), trusted(server)
     install.written.write(values)
     lost = 0
@@ -259,7 +259,7 @@ def test_the_certificate_is_renewed_while_requests_go_on(
             lost += 1
         return install.serial() != before
 
-    eventually(renewed, within=LOOKED_AGAIN)
+    eventually(renewed, within=AVAILABLE_WITHIN_SECONDS)
     assert raw(control_plane, install.path())["items"]
     assert lost == 0
     assert trusted(server) == bundle, "the authority stays"

@@ -11,7 +11,7 @@ from tests.controlplane.objects import api
 from tests.controlplane.operator_process import OperatorProcess
 from tests.controlplane.prometheus_process import PrometheusProcess
 from tests.controlplane.test_load_to_replicas import WholeProcess, exposition, serve
-from tests.controlplane.test_metrics_api import LOOKED_AGAIN, NAME, Install, available, install, raw
+from tests.controlplane.test_metrics_api import AVAILABLE_WITHIN_SECONDS, NAME, Install, available, install, raw
 
 __all__ = ["install"]  # a fixture
 QUEUE = "%2Chca-operator.io%2Fmetric%3Dqueue"
@@ -59,7 +59,7 @@ def test_what_prometheus_has_scraped_becomes_the_count_and_an_outage_takes_no_po
 
     queue = f"{install.path('hca-prometheus')}{QUEUE}"
     with exposition(reported) as port, prometheus, whole, operator:
-        eventually(lambda: available(server), within=LOOKED_AGAIN)
+        eventually(lambda: available(server), within=AVAILABLE_WITHIN_SECONDS)
         # At once, or the count would follow the load down, which is what is not to happen without metrics.
         behavior = {"scaleDown": {"stabilizationWindowSeconds": 0}}
         scaling = {"minReplicas": 1, "maxReplicas": 9, "metrics": METRICS, "behavior": behavior}

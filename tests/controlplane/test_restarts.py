@@ -44,8 +44,8 @@ def serve(server: ApiServer, namespace: str, revision: str) -> None:
 
     def rolled_out() -> bool:
         report_ready(server, namespace, "hca-operator.io/api=shop")
-        told = status(server, namespace)
-        return bool(told["revision"] == revision and condition_of(server, namespace, "Ready", "RolledOut"))
+        shown = status(server, namespace)
+        return bool(shown["revision"] == revision and condition_of(server, namespace, "Ready", "RolledOut"))
 
     eventually(rolled_out)
 
@@ -72,8 +72,8 @@ def test_each_restart_by_hand_is_one_rollout_and_needs_no_clearing(
         ask(server, namespace, text)
         eventually(lambda: operator.looks() >= 1)
     ask(server, namespace, "soon")
-    told = eventually(lambda: condition_of(server, namespace, "RolloutHealthy", "RestartTimeInvalid"))
-    assert "'soon' is not an RFC 3339 time such as 2026-03-01T03:00:00Z" in told["message"]
+    shown = eventually(lambda: condition_of(server, namespace, "RolloutHealthy", "RestartTimeInvalid"))
+    assert "'soon' is not an RFC 3339 time such as 2026-03-01T03:00:00Z" in shown["message"]
     assert condition_of(server, namespace, "Ready", "RolledOut")["status"] == "True"
     assert (restarted_at(server, namespace), revisions(server, namespace)) == (second, 3)
 
@@ -98,8 +98,8 @@ def test_a_restart_by_hand_in_the_future_comes_when_its_time_has_come(server: Ap
     roll_out(server, namespace, "shop")
     soon = time_text(datetime.now(UTC) + timedelta(seconds=8))  # noqa: TID251 - the operator's own clock
     ask(server, namespace, soon)
-    told = eventually(lambda: _pending(server, namespace))
-    assert told["message"] == f"the next restart is due at {soon}"
+    shown = eventually(lambda: _pending(server, namespace))
+    assert shown["message"] == f"the next restart is due at {soon}"
     assert revisions(server, namespace) == 1
     eventually(lambda: restarted_at(server, namespace) == soon)
     serve(server, namespace, "2")
@@ -112,10 +112,10 @@ def test_a_scheduled_restart_that_was_due_while_the_operator_was_away_is_made_go
     missed = (datetime.now(UTC) - timedelta(minutes=20)).replace(second=0)  # noqa: TID251 - the operator's own clock
     server.create(api(namespace, restartSchedule={"cron": f"{missed.minute} {missed.hour} * * *"}))
     roll_out(server, namespace, "shop")
-    told = status(server, namespace)["restartSchedule"]
+    shown = status(server, namespace)["restartSchedule"]
     assert restarted_at(server, namespace) is None
     operator.stop()
-    since = {"restartSchedule": {**told, "since": time_text(missed - timedelta(hours=2))}}
+    since = {"restartSchedule": {**shown, "since": time_text(missed - timedelta(hours=2))}}
     server.patch(KIND, namespace, "shop/status", {"status": since})
     operator.start()
     eventually(lambda: restarted_at(server, namespace) == time_text(missed))
@@ -129,7 +129,7 @@ def test_a_scheduled_restart_that_was_due_while_the_operator_was_away_is_made_go
 @pytest.mark.usefixtures("operator")
 def test_a_time_zone_that_there_is_not_is_named(server: ApiServer, namespace: str) -> None:
     server.create(api(namespace, restartSchedule={"cron": "0 3 * * *", "timeZone": "Europe/Berlyn"}))
-    told = eventually(lambda: condition_of(server, namespace, "Ready", "InvalidSpec"))
-    assert "spec.restartSchedule.timeZone: 'Europe/Berlyn' is no known time zone" in told["message"]
+    shown = eventually(lambda: condition_of(server, namespace, "Ready", "InvalidSpec"))
+    assert "spec.restartSchedule.timeZone: 'Europe/Berlyn' is no known time zone" in shown["message"]
     server.patch(KIND, namespace, "shop", {"spec": {"restartSchedule": {"timeZone": "Europe/Berlin"}}})
     roll_out(server, namespace, "shop")

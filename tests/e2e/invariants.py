@@ -72,8 +72,8 @@ def broken_since(start: Start, cluster: Cluster) -> list[str]:
 
 def _finalized(cluster: Cluster) -> Iterator[str]:
     kinds = cluster.kubectl("api-resources", "--verbs=list", "--output=name").split()
-    told = ",".join(kind for kind in kinds if not kind.startswith("events") and not kind.endswith("metrics.k8s.io"))
-    for line in cluster.kubectl("get", told, "--all-namespaces", f"--output=jsonpath={FINALIZERS}").splitlines():
+    shown = ",".join(kind for kind in kinds if not kind.startswith("events") and not kind.endswith("metrics.k8s.io"))
+    for line in cluster.kubectl("get", shown, "--all-namespaces", f"--output=jsonpath={FINALIZERS}").splitlines():
         name, finalizers = line.split("\t")
         if GROUP in finalizers:
             yield name

@@ -61,7 +61,7 @@ def all_agree(cluster: Cluster, name: str, content: str) -> bool:
     """Whether each worker of each pod runs with this content, as its pod's metrics tell."""
     expected = int(hashlib.sha256(content.encode()).hexdigest()[:12], 16)
     found = {pod: digests(cluster, pod) for pod in pods(cluster, name)}
-    return len(found) == PODS and all(told == [expected] * WORKERS for told in found.values())
+    return len(found) == PODS and all(shown == [expected] * WORKERS for shown in found.values())
 
 
 def digests(cluster: Cluster, pod: str) -> list[float]:

@@ -209,7 +209,7 @@ def test_fault_52_53_56_58_why_pods_do_not_serve(cluster: Cluster, name: str) ->
     assert fault.words in message(cluster, name, fault.reason)
 
 
-def test_fault_54_a_paused_deployment_goes_on_by_the_command_that_is_told(cluster: Cluster) -> None:
+def test_fault_54_a_paused_deployment_goes_on_by_the_command_that_is_reported(cluster: Cluster) -> None:
     cluster.wait_ready("paused")
     cluster.kubectl("rollout", "pause", "deployment/paused")
     cluster.patch("hcapi", "paused", {"spec": {"podAnnotations": {"example.com/change": "1"}}})
@@ -237,7 +237,7 @@ def test_fault_51_a_container_that_somebody_else_injects_is_named(
     assert "kubectl logs --previous --container agent" in said
 
 
-def test_fault_62_what_adoption_would_lose_is_told_and_confirmed(cluster: Cluster) -> None:
+def test_fault_62_what_adoption_would_lose_is_reported_and_confirmed(cluster: Cluster) -> None:
     labels = {"app": ADOPTED}
     idle = {"image": cluster.sample_image, "command": SERVES}
     pod = {
@@ -315,7 +315,7 @@ def used(cluster: Cluster, pod: str) -> int:
     return int(parse_quantity(json.loads(found)["containers"][0]["usage"]["memory"])) if found else 0
 
 
-def test_a_pod_with_two_budgets_is_told_and_goes_when_one_is_deleted(cluster: Cluster) -> None:
+def test_a_pod_with_two_budgets_is_reported_and_goes_when_one_is_deleted(cluster: Cluster) -> None:
     said = message(cluster, TWO_BUDGETS, "ApplyRejected", "MemoryHealthy")
     assert f"more than one PodDisruptionBudget selects it: delete or narrow PodDisruptionBudget {SECOND}" in said
     cluster.kubectl("delete", "pdb", SECOND)
@@ -325,7 +325,7 @@ def test_a_pod_with_two_budgets_is_told_and_goes_when_one_is_deleted(cluster: Cl
     assert cluster.get("hcapi", TWO_BUDGETS)["status"]["memoryRestarts"]["pods"] == 1
 
 
-def test_fault_67_who_scales_to_zero_is_told_of_and_undone_ever_more_rarely(cluster: Cluster) -> None:
+def test_fault_67_who_scales_to_zero_is_reported_and_undone_ever_more_rarely(cluster: Cluster) -> None:
     """5 times at once, and after 2, 4, 8, ... seconds, where the other one would have done it each second."""
     said = message(cluster, SCALED, "FieldConflict")
     assert "spec.replicas by a manager that the API server does not record" in said

@@ -1,4 +1,4 @@
-"""What users do wrong and what breaks, on the real cluster: told in plain words, and healed by the fix alone."""
+"""What users do wrong and what breaks, on the real cluster: reported in plain words, and healed by the fix alone."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -130,7 +130,7 @@ def test_fault_27_foreign_deployment(cluster: Cluster) -> None:
     before = cluster.get("deployment", name)
     cluster.apply(API.format(name=name, image=cluster.sample_image))
     try:
-        cluster.until(lambda: ready_reason(cluster, name) == "ResourceConflict", "the conflict is told")
+        cluster.until(lambda: ready_reason(cluster, name) == "ResourceConflict", "the conflict is reported")
         assert f"Deployment {name} exists" in cluster.condition("hcapi", name, "Ready")["message"]
         after = cluster.get("deployment", name)
         assert (after["metadata"]["generation"], after["spec"]) == (before["metadata"]["generation"], before["spec"])

@@ -75,8 +75,8 @@ def test_an_install_for_one_namespace_has_it_to_itself_until_it_goes(cluster: Cl
     look_at(cluster, team, 2)
     assert not isolated(cluster, team)
     events = json.loads(cluster.kubectl("get", "events", "--namespace", team, "--output=json"))["items"]
-    told = {event["reportingInstance"] for event in events if event["involvedObject"]["kind"] == "HighConcurrencyApi"}
-    assert told == {cluster.get("lease", team, team)["spec"]["holderIdentity"]}, "nobody else writes here"
+    shown = {event["reportingInstance"] for event in events if event["involvedObject"]["kind"] == "HighConcurrencyApi"}
+    assert shown == {cluster.get("lease", team, team)["spec"]["holderIdentity"]}, "nobody else writes here"
 
     before = pods(cluster, team)
     cluster.helm("uninstall", team, "--namespace", team, "--wait", "--timeout=2m")

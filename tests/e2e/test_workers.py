@@ -26,7 +26,7 @@ CHANGES = {
 
 @pytest.fixture(scope="module", autouse=True)
 def two_workers(cluster: Cluster) -> Iterator[None]:
-    """An API of two pods with two workers each, which misbehave when they are told to."""
+    """An API of two pods with two workers each, which misbehave when they are asked to."""
     cluster.apply(api(NAME, cluster.sample_image, cpu="2"))
     cluster.patch("hcapi", NAME, {"spec": CHANGES})
     cluster.wait_ready(NAME)

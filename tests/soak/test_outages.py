@@ -17,7 +17,7 @@ from tests.e2e.load import OpenLoopLoad, Report
 from tests.e2e.test_autoscaling import FEWEST, manifest, scaling_active
 
 SECONDS = 180
-TOLD_WITHIN = 60
+REPORTED_WITHIN = 60
 RATE, PATH = 40, "/products"
 REQUESTS = {"type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "15"}}
 CPU = {"type": "CPU", "cpu": {"targetUtilizationPercent": 60}}
@@ -148,8 +148,10 @@ def test_fault_32_in_three_minutes_of_an_outage_no_pod_goes_and_no_request_is_lo
         with outage.breaking(cluster, name):
             began = time.monotonic()
             if outage.reported:
-                cluster.until(lambda: scaling_active(cluster, name) == "False", "it is reported", seconds=TOLD_WITHIN)
-                cluster.until(lambda: warned(cluster, name), "an Event reports it", seconds=TOLD_WITHIN)
+                cluster.until(
+                    lambda: scaling_active(cluster, name) == "False", "it is reported", seconds=REPORTED_WITHIN
+                )
+                cluster.until(lambda: warned(cluster, name), "an Event reports it", seconds=REPORTED_WITHIN)
             while time.monotonic() < began + SECONDS:
                 assert replicas(cluster, name) >= before
                 assert cluster.condition("hcapi", name, "Ready")["status"] == "True"

@@ -79,10 +79,13 @@ class RequestRate(SpecModel):
     """Target number of requests per second and pod, such as 50."""
 
 
+DEFAULT_PERCENTILE = 95
+
+
 class Latency(SpecModel):
     """Time that requests take."""
 
-    percentile: Annotated[int, Field(ge=1, le=99)] = 95
+    percentile: Annotated[int, Field(ge=1, le=99)] = DEFAULT_PERCENTILE
     """Percentile of the response times that is compared with target, such as 95."""
     target: TargetTime
     """Target response time, such as 250ms."""
@@ -168,7 +171,7 @@ query, if the platform team allows it."""
 
 DISTINCT = Rule(
     cel="!has(self.metrics) || self.metrics.all(a, self.metrics.exists_one(b, a.type == b.type && "
-    "a.?latency.?percentile.orValue(95) == b.?latency.?percentile.orValue(95) && "
+    f"a.?latency.?percentile.orValue({DEFAULT_PERCENTILE}) == b.?latency.?percentile.orValue({DEFAULT_PERCENTILE}) && "
     "(a.type != 'Prometheus' || a.name == b.name)))",
     message="metrics must not measure the same twice: one of each type, and of type Latency one of each percentile",
     check=lambda a: len({metric.measured for metric in a.metrics}) == len(a.metrics),

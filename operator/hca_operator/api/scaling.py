@@ -95,7 +95,7 @@ class Autoscaling(SpecModel):
     max_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = 10
     """Maximum number of pods."""
     metrics: Annotated[list[Metric], ListMap("name"), Field(min_length=1, max_length=8)] = [  # noqa: RUF012 - frozen model
-        Metric(name="cpu", type="CPU", cpu=Utilization(target_utilization_percent=70))
+        Metric(name="cpu", type="CPU", cpu=Utilization())
     ]
     """Metrics that set the number of pods. The metric that needs the most pods wins."""
     behavior: Behavior = Behavior()

@@ -134,7 +134,7 @@ class CountedSchedule(SpecModel):
     time_zone: Annotated[str, StringConstraints(max_length=64)]
     """Time zone of cron."""
     since: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})]
-    """Time at which the operator first saw the schedule. Earlier times do not count."""
+    """Time at which the operator first read the schedule. Earlier times do not count."""
     due: Annotated[datetime, Field(json_schema_extra={"format": "date-time"})] | None = None
     """Time of the last scheduled restart. It starts when no other rollout is in progress."""
 

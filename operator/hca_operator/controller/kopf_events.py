@@ -198,7 +198,7 @@ def take(type_: str | None, manifest: Manifest, queue: WorkQueue[Key], objects: 
         if edited(manifest):
             queue.add(key, urgent=True)
         else:
-            queue.add_soon(key)
+            queue.add_coalesced(key)
 
 
 class _NothingStored(kopf.DiffBaseStorage):

@@ -8,7 +8,7 @@ from hca_operator.core.errors import HcaError, TooLarge
 from hca_operator.core.names import API_LABEL, REPLACED_LABEL, Manifest
 from hca_operator.core.ports import Key, MetricsLister
 from hca_operator.desired.metadata import MANAGED_SELECTOR
-from hca_operator.restarts.memory_trend import CYCLE, MemoryTracker, Trend
+from hca_operator.restarts.memory_trend import CYCLE_SECONDS, MemoryTracker, Trend
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class MemoryPoller:
             if self.tried.is_set() and before != self._memory.available:
                 all_changed()
             self.tried.set()
-            await asyncio.sleep(CYCLE)
+            await asyncio.sleep(CYCLE_SECONDS)
 
     async def read(self) -> set[Key]:
         """Poll once. Returns the objects that have to be reconciled for it."""

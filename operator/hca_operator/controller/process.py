@@ -113,7 +113,8 @@ class Operator:
         )
         children, self._objects = ManifestCache(), ObjectCache()
         self._children = {
-            kind: ChildInformer(kube, children, kind, namespace, changed=self._queue.add_soon) for kind in CHILD_KINDS
+            kind: ChildInformer(kube, children, kind, namespace, changed=self._queue.add_coalesced)
+            for kind in CHILD_KINDS
         }
         configs = {
             kind: ConfigInformer(kube, kind, namespace, changed=self._queue.add)

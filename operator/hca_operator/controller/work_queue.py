@@ -30,7 +30,7 @@ LONGEST_INTERNAL_BACKOFF_SECONDS = 600.0
 LONGEST_WISH_SECONDS = 300.0
 """That a server may hold off the next try."""
 COALESCE_SECONDS = 0.5
-"""For how long `add_soon` collects events: a rollout is a dozen of them within a second."""
+"""For how long `add_coalesced` collects events: a rollout is a dozen of them within a second."""
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class WorkQueue(Generic[K]):
         else:
             self._held_back.pop(tenant, None)
 
-    def add_soon(self, key: K) -> None:
+    def add_coalesced(self, key: K) -> None:
         """Queue the key after COALESCE_SECONDS, once for all events until then."""
         if key not in self._dirty:
             self.add_after(key, COALESCE_SECONDS)
@@ -159,7 +159,7 @@ class WorkQueue(Generic[K]):
                 level = logging.INFO if isinstance(error, Conflict) else logging.WARNING
                 logger.log(level, "will try again: %s", error, extra={"object": str(key), "retry_in": requeue_after})
             except HcaError as error:
-                # Not even a condition could be written, most likely for lack of rights: nothing unexpected.
+                # Not even a condition could be written, most likely because of missing rights: nothing unexpected.
                 requeue_after = self._backoff(key, None)
                 logger.warning("will try again: %s", error, extra={"object": str(key), "retry_in": requeue_after})
             except OUR_OWN:
@@ -180,5 +180,5 @@ class WorkQueue(Generic[K]):
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         wish = min(retry_after or 0.0, LONGEST_WISH_SECONDS)
         backoff = min(longest, FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16))
-        # A handler that names a time means it; only retries may come at another, and those together must not.
+        # Retries alone have jitter, as keys that failed together must not be retried together.
         return max(wish, backoff) * self._jitter()

@@ -39,7 +39,7 @@ def labelled_owner(manifest: Manifest) -> str | None:
 
 
 def _object_name(text: str | None) -> str | None:
-    """The same text; None if no object has such a name: whoever creates a child may write any, and it ends in a URL."""
+    """The same text; None if no object can have that name: any client may write it, and it becomes a part of a URL."""
     return text if text is not None and _OBJECT_NAME.fullmatch(text) else None
 
 

@@ -104,7 +104,7 @@ class Cluster(WritableCluster, Protocol):
         """Whether a write to a child failed, so that it may exist although the cache does not have it."""
 
 
-class WorkerMemory(Protocol):
+class WorkerMemoryReader(Protocol):
     """What the workers of a pod hold in memory."""
 
     async def __call__(self, address: str, port: int, path: str) -> Sequence[int]:

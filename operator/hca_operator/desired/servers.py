@@ -12,7 +12,7 @@ from hca_operator.core.names import Manifest
 from hca_operator.desired import heap_snapshots
 from hca_operator.desired.sizing import Sizing
 
-KEEP_ALIVE = 100
+KEEP_ALIVE_SECONDS = 100
 """Seconds that a server keeps an idle connection: longer than nginx (60) and Traefik (90) do, since a connection that
 the server closes first may take a request with it."""
 NODE_HEAP_PERCENT = 75
@@ -57,7 +57,7 @@ def _generic(spec: HighConcurrencyApiSpec, sizing: Sizing) -> ServerEnvironment:
         "HCA_WORKERS": sizing.workers,
         "HCA_WORKER_KILL_TIMEOUT": sizing.worker_kill_timeout,
         "HCA_WORKER_BOOT_TIMEOUT": sizing.startup_timeout,
-        "HCA_KEEP_ALIVE": KEEP_ALIVE,
+        "HCA_KEEP_ALIVE": KEEP_ALIVE_SECONDS,
         **_memory(spec, sizing, "HCA_WORKER_MAX_RSS", "HCA_RSS_SAMPLE_INTERVAL", "HCA_RSS_SAMPLES"),
     }
 
@@ -78,7 +78,7 @@ def _gunicorn(spec: HighConcurrencyApiSpec, sizing: Sizing) -> ServerEnvironment
         f"--bind=0.0.0.0:{spec.port}",
         f"--workers={sizing.workers}",  # also before a gunicorn.conf.py, which WEB_CONCURRENCY is not
         f"--graceful-timeout={sizing.worker_kill_timeout}",
-        f"--keep-alive={KEEP_ALIVE}",
+        f"--keep-alive={KEEP_ALIVE_SECONDS}",
         "--worker-tmp-dir=/dev/shm",  # in memory: on a busy disk the heartbeats come late, and workers are killed
     )
     return _generic(spec, sizing) | {"GUNICORN_CMD_ARGS": " ".join(options)}
@@ -89,7 +89,7 @@ def _uvicorn(spec: HighConcurrencyApiSpec, sizing: Sizing) -> ServerEnvironment:
         "UVICORN_HOST": "0.0.0.0",  # noqa: S104 - the pod's own addresses
         "UVICORN_PORT": spec.port,
         "UVICORN_WORKERS": sizing.workers,
-        "UVICORN_TIMEOUT_KEEP_ALIVE": KEEP_ALIVE,
+        "UVICORN_TIMEOUT_KEEP_ALIVE": KEEP_ALIVE_SECONDS,
         "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": sizing.worker_kill_timeout,
         # A worker answers only once its interpreter is up; with little CPU that takes longer than the usual 5 s, and a
         # worker that is killed for it never gets further.

@@ -15,7 +15,7 @@ SMALLEST_BUDGET_MIB = 32
 """Below this a Python worker is over its threshold before it has served anything, and would be replaced for ever."""
 SMALLEST_NODE_BUDGET_MIB = 64
 """An idle Node 20 process has 40 MiB resident, which has to stay below the usual threshold of 80 %."""
-LONGEST_PRE_STOP = 40
+LONGEST_PRE_STOP_SECONDS = 40
 """Seconds for every balancer to learn that a pod is going. Envoy needs about one while its control plane answers.
 
 A node drain takes that away as well: Contour was gone for 7 to 17 s, measured, and the pauses between Envoy's tries to
@@ -55,7 +55,7 @@ def size(spec: HighConcurrencyApiSpec) -> Sizing:
     idle = spec.workers.count is None and cores > 1 and cores != int(cores)
     budget = _worker_budget(spec, workers, shares)
     grace = parse_duration(spec.availability.termination_grace_period)
-    pre_stop = min(LONGEST_PRE_STOP, grace * 2 // 3)
+    pre_stop = min(LONGEST_PRE_STOP_SECONDS, grace * 2 // 3)
     startup = parse_duration(spec.health.startup_timeout)
     return Sizing(
         workers=workers // shares,

@@ -17,7 +17,7 @@ from hca_operator.core.observed import controller_of
 FASTEST = 1
 """Level of zlib: slower levels gain little on a few kilobytes."""
 LARGEST_BYTES = 32 * 2**10
-"""Of the JSON of an object that is kept whole, several times that of usual ones. Whoever may create objects could
+"""Of the JSON of an object that is kept whole, several times that of usual ones. A user who may create objects could
 otherwise fill the memory with some dozens of them, and to compress a megabyte takes a twentieth of a second; they are
 read from the API server instead."""
 MOST_REMOVED = 4096

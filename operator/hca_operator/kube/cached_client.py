@@ -14,7 +14,7 @@ from hca_operator.kube.object_cache import ObjectCache
 class CachedClient:
     """Sends every request to the API server and caches the objects in its answers; `known` alone reads the caches.
 
-    An object that the caches lack is read from the API server, so one whose label was removed by hand is still found.
+    An object that is not cached is read from the API server, so one whose label was removed by hand is still found.
     """
 
     def __init__(self, server: WritableCluster, children: ManifestCache, objects: ObjectCache) -> None:

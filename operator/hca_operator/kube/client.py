@@ -65,7 +65,7 @@ class KubeClient:
     async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         """The objects of a namespace ("": of all); `labelSelector` and `fieldSelector` narrow them down.
 
-        Pods lack most of their spec, and their annotations but the operator's own.
+        Of pods, most of the spec and all annotations but the operator's own are left out.
 
         Raises Rejected if more than MOST_LARGE_OBJECTS have more than a mebibyte or so, or if all that is kept has more
         than MOST_LISTED_BYTES.

@@ -25,8 +25,8 @@ from hca_operator.desired.metadata import selector_text
 LEASE_SECONDS, RENEW_DEADLINE_SECONDS, RETRY_PERIOD_SECONDS = 15.0, 10.0, 2.0
 """The defaults of client-go and of every controller of Kubernetes itself."""
 LONGEST_LEASE_SECONDS = 4 * LEASE_SECONDS
-"""For which a Lease without a renewal is respected, whatever it says: whoever may edit a namespace may write one with
-the label of the operator that lasts for decades."""
+"""For which a Lease without a renewal is respected, whatever it says: a user who may edit a namespace may write one
+with the label of the operator that lasts for decades."""
 STANDBY_PERIOD_SECONDS = 1.0
 """Between two tries of a replica that is not the leader. A leader that ends releases its Lease, and until the next try
 no replica writes. A try is one GET of one small object."""

@@ -25,7 +25,7 @@ from hca_operator.restarts.pod_replacement import Replacement
 from hca_operator.scaling.floors import Source
 
 CONFIGURATION: Slot = ("ConfigMap", "")
-PODS: Slot = ("Pod", "")
+POD_LIST: Slot = ("Pod", "")
 """What is read beside the children."""
 
 logger = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class Actor:
     def _repeat(self, observed: Observed, errors: Mapping[Slot, HcaError]) -> HcaError | None:
         """Record failures for the retries. Returns an error for which the pass is to be repeated, else None."""
         retries, now = self._trackers.retries, observed.now.timestamp()
-        for slot in set(retries.of(observed.key)) - set(errors) - {PODS}:
+        for slot in set(retries.of(observed.key)) - set(errors) - {POD_LIST}:
             retries.succeeded(observed.key, slot)
         failed = [error for slot, error in errors.items() if not retries.failed(observed.key, slot, error, now)]
         return next(iter(failed), None)
@@ -133,10 +133,10 @@ class Actor:
         """Take the next step in the replacement of a pod."""
         take_place(self._trackers, observed.key, plan.place)
         if pods.unread is not None:
-            reported = self._trackers.retries.failed(observed.key, PODS, pods.unread, observed.now.timestamp())
+            reported = self._trackers.retries.failed(observed.key, POD_LIST, pods.unread, observed.now.timestamp())
             problem = problem_of(pods.unread) if pods.replaces else None
             return PodsDone(plan.counted, problem, repeat=None if reported else pods.unread)
-        self._trackers.retries.succeeded(observed.key, PODS)
+        self._trackers.retries.succeeded(observed.key, POD_LIST)
         if plan.limits is not None:
             self._trackers.memory.keep_limits(observed.key, plan.limits)
         wanted = plan.replacement

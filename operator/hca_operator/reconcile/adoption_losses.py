@@ -44,7 +44,7 @@ _PROJECTED = {"configMap", "secret"}
 
 
 def losses(live: Manifest, desired: Manifest) -> list[str]:
-    """Fields of a live Deployment, Service or Ingress that the desired one lacks; empty for other kinds."""
+    """Fields of a live Deployment, Service or Ingress that the desired one does not have; empty for other kinds."""
     if live["kind"] == "Deployment":
         return [*_of_deployment(live["spec"], desired["spec"])]
     if live["kind"] == "Service":

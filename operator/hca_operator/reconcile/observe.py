@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from hca_operator.api.spec import ApiObject
 from hca_operator.core.errors import Conflict, HcaError
-from hca_operator.core.names import KIND, MEMORY, REPLACED_LABEL, STABLE, TRACK_LABEL, Manifest
+from hca_operator.core.names import KIND, REPLACED_FOR_MEMORY, REPLACED_LABEL, STABLE, TRACK_LABEL, Manifest
 from hca_operator.core.observed import (
     all_ready,
     all_updated,
@@ -27,7 +27,7 @@ from hca_operator.core.observed import (
     replicas_of,
     rolled_out,
 )
-from hca_operator.core.ports import Cluster, Configs, Key, WorkerMemory
+from hca_operator.core.ports import Cluster, Configs, Key, WorkerMemoryReader
 from hca_operator.desired.children import Child
 from hca_operator.desired.metadata import api_selector, selector_text, stable_selector
 from hca_operator.desired.references import Reference
@@ -52,7 +52,7 @@ class Observer:
     """Reads the API server, the caches and the trackers; writes nothing."""
 
     def __init__(
-        self, cluster: Cluster, configs: Mapping[str, Configs], worker_memory: WorkerMemory, trackers: Trackers
+        self, cluster: Cluster, configs: Mapping[str, Configs], worker_memory: WorkerMemoryReader, trackers: Trackers
     ) -> None:
         """`configs`: sources of digests by kind, ConfigMap or Secret."""
         self._cluster = cluster
@@ -190,7 +190,7 @@ class Observer:
         return await self._cluster.list("Pod", api.namespace, labelSelector=selector)
 
     async def _replica_sets(self, api: ApiObject) -> Sequence[Manifest] | HcaError:
-        selector = selector_text({**api_selector(api.name), REPLACED_LABEL: MEMORY})
+        selector = selector_text({**api_selector(api.name), REPLACED_LABEL: REPLACED_FOR_MEMORY})
         return await _or_error(self._cluster.list("ReplicaSet", api.namespace, labelSelector=selector))
 
     async def _held(

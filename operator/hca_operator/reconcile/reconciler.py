@@ -10,7 +10,7 @@ from hca_operator.api.fleet_policy import FleetPolicy
 from hca_operator.api.metric_types import PROMETHEUS
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.observed import condition
-from hca_operator.core.ports import Cluster, Configs, Key, WorkerMemory
+from hca_operator.core.ports import Cluster, Configs, Key, WorkerMemoryReader
 from hca_operator.reconcile.act import Actor
 from hca_operator.reconcile.observe import Observer
 from hca_operator.reconcile.observed_state import Observed
@@ -49,7 +49,7 @@ class Reconciler:
         *,
         external: ExternalMetrics,
         configs: Mapping[str, Configs],
-        worker_memory: WorkerMemory,
+        worker_memory: WorkerMemoryReader,
         trackers: Trackers,
         identity: str,
         now: Callable[[], datetime],

@@ -8,9 +8,9 @@ from hca_operator.core.names import KIND
 
 FIGHT_AFTER = 5
 """Repairs in a row, each soon after the one before: more than a user makes by hand."""
-SOON_SECONDS = 300.0
+IN_A_ROW_SECONDS = 300.0
 """Longer than the interval at which other controllers act, which is a minute for a downscaler."""
-LONGEST_WAIT_SECONDS = 300.0
+LONGEST_REPAIR_WAIT_SECONDS = 300.0
 MAX_NAMED = 3
 
 
@@ -27,12 +27,12 @@ class Repairs(NamedTuple):
     def wait_seconds(self) -> float:
         """From the last repair to the next one."""
         beyond = self.number - FIGHT_AFTER
-        return 0.0 if beyond < 0 else min(LONGEST_WAIT_SECONDS, 2.0 ** min(beyond + 1, 16))
+        return 0.0 if beyond < 0 else min(LONGEST_REPAIR_WAIT_SECONDS, 2.0 ** min(beyond + 1, 16))
 
     @property
     def over_at(self) -> float:
         """From when on a repair is no longer one in a row, in seconds since the epoch."""
-        return self.at + max(SOON_SECONDS, 2 * self.wait_seconds)
+        return self.at + max(IN_A_ROW_SECONDS, 2 * self.wait_seconds)
 
     def fight(self, kind: str, name: str, now: float) -> Contested | None:
         """The error to report if another controller changes the child again and again; None if it does not."""

@@ -12,7 +12,7 @@ from hca_operator.reconcile.observed_state import Observed, ObservedPods
 from hca_operator.reconcile.plan import Plan
 from hca_operator.reconcile.resolve import Refused, Resolved
 from hca_operator.reconcile.steps import EVENT_MISSED_SECONDS
-from hca_operator.restarts.debounce import LONGEST_QUIET
+from hca_operator.restarts.debounce import LONGEST_QUIET_SECONDS
 from hca_operator.restarts.memory_counters import newly_counted
 from hca_operator.scaling.tolerance import dropped_tolerances
 from hca_operator.status.conditions import Observation, PodMemoryState, next_status
@@ -82,7 +82,7 @@ def _observation(result: PassResult) -> Observation:
         rollout_waits=any(step.waits_for_place for step in plan.workload),
         restarts=plan.restarts,
         floors=plan.floors,
-        config_delayed=plan.config is not None and (plan.config.wait_seconds or 0) > LONGEST_QUIET,
+        config_delayed=plan.config is not None and (plan.config.wait_seconds or 0) > LONGEST_QUIET_SECONDS,
         memory=PodMemoryState(
             counted=result.pods_done.counted,
             problem=result.pods_done.problem,

@@ -16,7 +16,7 @@ Slot = tuple[str, str]
 
 REPORTED_AFTER = 3
 """Failed tries in a row after which the status reports a failure."""
-LONGEST_WAIT_SECONDS = 30.0
+LONGEST_RETRY_WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class RetryTracker:
         if before is not None and before.error is error:
             return True  # not tried again since
         tries = 1 if before is None else before.tries + 1
-        wait = min(LONGEST_WAIT_SECONDS, 2.0 ** (tries - REPORTED_AFTER)) if tries >= REPORTED_AFTER else 0.0
+        wait = min(LONGEST_RETRY_WAIT_SECONDS, 2.0 ** (tries - REPORTED_AFTER)) if tries >= REPORTED_AFTER else 0.0
         self._retries.setdefault(key, {})[slot] = Retry(tries, now + wait, error)
         return tries >= REPORTED_AFTER
 

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
-QUIET = 5.0
+QUIET_SECONDS = 5.0
 """Seconds without another change after which a change is rolled out: changes made together cause one rollout."""
-LONGEST_QUIET = 30.0
+LONGEST_QUIET_SECONDS = 30.0
 """Seconds after the first change when it is rolled out at the latest, however many changes follow."""
-SHORTEST_GAP, LONGEST_GAP = 30.0, 600.0
+SHORTEST_GAP_SECONDS, LONGEST_GAP_SECONDS = 30.0, 600.0
 """Minimum seconds between two rollouts: doubled each time, and reset to the shortest after a pause of that length."""
-EARLY = 1.0
+EARLY_SECONDS = 1.0
 """Seconds by which a change may be rolled out early: a pass that runs slightly too early need not be repeated."""
-SPREAD = 1.0
+SPREAD_SECONDS = 1.0
 """Seconds of random delay for each other pending change: a ConfigMap that a thousand APIs use must not restart all of
 them at the same time."""
 
@@ -55,9 +55,11 @@ def changed(state: DebounceState, digest: str, now: float, spread: float) -> tup
     if change is None or change.first > now:
         change = Change("", now, now, spread)
     if change.digest != digest:
-        change = replace(change, digest=digest, due=min(now + QUIET, change.first + LONGEST_QUIET) + change.spread)
+        change = replace(
+            change, digest=digest, due=min(now + QUIET_SECONDS, change.first + LONGEST_QUIET_SECONDS) + change.spread
+        )
     due = change.due if rollout is None or rollout.at > now else max(change.due, rollout.at + rollout.gap)
-    return DebounceState(change, rollout), due - now if due - now > EARLY else 0.0
+    return DebounceState(change, rollout), due - now if due - now > EARLY_SECONDS else 0.0
 
 
 def unchanged(state: DebounceState) -> DebounceState:
@@ -67,9 +69,9 @@ def unchanged(state: DebounceState) -> DebounceState:
 
 def after_rollout(state: DebounceState, now: float) -> DebounceState:
     """The next state after the Deployment was written with the change."""
-    before, gap = state.rollout, SHORTEST_GAP
+    before, gap = state.rollout, SHORTEST_GAP_SECONDS
     if before is not None and now < before.at + 2 * before.gap:
-        gap = min(LONGEST_GAP, 2 * before.gap)
+        gap = min(LONGEST_GAP_SECONDS, 2 * before.gap)
     return DebounceState(rollout=ConfigRollout(now, gap))
 
 
@@ -90,8 +92,8 @@ class DebounceTracker:
         return self._states.get(key, DebounceState())
 
     def spread(self) -> float:
-        """Random delay in seconds for a new change, up to SPREAD for each pending change."""
-        return self._random() * len(self._pending) * SPREAD
+        """Random delay in seconds for a new change, up to SPREAD_SECONDS for each pending change."""
+        return self._random() * len(self._pending) * SPREAD_SECONDS
 
     def keep(self, key: Hashable, state: DebounceState) -> None:
         """Store the state of an object."""

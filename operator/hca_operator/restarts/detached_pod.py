@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hca_operator.api.spec import ApiObject
-from hca_operator.core.names import CONTAINER, DETACHED_LABEL, GROUP, MEMORY, REPLACED_LABEL, Manifest
+from hca_operator.core.names import CONTAINER, DETACHED_LABEL, GROUP, REPLACED_FOR_MEMORY, REPLACED_LABEL, Manifest
 from hca_operator.desired.metadata import child_metadata
 
 GATE = f"{GROUP}/detached"
@@ -46,7 +46,7 @@ def plan_replica_sets(
     having = {_selected_uid(replica_set): replica_set for replica_set in found}
     alive = {uid: owner for uid, owner in having.items() if "deletionTimestamp" not in owner["metadata"]}
     return ReplicaSetPlan(
-        create=[replica_set_of(api, pod) for pod in detached if _lacks_one(pod, having)] if not late else (),
+        create=[replica_set_of(api, pod) for pod in detached if _needs_one(pod, having)] if not late else (),
         orphan=[owner for uid, owner in alive.items() if late and not going.get(uid, True)],
         delete=[owner for uid, owner in alive.items() if uid not in going],
     )
@@ -69,7 +69,7 @@ def replica_set_of(api: ApiObject, pod: Manifest) -> Manifest:
     return {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
-        "metadata": {**metadata, "labels": {**metadata["labels"], REPLACED_LABEL: MEMORY}},
+        "metadata": {**metadata, "labels": {**metadata["labels"], REPLACED_LABEL: REPLACED_FOR_MEMORY}},
         "spec": {
             "replicas": 1,
             "selector": {"matchLabels": uid},
@@ -83,7 +83,7 @@ def _selected_uid(replica_set: Manifest) -> str:
     return str(labels.get(DETACHED_LABEL, ""))
 
 
-def _lacks_one(pod: Manifest, having: Mapping[str, Manifest]) -> bool:
+def _needs_one(pod: Manifest, having: Mapping[str, Manifest]) -> bool:
     """Whether a pod needs a ReplicaSet, which selects it: not one that an earlier release has detached."""
     metadata = pod["metadata"]
     selected = REPLACED_LABEL not in metadata["labels"] or DETACHED_LABEL in metadata["labels"]

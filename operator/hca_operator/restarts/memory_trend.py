@@ -14,7 +14,7 @@ from hca_operator.core.quantities import parse_quantity
 from hca_operator.core.timestamps import parse_time
 from hca_operator.desired.sizing import Sizing
 
-CYCLE = 15.0
+CYCLE_SECONDS = 15.0
 """Seconds between two readings, which is how often metrics-server has a new sample."""
 KEPT = 20
 """Samples that are kept of each pod: those of five minutes."""
@@ -60,7 +60,7 @@ def memory_policy(spec: HighConcurrencyApiSpec, sizing: Sizing) -> MemoryPolicy 
         limit=limit,
         threshold_percent=wanted.pod.threshold_percent,
         samples=wanted.samples,
-        lead=sizing.startup_timeout + CYCLE,
+        lead=sizing.startup_timeout + CYCLE_SECONDS,
     )
 
 
@@ -92,7 +92,7 @@ def over_threshold(history: History, policy: MemoryPolicy) -> bool:
     return len(last) == policy.samples and all(sample.used >= policy.threshold for sample in last)
 
 
-def soon_at_limit(history: History, policy: MemoryPolicy) -> bool:
+def reaches_limit(history: History, policy: MemoryPolicy) -> bool:
     """Whether a pod that grew with each of its last samples would reach its limit before a replacement is ready.
 
     Growth below half of the threshold does not count: a pod that starts grows, too.
@@ -106,7 +106,7 @@ def soon_at_limit(history: History, policy: MemoryPolicy) -> bool:
 
 def is_due(history: History, policy: MemoryPolicy) -> bool:
     """Whether a pod with these samples is to be replaced."""
-    return over_threshold(history, policy) or soon_at_limit(history, policy)
+    return over_threshold(history, policy) or reaches_limit(history, policy)
 
 
 def seconds_to_limit(history: History, policy: MemoryPolicy) -> float | None:
@@ -238,7 +238,7 @@ class MemoryTracker:
 
 
 def _sample(reading: Manifest) -> Sample | None:
-    """The memory of the API's container in a PodMetrics; None if it lacks that container."""
+    """The memory of the API's container in a PodMetrics; None if it has no such container."""
     try:
         usage = {container["name"]: container.get("usage", {}) for container in reading.get("containers") or []}
         return Sample(parse_time(reading["timestamp"]).timestamp(), int(parse_quantity(usage[CONTAINER]["memory"])))
@@ -250,6 +250,6 @@ def _grown(history: History, sample: Sample) -> History:
     """A history with one more sample; metrics-server repeats a sample until it has a newer one."""
     if history and sample.at <= history[-1].at:
         return history
-    if history and sample.at - history[-1].at > PATIENCE * CYCLE:
+    if history and sample.at - history[-1].at > PATIENCE * CYCLE_SECONDS:
         return (sample,)  # after so long a gap these are no consecutive samples
     return (*history, sample)[-KEPT:]

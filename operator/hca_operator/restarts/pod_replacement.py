@@ -23,7 +23,7 @@ from hca_operator.core.names import (
     DETACHED_LABEL,
     HASH_LABEL,
     MEASURE_ANNOTATION,
-    MEMORY,
+    REPLACED_FOR_MEMORY,
     REPLACED_LABEL,
     Manifest,
 )
@@ -39,7 +39,7 @@ LONGEST_DETACHED = timedelta(minutes=15)
 """After this a detached pod is evicted if any other pod serves: no rollout reaches it, so its image may be outdated."""
 STEP_SECONDS = 3.0
 """From one step of a replacement to the next: pods are not watched."""
-DETACHED = f"{API_LABEL},{selector_text({REPLACED_LABEL: MEMORY})}"
+DETACHED = f"{API_LABEL},{selector_text({REPLACED_LABEL: REPLACED_FOR_MEMORY})}"
 """Label selector of the pods that are being replaced, and of their ReplicaSets, of all objects."""
 _MEASURE_HINT: Mapping[str, str] = {
     Measure.WORKERS: "",
@@ -203,7 +203,7 @@ def _detaching(api: ApiObject, pod: Manifest, measure: Measure) -> list[Manifest
         {"op": "remove", "path": f"/metadata/labels/{HASH_LABEL}"},
         *(
             {"op": "add", "path": f"/metadata/labels/{label.replace('/', '~1')}", "value": value}
-            for label, value in ((REPLACED_LABEL, MEMORY), (DETACHED_LABEL, pod["metadata"]["uid"]))
+            for label, value in ((REPLACED_LABEL, REPLACED_FOR_MEMORY), (DETACHED_LABEL, pod["metadata"]["uid"]))
         ),
         {"op": "add", **measured},
         {

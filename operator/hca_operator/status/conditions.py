@@ -62,7 +62,7 @@ class Observation:
     child_problems: Mapping[tuple[str, str], Problem] = field(default_factory=dict)
     """Why children could not be read or written, by kind and name."""
     traffic_problem: Problem | None = None
-    """Why the Ingress may lack routes of the latest generation."""
+    """Why routes of the latest generation may be missing in the Ingress."""
     scaling_problem: Problem | None = None
     """Why the HorizontalPodAutoscaler may not be that of the latest generation."""
     floors: Sequence[Floor] = ()

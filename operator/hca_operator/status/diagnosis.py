@@ -30,7 +30,7 @@ def diagnose(
     `events` are the kubelet's, of the reasons that `event_reasons` names. The order of the problems is fixed, so that
     two pods with different problems do not make the result alternate.
     """
-    waiting = [pod for pod in pods if _waits(pod)]
+    waiting = [pod for pod in pods if _is_waiting(pod)]
     found = [problem for pod in waiting for problem in _pod_problems(spec, pod, events, now)]
     found += [problem for check in (_paused, _rejected, _too_late) if (problem := check(deployment))]
     if problem := volume_problem(spec, waiting, events):
@@ -40,7 +40,7 @@ def diagnose(
 
 def event_reasons(spec: HighConcurrencyApiSpec, pods: Iterable[Manifest]) -> Sequence[str]:
     """Reasons of the kubelet's Events that explain more than the status of the pods."""
-    waiting = [pod for pod in pods if _waits(pod)]
+    waiting = [pod for pod in pods if _is_waiting(pod)]
     containers = [own_container(pod) for pod in waiting]
     reasons = []
     if any("running" in each.status.get("state", {}) or killed_by_probe(spec, each) for each in containers):
@@ -50,7 +50,7 @@ def event_reasons(spec: HighConcurrencyApiSpec, pods: Iterable[Manifest]) -> Seq
     return reasons
 
 
-def _waits(pod: Manifest) -> bool:
+def _is_waiting(pod: Manifest) -> bool:
     """Whether a pod is not ready yet: neither ready, nor being deleted, nor ended and replaced by another pod."""
     ready = condition(pod, "Ready").get("status") == "True"
     return not (ready or has_ended(pod) or "deletionTimestamp" in pod["metadata"])

@@ -202,7 +202,7 @@ def _judged_probes(spec: HighConcurrencyApiSpec, container: Container, now: date
 def _failures(
     spec: HighConcurrencyApiSpec, pod: Manifest, events: Iterable[Manifest]
 ) -> Iterator[tuple[str, str | None, str]]:
-    """Kind of the probe, name of the container (None if the Event lacks it) and message of each failure of a pod.
+    """Kind of the probe, name of the container (None if the Event has none) and message of each failure of a pod.
 
     Failures from before the pod last became unready are left out.
     """

@@ -150,8 +150,8 @@ def test_the_process_that_has_a_port_is_named_with_what_ends_it() -> None:
 
 
 def test_a_host_without_a_capability_is_seen_by_its_bounding_set() -> None:
-    assert runtime.lacking("Name:\tx\nCapBnd:\t000001fffeffffff\n") == {"CAP_SYS_RESOURCE"}
-    assert runtime.lacking("CapBnd:\t000001ffffffffff\n") == set()
+    assert runtime.missing("Name:\tx\nCapBnd:\t000001fffeffffff\n") == {"CAP_SYS_RESOURCE"}
+    assert runtime.missing("CapBnd:\t000001ffffffffff\n") == set()
 
 
 def test_a_container_asks_for_nothing_that_the_host_lacks() -> None:

@@ -71,7 +71,7 @@ class FakeCluster:
 
     async def patch(self, manifest: Manifest, operations: Sequence[Manifest]) -> Manifest:
         slot = slot_of(manifest)
-        self._call(f"amend {slot[0]} {slot[2]}", lambda: self._amend(slot, operations))
+        self._call(f"patch {slot[0]} {slot[2]}", lambda: self._json_patch(slot, operations))
         return copy.deepcopy(self.objects[slot])
 
     async def scale(self, deployment: Manifest, pods: int) -> None:
@@ -171,7 +171,7 @@ class FakeCluster:
         if slot in self.objects and self.objects[slot]["metadata"]["uid"] == uid:
             self.edit(slot, "metadata", "deletionTimestamp", value="2026-01-02T03:04:05Z")
 
-    def _amend(self, slot: Slot, operations: Sequence[Manifest]) -> None:
+    def _json_patch(self, slot: Slot, operations: Sequence[Manifest]) -> None:
         for operation in operations:
             path = tuple(step.replace("~1", "/") for step in operation["path"].split("/")[1:])
             if operation["op"] == "remove":

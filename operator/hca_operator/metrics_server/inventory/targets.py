@@ -1,4 +1,4 @@
-"""Where the metrics of an object are, read off manifests that may lack any field: pure."""
+"""Where the metrics of an object are, read from manifests in which any field may be missing: pure."""
 
 import re
 from datetime import datetime

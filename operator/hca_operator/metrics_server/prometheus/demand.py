@@ -1,4 +1,4 @@
-"""Which metrics of an object are read from Prometheus, off a manifest that may lack any field: pure."""
+"""Which metrics of an object are read from Prometheus, from a manifest in which any field may be missing: pure."""
 
 from typing import NamedTuple
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from hca_operator.core.errors import Transient
 from hca_operator.core.names import MANAGED_BY, MANAGED_BY_LABEL, Manifest
 from hca_operator.core.ports import Applier, Getter
-from hca_operator.metrics_server.serving.server import GROUP, VERSION
+from hca_operator.metrics_server.serving.server import SERVED_GROUP, SERVED_VERSION
 from hca_operator.scaling.capabilities import REGISTRATION, server_of
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,8 @@ def desired(service: ServiceReference, owner: Manifest, bundle: bytes) -> Manife
             "ownerReferences": [reference],
         },
         "spec": {
-            "group": GROUP,
-            "version": VERSION,
+            "group": SERVED_GROUP,
+            "version": SERVED_VERSION,
             "groupPriorityMinimum": 100,
             "versionPriority": 100,
             "service": service.reference(),

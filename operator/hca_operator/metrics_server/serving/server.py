@@ -23,9 +23,9 @@ from hca_operator.metrics_server.serving.server_metrics import ServerMetrics
 from hca_operator.metrics_server.serving.values import external_metric_value
 from hca_operator.telemetry.probes import Check, probe
 
-GROUP = "external.metrics.k8s.io"
-VERSION = "v1beta1"
-GROUP_VERSION = f"{GROUP}/{VERSION}"
+SERVED_GROUP = "external.metrics.k8s.io"
+SERVED_VERSION = "v1beta1"
+GROUP_VERSION = f"{SERVED_GROUP}/{SERVED_VERSION}"
 SIGNALS = "signals"
 """A resource with the load of all objects with bursts, which only the operator may list."""
 SIGNALS_AT_A_TIME = 20
@@ -38,8 +38,8 @@ _SELECTORS = {
 }
 """The label selectors that a request may have, by the labels that they contain."""
 
-_SERVED = {"groupVersion": GROUP_VERSION, "version": VERSION}
-_GROUP_ENTRY = {"name": GROUP, "versions": [_SERVED], "preferredVersion": _SERVED}
+_SERVED = {"groupVersion": GROUP_VERSION, "version": SERVED_VERSION}
+_GROUP_ENTRY = {"name": SERVED_GROUP, "versions": [_SERVED], "preferredVersion": _SERVED}
 GROUP_LIST = {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_GROUP_ENTRY]}
 API_GROUP = {"kind": "APIGroup", "apiVersion": "v1", **_GROUP_ENTRY}
 RESOURCE_LIST = {
@@ -101,7 +101,7 @@ class ExternalMetricsServer:
             app.router.add_get(path, probe(check))
         for path, content in (
             ("/apis", GROUP_LIST),
-            (f"/apis/{GROUP}", API_GROUP),
+            (f"/apis/{SERVED_GROUP}", API_GROUP),
             (f"/apis/{GROUP_VERSION}", RESOURCE_LIST),
         ):
             app.router.add_get(path, self._discovery(content))
@@ -132,7 +132,7 @@ class ExternalMetricsServer:
 
     async def _value(self, request: web.Request) -> web.Response:
         namespace, metric = request.match_info["namespace"], request.match_info["metric"]
-        await self._admit(request, Access(request.path, namespace, GROUP, VERSION, metric))
+        await self._admit(request, Access(request.path, namespace, SERVED_GROUP, SERVED_VERSION, metric))
         labels = selected(metric, request.query.getall("labelSelector", []))
         of = f"{metric}/{labels[METRIC_LABEL]}" if METRIC_LABEL in labels else metric
         try:
@@ -146,7 +146,7 @@ class ExternalMetricsServer:
 
     async def _signals(self, request: web.Request) -> web.Response:
         """All signals at once, which the operator requests each second. Discovery does not show this resource."""
-        await self._admit(request, Access(request.path, "", GROUP, VERSION, SIGNALS))
+        await self._admit(request, Access(request.path, "", SERVED_GROUP, SERVED_VERSION, SIGNALS))
         items = []
         for item in self._signals_at(self._now()):
             items.append(item)

@@ -66,7 +66,7 @@ def _context() -> _Context:
     # The kubelet's probes send no certificate.
     context.verify_mode = ssl.CERT_OPTIONAL
     # As in kube-apiserver, every certificate in the file is trusted, also an intermediate one, or one without the
-    # extensions that Python requires from 3.13 on, which the front-proxy authorities of some distributions lack.
+    # extensions that Python requires from 3.13 on, which the front-proxy authorities of some distributions do not have.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context

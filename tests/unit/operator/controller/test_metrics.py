@@ -36,12 +36,12 @@ def test_a_replica_that_no_longer_leads_says_nothing_of_the_objects() -> None:
     metrics, leads = OperatorMetrics(), [True]
     metrics.watch_leader(lambda: leads[0])
     metrics.observe_conditions(SHOP, reported("False"))
-    told_of = {"namespace": "default", "name": "shop", "type": "Ready", "status": "False"}
+    labels_of_it = {"namespace": "default", "name": "shop", "type": "Ready", "status": "False"}
     assert metrics.registry.get_sample_value("hca_leader") == 1
-    assert metrics.registry.get_sample_value("hca_conditions", told_of) == 1
+    assert metrics.registry.get_sample_value("hca_conditions", labels_of_it) == 1
     leads[0] = False
     assert metrics.registry.get_sample_value("hca_leader") == 0
-    assert metrics.registry.get_sample_value("hca_conditions", told_of) is None
+    assert metrics.registry.get_sample_value("hca_conditions", labels_of_it) is None
 
 
 def test_what_only_grows_is_a_counter_by_name_and_type() -> None:

@@ -49,12 +49,12 @@ def test_a_success_forgets_the_failures_before() -> None:
 
 
 def test_fault_31_the_servers_wish_for_a_wait_is_heeded() -> None:
-    async def told_to_wait(worker: Worker, _key: str) -> float | None:
+    async def asked_to_wait(worker: Worker, _key: str) -> float | None:
         if len(worker.handled) == 1:
             raise Transient("too many requests", retry_after=30)
         return None
 
-    assert work(told_to_wait, "a").times("a") == [0, 30]
+    assert work(asked_to_wait, "a").times("a") == [0, 30]
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_what_happens_within_a_moment_is_handled_together_and_not_put_off_by_wha
     async def events(worker: Worker, key: str) -> float | None:
         if len(worker.handled) == 1:
             for tenths in range(1, 8):
-                asyncio.get_running_loop().call_later(tenths / 10, worker.queue.add_soon, key)
+                asyncio.get_running_loop().call_later(tenths / 10, worker.queue.add_coalesced, key)
         return None
 
     assert work(events, "a").times("a") == [0, 0.1 + COALESCE_SECONDS, 0.7 + COALESCE_SECONDS]
@@ -75,7 +75,7 @@ def test_what_happens_while_a_key_is_handled_comes_before_the_look_that_its_hand
     async def happens_meanwhile(worker: Worker, key: str) -> float | None:
         if len(worker.handled) > 1:
             return None
-        worker.queue.add_soon(key)
+        worker.queue.add_coalesced(key)
         return 100
 
     assert work(happens_meanwhile, "a").times("a") == [0, COALESCE_SECONDS]
@@ -84,7 +84,7 @@ def test_what_happens_while_a_key_is_handled_comes_before_the_look_that_its_hand
 def test_what_happens_to_a_key_that_waits_for_its_turn_is_seen_then() -> None:
     async def happens_before(worker: Worker, key: str) -> float | None:
         if key == "a":
-            worker.queue.add_soon("b")
+            worker.queue.add_coalesced("b")
         return None
 
     assert work(happens_before, "a", "b", workers=1).handled == [("a", 0), ("b", 0)]

@@ -72,7 +72,7 @@ class Following:
         return [found[name] for name in names]
 
     async def settle(self) -> list[Key]:
-        """What was told until nothing happens any more."""
+        """What was reported until nothing happens any more."""
         for _ in range(50):
             await asyncio.sleep(0)
         reported, self.reported[:] = list(self.reported), []

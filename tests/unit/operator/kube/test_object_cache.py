@@ -65,7 +65,7 @@ class Looking:
         self.reconciler: Reconciler = reconciler(remembered)
 
     def see(self) -> None:
-        """Be told of the object as it is."""
+        """Receive the object as it is."""
         self.objects.update(self.cluster.objects[API])
 
     async def look(self) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from hca_operator.api.fleet_policy import NO_POLICY, FleetPolicy
 from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.observed import condition
-from hca_operator.core.ports import Cluster, Configs, Key, WorkerMemory
+from hca_operator.core.ports import Cluster, Configs, Key, WorkerMemoryReader
 from hca_operator.reconcile.reconciler import Outcome, Reconciler
 from hca_operator.reconcile.trackers import Trackers
 from hca_operator.restarts.debounce import DebounceTracker
@@ -61,7 +61,7 @@ def reconciler(
     configs: Mapping[str, Configs] | None = None,
     trackers: Trackers | None = None,
     external: ExternalMetrics | None = None,
-    worker_memory: WorkerMemory = no_worker_memory,
+    worker_memory: WorkerMemoryReader = no_worker_memory,
 ) -> Reconciler:
     """One that follows no ConfigMaps and has neither memory nor load, unless a test gives them."""
     return Reconciler(

@@ -1,4 +1,4 @@
-"""What cannot be read or written is told, and everything else is carried out."""
+"""What cannot be read or written is reported, and everything else is carried out."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,7 +12,7 @@ from hca_operator.core.names import API_LABEL, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.desired.children import CHILD_KINDS
 from hca_operator.reconcile.reconciler import Reconciler
-from hca_operator.reconcile.retries import LONGEST_WAIT_SECONDS, REPORTED_AFTER
+from hca_operator.reconcile.retries import LONGEST_RETRY_WAIT_SECONDS, REPORTED_AFTER
 from hca_operator.restarts.rollout_gate import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME
@@ -109,7 +109,7 @@ async def test_fault_41_one_child_that_fails_is_reported_and_every_other_is_writ
     assert error["message"] in ready(made.cluster)["message"]
     made.cluster.refuses = lambda _call: None
     since = error["since"]
-    await made.passes(3, LONGEST_WAIT_SECONDS)
+    await made.passes(3, LONGEST_RETRY_WAIT_SECONDS)
     assert "childErrors" not in made.status
     assert not any(spoilt(child) for slot, child in made.cluster.objects.items() if slot != API)
     assert since.startswith("2026-01-02T03:04:")
@@ -150,7 +150,7 @@ async def test_since_when_stays_and_a_failure_that_lasts_is_tried_ever_more_rare
     assert condition({"status": made.status}, "TrafficReady")["status"] == "Unknown"
     outcome = await made.reconciler.reconcile(KEY)
     assert outcome.requeue_after is not None
-    assert outcome.requeue_after <= LONGEST_WAIT_SECONDS
+    assert outcome.requeue_after <= LONGEST_RETRY_WAIT_SECONDS
 
 
 async def test_an_edit_is_tried_at_once_however_long_a_child_has_failed() -> None:
@@ -260,7 +260,7 @@ async def test_fault_60_a_controller_that_fights_over_a_field_is_reported_and_re
     assert made.cluster.objects[SERVICE]["spec"]["selector"][API_LABEL] == NAME
 
 
-async def test_fault_67_a_downscaler_that_sets_zero_each_minute_is_told_beside_an_autoscaler() -> None:
+async def test_fault_67_a_downscaler_that_sets_zero_each_minute_is_reported_beside_an_autoscaler() -> None:
     made = await world()
     repaired = 0
     for _ in range(60):

@@ -173,7 +173,7 @@ def test_a_service_is_adopted_once_the_deployment_is_rolled_out_and_stays_as_it_
 
 
 def test_a_paused_object_has_restarts_to_report_and_no_step_and_no_floor() -> None:
-    """A floor that is not carried out would be told as if it were, and a burst would raise the count."""
+    """A floor that is not carried out would be reported as if it were, and a burst would raise the count."""
     scaling = {
         "metrics": [{"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "50"}}],
         "burst": {"mode": "Enabled"},

@@ -78,7 +78,7 @@ async def test_an_autoscaler_that_acts_while_a_watch_lags_takes_no_ready_away() 
     cluster.edit(DEPLOYMENT, "spec", "replicas", value=4)
     cluster.edit(DEPLOYMENT, "metadata", "generation", value=2)
     seen = copy.deepcopy(cluster.objects[DEPLOYMENT])
-    cluster.edit(DEPLOYMENT, "status", "replicas", value=2)  # a version that the watch has not told of
+    cluster.edit(DEPLOYMENT, "status", "replicas", value=2)  # a version that the watch has not reported
     now, cluster.objects[DEPLOYMENT] = cluster.objects[DEPLOYMENT], seen
     cluster.before_apply = lambda: cluster.objects.update({DEPLOYMENT: now})
     with pytest.raises(Transient, match="modified"):

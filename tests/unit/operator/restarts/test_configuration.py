@@ -7,7 +7,7 @@ import pytest
 from hca_operator.core.errors import Forbidden, Rejected, Transient
 from hca_operator.core.names import CONFIG_ANNOTATION
 from hca_operator.kube.config_digests import data_digest
-from hca_operator.restarts.debounce import LONGEST_QUIET, QUIET, SHORTEST_GAP
+from hca_operator.restarts.debounce import LONGEST_QUIET_SECONDS, QUIET_SECONDS, SHORTEST_GAP_SECONDS
 from hca_operator.restarts.rollout_gate import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
@@ -25,12 +25,12 @@ async def test_the_pods_of_a_new_object_are_those_that_render_shows(fields: dict
 async def test_a_change_is_one_rollout_after_a_moment_of_quiet() -> None:
     operator = await started(**ENV_FROM)
     operator.maps.contents["settings"] = "level: debug"
-    assert await operator.waits() == QUIET
+    assert await operator.waits() == QUIET_SECONDS
     assert rollouts(operator.cluster) == 0
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     assert rollouts(operator.cluster) == 1
     assert stamp(operator.cluster)
-    await operator.after(LONGEST_QUIET)
+    await operator.after(LONGEST_QUIET_SECONDS)
     assert await operator.waits() is None
     assert rollouts(operator.cluster) == 1
 
@@ -40,7 +40,7 @@ async def test_a_burst_is_one_rollout() -> None:
     for number in range(10):
         operator.maps.contents["settings"] = f"level: {number}"
         await operator.after(1)
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     assert rollouts(operator.cluster) == 1
 
 
@@ -49,10 +49,10 @@ async def test_the_next_change_waits_longer_and_is_not_lost() -> None:
     for content in ("b", "c"):
         operator.maps.contents["settings"] = content
         await operator.settle()
-        await operator.after(QUIET)
+        await operator.after(QUIET_SECONDS)
     assert rollouts(operator.cluster) == 1
-    assert await operator.waits() == SHORTEST_GAP - QUIET
-    await operator.after(SHORTEST_GAP)
+    assert await operator.waits() == SHORTEST_GAP_SECONDS - QUIET_SECONDS
+    await operator.after(SHORTEST_GAP_SECONDS)
     assert rollouts(operator.cluster) == 2
 
 
@@ -61,13 +61,13 @@ async def test_a_change_that_waits_for_long_is_reported() -> None:
     for content in ("b", "c"):
         operator.maps.contents["settings"] = content
         await operator.settle()
-        await operator.after(SHORTEST_GAP)
+        await operator.after(SHORTEST_GAP_SECONDS)
     assert rollouts(operator.cluster) == 2
     operator.maps.contents["settings"] = "d"
-    assert await operator.waits() == 2 * SHORTEST_GAP
+    assert await operator.waits() == 2 * SHORTEST_GAP_SECONDS
     assert ready(operator.cluster)["status"] == "True"
     assert "ConfigurationWaits: a changed ConfigMap" in ready(operator.cluster)["message"]
-    await operator.after(2 * SHORTEST_GAP)
+    await operator.after(2 * SHORTEST_GAP_SECONDS)
     assert rollouts(operator.cluster) == 3
     assert await operator.waits() is None
     assert "ConfigurationWaits" not in ready(operator.cluster)["message"]
@@ -95,7 +95,7 @@ async def test_a_rollout_that_could_not_be_written_is_tried_again() -> None:
     undisturbed, operator.cluster.before_apply = operator.cluster.before_apply, refuse
     for _ in range(3):
         with pytest.raises(Transient):
-            await operator.after(QUIET)
+            await operator.after(QUIET_SECONDS)
     operator.cluster.before_apply = undisturbed
     await operator.after(1)
     assert rollouts(operator.cluster) == 1
@@ -106,7 +106,7 @@ async def test_what_is_taken_back_in_time_restarts_nothing() -> None:
     for content in ("level: debug", "level: info"):
         operator.maps.contents["settings"] = content
         await operator.settle()
-    await operator.after(LONGEST_QUIET)
+    await operator.after(LONGEST_QUIET_SECONDS)
     assert rollouts(operator.cluster) == 0
 
 
@@ -115,11 +115,11 @@ async def test_a_change_while_the_operator_was_away_is_carried_out() -> None:
     operator.maps.contents["settings"] = "level: debug"
     operator.restart()
     await operator.settle()
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     assert rollouts(operator.cluster) == 1
     operator.restart()
     await operator.settle()
-    await operator.after(LONGEST_QUIET)
+    await operator.after(LONGEST_QUIET_SECONDS)
     assert rollouts(operator.cluster) == 1
 
 
@@ -129,11 +129,11 @@ async def test_objects_of_an_earlier_release_are_not_restarted_by_the_first_look
     operator.maps.contents["settings"] = "level: debug"
     operator.restart()
     await operator.settle()
-    await operator.after(LONGEST_QUIET)
+    await operator.after(LONGEST_QUIET_SECONDS)
     assert rollouts(operator.cluster) == 0
     operator.maps.contents["settings"] = "level: error"
     await operator.settle()
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     assert rollouts(operator.cluster) == 1
 
 
@@ -144,10 +144,10 @@ async def test_an_edit_of_the_object_as_well_gets_one_rollout() -> None:
     change(operator.cluster, **ENV_FROM, port=9000)
     await operator.settle()
     assert rollouts(operator.cluster) == 1
-    await operator.after(LONGEST_QUIET)
+    await operator.after(LONGEST_QUIET_SECONDS)
     assert rollouts(operator.cluster) == 1
     fresh = [fresh for _, _, fresh in operator.maps.asked]
-    assert True in fresh, "the watch may not have told of the change yet"
+    assert True in fresh, "the watch may not have reported the change yet"
     assert fresh[-1] is False
 
 
@@ -156,7 +156,7 @@ async def test_a_paused_object_waits_until_it_is_active() -> None:
     change(operator.cluster, **ENV_FROM, reconciliation="Paused")
     operator.maps.contents["settings"] = "level: debug"
     await operator.settle()
-    await operator.after(LONGEST_QUIET)
+    await operator.after(LONGEST_QUIET_SECONDS)
     assert rollouts(operator.cluster) == 0
     change(operator.cluster, **ENV_FROM)
     await operator.settle()
@@ -171,7 +171,7 @@ async def test_who_changes_the_configuration_has_asked_for_the_rollout() -> None
     assert rollouts(operator.cluster) == 0, "a new default waits for its turn"
     operator.maps.contents["settings"] = "level: debug"
     await operator.settle()
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     assert rollouts(operator.cluster) == 1
 
 
@@ -179,7 +179,7 @@ async def test_without_the_right_the_rest_is_written_and_the_pods_stay() -> None
     operator = await started(**ENV_FROM)
     operator.maps.contents["settings"] = "level: debug"
     await operator.settle()
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     operator.maps.error = Forbidden('GET ConfigMap: cannot get resource "configmaps"')
     change(operator.cluster, **ENV_FROM, service={"port": 8080})
     await operator.settle()
@@ -228,10 +228,10 @@ async def test_a_watch_that_lags_behind_rolls_nothing_back() -> None:
     operator = await started(**ENV_FROM)
     operator.maps.contents["settings"] = "level: debug"
     await operator.settle()
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     before = rollouts(operator.cluster)
     operator.restart()
     operator.maps.lagging = {"settings": "level: info"}
     for _ in range(10):
-        await operator.after(QUIET)
+        await operator.after(QUIET_SECONDS)
     assert rollouts(operator.cluster) == before

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hca_operator.core.names import CONFIG_ANNOTATION
-from hca_operator.restarts.debounce import LONGEST_QUIET, QUIET
+from hca_operator.restarts.debounce import LONGEST_QUIET_SECONDS, QUIET_SECONDS
 from tests.unit.operator.reconcile.passes import API, DEPLOYMENT, KEY, change, cluster_with
 from tests.unit.operator.restarts.config_maps import (
     ENV_FROM,
@@ -26,11 +26,11 @@ async def test_another_reference_is_one_rollout() -> None:
     operator.maps.contents["flags"] = "on"
     change(operator.cluster, **ENV_FROM, **OPTIONAL)
     await operator.settle()
-    await operator.after(LONGEST_QUIET)
+    await operator.after(LONGEST_QUIET_SECONDS)
     assert rollouts(operator.cluster) == 1
     operator.maps.contents["flags"] = "off"
     await operator.settle()
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     assert rollouts(operator.cluster) == 2
 
 
@@ -38,7 +38,7 @@ async def test_without_references_the_pods_are_those_of_an_object_that_never_had
     operator = await started(**ENV_FROM)
     operator.maps.contents["settings"] = "level: debug"
     await operator.settle()
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     assert stamp(operator.cluster)
     change(operator.cluster)
     await operator.settle()
@@ -53,7 +53,7 @@ async def test_an_optional_one_that_appears_restarts_the_pods() -> None:
     operator = await started(**OPTIONAL)
     operator.maps.contents["flags"] = "on"
     await operator.settle()
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     assert rollouts(operator.cluster) == 1
 
 
@@ -62,11 +62,11 @@ async def test_what_is_missing_heals_by_itself_when_it_appears() -> None:
     await operator.settle()
     operator.maps.contents["settings"] = "level: info"
     await operator.settle()
-    await operator.after(LONGEST_QUIET)
+    await operator.after(LONGEST_QUIET_SECONDS)
     assert rollouts(operator.cluster) == 0, "the kubelet starts the pods that waited for it"
     operator.maps.contents["settings"] = "level: debug"
     await operator.settle()
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     assert rollouts(operator.cluster) == 1
 
 
@@ -75,11 +75,11 @@ async def test_one_that_is_deleted_restarts_nothing_until_it_comes_back_as_anoth
     operator = await started(**ENV_FROM)
     del operator.maps.contents["settings"]
     await operator.settle()
-    await operator.after(LONGEST_QUIET)
+    await operator.after(LONGEST_QUIET_SECONDS)
     assert rollouts(operator.cluster) == 0, "new pods could not start"
     operator.maps.contents["settings"] = content
     await operator.settle()
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     assert rollouts(operator.cluster) == restarts
 
 
@@ -87,7 +87,7 @@ async def test_where_the_app_reads_its_files_again_nothing_is_followed() -> None
     operator = await started(**ENV_FROM, **NO_RESTART)
     operator.maps.contents["settings"] = "level: debug"
     await operator.settle()
-    await operator.after(LONGEST_QUIET)
+    await operator.after(LONGEST_QUIET_SECONDS)
     assert rollouts(operator.cluster) == 0
     assert operator.maps.asked == []
 
@@ -96,11 +96,11 @@ async def test_switching_it_off_and_on_restarts_nothing() -> None:
     operator = await started(**ENV_FROM)
     operator.maps.contents["settings"] = "level: debug"
     await operator.settle()
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     for fields in (NO_RESTART, {}):
         change(operator.cluster, **ENV_FROM, **fields)
         await operator.settle()
-        await operator.after(LONGEST_QUIET)
+        await operator.after(LONGEST_QUIET_SECONDS)
     assert rollouts(operator.cluster) == 1
 
 
@@ -127,7 +127,7 @@ async def test_where_secrets_are_followed_they_restart_pods_as_config_maps_do() 
     operator.secrets.contents["db"] = "hunter3"
     operator.maps.contents["settings"] = "level: debug"
     await operator.settle()
-    await operator.after(QUIET)
+    await operator.after(QUIET_SECONDS)
     assert rollouts(operator.cluster) == 1, "both changes together"
 
 
@@ -136,7 +136,7 @@ async def test_following_secrets_from_now_on_restarts_nothing() -> None:
     operator.secrets = ConfigMaps({"db": "hunter2"})
     operator.restart()
     await operator.settle()
-    await operator.after(LONGEST_QUIET)
+    await operator.after(LONGEST_QUIET_SECONDS)
     assert rollouts(operator.cluster) == 0
 
 

@@ -1,4 +1,4 @@
-"""The ReplicaSet of a detached pod: what it selects, when it comes and goes, and what is told where it cannot."""
+"""The ReplicaSet of a detached pod: what it selects, when it comes and goes, and what is reported where it cannot."""
 
 from datetime import timedelta
 
@@ -39,7 +39,7 @@ async def test_fault_66_a_detached_pod_gets_a_replica_set_that_selects_it_alone_
 
 @pytest.mark.parametrize("error", [Forbidden("no right"), Rejected("exceeded quota")], ids=["forbidden", "rejected"])
 @pytest.mark.parametrize("verb", ["list", "create"])
-async def test_a_pod_that_cannot_have_a_replica_set_is_replaced_all_the_same_and_that_is_told(
+async def test_a_pod_that_cannot_have_a_replica_set_is_replaced_all_the_same_and_that_is_reported(
     verb: str, error: HcaError
 ) -> None:
     world = await with_pods()
@@ -57,7 +57,7 @@ async def test_a_pod_that_cannot_have_a_replica_set_is_replaced_all_the_same_and
     assert healthy(world) == ("True", "MemoryWithinLimits")
 
 
-async def test_a_replica_set_that_may_not_be_deleted_is_told_of_and_tried_again_with_the_next_look() -> None:
+async def test_a_replica_set_that_may_not_be_deleted_is_reported_and_tried_again_with_the_next_look() -> None:
     world = await with_pods()
     await world.step()
     remove(world)

@@ -21,8 +21,8 @@ from hca_operator.restarts.memory_trend import (
     bytes_per_second,
     memory_policy,
     over_threshold,
+    reaches_limit,
     seconds_to_limit,
-    soon_at_limit,
 )
 from tests.unit.operator import virtual_time
 from tests.unit.operator.objects import NAME, NAMESPACE, resources, spec
@@ -80,7 +80,7 @@ def test_a_pod_is_due_when_it_is_at_the_threshold_with_each_of_its_last_samples(
     ],
 )
 def test_a_pod_that_grows_fast_is_due_before_the_threshold(used: tuple[float, ...], *, due: bool) -> None:
-    assert soon_at_limit(history(*used), POLICY) is due
+    assert reaches_limit(history(*used), POLICY) is due
 
 
 @settings(deadline=None)

@@ -29,8 +29,8 @@ async def test_a_pod_that_is_judged_by_its_working_set_alone_is_reported_as_such
     world = await with_pods()
     for _ in range(3):
         await world.step()
-        told = condition(world.cluster.objects[API], "MemoryHealthy")["message"]
-        assert "it was judged by its working set, in which page cache counts" in told
+        shown = condition(world.cluster.objects[API], "MemoryHealthy")["message"]
+        assert "it was judged by its working set, in which page cache counts" in shown
 
 
 async def test_a_pod_whose_limit_was_raised_in_place_is_judged_by_that_one() -> None:

@@ -60,7 +60,7 @@ async def test_a_pod_is_detached_and_evicted_only_when_as_many_serve_without_it(
     )
     written = [call for call in world.cluster.writes if call.split()[1] in {"Pod", "ReplicaSet"}]
     assert [call.split()[:3] for call in written] == [
-        ["amend", "Pod", "shop-0"],
+        ["patch", "Pod", "shop-0"],
         ["create", "ReplicaSet", "shop-0"],
         ["evict", "Pod", "shop-0"],
         ["delete", "ReplicaSet", "shop-0"],
@@ -91,8 +91,8 @@ async def test_budgets_that_forbid_every_eviction_are_named() -> None:
         world.cluster.put({"kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec})
     assert await world.step() == STEP_SECONDS
     assert healthy(world) == ("False", "ApplyRejected")
-    told = condition(world.cluster.objects[API], "MemoryHealthy")["message"]
-    assert told.endswith("selects it: delete or narrow PodDisruptionBudget theirs")
+    shown = condition(world.cluster.objects[API], "MemoryHealthy")["message"]
+    assert shown.endswith("selects it: delete or narrow PodDisruptionBudget theirs")
     world.cluster.budgets_clash = False
     await world.step()
     assert going(world)
@@ -241,9 +241,9 @@ async def test_a_right_that_is_missing_is_said_and_holds_up_nothing_else() -> No
     world = await with_pods()
     undisturbed = len(world.cluster.calls)
     await world.step()
-    amended = world.cluster.calls.index("amend Pod shop-0") - undisturbed
+    detached_at = world.cluster.calls.index("patch Pod shop-0") - undisturbed
     world = await with_pods()
-    world.cluster.fail_at = len(world.cluster.calls) + amended
+    world.cluster.fail_at = len(world.cluster.calls) + detached_at
     world.cluster.error = Forbidden('cannot patch resource "pods"')
     await world.step()
     assert healthy(world) == ("False", "Forbidden")

@@ -33,7 +33,7 @@ LoadAt = Callable[[int], float | None]
 
 
 @dataclass(frozen=True)
-class Moment:
+class Snapshot:
     """The world at a second."""
 
     second: int
@@ -62,7 +62,7 @@ class World:
         self._bursts = BurstTracker()
         self._operator = reconciler(self.cluster, bursts=self._bursts, now=self._now)
 
-    async def play(self, load: LoadAt, *, until: int) -> list[Moment]:
+    async def play(self, load: LoadAt, *, until: int) -> list[Snapshot]:
         moments = []
         while self._second < until:
             await self._read(load)
@@ -73,7 +73,7 @@ class World:
                 await self._reconcile()
             if self._second >= self._due:
                 await self._reconcile()
-            moments.append(self._moment())
+            moments.append(self._snapshot())
             self._second += 1
         return moments
 
@@ -129,9 +129,9 @@ class World:
         rolled_out = [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]
         self.cluster.edit(DEPLOYMENT, "status", value=status | {"observedGeneration": 1, "conditions": rolled_out})
 
-    def _moment(self) -> Moment:
+    def _snapshot(self) -> Snapshot:
         least = self.cluster.objects.get(AUTOSCALER, {"spec": {"minReplicas": 0}})["spec"]["minReplicas"]
-        return Moment(self._second, self._count, least, condition(self.cluster.objects[API], "ScalingActive"))
+        return Snapshot(self._second, self._count, least, condition(self.cluster.objects[API], "ScalingActive"))
 
     @property
     def raises(self) -> int:
@@ -147,11 +147,11 @@ def step(before: float, after: float, at: int = JUMP) -> LoadAt:
     return lambda second: after if second >= at else before
 
 
-def floors(moments: list[Moment]) -> list[tuple[int, int]]:
+def floors(moments: list[Snapshot]) -> list[tuple[int, int]]:
     """From when on which floor held, after the first second."""
     return [(later.second, later.least) for earlier, later in pairwise(moments) if later.least != earlier.least]
 
 
-def counts(moments: list[Moment]) -> list[tuple[int, int]]:
+def counts(moments: list[Snapshot]) -> list[tuple[int, int]]:
     """From when on which count there was, after the first second."""
     return [(later.second, later.pods) for earlier, later in pairwise(moments) if later.pods != earlier.pods]

@@ -20,7 +20,7 @@ from tests.unit.operator.reconcile.passes import API, AUTOSCALER, DEPLOYMENT, KE
 SYNC = 15
 """Seconds between two looks of the autoscaler."""
 MINUTE = 60
-LOST, BACK, END = 2 * MINUTE, 32 * MINUTE, 36 * MINUTE
+MISSING, BACK, END = 2 * MINUTE, 32 * MINUTE, 36 * MINUTE
 """Seconds from the start at which the metrics go, come back, and a test ends."""
 FALLBACK = {"replicas": 6, "after": "60s"}
 REPORTED = {"ApiMetricsUnavailable", "FallbackInForce", "ScalingActive"}
@@ -28,7 +28,7 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Moment:
+class Snapshot:
     """The world after something has happened."""
 
     second: float
@@ -51,7 +51,7 @@ class World:
     def restart(self) -> None:
         self._operator = reconciler(self.cluster, now=self._now)
 
-    async def play(self, until: int, *, sees: Callable[[float], bool], wanted: int = 3) -> list[Moment]:
+    async def play(self, until: int, *, sees: Callable[[float], bool], wanted: int = 3) -> list[Snapshot]:
         """Each look of the autoscaler, and each that the operator asks for by itself.
 
         `sees`: whether the autoscaler has its metrics at a second; `wanted`: the pods that it then wants.
@@ -63,7 +63,7 @@ class World:
                 self._look(sees=sees(self._second), wanted=wanted)
                 sync += SYNC
             asked = await self._settle()
-            moments.append(self._moment())
+            moments.append(self._snapshot())
             self._second = min(sync, self._second + asked)
         return moments
 
@@ -105,8 +105,8 @@ class World:
         self.cluster.edit(DEPLOYMENT, "spec", "replicas", value=count)
         self._serve()
 
-    def _moment(self) -> Moment:
-        return Moment(
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
             self._second,
             self.cluster.objects[DEPLOYMENT]["spec"]["replicas"],
             self.cluster.objects[AUTOSCALER]["spec"]["minReplicas"],
@@ -119,10 +119,10 @@ class World:
 
 
 def outage(second: float) -> bool:
-    return not LOST <= second < BACK
+    return not MISSING <= second < BACK
 
 
-def floors(moments: list[Moment]) -> list[tuple[float, int]]:
+def floors(moments: list[Snapshot]) -> list[tuple[float, int]]:
     """From when on which floor held."""
     changes = [(later.second, later.least) for earlier, later in pairwise(moments) if later.least != earlier.least]
     return [(moments[0].second, moments[0].least), *changes]
@@ -131,8 +131,8 @@ def floors(moments: list[Moment]) -> list[tuple[float, int]]:
 async def test_fault_32_in_half_an_hour_without_metrics_no_pod_goes_and_the_fallback_holds_until_it_is_over() -> None:
     world = World(fallback=FALLBACK)
     moments = await world.play(END, sees=outage)
-    assert floors(moments) == [(0, 2), (LOST + MINUTE, 6), (BACK + MINUTE, 2)]
-    blind = [moment.pods for moment in moments if LOST <= moment.second < BACK]
+    assert floors(moments) == [(0, 2), (MISSING + MINUTE, 6), (BACK + MINUTE, 2)]
+    blind = [moment.pods for moment in moments if MISSING <= moment.second < BACK]
     assert blind == sorted(blind), "the count fell during the outage"
     assert (blind[0], blind[-1], moments[-1].pods) == (3, 6, 3)
     assert world.events == [
@@ -164,18 +164,18 @@ async def test_a_clock_that_is_wrong_moves_the_fallback_and_takes_no_pod_away(mi
     moments = await World(skew=timedelta(minutes=minutes), fallback=FALLBACK).play(END, sees=outage)
     assert [least for _, least in floors(moments)] == [2, 6, 2]
     (begins, _), (ends, _) = floors(moments)[1:]
-    assert (begins, ends) == (LOST + max(0, 1 + minutes) * MINUTE, BACK + max(0, 1 + minutes) * MINUTE)
-    blind = [moment.pods for moment in moments if LOST <= moment.second < BACK]
+    assert (begins, ends) == (MISSING + max(0, 1 + minutes) * MINUTE, BACK + max(0, 1 + minutes) * MINUTE)
+    blind = [moment.pods for moment in moments if MISSING <= moment.second < BACK]
     assert blind == sorted(blind)
 
 
 async def test_an_outage_is_reported_within_a_minute_and_its_end_as_well() -> None:
     world = World()
     moments = await world.play(END, sees=outage)
-    for state, since in (("False", LOST), ("True", BACK)):
+    for state, since in (("False", MISSING), ("True", BACK)):
         reported = next(m.second for m in moments if m.second >= since and m.reported["status"] == state)
         assert reported - since <= MINUTE
-    assert all(moment.reported["status"] == "False" for moment in moments if LOST + MINUTE <= moment.second < BACK)
+    assert all(moment.reported["status"] == "False" for moment in moments if MISSING + MINUTE <= moment.second < BACK)
     assert world.events == [("Warning", "ApiMetricsUnavailable"), ("Normal", "ScalingActive")]
 
 
@@ -202,14 +202,14 @@ async def test_an_operator_that_starts_again_in_the_outage_goes_on_where_the_oth
     before = await world.play(10 * MINUTE, sees=outage)
     world.restart()
     after = await world.play(END, sees=outage)
-    assert floors(before + after) == [(0, 2), (LOST + MINUTE, 6), (BACK + MINUTE, 2)]
+    assert floors(before + after) == [(0, 2), (MISSING + MINUTE, 6), (BACK + MINUTE, 2)]
 
 
 async def test_the_greater_of_schedule_and_fallback_wins_and_none_lowers_what_the_object_asks_for() -> None:
     shift = {"name": "early", "cron": "10 0 * * *", "duration": "10m", "minReplicas": 8}
     moments = await World(fallback=FALLBACK, schedules=[shift]).play(END, sees=outage)
     assert floors(moments) == [
-        (0, 2), (LOST + MINUTE, 6), (10 * MINUTE, 8), (20 * MINUTE, 6), (BACK + MINUTE, 2),
+        (0, 2), (MISSING + MINUTE, 6), (10 * MINUTE, 8), (20 * MINUTE, 6), (BACK + MINUTE, 2),
     ]  # fmt: skip
     assert floors(await World(minReplicas=7, fallback=FALLBACK).play(END, sees=outage)) == [(0, 7)]
 
@@ -227,7 +227,7 @@ def at(second: int, *, in_force: bool = False, state: Manifest | None = None, **
     )
 
 
-TURN = parse_time("2026-01-05T00:01:00Z")
+CHANGED_AT = parse_time("2026-01-05T00:01:00Z")
 
 
 def floor(pods: int, until: datetime | None = None) -> Floor:
@@ -237,10 +237,10 @@ def floor(pods: int, until: datetime | None = None) -> Floor:
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (at(0), floor(0, TURN)),
-        (at(59), floor(0, TURN)),
+        (at(0), floor(0, CHANGED_AT)),
+        (at(59), floor(0, CHANGED_AT)),
         (at(60), floor(6)),
-        (at(59, state={"status": "True"}, in_force=True), floor(6, TURN)),
+        (at(59, state={"status": "True"}, in_force=True), floor(6, CHANGED_AT)),
         (at(60, state={"status": "True"}, in_force=True), NO_FALLBACK),
         (at(10, in_force=True), floor(6)),
         (at(900, state={"reason": "ScalingDisabled"}), NO_FALLBACK),

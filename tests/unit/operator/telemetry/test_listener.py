@@ -15,7 +15,7 @@ from hca_operator.telemetry.listener import Listener
 from tests.unit.operator.metrics_server.serving.test_tls import HOST, NOW, Authority
 
 FEW = 4
-SOON, NEVER = 0.2, 60.0
+SHORT_LIFETIME, NEVER = 0.2, 60.0
 PATIENCE = 20
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -78,7 +78,7 @@ async def test_fault_43_a_new_connection_takes_the_place_of_the_oldest_of_the_ad
 
 
 async def test_fault_43_a_connection_without_a_certificate_ends_after_a_while() -> None:
-    async with listening(lifetime=SOON) as listener:
+    async with listening(lifetime=SHORT_LIFETIME) as listener:
         silent, talking = await connect(listener), await connect(listener)
         assert await ask(talking) == b"HTTP/1.1 200 OK"
         assert await ended(silent)
@@ -86,7 +86,7 @@ async def test_fault_43_a_connection_without_a_certificate_ends_after_a_while() 
         await end(silent, talking)
 
 
-@pytest.mark.parametrize("lifetime", [SOON, NEVER])
+@pytest.mark.parametrize("lifetime", [SHORT_LIFETIME, NEVER])
 async def test_fault_43_the_api_server_keeps_its_connections_whichever_clients_come(
     tmp_path: Path, lifetime: float
 ) -> None:
@@ -106,7 +106,7 @@ async def test_fault_43_the_api_server_keeps_its_connections_whichever_clients_c
         assert await ask(probe) == b"HTTP/1.1 200 OK"
         for silent in without_handshake[: -FEW + 1]:
             assert await ended(silent)
-        if lifetime == SOON:
+        if lifetime == SHORT_LIFETIME:
             assert await ended(probe)
             assert await ended(without_handshake[-1])
         assert await ask(kept) == b"HTTP/1.1 200 OK"

@@ -61,7 +61,7 @@ def test_samples_of_a_pod_that_went_go_with_it_and_late_ones_are_not_taken() -> 
     assert world.value(CONCURRENCY) == 3
     world.reported(b=PodSample(in_flight=5))
     world.signals.follow(SHOP, ["a", "b"])
-    assert world.value(CONCURRENCY) == 3, "what b told before it was ready again is not known any more"
+    assert world.value(CONCURRENCY) == 3, "what b reported before it was ready again is not known any more"
 
 
 def test_a_pod_that_takes_the_place_of_another_is_missed_at_once() -> None:

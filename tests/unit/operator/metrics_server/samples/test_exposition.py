@@ -22,11 +22,11 @@ from hca_operator.metrics_server.samples.exposition import (
 )
 from shop.observation.metrics import Metrics
 
-ASIDE = ("/metrics", "/health")
+IGNORED = ("/metrics", "/health")
 
 
 def sample(text: str) -> PodSample:
-    return read(text, ASIDE)
+    return read(text, IGNORED)
 
 
 def read(text: str, ignored: Collection[str]) -> PodSample:
@@ -124,7 +124,7 @@ def test_a_line_that_cannot_be_read_is_named(line: str) -> None:
 
 
 def test_an_answer_may_come_in_pieces() -> None:
-    exposition = Exposition(ASIDE)
+    exposition = Exposition(IGNORED)
     for piece in (b"# HELP something\nhttp_requests_in_flight 3", b"", b'http_requests_total{path="/a"} 5', b"\n"):
         exposition.feed(piece)
     assert exposition.result() == PodSample(requests=5, in_flight=3)

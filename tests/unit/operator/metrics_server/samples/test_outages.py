@@ -59,7 +59,7 @@ class World:
     def play(
         self, until: float, *, fault: Fault | None = None, skew: timedelta = timedelta()
     ) -> Iterator[float | None]:
-        """What the autoscaler is told of requests at each of its looks, None for nothing."""
+        """What the autoscaler reads of requests at each of its looks, None for nothing."""
         while self.second < until:
             self.second += 1
             if self.second % SCRAPE == 0:
