@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dev.control_plane import ControlPlane
-from hca_operator.core.names import API_LABEL, DETACHED_LABEL, HASH_LABEL, REPLACED_LABEL
+from hca_operator.core.names import API_LABEL, DETACHED_LABEL, EVICTION_ANNOTATION, HASH_LABEL, REPLACED_LABEL
 from hca_operator.core.timestamps import time_text
 from hca_operator.restarts.pod_replacement import LONGEST_DETACHED
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
@@ -84,8 +84,9 @@ def healthy(server: ApiServer, metrics: FakeMetrics, namespace: str) -> None:
 
 def replacement_over(server: ApiServer, namespace: str) -> bool:
     """Whether a pod of the API was replaced and counted, and none is being replaced; the new one need not be read."""
-    reason = conditions(server, namespace)["MemoryHealthy"]["reason"]
-    return "memoryRestarts" in status(server, namespace) and reason in {"MemoryWithinLimits", "MemoryNotRead"}
+    healthy = conditions(server, namespace)["MemoryHealthy"]
+    assert healthy["reason"] in {"MemoryWithinLimits", "MemoryNotRead"}, healthy
+    return "memoryRestarts" in status(server, namespace)
 
 
 def near_limit(server: ApiServer, metrics: FakeMetrics, namespace: str) -> Manifest:
@@ -276,6 +277,27 @@ def test_a_second_budget_puts_the_eviction_off_and_is_named_and_the_interval_the
     assert status(server, namespace)["memoryRestarts"]["pods"] == 1
 
 
+@pytest.mark.usefixtures("operator")
+def test_a_budget_that_was_not_computed_anew_because_of_another_one_holds_nothing_up(
+    server: ApiServer, namespace: str, metrics: FakeMetrics
+) -> None:
+    """When a pod changes, one of the budgets that select it is computed anew, and the others stay as they were."""
+    server.create(api(namespace, **QUICK))
+    roll_out(server, namespace, "shop")
+    near_limit(server, metrics, namespace)
+    eventually(lambda: selected(server, namespace, REPLACED_LABEL))
+    outdated = {"status": {"currentHealthy": 0, "disruptionsAllowed": 0}}
+
+    def held_up() -> bool:
+        report_ready(server, namespace, API_LABEL)
+        server.patch("PodDisruptionBudget", namespace, "shop/status", outdated)
+        pods = selected(server, namespace, REPLACED_LABEL)
+        return not pods or EVICTION_ANNOTATION in pods[0]["metadata"].get("annotations", {})
+
+    eventually(held_up)
+    eventually(lambda: not selected(server, namespace, REPLACED_LABEL))
+
+
 def test_a_pod_that_was_detached_goes_with_its_object_while_the_operator_is_away(
     server: ApiServer, namespace: str, metrics: FakeMetrics, operator: OperatorProcess
 ) -> None:
@@ -313,7 +335,7 @@ def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
                 eventually(partial(replaced, server, pods.values()), within=240)
                 for namespace, pod in pods.items():
                     metrics.forget(pod)
-                    eventually(partial(replacement_over, server, namespace))
+                    eventually(partial(replacement_over, server, namespace), within=240)  # it dies here as well
             for namespace in killed_after:
                 assert status(server, namespace)["memoryRestarts"]["pods"] == 1
                 assert len(changed_pods(server, namespace, since[namespace])) == 2, "one pod went and one came"

@@ -18,6 +18,11 @@ from hca_operator.core.names import (
 _OBJECT_NAME = re.compile("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
+def serves(pod: Manifest) -> bool:
+    """Whether a pod is ready and is not being deleted."""
+    return "deletionTimestamp" not in pod["metadata"] and condition(pod, "Ready").get("status") == "True"
+
+
 def controller_of(manifest: Manifest) -> Manifest | None:
     """The owner reference of the controller, None without one."""
     references = manifest["metadata"].get("ownerReferences", [])

@@ -8,10 +8,9 @@ from functools import partial
 
 from hca_operator.api.status import Problem, Reason
 from hca_operator.core.errors import Forbidden, HcaError, Rejected, Transient
-from hca_operator.core.names import API_VERSION, KIND, Manifest
-from hca_operator.core.observed import is_ours
+from hca_operator.core.names import API_VERSION, EVICTION_ANNOTATION, KIND, Manifest
 from hca_operator.core.ports import Cluster, Key
-from hca_operator.core.selectors import selects
+from hca_operator.core.timestamps import time_text
 from hca_operator.reconcile.child_writer import ChildDone, ChildWriter, take_place
 from hca_operator.reconcile.observe import Observer
 from hca_operator.reconcile.observed_state import Observed, ObservedPods
@@ -20,8 +19,9 @@ from hca_operator.reconcile.resolve import Refused, Resolved
 from hca_operator.reconcile.retries import Slot, problem_of
 from hca_operator.reconcile.steps import EVENT_MISSED_SECONDS, Step, exactly
 from hca_operator.reconcile.trackers import Trackers
+from hca_operator.restarts import disruption_budget
 from hca_operator.restarts.debounce import after_rollout
-from hca_operator.restarts.pod_replacement import Replacement
+from hca_operator.restarts.pod_replacement import Replacement, annotating
 from hca_operator.scaling.floors import Source
 
 CONFIGURATION: Slot = ("ConfigMap", "")
@@ -149,26 +149,34 @@ class Actor:
                 await self._cluster.patch(wanted.detach, wanted.operations)
                 writes.append("detach Pod")
             refused = await self._write_replica_sets(observed, pods, wanted, writes)
-            problem = await self._evict(observed, wanted.evict, writes)
+            problem = await self._evict(observed, pods.pods, wanted.evict, writes)
         except Transient as error:
             logger.info("the replacement of a pod goes on later: %s", error, extra={"object": str(observed.key)})
-            return PodsDone(plan.counted, requeue_after_seconds=EVENT_MISSED_SECONDS)
+            return PodsDone(plan.counted, requeue_after_seconds=EVENT_MISSED_SECONDS, writes=writes)
         except (Forbidden, Rejected) as error:
             reason = Reason.FORBIDDEN if isinstance(error, Forbidden) else Reason.REJECTED
-            return PodsDone(plan.counted, Problem(reason, f"a pod near its limit cannot be replaced: {error}"))
+            problem = Problem(reason, f"a pod near its limit cannot be replaced: {error}")
+            return PodsDone(plan.counted, problem, writes=writes)
         requeue = wanted.requeue_after_seconds if refused is None or wanted.detached else None
         return PodsDone(wanted.counted, problem or refused or wanted.problem, wanted.serving, requeue, writes)
 
-    async def _evict(self, observed: Observed, pods: Sequence[Manifest], writes: list[str]) -> Problem | None:
+    async def _evict(
+        self, observed: Observed, pods: Sequence[Manifest], to_evict: Sequence[Manifest], writes: list[str]
+    ) -> Problem | None:
         """Evict pods. Returns why one never can be."""
         problem = None
-        for pod in pods:
+        for pod in to_evict:
             try:
                 await self._cluster.evict(pod)
                 writes.append("evict Pod")
             except Transient as error:  # a disruption budget, as a rule: the next pass tries again
+                budgets = await self._cluster.list("PodDisruptionBudget", observed.key.namespace)
                 if TWO_BUDGETS in str(error):
-                    problem = await self._two_budgets(observed, pod)
+                    problem = _two_budgets(disruption_budget.others(budgets, pod, observed.uid))
+                elif disruption_budget.is_outdated(budgets, pod, pods):
+                    refused_at = annotating(pod, EVICTION_ANNOTATION, time_text(observed.now))
+                    await self._cluster.patch(pod, refused_at)
+                    writes.append("annotate Pod")
         return problem
 
     async def _write_replica_sets(
@@ -203,22 +211,6 @@ class Actor:
                 "--force for its node, and the cluster autoscaler keeps the node meanwhile"
             )
         return Problem(Reason.FORBIDDEN if isinstance(failed, Forbidden) else Reason.REJECTED, f"{text}: {failed}")
-
-    async def _two_budgets(self, observed: Observed, pod: Manifest) -> Problem:
-        """Which budgets keep a pod from ever being evicted, by the operator as by a drain of its node."""
-        budgets = await self._cluster.list("PodDisruptionBudget", observed.key.namespace)
-        labels = pod["metadata"]["labels"]
-        others = [
-            budget["metadata"]["name"]
-            for budget in budgets
-            if not is_ours(budget, observed.uid) and selects(budget["spec"].get("selector"), labels)
-        ]
-        return Problem(
-            Reason.REJECTED,
-            "no pod of this API can be evicted, neither to replace it near its memory limit nor to drain its node, "
-            "because more than one PodDisruptionBudget selects it: delete or narrow "
-            + ", ".join(f"PodDisruptionBudget {name}" for name in sorted(others)),
-        )
 
     async def store_status(self, observed: Observed, status: Manifest, events: Sequence[Manifest]) -> None:
         """Store a status, and create the Events about what has changed in it.
@@ -278,3 +270,13 @@ class Actor:
             self._trackers.bursts.forget(key)
         else:
             self._trackers.bursts.track(key, resolved.burst, deployment)
+
+
+def _two_budgets(others: Sequence[str]) -> Problem:
+    """Which budgets keep a pod from ever being evicted, by the operator as by a drain of its node."""
+    return Problem(
+        Reason.REJECTED,
+        "no pod of this API can be evicted, neither to replace it near its memory limit nor to drain its node, "
+        "because more than one PodDisruptionBudget selects it: delete or narrow "
+        + ", ".join(f"PodDisruptionBudget {name}" for name in others),
+    )

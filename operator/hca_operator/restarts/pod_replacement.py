@@ -6,7 +6,7 @@ Each pass finds the next step from the pods as they are, so any process goes on 
    one at once, and keeps the labels by which the Services select it.
 2. It gets a ReplicaSet of its own as its controller (`detached_pod.py`).
 3. When as many pods serve as should, without it, the detached pod is evicted; after LONGEST_DETACHED when any does. A
-   disruption budget may delay that.
+   disruption budget may delay that (`disruption_budget.py`).
 4. When the pod has gone, its ReplicaSet is deleted.
 """
 
@@ -27,7 +27,7 @@ from hca_operator.core.names import (
     REPLACED_LABEL,
     Manifest,
 )
-from hca_operator.core.observed import condition, controller_of, is_ours, labelled_owner, replicas_of
+from hca_operator.core.observed import controller_of, is_ours, labelled_owner, replicas_of, serves
 from hca_operator.core.ports import Key
 from hca_operator.core.timestamps import past_time_of
 from hca_operator.desired.metadata import owner_reference, selector_text
@@ -164,7 +164,7 @@ def _begin(api: ApiObject, pod: Manifest, measure: Measure, counted: Manifest | 
 
 
 def _finish(pods: Pods, detached: Sequence[Manifest], counted: Manifest | None, now: datetime) -> Replacement:
-    successors = [pod for pod in pods.listed if HASH_LABEL in pod["metadata"]["labels"] and _serves(pod)]
+    successors = [pod for pod in pods.listed if HASH_LABEL in pod["metadata"]["labels"] and serves(pod)]
     enough = len(successors) >= (1 if _is_late(counted, now) else replicas_of(pods.deployment))
     annotations = detached[0]["metadata"].get("annotations") or {}
     return Replacement(
@@ -172,7 +172,7 @@ def _finish(pods: Pods, detached: Sequence[Manifest], counted: Manifest | None, 
         _replacing(annotations.get(MEASURE_ANNOTATION, Measure.WORKERS)),
         evict=[pod for pod in detached if enough and "deletionTimestamp" not in pod["metadata"]],
         under_way=True,
-        serving=sum(map(_serves, detached)),
+        serving=sum(map(serves, detached)),
     )
 
 
@@ -193,19 +193,13 @@ def _detaching(api: ApiObject, pod: Manifest, measure: Measure) -> list[Manifest
     is to be a ReplicaSet.
     """
     others = [owner for owner in pod["metadata"].get("ownerReferences", []) if not owner.get("controller")]
-    measured: Manifest = (
-        {"path": f"/metadata/annotations/{MEASURE_ANNOTATION.replace('/', '~1')}", "value": str(measure)}
-        if pod["metadata"].get("annotations") is not None
-        else {"path": "/metadata/annotations", "value": {MEASURE_ANNOTATION: str(measure)}}
-    )
     return [
-        {"op": "test", "path": "/metadata/uid", "value": pod["metadata"]["uid"]},
+        *annotating(pod, MEASURE_ANNOTATION, str(measure)),
         {"op": "remove", "path": f"/metadata/labels/{HASH_LABEL}"},
         *(
             {"op": "add", "path": f"/metadata/labels/{label.replace('/', '~1')}", "value": value}
             for label, value in ((REPLACED_LABEL, REPLACED_FOR_MEMORY), (DETACHED_LABEL, pod["metadata"]["uid"]))
         ),
-        {"op": "add", **measured},
         {
             "op": "add",
             "path": "/metadata/ownerReferences",
@@ -214,11 +208,20 @@ def _detaching(api: ApiObject, pod: Manifest, measure: Measure) -> list[Manifest
     ]
 
 
+def annotating(pod: Manifest, name: str, value: str) -> list[Manifest]:
+    """JSON Patch that gives exactly this pod an annotation."""
+    annotation: Manifest = (
+        {"path": f"/metadata/annotations/{name.replace('/', '~1')}", "value": value}
+        if pod["metadata"].get("annotations") is not None
+        else {"path": "/metadata/annotations", "value": {name: value}}
+    )
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": pod["metadata"]["uid"]},
+        {"op": "add", **annotation},
+    ]
+
+
 def _replaceable(pod: Manifest) -> bool:
     """Whether a pod serves for its ReplicaSet."""
     owner = controller_of(pod)
-    return _serves(pod) and HASH_LABEL in pod["metadata"]["labels"] and bool(owner and owner["kind"] == "ReplicaSet")
-
-
-def _serves(pod: Manifest) -> bool:
-    return "deletionTimestamp" not in pod["metadata"] and condition(pod, "Ready").get("status") == "True"
+    return serves(pod) and HASH_LABEL in pod["metadata"]["labels"] and bool(owner and owner["kind"] == "ReplicaSet")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hca_operator.core.errors import Forbidden, HcaError, Transient
-from hca_operator.core.names import DETACHED_LABEL, HASH_LABEL, KIND, REPLACED_LABEL, Manifest
+from hca_operator.core.names import DETACHED_LABEL, EVICTION_ANNOTATION, HASH_LABEL, KIND, REPLACED_LABEL, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.restarts.pod_replacement import STEP_SECONDS
 from tests.unit.operator.objects import NAME, NAMESPACE, UID
@@ -80,15 +80,33 @@ async def test_a_disruption_budget_puts_the_eviction_off() -> None:
     assert going(world)
 
 
+def budget(name: str, labels: dict[str, str]) -> Manifest:
+    spec = {"selector": {"matchLabels": labels}}
+    return {"kind": "PodDisruptionBudget", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
+
+
+@pytest.mark.parametrize(("healthy_pods", "others", "change"), [(2, 0, True), (3, 0, False), (2, 1, False)])
+async def test_a_budget_with_outdated_numbers_is_computed_anew_because_the_pod_changes(
+    healthy_pods: int, others: int, *, change: bool
+) -> None:
+    world = await with_pods()
+    await world.step()
+    world.cluster.put(pod(8))
+    world.cluster.edit(("PodDisruptionBudget", NAMESPACE, NAME), "status", value={"currentHealthy": healthy_pods})
+    for number in range(others):
+        world.cluster.put(budget(f"theirs-{number}", {"hca-operator.io/api": NAME}))
+    world.cluster.budget_is_spent = True
+    assert await world.step() == STEP_SECONDS
+    assert (EVICTION_ANNOTATION in the_pod(world)["metadata"]["annotations"]) is change
+
+
 async def test_budgets_that_forbid_every_eviction_are_named() -> None:
     world = await with_pods()
     await world.step()
     world.cluster.put(pod(8))
     world.cluster.budgets_clash = True
     for name, labels in (("theirs", {"hca-operator.io/api": NAME}), ("of-another", {"app": "x"})):
-        metadata = {"name": name, "namespace": NAMESPACE}
-        spec = {"selector": {"matchLabels": labels}}
-        world.cluster.put({"kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec})
+        world.cluster.put(budget(name, labels))
     assert await world.step() == STEP_SECONDS
     assert healthy(world) == ("False", "ApplyRejected")
     shown = condition(world.cluster.objects[API], "MemoryHealthy")["message"]
