@@ -3,9 +3,11 @@
 import asyncio
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import aiohttp
+
+from hca_operator.kube.pod_http import allowance, pod_session
 
 TIMEOUT_SECONDS = 2.0
 LARGEST_BODY_BYTES = 2**20
@@ -18,23 +20,21 @@ _RESIDENT = re.compile(
 async def resident_bytes(address: str, port: int, path: str) -> Sequence[int]:
     """The resident memory of each worker of the pod with that address; empty without an answer in time."""
     host = f"[{address}]" if ":" in address else address
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
-        async with (
-            aiohttp.ClientSession(
-                timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
-            ) as session,
-            session.get(f"http://{host}:{port}{path}", allow_redirects=False) as answer,
-        ):
-            return _resident(await _body(answer)) if answer.status == 200 else ()
+        with allowance() as allowed:
+            async with (
+                pod_session(TIMEOUT_SECONDS, {}) as session,
+                session.get(f"http://{host}:{port}{path}", allow_redirects=False) as answer,
+            ):
+                return _resident(await _body(allowed.chunks(answer))) if answer.status == 200 else ()
     except (aiohttp.ClientError, asyncio.IncompleteReadError, TimeoutError, OSError, ValueError):
         return ()
 
 
-async def _body(answer: aiohttp.ClientResponse) -> bytes:
+async def _body(chunks: AsyncIterator[bytes]) -> bytes:
     """The body; a ValueError for one that is too large."""
     body = bytearray()
-    async for chunk in answer.content.iter_any():
+    async for chunk in chunks:
         body += chunk
         if len(body) > LARGEST_BODY_BYTES:
             raise ValueError("too large")

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple, Protocol, TypeVar
@@ -12,6 +11,7 @@ from yarl import URL
 
 from hca_operator.core.errors import HcaError
 from hca_operator.core.ports import Key
+from hca_operator.kube.pod_http import LARGEST_HEAD_BYTES, Allowance, allowance, pod_session
 from hca_operator.metrics_server.inventory.targets import Endpoint, Pod
 from hca_operator.metrics_server.polling.turns import Turns
 from hca_operator.metrics_server.samples.exposition import Exposition, PodSample, Unreadable
@@ -20,8 +20,6 @@ TIMEOUT_SECONDS = 1.0
 """For a whole answer."""
 LARGEST_BODY_BYTES = 4 * 2**20
 LONGEST_LINE_BYTES = 2**14
-CHUNK_BYTES = 2**14
-"""Bytes that are parsed at a time: this takes one or two milliseconds, for which the event loop is blocked."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -83,36 +81,27 @@ class PodClient:
 
     async def fetch(self, api: Key, target: Target, answer: Answer[T]) -> T:
         """The result of `answer` for the response of a pod. Every failure raises ScrapeFailure."""
-        try:
-            async with self._http.get(target.url, allow_redirects=False) as response:
-                if response.status != 200:
-                    raise ScrapeFailure(
-                        "refused",
-                        f"{target} answers {response.status}: set {target.configured_by} to where the metrics are "
-                        "shown",
-                    )
-                await self._read(api, target, response.content, answer)
-            return answer.result()
-        except ScrapeFailure:
-            raise
-        except Unreadable as error:
-            raise ScrapeFailure("unreadable", f"{target}: {error}") from error
-        except TimeoutError as error:
-            raise ScrapeFailure(
-                "unreachable",
-                f"{target} gives no answer within {TIMEOUT_SECONDS:g} s: have it answer sooner, and check that no "
-                "NetworkPolicy blocks it",
-            ) from error
-        except Exception as error:  # no answer of one pod may end the task that reads the others
-            why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
-            raise ScrapeFailure(
-                "unreachable",
-                f"{target} cannot be read ({why}): check that the app listens there and no NetworkPolicy blocks it",
-            ) from error
+        with allowance() as allowed:
+            try:
+                return await self._fetch(api, target, answer, allowed)
+            except ScrapeFailure:
+                raise
+            except Exception as error:  # no answer of one pod may end the task that reads the others
+                raise _failure(target, error, sent_too_much=allowed.exceeded) from error
 
-    async def _read(self, api: Key, target: Target, content: aiohttp.StreamReader, answer: Answer[T]) -> None:
+    async def _fetch(self, api: Key, target: Target, answer: Answer[T], allowed: Allowance) -> T:
+        async with self._http.get(target.url, allow_redirects=False) as response:
+            if response.status != 200:
+                raise ScrapeFailure(
+                    "refused",
+                    f"{target} answers {response.status}: set {target.configured_by} to where the metrics are shown",
+                )
+            await self._read(api, target, allowed.chunks(response), answer)
+        return answer.result()
+
+    async def _read(self, api: Key, target: Target, chunks: AsyncIterator[bytes], answer: Answer[T]) -> None:
         size, rest = 0, b""
-        async for chunk in content.iter_chunked(CHUNK_BYTES):
+        async for chunk in chunks:
             size += len(chunk)
             if size > LARGEST_BODY_BYTES:
                 raise ScrapeFailure(
@@ -135,26 +124,34 @@ class PodClient:
             await asyncio.sleep(0)  # between two pieces, also of different pods, other tasks can run
 
 
+def _failure(target: Target, error: Exception, *, sent_too_much: bool) -> ScrapeFailure:
+    """What is reported of an error."""
+    if sent_too_much:
+        return ScrapeFailure(
+            "unreadable",
+            f"{target} sends more than {LARGEST_HEAD_BYTES >> 10} KiB beside the metrics themselves: have it send few "
+            "headers and large chunks",
+        )
+    if isinstance(error, Unreadable):
+        return ScrapeFailure("unreadable", f"{target}: {error}")
+    if isinstance(error, TimeoutError):
+        return ScrapeFailure(
+            "unreachable",
+            f"{target} gives no answer within {TIMEOUT_SECONDS:g} s: have it answer sooner, and check that no "
+            "NetworkPolicy blocks it",
+        )
+    why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
+    return ScrapeFailure(
+        "unreachable",
+        f"{target} cannot be read ({why}): check that the app listens there and no NetworkPolicy blocks it",
+    )
+
+
 @asynccontextmanager
 async def pod_client() -> AsyncIterator[PodClient]:
-    """A client without keep-alive: a kept connection would always reach the same worker, and delay the end of a pod."""
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=_socket),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
-        headers=_HEADERS,
-        auto_decompress=False,
-        read_bufsize=CHUNK_BYTES,
-    ) as http:
+    """A client for pods of any object."""
+    async with pod_session(TIMEOUT_SECONDS, _HEADERS) as http:
         yield PodClient(http)
-
-
-def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket with a small receive buffer, so that a pod that sends fast takes little memory."""
-    family, kind, protocol, *_ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, CHUNK_BYTES)
-    return made
 
 
 async def scrape(client: PodClient, api: Key, target: Target) -> PodSample:

@@ -1,10 +1,13 @@
 """What workers expose of their memory, by pods that are honest, broken or hostile."""
 
+import asyncio
+from contextlib import suppress
+
 import pytest
 from aiohttp import web
 
 from hca_operator.controller.worker_memory import LARGEST_BODY_BYTES, resident_bytes
-from tests.unit.operator.metrics_server.pods.loopback_pods import pod_metrics
+from tests.unit.operator.metrics_server.pods.loopback_pods import MOST_SENT_BYTES, Endless, pod_metrics
 
 LOOPBACK = "127.0.0.1"
 
@@ -51,3 +54,19 @@ async def test_an_answer_that_redirects_is_not_followed() -> None:
         assert await resident_bytes(LOOPBACK, runner.addresses[0][1], "/moved") == ()
         await runner.cleanup()
         assert await resident_bytes(LOOPBACK, port, "/metrics") == [1]
+
+
+async def test_fault_76_answers_before_the_answer_are_bounded() -> None:
+    endless = Endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+    ended = asyncio.Event()
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await endless(writer)
+        writer.close()
+        ended.set()
+
+    async with await asyncio.start_server(serve, LOOPBACK, 0) as server:
+        assert await resident_bytes(LOOPBACK, server.sockets[0].getsockname()[1], "/metrics") == ()
+        await ended.wait()
+    assert endless.sent < MOST_SENT_BYTES

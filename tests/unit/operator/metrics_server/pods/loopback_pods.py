@@ -1,5 +1,6 @@
 """Pods that are nothing but their metrics, on addresses of the loopback interface."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -22,3 +23,22 @@ async def pod_metrics(text: str, address: str, port: int = 0) -> AsyncIterator[i
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+MOST_SENT_BYTES = 8 * 2**20
+"""By a pod of which little is received; the buffers of both sides are in it."""
+
+
+class Endless:
+    """Sends the same again and again."""
+
+    def __init__(self, head: bytes, piece: bytes) -> None:
+        self.sent = 0
+        self._head, self._piece = head, piece
+
+    async def __call__(self, writer: asyncio.StreamWriter) -> None:
+        writer.write(self._head)
+        while True:
+            writer.write(self._piece)
+            await writer.drain()
+            self.sent += len(self._piece)

@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 
 from hca_operator.core.ports import Key
+from hca_operator.kube.pod_http import CHUNK_BYTES
 from hca_operator.metrics_server.inventory.targets import Endpoint, Pod
 from hca_operator.metrics_server.pods.scrape import (
-    CHUNK_BYTES,
     LARGEST_BODY_BYTES,
     LONGEST_LINE_BYTES,
     ScrapeFailure,
@@ -20,6 +20,7 @@ from hca_operator.metrics_server.pods.scrape import (
     scrape,
 )
 from hca_operator.metrics_server.samples.exposition import PodSample
+from tests.unit.operator.metrics_server.pods.loopback_pods import MOST_SENT_BYTES, Endless
 
 Answer = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 SHOP = Key("default", "shop")
@@ -189,6 +190,26 @@ async def flood(writer: asyncio.StreamWriter) -> None:
     while True:
         writer.write(b"10000\r\n" + COMMENT * 64 + b"\r\n")
         await writer.drain()
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n\n\r\n" * 1000),
+    ],
+    ids=["early hints", "continue", "small chunks"],
+)
+async def test_fault_76_what_is_no_part_of_the_metrics_is_bounded_before_it_is_parsed(
+    pod: LoopbackPod, head: bytes, piece: bytes
+) -> None:
+    target = await pod.start("127.0.0.1")
+    pod.answer = endless = Endless(head, piece)
+    reported = await failure(target)
+    assert reported.result == "unreadable"
+    assert "sends more than 64 KiB beside the metrics themselves: have it" in str(reported)
+    assert endless.sent < MOST_SENT_BYTES
 
 
 @pytest.mark.parametrize(
