@@ -19,7 +19,7 @@ PAGE_SIZE = 250
 LARGEST_PAGE_BYTES = 4 * 2**20
 """With larger objects fewer are asked for: an object may have more than a mebibyte, and in memory a page takes several
 times its bytes."""
-MOST_LARGE_OBJECTS = 10
+MOST_LARGE_OBJECTS = 3
 """Of a list that is kept as a whole: so many that fill a page by themselves, and no more, are read."""
 MOST_LISTED_BYTES = 8 * 2**20
 """Of all objects of a list together, in JSON: those of a thousand pods, several times over."""

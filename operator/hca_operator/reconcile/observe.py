@@ -96,6 +96,7 @@ class Observer:
             user_change=key in self._trackers.user_changes,
             has_place=self._trackers.gate.has_place(key),
             burst=self._trackers.bursts.state(key),
+            unready_in_namespace=len(self._trackers.unready.get(key.namespace, ())),
         )
 
     async def taken(self, resolved: Resolved, observed: Observed, slot: Slot) -> Observed | None:

@@ -44,6 +44,8 @@ class Observed:
     has_place: bool = True
     """Whether a rollout that no user asked for may begin."""
     burst: BurstState = field(default_factory=BurstState)
+    unready_in_namespace: int = 0
+    """Objects of the namespace that were not ready after their last pass."""
 
     @property
     def key(self) -> Key:

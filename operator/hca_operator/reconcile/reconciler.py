@@ -114,8 +114,9 @@ class Reconciler:
             events = events_of(observed.manifest, status, observed.now, self._identity)
             await self._actor.store_status(observed, status, events)
             writes = [*writes, "status"]
+        ready = condition({"status": status}, "Ready")
+        self._trackers.keep_ready(observed.key, ready=ready["status"] != "False")
         if writes:
-            ready = condition({"status": status}, "Ready")
             logger.info(
                 "reconciled",
                 extra={

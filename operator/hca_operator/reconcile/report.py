@@ -19,6 +19,9 @@ from hca_operator.status.conditions import Observation, PodMemoryState, next_sta
 
 UNREADY_MIN_SECONDS, UNREADY_MAX_SECONDS = 1.0, 30.0
 """Bounds of the interval between passes over an unready object: a tenth of the time for which it has been unready."""
+UNREADY_PASSES_PER_SECOND = 10.0
+"""Most of these passes over the objects of a namespace: each lists pods. A namespace with 300 unready objects notices
+nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def _due_in_seconds(result: PassResult, status: Manifest) -> Iterator[float]:
         # Pods are not watched: while some are not ready they are listed again, less and less often.
         since = time_of(ready, "lastTransitionTime") or now
         tenth = (now - since).total_seconds() / 10
-        yield min(UNREADY_MAX_SECONDS, max(UNREADY_MIN_SECONDS, tenth))
+        share = result.observed.unready_in_namespace / UNREADY_PASSES_PER_SECOND
+        yield max(share, min(UNREADY_MAX_SECONDS, max(UNREADY_MIN_SECONDS, tenth)))
     elif result.pods.too_few or (plan.restarts is not None and plan.restarts.held_back):
         yield EVENT_MISSED_SECONDS

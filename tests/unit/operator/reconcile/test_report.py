@@ -8,6 +8,7 @@ import pytest
 from hca_operator.core.errors import Forbidden, Rejected, Transient
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition
+from hca_operator.core.ports import Key
 from tests.unit.operator.objects import NAME, NAMESPACE
 from tests.unit.operator.reconcile.passes import (
     API,
@@ -21,6 +22,7 @@ from tests.unit.operator.reconcile.passes import (
     ready,
     reconciler,
     settle,
+    trackers_with,
 )
 
 
@@ -31,6 +33,24 @@ async def test_pods_that_are_not_ready_are_looked_at_ever_more_slowly() -> None:
         looking = reconciler(cluster, now=NOW + timedelta(minutes=minutes))
         waits.append((await looking.reconcile(KEY)).requeue_after)
     assert waits == [1.0, 6.0, 12.0, 30.0]
+
+
+async def test_passes_over_the_unready_objects_of_a_namespace_share_a_rate() -> None:
+    trackers = trackers_with()
+    for number in range(1000):
+        trackers.keep_ready(Key(NAMESPACE, f"other-{number}"), ready=False)
+        trackers.keep_ready(Key("elsewhere", f"other-{number}"), ready=False)
+    cluster = cluster_with()
+    await settle(cluster)
+    looking = reconciler(cluster, trackers=trackers, now=NOW + timedelta(hours=1))
+    assert (await looking.reconcile(KEY)).requeue_after == 100.0
+    for number in range(1000):
+        trackers.keep_ready(Key(NAMESPACE, f"other-{number}"), ready=True)
+    assert (await looking.reconcile(KEY)).requeue_after == 30.0
+    assert trackers.unready[NAMESPACE] == {NAME}
+    cluster.remove(API, cluster.objects[API]["metadata"]["uid"])
+    await looking.reconcile(KEY)
+    assert NAMESPACE not in trackers.unready
 
 
 async def test_a_status_of_others_that_is_no_time_is_no_crash() -> None:
