@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from hca_operator.core.names import KIND
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.inventory import Inventory
-from hca_operator.metrics_server.pods.scrape import TIMEOUT_SECONDS, PodClient, ScrapeFailure, pod_client
+from hca_operator.metrics_server.pods.scrape import TIMEOUT_SECONDS, UNREADABLE, PodClient, ScrapeFailure, pod_client
 from hca_operator.metrics_server.polling.pollers import Pollers, poll_at_interval
 from hca_operator.metrics_server.samples.sample_store import FEWEST_COUNTS
 
@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 2.0
 """Between two scrapes of a pod: a few for each window of samples."""
+LONGEST_INTERVAL_SECONDS = 30.0
+"""The interval doubles for as long as an answer cannot be read: up to 4 MiB of it are parsed each time."""
 FIRST_SAMPLES_SECONDS = FEWEST_COUNTS * INTERVAL_SECONDS + TIMEOUT_SECONDS
 """From the first lists until each pod was read often enough."""
 
@@ -75,13 +77,16 @@ class PodReader(ABC, Generic[T, Item]):
     ) -> None:
         """Poll until cancelled. `read` gets its previous result; a change of the result is logged once."""
         failure: ScrapeFailure | None = None
+        unreadable = 0
 
-        async def poll() -> None:
-            nonlocal failure
+        async def poll() -> float:
+            nonlocal failure, unreadable
             before, failure = failure, await read(failure)
+            unreadable = unreadable + 1 if failure is not None and failure.result == UNREADABLE else 0
             if failure is not None and before is None:
                 logger.warning("pod %s cannot be read: %s", pod, failure)
             elif failure is None and before is not None:
                 logger.info("pod %s can be read again", pod)
+            return min(LONGEST_INTERVAL_SECONDS, INTERVAL_SECONDS * 2.0 ** min(unreadable, 16))
 
         await poll_at_interval(INTERVAL_SECONDS, poll, clock=self._clock, phase=self._phase())

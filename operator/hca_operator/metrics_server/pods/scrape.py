@@ -21,6 +21,9 @@ TIMEOUT_SECONDS = 1.0
 LARGEST_BODY_BYTES = 4 * 2**20
 LONGEST_LINE_BYTES = 2**14
 
+UNREADABLE = "unreadable"
+"""The result of a scrape whose answer came, and is of no use."""
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -105,12 +108,12 @@ class PodClient:
             size += len(chunk)
             if size > LARGEST_BODY_BYTES:
                 raise ScrapeFailure(
-                    "unreadable", f"{target} shows more than {LARGEST_BODY_BYTES >> 20} MiB: have it show fewer series"
+                    UNREADABLE, f"{target} shows more than {LARGEST_BODY_BYTES >> 20} MiB: have it show fewer series"
                 )
             lines, end, rest = (rest + chunk).rpartition(b"\n")
             if len(rest) > LONGEST_LINE_BYTES:
                 raise ScrapeFailure(
-                    "unreadable",
+                    UNREADABLE,
                     f"{target} shows a line of more than {LONGEST_LINE_BYTES >> 10} KiB: have it show shorter labels",
                 )
             if end:
@@ -128,12 +131,12 @@ def _failure(target: Target, error: Exception, *, sent_too_much: bool) -> Scrape
     """What is reported of an error."""
     if sent_too_much:
         return ScrapeFailure(
-            "unreadable",
+            UNREADABLE,
             f"{target} sends more than {LARGEST_HEAD_BYTES >> 10} KiB beside the metrics themselves: have it send few "
             "headers and large chunks",
         )
     if isinstance(error, Unreadable):
-        return ScrapeFailure("unreadable", f"{target}: {error}")
+        return ScrapeFailure(UNREADABLE, f"{target}: {error}")
     if isinstance(error, TimeoutError):
         return ScrapeFailure(
             "unreachable",

@@ -66,11 +66,14 @@ class Lanes:
 
 
 async def poll_at_interval(
-    seconds: float, poll: Callable[[], Awaitable[None]], *, clock: Callable[[], float], phase: float
+    seconds: float, poll: Callable[[], Awaitable[float]], *, clock: Callable[[], float], phase: float
 ) -> None:
-    """Poll until cancelled. The first poll starts after the share `phase` (0 to 1) of the interval."""
+    """Poll until cancelled. The first poll starts after the share `phase` (0 to 1) of `seconds`.
+
+    `poll` returns the seconds from its own start to that of the next one.
+    """
     await asyncio.sleep(phase * seconds)
     while True:
-        due = clock() + seconds
-        await poll()
-        await asyncio.sleep(max(0.0, due - clock()))
+        began = clock()
+        interval = await poll()
+        await asyncio.sleep(max(0.0, began + interval - clock()))

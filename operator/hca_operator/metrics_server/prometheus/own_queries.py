@@ -72,10 +72,11 @@ class OwnQueries:
     async def _poll(self, api: Key, query: OwnQuery) -> None:
         failing = False
 
-        async def poll() -> None:
+        async def poll() -> float:
             nonlocal failing
             async with self._lanes.turn(api, failing=failing):
                 failing = not await self._send(api, query)
+            return INTERVAL_SECONDS
 
         await poll_at_interval(INTERVAL_SECONDS, poll, clock=self._clock, phase=self._phase())
 
