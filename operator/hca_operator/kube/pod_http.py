@@ -24,6 +24,14 @@ class Allowance:
 
     def __init__(self) -> None:
         self.left = LARGEST_HEAD_BYTES
+        self.received = 0
+
+    def take(self, count: int) -> None:
+        """Some bytes were received. Raises OSError when the pod has sent too much."""
+        self.received += count
+        self.left -= count
+        if self.exceeded:
+            raise OSError(errno.EMSGSIZE, "the pod has sent too much")
 
     async def chunks(self, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         """The body, piece by piece."""
@@ -59,9 +67,7 @@ class _Socket(socket.socket):
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Receive. Raises OSError when the pod has sent too much."""
         data = super().recv(size, flags)
-        self.allowance.left -= len(data)
-        if self.allowance.exceeded:
-            raise OSError(errno.EMSGSIZE, "the pod has sent too much")
+        self.allowance.take(len(data))
         return data
 
 

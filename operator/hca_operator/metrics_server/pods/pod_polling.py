@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from hca_operator.core.names import KIND
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.inventory import Inventory
-from hca_operator.metrics_server.pods.scrape import TIMEOUT_SECONDS, UNREADABLE, PodClient, ScrapeFailure, pod_client
+from hca_operator.metrics_server.pods.scrape import TIMEOUT_SECONDS, PodClient, ScrapeFailure, pod_client
 from hca_operator.metrics_server.polling.pollers import Pollers, poll_at_interval
 from hca_operator.metrics_server.samples.sample_store import FEWEST_COUNTS
 
@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 INTERVAL_SECONDS = 2.0
 """Between two scrapes of a pod: a few for each window of samples."""
 LONGEST_INTERVAL_SECONDS = 30.0
-"""The interval doubles for as long as an answer cannot be read: up to 4 MiB of it are parsed each time."""
+"""The interval doubles for as long as a pod sends COSTLY_BYTES that cannot be read: they are parsed each time."""
+COSTLY_BYTES = 2**16
 FIRST_SAMPLES_SECONDS = FEWEST_COUNTS * INTERVAL_SECONDS + TIMEOUT_SECONDS
 """From the first lists until each pod was read often enough."""
 
@@ -77,16 +78,16 @@ class PodReader(ABC, Generic[T, Item]):
     ) -> None:
         """Poll until cancelled. `read` gets its previous result; a change of the result is logged once."""
         failure: ScrapeFailure | None = None
-        unreadable = 0
+        costly = 0
 
         async def poll() -> float:
-            nonlocal failure, unreadable
+            nonlocal failure, costly
             before, failure = failure, await read(failure)
-            unreadable = unreadable + 1 if failure is not None and failure.result == UNREADABLE else 0
+            costly = costly + 1 if failure is not None and failure.received >= COSTLY_BYTES else 0
             if failure is not None and before is None:
                 logger.warning("pod %s cannot be read: %s", pod, failure)
             elif failure is None and before is not None:
                 logger.info("pod %s can be read again", pod)
-            return min(LONGEST_INTERVAL_SECONDS, INTERVAL_SECONDS * 2.0 ** min(unreadable, 16))
+            return min(LONGEST_INTERVAL_SECONDS, INTERVAL_SECONDS * 2.0 ** min(costly, 16))
 
         await poll_at_interval(INTERVAL_SECONDS, poll, clock=self._clock, phase=self._phase())

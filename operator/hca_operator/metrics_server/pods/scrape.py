@@ -21,9 +21,6 @@ TIMEOUT_SECONDS = 1.0
 LARGEST_BODY_BYTES = 4 * 2**20
 LONGEST_LINE_BYTES = 2**14
 
-UNREADABLE = "unreadable"
-"""The result of a scrape whose answer came, and is of no use."""
-
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -67,12 +64,13 @@ class Answer(Protocol[T_co]):
 class ScrapeFailure(HcaError):
     """A pod could not be read. The message says why and what to do.
 
-    `result`: the label of the metric `hca_scrapes_total`.
+    `result`: the label of the metric `hca_scrapes_total`. `received`: how many bytes it has sent.
     """
 
     def __init__(self, result: str, message: str) -> None:
         super().__init__(message)
         self.result = result
+        self.received = 0
 
 
 class PodClient:
@@ -87,10 +85,10 @@ class PodClient:
         with allowance() as allowed:
             try:
                 return await self._fetch(api, target, answer, allowed)
-            except ScrapeFailure:
-                raise
             except Exception as error:  # no answer of one pod may end the task that reads the others
-                raise _failure(target, error, sent_too_much=allowed.exceeded) from error
+                failure = _failure(target, error, sent_too_much=allowed.exceeded)
+                failure.received = allowed.received
+                raise failure from error
 
     async def _fetch(self, api: Key, target: Target, answer: Answer[T], allowed: Allowance) -> T:
         async with self._http.get(target.url, allow_redirects=False) as response:
@@ -108,12 +106,12 @@ class PodClient:
             size += len(chunk)
             if size > LARGEST_BODY_BYTES:
                 raise ScrapeFailure(
-                    UNREADABLE, f"{target} shows more than {LARGEST_BODY_BYTES >> 20} MiB: have it show fewer series"
+                    "unreadable", f"{target} shows more than {LARGEST_BODY_BYTES >> 20} MiB: have it show fewer series"
                 )
             lines, end, rest = (rest + chunk).rpartition(b"\n")
             if len(rest) > LONGEST_LINE_BYTES:
                 raise ScrapeFailure(
-                    UNREADABLE,
+                    "unreadable",
                     f"{target} shows a line of more than {LONGEST_LINE_BYTES >> 10} KiB: have it show shorter labels",
                 )
             if end:
@@ -129,14 +127,16 @@ class PodClient:
 
 def _failure(target: Target, error: Exception, *, sent_too_much: bool) -> ScrapeFailure:
     """What is reported of an error."""
+    if isinstance(error, ScrapeFailure):
+        return error
     if sent_too_much:
         return ScrapeFailure(
-            UNREADABLE,
+            "unreadable",
             f"{target} sends more than {LARGEST_HEAD_BYTES >> 10} KiB beside the metrics themselves: have it send few "
             "headers and large chunks",
         )
     if isinstance(error, Unreadable):
-        return ScrapeFailure(UNREADABLE, f"{target}: {error}")
+        return ScrapeFailure("unreadable", f"{target}: {error}")
     if isinstance(error, TimeoutError):
         return ScrapeFailure(
             "unreachable",

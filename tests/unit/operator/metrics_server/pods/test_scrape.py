@@ -242,6 +242,7 @@ async def test_whatever_else_a_pod_answers_is_reported_with_what_to_do(
     reported = await failure(target)
     assert reported.result == result
     assert says in str(reported)
+    assert (reported.received > 2**20) is (says == "shows more than 4 MiB")
     assert "127.0.0.1" not in str(reported), "the sentence is the same for all pods"
 
 
