@@ -51,11 +51,16 @@ class Neighbourhood:
     """Starts a process more of each, by a name, and ends them."""
     seconds: list[float] = field(default_factory=list)
     """Of each edit, until it has reached the Service."""
+    reads: list[float] = field(default_factory=list)
+    """Seconds of a plain read before each edit: what the API server itself takes."""
 
     def edit(self, number: int) -> None:
         """Change an honest object, and wait until the change has reached its Service."""
         namespace, name = _place(number)
         change = {"spec": {"service": {"port": random.randint(2000, 60000)}}}
+        began = time.monotonic()
+        self.server.get(KIND, namespace, name)
+        self.reads.append(time.monotonic() - began)
         began = time.monotonic()
         edited = self.server.patch(KIND, namespace, name, change)
         version = int(edited["metadata"]["resourceVersion"])

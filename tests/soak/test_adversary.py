@@ -4,6 +4,7 @@ In small: tests/adversary.
 """
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import quantiles
 
@@ -16,7 +17,7 @@ from tests.bench.record import record
 
 COMMAND = ".venv/bin/pytest tests/soak/test_adversary.py"
 MOST = 2.0
-"""Times as long as without the tenant."""
+"""Times as long as without the tenant, beside what a plain read of the API server takes longer."""
 
 
 @pytest.mark.timeout(2400)
@@ -34,17 +35,24 @@ def test_honest_objects_converge_as_fast_beside_a_hostile_tenant_as_without_one(
         apart.guard.check()
         with near.another_replica("second") as beside:
             of_another = [*beside.figures()]
-        slow, usual = (quantiles(each.seconds, n=100)[98] for each in (near, apart))
+        slow, usual = (_p99(each.seconds) for each in (near, apart))
+        slow_read, usual_read = (_p99(each.reads) for each in (near, apart))
         record(
             "A hostile tenant beside honest ones", COMMAND,
             ("", "with the tenant", "without"),
             [
                 ("from an edit to the child, p99", f"{slow:.2f} s", f"{usual:.2f} s"),
+                ("a plain read of the API server, p99", f"{slow_read:.3f} s", f"{usual_read:.3f} s"),
                 ("edits", str(len(near.seconds)), str(len(apart.seconds))),
                 ("memory", "; ".join(near.guard.figures()), "; ".join(apart.guard.figures())),
                 ("memory of a replica that starts then", "; ".join(of_another), ""),
                 ("what the tenant did", "; ".join(siege.figures()), ""),
             ],
-            conditions="Two control planes on the machine at the same time; goal: at most twice as long.",
+            conditions="Two control planes on the machine at the same time. Goal: at most twice as long, beside what "
+            "the API server itself takes longer with a thousand objects of the tenant.",
         )  # fmt: skip
-        assert slow <= MOST * usual
+        assert slow <= MOST * usual * max(1.0, slow_read / usual_read)
+
+
+def _p99(seconds: Sequence[float]) -> float:
+    return quantiles(seconds, n=100)[98]
