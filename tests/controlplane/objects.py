@@ -64,6 +64,21 @@ def install(server: ApiServer, definition: Manifest) -> None:
     eventually(lambda: server.answer("GET", KIND, "default").is_success)
 
 
+def pod_of_operator(server: ApiServer, namespace: str, name: str, account: str) -> None:
+    """The pod by which others see that an operator holds a Lease; `name` is its identity."""
+    server.create({"kind": "ServiceAccount", "metadata": {"name": account, "namespace": namespace}})
+    spec = {"serviceAccountName": account, "containers": [{"name": "operator", "image": "operator"}]}
+    server.create({"kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": spec})
+
+
+def lease(namespace: str, name: str, *, scope: str = "cluster", note: str = "") -> Manifest:
+    """A Lease that looks like that of an operator, and never expires by itself. Its holder is the pod `stranger`."""
+    labels = {"app.kubernetes.io/name": "hca-operator", "hca-operator.io/scope": scope}
+    metadata = {"name": name, "namespace": namespace, "labels": labels, "annotations": {"note": note}}
+    spec = {"holderIdentity": "stranger", "leaseDurationSeconds": 2**31 - 1}
+    return {"kind": "Lease", "metadata": metadata, "spec": spec}
+
+
 @contextmanager
 def lenient(server: ApiServer) -> Iterator[None]:
     """The CRD as an earlier release may have had it: types, but no rules, bounds or patterns."""

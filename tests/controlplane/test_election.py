@@ -126,20 +126,3 @@ def test_fault_34_a_leader_that_is_cut_off_never_writes_beside_the_next(
     assert users == sorted(users), "replica-a, then replica-b, and nothing of replica-a after that"
     assert set(users) == {"replica-a", "replica-b"}
     assert pair.leader.probe("healthz") == 200
-
-
-def test_a_second_install_is_not_ready_and_says_why(
-    control_plane: ControlPlane, server: ApiServer, namespace: str, pair: Pair, tmp_path: Path
-) -> None:
-    assert pair.leader.probe("readyz") == 200
-    pod = {"kind": "Pod", "metadata": {"name": "x", "namespace": namespace}}
-    server.create({**pod, "spec": {"containers": [{"name": "operator", "image": "operator"}]}})
-    second = OperatorProcess(control_plane.kubeconfig, tmp_path / "second", identity="x", lease_namespace=namespace)
-    second.start(wait=False)
-    try:
-        eventually(lambda: "namespace default looks after the same objects" in second.answer("readyz"))
-        assert server.get("Lease", namespace, "hca-operator") is None
-        reported = eventually(lambda: server.find("Event", namespace, fieldSelector="reason=SecondInstall"))
-        assert [(event["involvedObject"]["name"], event["type"]) for event in reported] == [("x", "Warning")]
-    finally:
-        second.stop()

@@ -17,10 +17,11 @@ from dev.control_plane import ControlPlane
 from dev.workloads import CHART, RELEASE
 from hca_operator.core.names import REPLACED_LABEL
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
+from tests.controlplane.conftest import temporary_namespace
 from tests.controlplane.fake_kubelet import report
 from tests.controlplane.fake_metrics import FakeMetrics
 from tests.controlplane.journey import EDITS, Journey
-from tests.controlplane.objects import children, conditions
+from tests.controlplane.objects import children, conditions, lease, pod_of_operator
 from tests.controlplane.operator_process import OperatorProcess
 
 Right = tuple[str, str, str]
@@ -83,6 +84,15 @@ def account(
         yield made
 
 
+@pytest.fixture
+def stranger(server: ApiServer) -> Iterator[None]:
+    """A Lease in another namespace, of which an install for the cluster asks who holds it."""
+    with temporary_namespace(server) as elsewhere:
+        pod_of_operator(server, elsewhere, "stranger", "stranger")
+        server.create(lease(elsewhere, "stranger"))
+        yield
+
+
 def rights(manifests: list[Manifest], namespace: str, name: str = RELEASE) -> set[Right]:
     """What the roles allow that are bound to the account."""
     subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
@@ -116,6 +126,7 @@ def needed(request: Manifest) -> set[Right]:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("stranger")
 def test_the_rights_of_the_chart_are_those_that_are_used(
     control_plane: ControlPlane, server: ApiServer, namespace: str, account: Account, tmp_path: Path
 ) -> None:

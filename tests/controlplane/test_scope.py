@@ -8,7 +8,17 @@ import pytest
 from dev.control_plane import ControlPlane
 from hca_operator.api.crd import crd
 from tests.controlplane.api_server import ApiServer, Manifest, eventually
-from tests.controlplane.objects import CHILDREN, KIND, ROUTES, api, children, condition_of, conditions, install
+from tests.controlplane.objects import (
+    CHILDREN,
+    KIND,
+    ROUTES,
+    api,
+    children,
+    condition_of,
+    conditions,
+    install,
+    pod_of_operator,
+)
 from tests.controlplane.operator_process import OperatorProcess
 
 GROUPS = [
@@ -27,13 +37,14 @@ def own(control_plane: ControlPlane, server: ApiServer, namespace: str, tmp_path
         "rules": [{"apiGroups": GROUPS, "resources": ["*"], "verbs": ["*"]}],
     }
     server.create(role)
-    user = f"operator-of-{namespace}"
     control_plane.kubectl(
-        "create", "rolebinding", "operator", f"--namespace={namespace}", "--role=operator", f"--user={user}"
+        *("create", "rolebinding", "operator", f"--namespace={namespace}"),
+        *("--role=operator", f"--serviceaccount={namespace}:operator"),
     )
+    pod_of_operator(server, namespace, "own", "operator")
     process = OperatorProcess(
-        control_plane.kubeconfig_for(user), tmp_path / "own", identity=user, lease_namespace=namespace,
-        options=["--own-namespace-only"],
+        control_plane.kubeconfig_for(f"system:serviceaccount:{namespace}:operator"), tmp_path / "own", identity="own",
+        lease_namespace=namespace, options=["--own-namespace-only"],
     )  # fmt: skip
     process.start()
     yield process

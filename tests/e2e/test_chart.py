@@ -33,6 +33,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("", "configmaps"): READ,
     ("", "events"): {"list", "create"},
     ("coordination.k8s.io", "leases"): {"list", "get", "update", "create"},
+    ("authorization.k8s.io", "subjectaccessreviews"): {"create"},  # about the holders of Leases
     ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
     ("apiregistration.k8s.io", "apiservices"): {"get"},
 }
@@ -98,8 +99,9 @@ def test_an_install_for_one_namespace_has_the_same_rights_there_and_none_elsewhe
     manifests = template(cluster, "--set=scope=Namespace", "--namespace=team")
     assert not of_kind(manifests, "ClusterRole", "ClusterRoleBinding")
     assert {role["metadata"]["namespace"] for role in of_kind(manifests, "Role", "RoleBinding")} == {"team"}
-    # Of the first two no namespace has any; without a metrics API nothing is known of jumps of the load.
-    without = {"customresourcedefinitions", "apiservices", "deployments/scale", "signals"}
+    # Of the first two no namespace has any; without a metrics API nothing is known of jumps of the load; and where it
+    # looks for another install, only those may write who may end the operator.
+    without = {"customresourcedefinitions", "apiservices", "deployments/scale", "signals", "subjectaccessreviews"}
     assert rights(manifests) == {slot: verbs for slot, verbs in ALLOWED.items() if slot[1] not in without}
 
 

@@ -55,6 +55,11 @@ STABLE: Final = "stable"
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "hca-operator"
 
+SCOPE_LABEL: Final = f"{GROUP}/scope"
+"""On the Lease of an install: for which objects it is."""
+SCOPE_CLUSTER: Final = "cluster"
+SCOPE_NAMESPACE: Final = "namespace"
+
 METRIC_LABEL: Final = f"{GROUP}/metric"
 """In the selector of an external metric of type Prometheus: the name of the metric in the object. The names of the
 external metrics themselves are in `metric_types`."""

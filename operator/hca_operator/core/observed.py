@@ -12,6 +12,8 @@ from hca_operator.core.names import (
     MANAGED_BY,
     MANAGED_BY_LABEL,
     REVISION_ANNOTATION,
+    SCOPE_LABEL,
+    SCOPE_NAMESPACE,
     Manifest,
 )
 
@@ -41,6 +43,16 @@ def owner_of(child: Manifest) -> str | None:
 def labelled_owner(manifest: Manifest) -> str | None:
     """Name of the object to which a child or a pod belongs by its label."""
     return _object_name(manifest["metadata"].get("labels", {}).get(API_LABEL))
+
+
+def holding_pod(lease: Manifest) -> str | None:
+    """Name of the pod that holds a Lease, None if nobody does, or what no pod can be."""
+    return _object_name((lease.get("spec") or {}).get("holderIdentity"))
+
+
+def is_of_one_namespace(lease: Manifest) -> bool:
+    """Whether a Lease is that of an install for its own namespace only."""
+    return bool((lease["metadata"].get("labels") or {}).get(SCOPE_LABEL) == SCOPE_NAMESPACE)
 
 
 def _object_name(text: str | None) -> str | None:

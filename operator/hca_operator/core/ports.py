@@ -44,11 +44,15 @@ class MetricsLister(Protocol):
         """
 
 
-class ListerWatcher(Protocol):
-    """What an informer needs: lists by pages, and watches."""
+class Pager(Protocol):
+    """Lists objects by pages."""
 
     def pages(self, kind: str, namespace: str, **selectors: str) -> AsyncIterator[tuple[Sequence[Manifest], int]]:
         """The pages of a list, each with the resource version of the whole list."""
+
+
+class ListerWatcher(Pager, Protocol):
+    """What an informer needs: lists by pages, and watches."""
 
     def watch(self, kind: str, namespace: str, version: int, **selectors: str) -> AsyncIterator[tuple[str, Manifest]]:
         """Type and object of each event after a resource version. Raises Expired if that version is too old."""

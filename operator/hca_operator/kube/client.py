@@ -239,10 +239,12 @@ def _without_bulk(pod: Manifest) -> Manifest:
     metadata.pop("managedFields", None)
     if annotations := metadata.get("annotations"):
         metadata["annotations"] = {name: annotations[name] for name in (MEASURE_ANNOTATION,) if name in annotations}
-    kept = {
+    kept: Manifest = {
         kind: [{name: each[name] for name in _READ_OF_CONTAINERS if name in each} for each in spec.get(kind) or []]
         for kind in ("initContainers", "containers")
     }
+    if account := spec.get("serviceAccountName"):
+        kept["serviceAccountName"] = account
     return {**pod, "metadata": metadata, "spec": kept}
 
 

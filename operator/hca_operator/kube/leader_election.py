@@ -5,7 +5,7 @@ the record last changed, so clocks need not agree. In addition (docs/design/0005
 
 - a fence: the leader may write until RENEW_DEADLINE_SECONDS after the *start* of its last successful renewal, and no
   request takes longer; other candidates wait LEASE_SECONDS, so two leaders never overlap;
-- a second install for the same objects waits: it finds the Lease of the first one by its label;
+- a second install for the same objects waits: it finds the Lease of the first one;
 - an install for the whole cluster skips the namespaces that have an install of their own.
 """
 
@@ -18,28 +18,22 @@ from datetime import datetime
 from typing import Protocol
 
 from hca_operator.core.errors import HcaError, Transient
-from hca_operator.core.names import GROUP, MANAGED_BY, Manifest
-from hca_operator.core.ports import Creator, Getter, Lister, Replacer
-from hca_operator.desired.metadata import selector_text
+from hca_operator.core.names import SCOPE_CLUSTER, SCOPE_LABEL, SCOPE_NAMESPACE, Manifest
+from hca_operator.core.ports import Getter, Key, Replacer
+from hca_operator.kube.other_installs import LABELS, LEASE_SECONDS, Installs, OtherInstalls, Renewals
 
-LEASE_SECONDS, RENEW_DEADLINE_SECONDS, RETRY_PERIOD_SECONDS = 15.0, 10.0, 2.0
-"""The defaults of client-go and of every controller of Kubernetes itself."""
-LONGEST_LEASE_SECONDS = 4 * LEASE_SECONDS
-"""For which a Lease without a renewal is respected, whatever it says: a user who may edit a namespace may write one
-with the label of the operator that lasts for decades."""
+RENEW_DEADLINE_SECONDS, RETRY_PERIOD_SECONDS = 10.0, 2.0
+"""Like LEASE_SECONDS the defaults of client-go and of every controller of Kubernetes itself."""
 STANDBY_PERIOD_SECONDS = 1.0
 """Between two tries of a replica that is not the leader. A leader that ends releases its Lease, and until the next try
 no replica writes. A try is one GET of one small object."""
-LABELS = {"app.kubernetes.io/name": MANAGED_BY}
-SCOPE_LABEL = f"{GROUP}/scope"
-SELECTOR = selector_text(LABELS)
 CENSUS_SECONDS = 10.0
 """Between two lists of the installs for one namespace."""
 
 logger = logging.getLogger(__name__)
 
 
-class Leases(Getter, Lister, Creator, Replacer, Protocol):
+class Leases(Getter, Replacer, Installs, Protocol):
     """What an election needs of the API server."""
 
 
@@ -56,7 +50,7 @@ class Candidate:
     @property
     def labels(self) -> dict[str, str]:
         """Labels of the Lease, by which other installs find it."""
-        return {**LABELS, SCOPE_LABEL: "namespace" if self.namespaced else "cluster"}
+        return {**LABELS, SCOPE_LABEL: SCOPE_NAMESPACE if self.namespaced else SCOPE_CLUSTER}
 
 
 class Leader:
@@ -68,8 +62,11 @@ class Leader:
         self._now = now
         self._clock = asyncio.get_running_loop().time
         self._until = 0.0
-        self._seen: dict[tuple[str, str], tuple[object, float]] = {}
-        """The record of each Lease by namespace and name, and when this replica first read it so."""
+        self._renewals = Renewals(self._clock)
+        self._installs = OtherInstalls(
+            leases, Key(candidate.namespace, candidate.name), self._renewals, self._clock,
+            only_own_namespace=candidate.namespaced,
+        )  # fmt: skip
         self._gained = asyncio.Event()
         self._resigned = False
         self.rival: str | None = None
@@ -145,48 +142,24 @@ class Leader:
         return True
 
     def _held_by_other(self, lease: Manifest) -> bool:
-        return lease["spec"].get("holderIdentity") != self._candidate.identity and self._active(lease)
-
-    def _active(self, lease: Manifest) -> bool:
-        """Whether a Lease is held: it has a holder, and this replica has seen it change within its duration."""
-        spec = lease["spec"]
-        if not spec.get("holderIdentity"):
-            return False
-        slot = (lease["metadata"]["namespace"], lease["metadata"]["name"])
-        record = (spec["holderIdentity"], spec.get("renewTime"))
-        if self._seen.get(slot, (None, 0.0))[0] != record:
-            self._seen[slot] = (record, self._clock())
-        duration = min(float(spec.get("leaseDurationSeconds") or LEASE_SECONDS), LONGEST_LEASE_SECONDS)
-        return self._clock() < self._seen[slot][1] + duration
-
-    async def _others(self) -> list[Manifest]:
-        """The Leases that other installs hold, in the namespaces that this one may read."""
-        own = (self._candidate.namespace, self._candidate.name)
-        scope = self._candidate.namespace if self._candidate.namespaced else ""
-        found = await self._leases.list("Lease", scope, labelSelector=SELECTOR)
-        return [
-            lease
-            for lease in found
-            if (lease["metadata"]["namespace"], lease["metadata"]["name"]) != own and self._active(lease)
-        ]
+        return lease["spec"].get("holderIdentity") != self._candidate.identity and self._renewals.active(lease)
 
     async def _take_census(self, gained: Callable[[], None]) -> None:
         """Find the namespaces that have an install of their own. The objects of one that is gone fall to this one."""
         if self._candidate.namespaced or self._clock() < self._counted + CENSUS_SECONDS:
             return
-        others = await self._others()
+        others = await self._installs.held(namespaced=True)
         self._counted = self._clock()
         before = self.elsewhere
-        self.elsewhere = frozenset(lease["metadata"]["namespace"] for lease in others if _namespaced(lease))
+        self.elsewhere = frozenset(lease["metadata"]["namespace"] for lease in others)
         if before - self.elsewhere:
             gained()
 
     async def _held_back(self, own: Manifest | None) -> bool:
         """Whether this install waits for another one; `own` is our Lease, None if there is none yet."""
         self.rival = None
-        for lease in await self._others():
-            if _namespaced(lease) != self._candidate.namespaced:
-                continue  # these share the objects by namespace: see `elsewhere`
+        # Those of the other scope share the objects by namespace: see `elsewhere`.
+        for lease in await self._installs.held(namespaced=self._candidate.namespaced):
             if own is None or _age(lease) < _age(own) or own["spec"].get("holderIdentity") != self._candidate.identity:
                 self.rival = lease["metadata"]["namespace"]
                 return True
@@ -227,10 +200,6 @@ class Leader:
                 await self._leases.replace({**lease, "spec": spec})
             except Transient:
                 logger.info("another replica has taken the Lease already")
-
-
-def _namespaced(lease: Manifest) -> bool:
-    return bool(lease["metadata"].get("labels", {}).get(SCOPE_LABEL) == "namespace")
 
 
 def _age(lease: Manifest) -> tuple[str, str]:

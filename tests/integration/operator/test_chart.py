@@ -115,6 +115,19 @@ def test_the_roles_of_users_stay_as_they_are_where_that_is_said() -> None:
     assert aggregated("rbac.aggregate=false") == set()
 
 
+def test_fault_75_no_role_of_users_may_write_the_status_by_which_an_operator_is_known() -> None:
+    roles = of_kind(render(METRICS), "ClusterRole").values()
+    of_users = [role for role in roles if any("aggregate-to" in label for label in role["metadata"]["labels"])]
+    writes = {
+        resource
+        for role in of_users
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        if set(rule["verbs"]) - {"get", "list", "watch"}
+    }
+    assert writes == {"highconcurrencyapis", "highconcurrencyapis/scale"}
+
+
 def test_a_drain_takes_one_replica_of_the_operator_at_a_time() -> None:
     made = render(METRICS)
     budgets, deployments = of_kind(made, "PodDisruptionBudget"), of_kind(made, "Deployment")

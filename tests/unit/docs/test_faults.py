@@ -10,7 +10,6 @@ NOT_YET = {
 }
 PARTLY_NOT_YET = {
     12: "traffic.annotations, with the list of what is allowed",
-    74: "that the holder of another install's Lease may write the objects is not proven",
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Creator
+from hca_operator.kube.access_review import allows
 from hca_operator.metrics_server.serving.authentication import User
 
 ALLOWED_SECONDS = 300.0
@@ -77,20 +78,10 @@ class Authorizer:
         return await asyncio.shield(answer.allowed)
 
     async def _review(self, user: User, access: Access) -> bool:
-        review = await self._server.create(
-            {
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "SubjectAccessReview",
-                "metadata": {},
-                "spec": {
-                    "user": user.name,
-                    "uid": user.uid,
-                    "groups": list(user.groups),
-                    "extra": {key: list(values) for key, values in user.extra},
-                    **access.attributes(),
-                },
-            }
-        )
-        # `denied` takes precedence over `allowed`.
-        status = review.get("status") or {}
-        return status.get("allowed") is True and not status.get("denied")
+        subject = {
+            "user": user.name,
+            "uid": user.uid,
+            "groups": list(user.groups),
+            "extra": {key: list(values) for key, values in user.extra},
+        }
+        return await allows(self._server, subject, access.attributes())

@@ -1,7 +1,7 @@
 """Leases and those who want them, in a time that passes by itself."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,13 @@ class Store:
         self.leases: dict[tuple[str, str], Manifest] = {}
         self.version = 0
         self.releases: list[float] = []
+        self.accounts: dict[tuple[str, str], str] = {}
+        """The service account of each pod."""
+        self.rights: set[tuple[str, str]] = set()
+        """Accounts that may write the status of objects, each with the namespace where; an empty one is all."""
+        self.pages_read: list[int] = []
+        """How many Leases each page had."""
+        self.reviews = 0
 
     def client(self, *, cut_off: Callable[[], bool] = lambda: False) -> "Client":
         return Client(self, cut_off)
@@ -33,12 +40,22 @@ class Store:
         self.leases[stored["metadata"]["namespace"], stored["metadata"]["name"]] = stored
         return deepcopy(stored)
 
+    def may(self, review: Manifest) -> bool:
+        self.reviews += 1
+        namespace = review["resourceAttributes"]["namespace"]
+        return bool({(review["user"], ""), (review["user"], namespace)} & self.rights)
+
+    def install(self, namespace: str, pod: str, *, namespaced: bool = False) -> None:
+        """The pod of an operator, with the rights that the chart gives."""
+        self.accounts[namespace, pod] = "operator"
+        self.rights.add((f"system:serviceaccount:{namespace}:operator", namespace if namespaced else ""))
+
 
 class Client:
     """One process's connection; while it is cut off, requests hang."""
 
-    def __init__(self, store: Store, cut_off: Callable[[], bool]) -> None:
-        self._store, self._cut_off = store, cut_off
+    def __init__(self, store: Store, cut_off: Callable[[], bool] = lambda: False) -> None:
+        self.store, self._cut_off = store, cut_off
 
     async def _travel(self) -> None:
         await asyncio.sleep(0.01)
@@ -47,26 +64,42 @@ class Client:
 
     async def get(self, _kind: str, namespace: str, name: str) -> Manifest | None:
         await self._travel()
-        return deepcopy(self._store.leases.get((namespace, name)))
+        return deepcopy(self.store.leases.get((namespace, name)))
 
-    async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:  # noqa: ARG002
+    async def pages(self, kind: str, namespace: str, **selectors: str) -> AsyncIterator[tuple[list[Manifest], int]]:
+        """Three to a page."""
+        assert kind == "Lease"
+        left_out = [part.split("!=")[1] for part in selectors.get("fieldSelector", "").split(",") if part]
+        wanted = [lease for (of, _), lease in self.store.leases.items() if namespace in {"", of} and of not in left_out]
+        for start in range(0, max(len(wanted), 1), 3):
+            await self._travel()
+            page = deepcopy(wanted[start : start + 3])
+            self.store.pages_read.append(len(page))
+            yield page, 1
+
+    async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
         await self._travel()
-        return deepcopy([lease for (of, _), lease in self._store.leases.items() if namespace in {"", of}])
+        assert kind == "Pod"
+        name = selectors["fieldSelector"].removeprefix("metadata.name=")
+        account = self.store.accounts.get((namespace, name))
+        return [] if account is None else [{"spec": {"serviceAccountName": account}}]
 
     async def create(self, manifest: Manifest) -> Manifest:
         await self._travel()
-        if (manifest["metadata"]["namespace"], manifest["metadata"]["name"]) in self._store.leases:
+        if manifest["kind"] == "SubjectAccessReview":
+            return {"status": {"allowed": self.store.may(manifest["spec"])}}
+        if (manifest["metadata"]["namespace"], manifest["metadata"]["name"]) in self.store.leases:
             raise Transient("exists")
-        return self._store.put(manifest)
+        return self.store.put(manifest)
 
     async def replace(self, manifest: Manifest) -> Manifest:
         await self._travel()
-        live = self._store.leases[manifest["metadata"]["namespace"], manifest["metadata"]["name"]]
+        live = self.store.leases[manifest["metadata"]["namespace"], manifest["metadata"]["name"]]
         if live["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
             raise Transient("changed meanwhile")
         if "holderIdentity" not in manifest["spec"]:
-            self._store.releases.append(asyncio.get_running_loop().time())
-        return self._store.put(manifest)
+            self.store.releases.append(asyncio.get_running_loop().time())
+        return self.store.put(manifest)
 
 
 def leader(
@@ -78,6 +111,8 @@ def leader(
     skew: float = 0,
     namespaced: bool = False,
 ) -> Leader:
+    client.store.install(namespace, identity, namespaced=namespaced)
+
     def now() -> datetime:
         return START + timedelta(seconds=asyncio.get_running_loop().time() + skew)
 

@@ -2,7 +2,8 @@ import asyncio
 
 import pytest
 
-from hca_operator.kube.leader_election import LEASE_SECONDS, RENEW_DEADLINE_SECONDS, RETRY_PERIOD_SECONDS
+from hca_operator.kube.leader_election import RENEW_DEADLINE_SECONDS, RETRY_PERIOD_SECONDS
+from hca_operator.kube.other_installs import LEASE_SECONDS
 from tests.unit.operator.kube.elections import Election, Store, elect, leader
 
 

@@ -1,10 +1,12 @@
 """Which of several installs may write, and which objects."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from hca_operator.core.errors import Transient
 from hca_operator.core.names import Manifest
-from hca_operator.kube.leader_election import LONGEST_LEASE_SECONDS, Leader
+from hca_operator.kube.leader_election import Leader
+from hca_operator.kube.other_installs import LONGEST_LEASE_SECONDS
 from tests.unit.operator.kube.elections import Client, Election, Store, elect, leader
 
 
@@ -31,8 +33,9 @@ def test_second_install_holds_back_and_says_whose_turn_it_is() -> None:
 
 def test_fault_74_a_lease_that_lasts_for_decades_and_is_never_renewed_holds_up_nobody_for_long() -> None:
     store = Store()
-    spec = {"holderIdentity": "nobody", "leaseDurationSeconds": 2**31 - 1}
-    store.put({"kind": "Lease", "metadata": {"namespace": "tenant", "name": "x"}, "spec": spec})
+    spec = {"holderIdentity": "gone", "leaseDurationSeconds": 2**31 - 1}
+    store.put({"kind": "Lease", "metadata": {"namespace": "old", "name": "x"}, "spec": spec})
+    store.install("old", "gone")
 
     async def scenario(election: Election) -> None:
         election.start("own", leader(store.client(), "x"))
@@ -116,11 +119,12 @@ def test_who_cannot_see_other_installs_does_not_begin_to_lead() -> None:
     store = Store()
 
     class Blind(Client):
-        async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:  # noqa: ARG002
+        async def pages(self, kind: str, namespace: str, **selectors: str) -> AsyncIterator[tuple[list[Manifest], int]]:  # noqa: ARG002
             raise Transient("no answer")
+            yield
 
     async def scenario(election: Election) -> None:
-        election.start("blind", leader(Blind(store, lambda: False), "x"))
+        election.start("blind", leader(Blind(store), "x"))
         await election.watch(30)
 
     assert {names for _, names in elect(scenario).seen} == {()}
