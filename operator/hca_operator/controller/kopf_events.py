@@ -59,7 +59,7 @@ UNWATCHED_SECONDS = 45.0
 """For how long the objects may be defined but not watched until the process ends."""
 LISTED_AT_A_TIME = 10
 """Objects: each may have more than a mebibyte, and takes several times that while it is read."""
-IDLE_SECONDS = 0.1
+IDLE_OBJECT_SECONDS = 0.1
 """For how long kopf keeps an object in memory after its event was handled, in case that another one comes."""
 IMPOSSIBLE_FINALIZER = f"{GROUP}/on no object"
 """The API server refuses one with a space."""
@@ -240,7 +240,7 @@ def operator_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.chunk_size = LISTED_AT_A_TIME
-    settings.queueing.idle_timeout = IDLE_SECONDS
+    settings.queueing.idle_timeout = IDLE_OBJECT_SECONDS
     return settings
 
 

@@ -14,8 +14,8 @@ from dev.control_plane import free_ports
 from hca_operator.core.errors import CannotStart
 from hca_operator.metrics_server.prometheus import client as module
 from hca_operator.metrics_server.prometheus.client import (
-    LARGEST_BODY_BYTES,
     LARGEST_NUMBER_BYTES,
+    LARGEST_PODS_ANSWER_BYTES,
     Prometheus,
     QueryFailure,
     Result,
@@ -117,7 +117,7 @@ async def test_fault_14_a_redirect_is_not_followed() -> None:
 async def test_fault_14_an_answer_that_never_ends_is_cut_off_and_holds_no_thread(
     monkeypatch: pytest.MonkeyPatch, drip: Answer
 ) -> None:
-    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(module, "QUERY_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(module, "THREADS", 1)
     async with prometheus(drip) as served:
         world = World(served.port)
@@ -131,7 +131,7 @@ async def test_fault_14_an_answer_that_never_ends_is_cut_off_and_holds_no_thread
 @pytest.mark.parametrize(
     ("answers", "result", "why"),
     [
-        (text("x" * (LARGEST_BODY_BYTES + 1)), "too_large", "more than 3 MiB"),
+        (text("x" * (LARGEST_PODS_ANSWER_BYTES + 1)), "too_large", "more than 3 MiB"),
         (text("\x1f\x8b\x08", 200, "Content-Encoding: gzip"), "unreadable", "the answer is not from a Prometheus API"),
         (text("{}", 200, "Content-Encoding: gzip"), "unreadable", "the answer is not from a Prometheus API"),
         (text("[" * 10**6), "unreadable", "the answer is not from a Prometheus API"),
