@@ -29,9 +29,9 @@ def test_second_install_holds_back_and_says_whose_turn_it_is() -> None:
     assert election.seen[-1][1] == ("second",)
 
 
-def test_fault_74_a_lease_that_lasts_for_decades_and_is_never_renewed_holds_up_nobody_for_long() -> None:
+def test_fault_74_a_lease_that_lasts_for_decades_and_is_never_renewed_holds_up_no_install_for_long() -> None:
     store = Store()
-    spec = {"holderIdentity": "nobody", "leaseDurationSeconds": 2**31 - 1}
+    spec = {"holderIdentity": "another", "leaseDurationSeconds": 2**31 - 1}
     store.put({"kind": "Lease", "metadata": {"namespace": "tenant", "name": "x"}, "spec": spec})
 
     async def scenario(election: Election) -> None:

@@ -195,11 +195,11 @@ def test_the_trend_of_an_object_is_that_of_its_fastest_pod_and_of_the_one_that_i
         memory.take([reading("shop-1", 100 + 30 * number, number), reading("shop-2", 500 + number, number)])
     assert memory.trends()[KEY] == pytest.approx((2 * MIB, 150))
     memory.track(KEY, None)
-    assert memory.trends()[KEY].seconds_to_limit is None, "nobody knows the limit"
+    assert memory.trends()[KEY].seconds_to_limit is None, "the limit is unknown"
 
 
 def growing(memory: MemoryTracker, start: float, each: float, first: int = 0) -> list[bool]:
-    """Whether a pod counts as growing, after each of as many readings as are remembered; told when that changes."""
+    """Whether a pod counts as growing, after each of KEPT_SAMPLES readings; the object is due when that changes."""
     found = []
     for number in range(first, first + KEPT_SAMPLES):
         before = memory.grows(KEY), memory.has_reading(KEY)
@@ -238,7 +238,7 @@ def test_a_reading_that_does_not_say_is_passed_over(spoilt: Manifest) -> None:
 
 
 class Source:
-    """A metrics API that answers as it is told: a reading, None where it is absent, or an error."""
+    """A metrics API that answers as it is set: a reading, None where it is absent, or an error."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)

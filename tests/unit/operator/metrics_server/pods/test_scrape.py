@@ -149,7 +149,7 @@ async def test_fault_43_between_two_pieces_of_long_answers_the_event_loop_has_it
     assert max(parsed) <= CHUNK_BYTES + LONGEST_LINE_BYTES
     assert sum(parsed) >= 3 * (2**20 - len(parsed))
     assert all(later - sooner <= 1 for sooner, later in pairwise(after_each_turn)), (
-        "one piece for each turn, whoever it is of"
+        "one piece for each turn, of any answer"
     )
 
 

@@ -170,7 +170,7 @@ def test_fault_43_labels_of_any_length_are_read_and_take_no_room_in_the_cache() 
     assert LONGEST_CACHED_BYTES * (_cached.cache_info().maxsize or math.inf) <= 8 * 2**20
 
 
-def test_fault_43_more_buckets_than_anybody_needs_are_refused_with_what_to_do() -> None:
+def test_fault_43_more_buckets_than_any_app_needs_are_refused_with_what_to_do() -> None:
     text = "".join(f'http_request_duration_seconds_bucket{{le="{bound}"}} 1\n' for bound in range(MOST_BOUNDS + 1))
     with pytest.raises(Unreadable, match=f"has more than {MOST_BOUNDS} buckets: give it fewer bounds"):
         sample(text)
