@@ -1,4 +1,4 @@
-"""Looks at running processes all the time, as their kubelet would and as whoever reads their logs would."""
+"""Looks at running processes all the time, as their kubelet would and as a reader of their logs would."""
 
 import json
 import threading
@@ -95,7 +95,7 @@ class Guard:
     def check(self) -> None:
         """AssertionError if anything was wrong so far."""
         wrong = {each.name: each.faults[:5] for each in self._guarded if each.faults}
-        assert self._thread.is_alive(), "nobody looks any more"
+        assert self._thread.is_alive(), "the guard has ended"
         assert not wrong, json.dumps(wrong, indent=1)
 
     def figures(self) -> Iterator[str]:

@@ -182,7 +182,7 @@ def _hostile(schema: Mapping[str, Any], name: str) -> Any_:
         case "array":
             return st.one_of(garbage, st.integers(0, 200).map(lambda count: [{"name": f"n{n}"} for n in range(count)]))
         case "object":
-            nested = st.integers(1, 500).map(_nested)
+            nested = st.integers(1, 200).map(_nested)  # more is too deep for yaml to write
             labels = st.dictionaries(texts.label_keys, texts.label_values, max_size=40)
             return st.one_of(garbage, nested, labels)
     return st.one_of(garbage, texts.odd)

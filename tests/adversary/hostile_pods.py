@@ -1,4 +1,4 @@
-"""Pods of a hostile tenant, as far as anybody can see them: what they answer, and what their kubelet says of them."""
+"""Pods of a hostile tenant, as far as a client can see them: what they answer, and what their kubelet says of them."""
 
 import asyncio
 import multiprocessing

@@ -21,7 +21,7 @@ def beside_others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("beside_others")
-def test_a_tenant_who_may_create_objects_and_pods_disturbs_nobody(
+def test_a_tenant_who_may_create_objects_and_pods_disturbs_no_other(
     tmp_path: Path, figures: Callable[[str], None]
 ) -> None:
     with answering() as ports, neighbourhood(tmp_path / "first", ports[HONEST]) as near:

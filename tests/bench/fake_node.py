@@ -45,7 +45,7 @@ spec:
     - {key: '.status.conditions.[] | select( .type == "Ready" ) | .status', operator: NotIn, values: ["True"]}
   next:
     statusTemplate: |
-      conditions: [{type: Ready, status: "True", reason: Told, lastTransitionTime: {{ Now | Quote }}}]
+      conditions: [{type: Ready, status: "True", reason: Simulated, lastTransitionTime: {{ Now | Quote }}}]
 ---
 apiVersion: kwok.x-k8s.io/v1alpha1
 kind: Stage

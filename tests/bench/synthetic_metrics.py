@@ -11,7 +11,7 @@ from pathlib import Path
 from dev.control_plane import free_ports
 from hca_operator.core.ports import Key
 from hca_operator.kube.client import KubeClient
-from hca_operator.metrics_server.pods.pod_polling import INTERVAL_SECONDS
+from hca_operator.metrics_server.pods.pod_polling import POD_POLL_SECONDS
 from hca_operator.metrics_server.process import MetricsApi, Settings
 from hca_operator.metrics_server.samples.exposition import PodSample
 from hca_operator.metrics_server.samples.sample_store import SampleStore
@@ -52,7 +52,7 @@ async def _add_samples(samples: SampleStore, clock: Callable[[], float], objects
         buckets = {0.1: requests * 0.9, 1.0: requests, math.inf: requests}
         samples.add(keys[reported % objects], "pod", PodSample(requests, buckets, in_flight=3, loop_lag=0.001))
         reported += 1
-        await asyncio.sleep(max(0.0, start + reported * INTERVAL_SECONDS / objects - clock()))
+        await asyncio.sleep(max(0.0, start + reported * POD_POLL_SECONDS / objects - clock()))
 
 
 async def _main(namespace: str, name: str, objects: str, port: str, telemetry_port: str) -> None:

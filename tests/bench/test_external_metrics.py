@@ -8,7 +8,7 @@ import pytest
 
 from dev import tools, up
 from dev.control_plane import HOST, ControlPlane
-from hca_operator.metrics_server.pods.pod_polling import INTERVAL_SECONDS
+from hca_operator.metrics_server.pods.pod_polling import POD_POLL_SECONDS
 from tests.bench.fake_pods import FakePods, fake_pods
 from tests.bench.fleet import Meter
 from tests.bench.record import record
@@ -188,7 +188,7 @@ def test_pods_that_are_read(
         COLUMNS,
         [
             (f"CPU with {FEW} pods", f"{spent / SECONDS * 1000:.0f}m", ""),
-            (f"pods read each second, of {OBJECTS:,}", f"{scrapes:.0f}", f"{OBJECTS / INTERVAL_SECONDS:.0f}"),
+            (f"pods read each second, of {OBJECTS:,}", f"{scrapes:.0f}", f"{OBJECTS / POD_POLL_SECONDS:.0f}"),
             (
                 f"meanwhile asked through the API server, {AUTOSCALERS_RATE} requests/s, p50 / p99",
                 str(answers),

@@ -65,7 +65,7 @@ def counts_since(server: ApiServer, version: str, namespace: str, name: str = "s
 
 
 def births_and_deaths(control_plane: ControlPlane, since: int, namespace: str, name: str = "shop") -> Counter[str]:
-    """How often each child was created and deleted, by anybody, as the audit log has it from a byte of it on."""
+    """How often each child was created and deleted, by any client, as the audit log has it from a byte of it on."""
     ours = {child.format(name) for _, child in CHILDREN}
     counted: Counter[str] = Counter()
     for entry in control_plane.audited(namespace, since=since):

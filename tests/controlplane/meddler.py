@@ -53,7 +53,7 @@ class Asked:
 
     @property
     def writes(self) -> bool:
-        """Whether it changes an object; a Lease is not one that anybody asked for."""
+        """Whether it changes an object; a Lease is not one that a user asked for."""
         return self.verb != "GET" and self.resource != "leases"
 
     @property
@@ -174,7 +174,7 @@ class Meddler:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application(client_max_size=LONGEST_EVENT)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        # Whoever is not there any more waits for no answer: a watch ends with its client.
+        # A client that has gone waits for no answer: a watch ends with its client.
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         connector = aiohttp.TCPConnector(ssl=client_context(self._control_plane.kubeconfig), limit=0)
         async with aiohttp.ClientSession(

@@ -122,7 +122,7 @@ def shop(control_plane: ControlPlane, server: ApiServer, install: Install, tmp_p
 @pytest.mark.long
 def test_a_jump_raises_the_count_once_and_the_autoscaler_has_it_back(shop: Shop) -> None:
     shop.begin()
-    assert shop.owners_of_the_count() == {(FIELD_MANAGER, "Apply")}, "nobody has changed the count of a new object"
+    assert shop.owners_of_the_count() == {(FIELD_MANAGER, "Apply")}, "the count of a new object is unchanged"
     shop.load(410)
     eventually(shop.count_is(9))
     assert shop.owners_of_the_count() == {(BURST_MANAGER, "Update")}, "the operator does not own it any more"

@@ -58,7 +58,7 @@ def test_requests_that_an_envoy_counts_become_pods_and_an_envoy_that_is_lost_tak
         )
         eventually(lambda: available(server), within=AVAILABLE_WITHIN_SECONDS)
         eventually(lambda: value("hca-requests-per-second") == 0, within=AVAILABLE_WITHIN_SECONDS, pause=0.5)
-        assert value("hca-latency-p50") == 0, "nobody waits"
+        assert value("hca-latency-p50") == 0, "no client waits"
 
         envoy.begin_load()
         eventually(lambda: (value("hca-requests-per-second") or 0) > 4000, within=AVAILABLE_WITHIN_SECONDS, pause=0.5)

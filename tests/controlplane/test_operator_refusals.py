@@ -64,7 +64,7 @@ def test_fault_27_an_object_of_another_owner_is_left_alone_until_it_is_deleted(
     assert not {"ownerReferences", "labels"} & after["metadata"].keys()
     assert not [entry for entry in after["metadata"]["managedFields"] if "hca" in entry["manager"]]
     server.delete(kind, namespace, "shop")
-    # Nobody tells the operator of an object that is not its own: it looks again by itself.
+    # No watch event reports an object that is not the operator's own: it looks again by itself.
     eventually(lambda: len(children(server, namespace)) == len(CHILDREN))
     eventually(lambda: condition_of(server, namespace, "Stalled", "NoProblem"))
 
@@ -74,7 +74,7 @@ def test_fault_27_an_object_of_another_owner_is_left_alone_although_it_says_what
     kind: str, server: ApiServer, namespace: str
 ) -> None:
     ours = api(namespace, **ROUTES)
-    stored = parse_object({**ours, "metadata": {**ours["metadata"], "uid": "of-nobody", "generation": 1}})
+    stored = parse_object({**ours, "metadata": {**ours["metadata"], "uid": "of-no-object", "generation": 1}})
     wanted = {child.kind: child.manifest for child in desired_children(stored, size(stored.spec))}[kind]
     assert wanted is not None
     before = server.create({**wanted, "metadata": {"name": "shop", "namespace": namespace}})

@@ -20,7 +20,7 @@ from tests.controlplane.operator_process import OperatorProcess
 RATE = {"name": "rps", "type": "RequestsPerSecond", "requestsPerSecond": {"targetPerPod": "50"}}
 LAG = {"name": "lag", "type": "EventLoopLag", "eventLoopLag": {"target": "50ms"}}
 MEMORY = {"name": "memory", "type": "Memory", "memory": {}}
-"""Of pods in which nothing runs, the autoscaler takes this one as it is told."""
+"""Of pods in which nothing runs, the autoscaler takes this one as it is reported."""
 FALLBACK = {"replicas": 5, "after": "15s"}
 
 
@@ -124,7 +124,7 @@ def test_fault_32_without_metrics_there_are_as_many_pods_as_the_fallback_says_un
         eventually(lambda: condition_of(server, namespace, "ScalingActive", "ScalingActive"), within=60)
         assert floor() == 2
     counts = [seen["spec"]["replicas"] for seen in server.changes_since(since, "Deployment", namespace)]
-    assert counts[: counts.index(5)] == sorted(counts[: counts.index(5)]), "it fell while nobody knew"
+    assert counts[: counts.index(5)] == sorted(counts[: counts.index(5)]), "it fell while the metrics were unknown"
     reasons = {event["reason"] for event in server.find("Event", namespace) if event["involvedObject"]["kind"] == KIND}
     assert {"FallbackInForce", "ScalingActive"} <= reasons
 

@@ -168,6 +168,6 @@ def test_the_rights_of_the_chart_are_those_that_are_used(
         journey.end()
 
     refused = [entry for entry in requests(control_plane, account) if entry["responseStatus"]["code"] == 403]
-    # Other tests end beside this one: nobody may write into their namespaces any more.
+    # Other tests end beside this one: no client may write into their namespaces any more.
     assert [entry for entry in refused if "is being terminated" not in entry["responseStatus"]["message"]] == []
     assert used() == account.given - BURSTS

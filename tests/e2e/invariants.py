@@ -90,7 +90,7 @@ def _restarts(cluster: Cluster) -> dict[str, int]:
 
 
 def _complaints(cluster: Cluster, since: str) -> Iterator[str]:
-    """Log lines that nobody should find: a broken watch, which goes on by itself, is none."""
+    """Log lines that should not be there: a broken watch, which goes on by itself, is none."""
     logs = cluster.kubectl("logs", *OPERATOR, f"--since-time={since}", "--tail=-1", "--ignore-errors")
     for text in logs.splitlines():
         try:

@@ -26,7 +26,7 @@ CLOSED_UNREAD = "503 upstream connect error or disconnect/reset before headers"
 """What Envoy says where a connection ends before an answer. Granian closes one unread that is made in a worker's last
 moment (README, Limits): each worker has a queue of its own, which ends with it."""
 ENOUGH = 1200.0
-"""Seconds after which a client ends that nobody stopped."""
+"""Seconds after which a client ends that was not stopped."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dev.steps import Step
 from tests.e2e.cluster import Cluster
 
 FROZEN = "tests/unit/operator/desired/frozen"
-"""Changes in the commit that changes everybody's pods on purpose."""
+"""Changes in the commit that changes the pods of every API on purpose."""
 
 
 @dataclass(frozen=True)

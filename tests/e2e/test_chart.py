@@ -306,7 +306,7 @@ def test_another_policy_restarts_the_operator_and_the_same_does_not(cluster: Clu
     assert annotations("--set=podAnnotations.a=b") == {**annotations(), "a": "b"}
 
 
-def test_alerts_become_an_object_where_somebody_reads_it(cluster: Cluster) -> None:
+def test_alerts_become_an_object_where_they_are_enabled(cluster: Cluster) -> None:
     assert of_kind(template(cluster), "PrometheusRule") == []
     (rule,) = of_kind(template(cluster, "--set=alerts.enabled=true,alerts.labels.release=prom"), "PrometheusRule")
     assert rule["spec"] == yaml.safe_load((REPOSITORY / "charts" / "files" / "rules.yaml").read_text())

@@ -145,7 +145,7 @@ def apis(cluster: Cluster) -> Iterator[str]:
 
 @contextmanager
 def scaling_to_zero(cluster: Cluster) -> Iterator[None]:
-    """Somebody else's controller wants no pods, such as one that saves money at night."""
+    """Another controller wants no pods, such as one that saves money at night."""
     scale = shlex.join([*map(str, cluster.kubectl_command), "scale", f"deployment/{SCALED}", "--replicas=0"])
     with subprocess.Popen(["sh", "-c", f"while sleep 1; do {scale}; done"], stdout=subprocess.DEVNULL) as loop:
         try:
@@ -226,7 +226,7 @@ def test_fault_54_a_paused_deployment_goes_on_by_the_command_that_is_reported(cl
         ("sidecar", "containers", "exit 4", "sidecar container agent ends with exit code 4"),
     ],
 )
-def test_fault_51_a_container_that_somebody_else_injects_is_named(
+def test_fault_51_a_container_that_another_tool_injects_is_named(
     cluster: Cluster, name: str, field: str, program: str, words: str
 ) -> None:
     agent = {"name": "agent", "image": cluster.sample_image, "command": ["sh", "-c", program]}

@@ -50,7 +50,7 @@ def isolated(cluster: Cluster, namespace: str) -> bool:
 
 
 def look_at(cluster: Cluster, namespace: str, most: int) -> None:
-    """Change the object, and wait until somebody has carried it out."""
+    """Change the object, and wait until an install has carried it out."""
     change = json.dumps({"spec": {"availability": {"maxUnavailable": most}}})
     cluster.kubectl("patch", "hcapi", "ours", "--namespace", namespace, "--type=merge", "--patch", change)
     cluster.until(
@@ -76,7 +76,7 @@ def test_an_install_for_one_namespace_has_it_to_itself_until_it_goes(cluster: Cl
     assert not isolated(cluster, team)
     events = json.loads(cluster.kubectl("get", "events", "--namespace", team, "--output=json"))["items"]
     shown = {event["reportingInstance"] for event in events if event["involvedObject"]["kind"] == "HighConcurrencyApi"}
-    assert shown == {cluster.get("lease", team, team)["spec"]["holderIdentity"]}, "nobody else writes here"
+    assert shown == {cluster.get("lease", team, team)["spec"]["holderIdentity"]}, "no other install writes here"
 
     before = pods(cluster, team)
     cluster.helm("uninstall", team, "--namespace", team, "--wait", "--timeout=2m")

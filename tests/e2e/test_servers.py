@@ -1,4 +1,4 @@
-"""Apps that nobody wrote for this project, each under its own server, from images that know nothing of the operator."""
+"""Apps that were not written for this project, each with its own server, from images without a part of the operator."""
 
 import json
 from collections.abc import Iterator

@@ -40,7 +40,7 @@ def release(cluster: Cluster) -> Iterator[None]:
 
 
 def remove_elsewhere(cluster: Cluster) -> None:
-    """And its Lease, which would hold back whoever comes next until it has run out."""
+    """And its Lease, which would hold back the next install until it has run out."""
     cluster.helm("uninstall", ELSEWHERE, "--namespace", ELSEWHERE, "--ignore-not-found", *WAIT)
     cluster.kubectl("delete", "lease", ELSEWHERE, "--namespace", ELSEWHERE, "--ignore-not-found")
     cluster.kubectl("delete", "namespace", ELSEWHERE, "--ignore-not-found", "--wait=false")

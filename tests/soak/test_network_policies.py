@@ -1,4 +1,4 @@
-"""The NetworkPolicies of the chart and of the objects, enforced: everything works, and nobody else gets in."""
+"""The NetworkPolicies of the chart and of the objects, enforced: everything works, and no other client gets in."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.alone
 
 API = "isolated"
 MONITORING, STRANGER = "hca-monitoring", "hca-stranger"
-"""Namespaces with a client each: one that may read /metrics, and one that nobody expects."""
+"""Namespaces with a client each: one that may read /metrics, and one that is not expected."""
 MANIFEST = """
 apiVersion: hca-operator.io/v1alpha1
 kind: HighConcurrencyApi
@@ -154,14 +154,14 @@ def load_is_known(cluster: Cluster) -> bool:
 
 
 def places(cluster: Cluster) -> dict[str, str]:
-    """Where somebody may try to connect."""
+    """Addresses that a client may try to connect to, by name."""
     operator = pod(cluster, "app.kubernetes.io/name=hca-operator", NAMESPACE)
     metrics = pod(cluster, "app.kubernetes.io/name=hca-operator-metrics", NAMESPACE)
     return {"operator": f"{operator}:8080", "metrics": f"{metrics}:8080", "metrics API": f"{metrics}:8443"}
 
 
 @pytest.mark.usefixtures("enforcing", "clients")
-def test_with_network_policies_everything_works_and_nobody_else_gets_in(cluster: Cluster) -> None:
+def test_with_network_policies_everything_works_and_no_other_client_gets_in(cluster: Cluster) -> None:
     clients = {"monitoring": ("client", MONITORING), "stranger": ("client", STRANGER)}
     ours = {"operator": (f"deployment/{RELEASE}", NAMESPACE), "metrics": (f"deployment/{RELEASE}-metrics", NAMESPACE)}
     api, stranger = pod(cluster, f"{API_LABEL}={API}"), cluster.get("pod", "client", STRANGER)["status"]["podIP"]

@@ -17,7 +17,7 @@ def _column(name: str, path: str, kind: str = "string", *, wide: bool = False, d
     return column
 
 
-def _ready(member: str) -> str:
+def _ready_path(member: str) -> str:
     return f'.status.conditions[?(@.type=="Ready")].{member}'
 
 
@@ -51,7 +51,7 @@ def crd() -> names.Manifest:
             },
         },
         "additionalPrinterColumns": [
-            _column("Ready", _ready("status"), description="Whether the latest generation is fully rolled out."),
+            _column("Ready", _ready_path("status"), description="Whether the latest generation is fully rolled out."),
             _column("Replicas", ".status.readyReplicas", "integer", description="Pods that are ready."),
             _column(
                 "Workers",
@@ -69,8 +69,8 @@ def crd() -> names.Manifest:
             _column("Age", ".metadata.creationTimestamp", "date"),
             _column("Desired", ".status.desiredReplicas", "integer", wide=True),
             _column("Image", ".spec.image", wide=True),
-            _column("Reason", _ready("reason"), wide=True),
-            _column("Message", _ready("message"), wide=True),
+            _column("Reason", _ready_path("reason"), wide=True),
+            _column("Message", _ready_path("message"), wide=True),
         ],
     }
     return {

@@ -144,7 +144,7 @@ def _bound(node: promql_parser.Expr, namespace: str) -> promql_parser.Expr | Non
     """The selector with a matcher more. The parser's nodes cannot be made but by parsing."""
     if not isinstance(node, VectorSelector):
         return None
-    matchers = [_text(matcher) for matcher in node.matchers.matchers if matcher.name != NAMESPACE_LABEL]
+    matchers = [_matcher_text(matcher) for matcher in node.matchers.matchers if matcher.name != NAMESPACE_LABEL]
     if node.name is not None:
         matchers.insert(0, f'"__name__"={quoted(node.name)}')
     selector = f"{{{','.join([*matchers, f'{NAMESPACE_LABEL}={quoted(namespace)}'])}}}"
@@ -152,7 +152,7 @@ def _bound(node: promql_parser.Expr, namespace: str) -> promql_parser.Expr | Non
     return promql_parser.parse(selector + offset)
 
 
-def _text(matcher: Matcher) -> str:
+def _matcher_text(matcher: Matcher) -> str:
     operator = next(text for op, text in _OPERATORS if op == matcher.op)
     return f"{quoted(matcher.name)}{operator}{quoted(matcher.value)}"
 

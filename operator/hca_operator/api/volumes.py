@@ -15,9 +15,9 @@ OWN_VOLUME = "tmp"
 OWN_PATH = "/tmp"  # noqa: S108 - a volume of the pod's own
 
 # No step may be `.` or `..`, nor begin with two dots, which is how the kubelet names its own files in a volume.
-_STEP = r"\.?[A-Za-z0-9_@-][A-Za-z0-9_.@-]*"
-RelativePath = Annotated[str, StringConstraints(pattern=f"^{_STEP}(/{_STEP})*$", max_length=512)]
-MountPath = Annotated[str, StringConstraints(pattern=f"^(/{_STEP})+$", max_length=512)]
+_PATH_PART = r"\.?[A-Za-z0-9_@-][A-Za-z0-9_.@-]*"
+RelativePath = Annotated[str, StringConstraints(pattern=f"^{_PATH_PART}(/{_PATH_PART})*$", max_length=512)]
+MountPath = Annotated[str, StringConstraints(pattern=f"^(/{_PATH_PART})+$", max_length=512)]
 FileMode = Annotated[int, Field(ge=0, le=0o777)]
 
 

@@ -10,8 +10,8 @@ from hca_operator.scaling.capabilities import REGISTRATION, ExternalMetrics, Ser
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_SECONDS = 30.0
-RETRY_SECONDS = 2.0
+CAPABILITY_POLL_SECONDS = 30.0
+CAPABILITY_RETRY_SECONDS = 2.0
 """Between two polls until the first one that succeeds."""
 
 
@@ -32,7 +32,7 @@ class CapabilityPoller:
             await self.poll()
             if synced and before != self._external.missing:
                 all_changed()
-            await asyncio.sleep(INTERVAL_SECONDS if self.synced.is_set() else RETRY_SECONDS)
+            await asyncio.sleep(CAPABILITY_POLL_SECONDS if self.synced.is_set() else CAPABILITY_RETRY_SECONDS)
 
     async def poll(self) -> None:
         """Read the APIService once. A failure changes nothing."""

@@ -1,6 +1,6 @@
 """The watch of the HighConcurrencyApi objects, which kopf runs, and everything that cures a fault of kopf.
 
-No other module imports kopf. What is cured here, by part:
+No other module imports kopf. What is cured, by part, and the module of a part that is not here:
 
 | part | without it | upstream |
 |---|---|---|
@@ -8,7 +8,8 @@ No other module imports kopf. What is cured here, by part:
 hangs while the operator is down | nolar/kopf#833 |
 | handlers only cache the object and queue its key | an exception in `on.event` is logged and dropped, never retried | \
 nolar/kopf#1294 |
-| `EndlessBackoff` as `error_backoffs` | the watcher ends for ever after 54 s of errors, and kopf runs on without \
+| `EndlessBackoff`, of `kube/informer.py` for every watch, as `error_backoffs` | the watcher \
+ends for ever after 54 s of errors, and kopf runs on without \
 it | nolar/kopf#1276, #1145, #996 |
 | `is_watching`, in both probes | kopf's own /healthz stays green without a watcher | nolar/kopf#1077 |
 | `check_definition` | kopf reads a CustomResourceDefinition once, when it is reported, which may be before it is \
@@ -26,6 +27,9 @@ it leaves out the events that come next | none known |
 itself, and waits up to 5 s for them | none known |
 | the stop flag is set at the end, too | kopf leaves a task behind that waits for it | none known |
 | the `kopf` logger from WARNING on | kopf logs every start and end of a watch | none known |
+| `KOPF_FIELDS`, in `telemetry/logs.py` because the metrics server, which writes the same logs, does not import this \
+folder | kopf adds its settings to every line about an object: they are no JSON, so the line would be lost | none \
+known |
 
 Measurements of the first three: docs/design/0001.
 """
@@ -55,7 +59,7 @@ UNWATCHED_SECONDS = 45.0
 """For how long the objects may be defined but not watched until the process ends."""
 LISTED_AT_A_TIME = 10
 """Objects: each may have more than a mebibyte, and takes several times that while it is read."""
-IDLE_SECONDS = 0.1
+IDLE_OBJECT_SECONDS = 0.1
 """For how long kopf keeps an object in memory after its event was handled, in case that another one comes."""
 IMPOSSIBLE_FINALIZER = f"{GROUP}/on no object"
 """The API server refuses one with a space."""
@@ -236,7 +240,7 @@ def operator_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.chunk_size = LISTED_AT_A_TIME
-    settings.queueing.idle_timeout = IDLE_SECONDS
+    settings.queueing.idle_timeout = IDLE_OBJECT_SECONDS
     return settings
 
 

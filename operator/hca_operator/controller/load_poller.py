@@ -14,9 +14,9 @@ from hca_operator.scaling.burst import BurstTracker, Load, ObjectName
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_SECONDS = 1.0
+LOAD_POLL_SECONDS = 1.0
 """Between two polls: pods are scraped every other second, and an answer costs less than a write of a status."""
-TIMEOUT_SECONDS = 2.0
+LOAD_TIMEOUT_SECONDS = 2.0
 """A later answer would be about the past."""
 
 
@@ -36,16 +36,16 @@ class LoadPoller:
             if self._bursts:
                 for key in await self.read():
                     changed(key)
-            await asyncio.sleep(INTERVAL_SECONDS)
+            await asyncio.sleep(LOAD_POLL_SECONDS)
 
     async def read(self) -> set[Key]:
         """Poll once. Returns the objects that have to be reconciled for it. Without an answer, the load is unknown."""
         now, found, trouble = self._now(), None, None
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(LOAD_TIMEOUT_SECONDS):
                 found = await self._source.readings("Signal", "")
         except TimeoutError:
-            trouble = f"no answer within {TIMEOUT_SECONDS:g} seconds"
+            trouble = f"no answer within {LOAD_TIMEOUT_SECONDS:g} seconds"
         except HcaError as error:
             trouble = str(error)
         if trouble is not None and self._trouble is None:

@@ -15,7 +15,7 @@ from hca_operator.kube.object_cache import ObjectCache
 from hca_operator.restarts.pod_replacement import DETACHED
 
 RESYNC_SECONDS = 600.0
-RETRY_SECONDS = 5.0
+RESYNC_RETRY_SECONDS = 5.0
 """After a resync that failed."""
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Resync:
                     self._objects.mark_synced()
             except HcaError as error:
                 logger.warning("listing all objects failed and is repeated: %s", error)
-                await asyncio.sleep(RETRY_SECONDS * self._jitter())
+                await asyncio.sleep(RESYNC_RETRY_SECONDS * self._jitter())
                 self._requested.set()
 
     async def _queue_detached(self) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from hca_operator.core.errors import Conflict, HcaError, Transient
-from hca_operator.kube.faults import OUR_OWN, report
+from hca_operator.kube.faults import OUR_OWN, report_error
 
 K = TypeVar("K")
 _Turn = tuple[bool, int, int, K]
@@ -166,7 +166,7 @@ class WorkQueue(Generic[K]):
                 raise
             except BaseException as error:
                 requeue_after = self._backoff(key, None, longest=LONGEST_INTERNAL_BACKOFF_SECONDS)
-                report(error, "reconcile", object=str(key), retry_in=requeue_after)
+                report_error(error, "reconcile", object=str(key), retry_in=requeue_after)
             finally:
                 self._processing.discard(key)
                 self._let_next(tenant)

@@ -9,8 +9,8 @@ import aiohttp
 
 from hca_operator.kube.pod_http import allowance, pod_session
 
-TIMEOUT_SECONDS = 2.0
-LARGEST_BODY_BYTES = 2**20
+MEMORY_TIMEOUT_SECONDS = 2.0
+LARGEST_MEMORY_ANSWER_BYTES = 2**20
 _RESIDENT = re.compile(
     rb"^process_resident_memory_bytes(?:\{[^\n]*\})?[ \t]+([0-9.eE+]{1,32})(?:[ \t]+[0-9.]{1,32})?\s*$", re.MULTILINE
 )
@@ -23,20 +23,20 @@ async def resident_bytes(address: str, port: int, path: str) -> Sequence[int]:
     try:
         with allowance() as allowed:
             async with (
-                pod_session(TIMEOUT_SECONDS, {}) as session,
+                pod_session(MEMORY_TIMEOUT_SECONDS, {}) as session,
                 session.get(f"http://{host}:{port}{path}", allow_redirects=False) as answer,
             ):
-                return _resident(await _body(allowed.chunks(answer))) if answer.status == 200 else ()
+                return _resident(await _bounded_body(allowed.chunks(answer))) if answer.status == 200 else ()
     except (aiohttp.ClientError, asyncio.IncompleteReadError, TimeoutError, OSError, ValueError):
         return ()
 
 
-async def _body(chunks: AsyncIterator[bytes]) -> bytes:
+async def _bounded_body(chunks: AsyncIterator[bytes]) -> bytes:
     """The body; a ValueError for one that is too large."""
     body = bytearray()
     async for chunk in chunks:
         body += chunk
-        if len(body) > LARGEST_BODY_BYTES:
+        if len(body) > LARGEST_MEMORY_ANSWER_BYTES:
             raise ValueError("too large")
     return bytes(body)
 

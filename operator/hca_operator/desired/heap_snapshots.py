@@ -9,7 +9,7 @@ from hca_operator.core.names import Manifest
 from hca_operator.core.quantities import MEBIBYTE, memory_text, parse_quantity
 from hca_operator.desired.sizing import Sizing
 
-AT_A_TIME = 6
+SNAPSHOTS_AT_A_TIME = 6
 """The five that are kept, and the one that is being written: the kubelet evicts a pod whose volume is too full."""
 
 
@@ -20,7 +20,7 @@ def variables(spec: HighConcurrencyApiSpec, sizing: Sizing) -> dict[str, str | i
     directory, most, at = ENV
     room = parse_quantity(spec.memory_restart.heap_snapshots.size_limit) / MEBIBYTE
     threshold = {} if sizing.worker_max_rss is None else {at: sizing.worker_max_rss}
-    return {directory: PATH, most: int(room / AT_A_TIME), **threshold}
+    return {directory: PATH, most: int(room / SNAPSHOTS_AT_A_TIME), **threshold}
 
 
 def volumes(spec: HighConcurrencyApiSpec) -> list[Manifest]:

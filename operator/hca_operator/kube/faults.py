@@ -26,7 +26,7 @@ INTERNAL_ERRORS = Counter(
 logger = logging.getLogger(__name__)
 
 
-def report(error: BaseException, work: str, **extra: object) -> None:
+def report_error(error: BaseException, work: str, **extra: object) -> None:
     """Log and count an unexpected error."""
     INTERNAL_ERRORS.labels(work).inc()
     known = {"work": work, "correlation_id": correlation_id(error), **extra}
@@ -41,7 +41,7 @@ def survived(work: str, **extra: object) -> Iterator[None]:
     except OUR_OWN:
         raise
     except BaseException as error:
-        report(error, work, **extra)
+        report_error(error, work, **extra)
 
 
 async def endless(work: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -14,8 +14,8 @@ from hca_operator.kube.faults import survived
 
 logger = logging.getLogger(__name__)
 
-FIRST_BACKOFF_SECONDS = 1.0
-LONGEST_BACKOFF_SECONDS = 30.0
+FIRST_WATCH_BACKOFF_SECONDS = 1.0
+LONGEST_WATCH_BACKOFF_SECONDS = 30.0
 
 
 class EndlessBackoff:
@@ -25,10 +25,10 @@ class EndlessBackoff:
         self._random = Random()  # noqa: S311 - spreads load, keeps no secret
 
     def __iter__(self) -> Iterator[float]:
-        seconds = FIRST_BACKOFF_SECONDS
+        seconds = FIRST_WATCH_BACKOFF_SECONDS
         while True:
             yield seconds * self._random.uniform(0.8, 1.2)
-            seconds = min(LONGEST_BACKOFF_SECONDS, seconds * 1.6)
+            seconds = min(LONGEST_WATCH_BACKOFF_SECONDS, seconds * 1.6)
 
 
 class Informer(ABC):

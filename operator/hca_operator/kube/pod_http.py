@@ -71,7 +71,7 @@ class _Socket(socket.socket):
         return data
 
 
-def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+def _pod_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     """A socket with a small receive buffer, so that a pod that sends fast takes little memory."""
     family, kind, protocol, *_ = address
     made = _Socket(family, kind, protocol)
@@ -88,7 +88,7 @@ async def pod_session(timeout_seconds: float, headers: Mapping[str, str]) -> Asy
     decompressed, and cookies are not kept.
     """
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=_socket),
+        connector=aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=_pod_socket),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=timeout_seconds),
         headers=headers,

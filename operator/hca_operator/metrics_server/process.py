@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 30.0
 """Between two reads of the front-proxy authority of kube-apiserver, the Secret and the APIService."""
-RETRY_SECONDS = 2.0
+UNREADY_REFRESH_SECONDS = 2.0
 """Between them until this server is ready."""
 SHUTDOWN_SECONDS = 5.0
 """For which the shutdown waits for answers in progress."""
@@ -151,7 +151,7 @@ class MetricsApi:
         while True:
             await self._try("the front-proxy authority", self._refresh_front_proxy)
             await self._try("the certificate and the APIService", self._refresh_certificate)
-            await asyncio.sleep((RETRY_SECONDS if self._not_ready() else REFRESH_SECONDS) * _jitter())
+            await asyncio.sleep((UNREADY_REFRESH_SECONDS if self._not_ready() else REFRESH_SECONDS) * _jitter())
 
     async def _try(self, what: str, refresh: Callable[[], Awaitable[None]]) -> None:
         """Log an error once; the next refresh tries again."""

@@ -84,8 +84,18 @@ class Actor:
 
     def __init__(self, cluster: Cluster, observer: Observer, trackers: Trackers) -> None:
         self._cluster = cluster
+        self._observer = observer
         self._trackers = trackers
         self._child_writer = ChildWriter(cluster, observer, trackers)
+
+    def forget(self, key: Key) -> None:
+        """Drop everything that is kept for a deleted object."""
+        self._trackers.forget(key)
+        self._observer.forget(key)
+
+    def keep_ready(self, key: Key, *, ready: bool) -> None:
+        """Store whether an object is ready, for the rate of the passes over unready ones."""
+        self._trackers.keep_ready(key, ready=ready)
 
     async def write(self, resolved: Resolved | Refused, observed: Observed, plan: Plan) -> Done:
         """Write the children, each only if it differs. One that cannot be written does not hold up the others."""

@@ -49,7 +49,10 @@ MOST_ASKED = 4
 
 
 class Observer:
-    """Reads the API server, the caches and the trackers; writes nothing."""
+    """Reads the API server, the caches and the trackers.
+
+    It changes one thing: the caches of ConfigMaps and Secrets follow those that it read last for an object, no others.
+    """
 
     def __init__(
         self, cluster: Cluster, configs: Mapping[str, Configs], worker_memory: WorkerMemoryReader, trackers: Trackers
@@ -66,7 +69,7 @@ class Observer:
         return cached or await self._cluster.get(kind, key.namespace, key.name)
 
     def forget(self, key: Key) -> None:
-        """The object is gone: its ConfigMaps and Secrets are no longer followed for it."""
+        """Follow no ConfigMap or Secret for the object any longer."""
         for source in self._configs.values():
             source.forget(key)
 

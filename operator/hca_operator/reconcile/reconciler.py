@@ -57,7 +57,6 @@ class Reconciler:
         """`configs`: by kind, the ConfigMaps and Secrets whose changes restart pods. `identity`: names the process."""
         self._policy = policy
         self._capabilities = Capabilities(external, frozenset(configs))
-        self._trackers = trackers
         self._observer = Observer(cluster, configs, worker_memory, trackers)
         self._actor = Actor(cluster, self._observer, trackers)
         self._identity = identity
@@ -72,8 +71,7 @@ class Reconciler:
         """
         manifest = await self._observer.read(KIND, key)
         if manifest is None or "deletionTimestamp" in manifest["metadata"]:
-            self._trackers.forget(key)
-            self._observer.forget(key)
+            self._actor.forget(key)
             return Outcome()
         resolved = await self._resolve(manifest)
         observed = await self._observer.children(manifest, resolved, self._now())
@@ -115,7 +113,7 @@ class Reconciler:
             await self._actor.store_status(observed, status, events)
             writes = [*writes, "status"]
         ready = condition({"status": status}, "Ready")
-        self._trackers.keep_ready(observed.key, ready=ready["status"] != "False")
+        self._actor.keep_ready(observed.key, ready=ready["status"] != "False")
         if writes:
             logger.info(
                 "reconciled",

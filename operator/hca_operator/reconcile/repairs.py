@@ -11,7 +11,7 @@ FIGHT_AFTER = 5
 IN_A_ROW_SECONDS = 300.0
 """Longer than the interval at which other controllers act, which is a minute for a downscaler."""
 LONGEST_REPAIR_WAIT_SECONDS = 300.0
-MAX_NAMED = 3
+MAX_NAMED_FIELDS = 3
 
 
 class Repairs(NamedTuple):
@@ -40,9 +40,9 @@ class Repairs(NamedTuple):
             return None
         fields = [
             f"{contest.path} by {contest.manager or 'a manager that the API server does not record'}"
-            for contest in self.contests[:MAX_NAMED]
+            for contest in self.contests[:MAX_NAMED_FIELDS]
         ]
-        more = ", and more" if len(self.contests) > MAX_NAMED else ""
+        more = ", and more" if len(self.contests) > MAX_NAMED_FIELDS else ""
         changed = ", ".join(fields) + more if fields else "fields that the operator sets are removed"
         return Contested(
             f"{kind} {name} is changed again and again, and set back ever more rarely: {changed}: have this {KIND} say "

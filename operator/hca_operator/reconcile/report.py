@@ -15,7 +15,7 @@ from hca_operator.reconcile.steps import EVENT_MISSED_SECONDS
 from hca_operator.restarts.debounce import LONGEST_QUIET_SECONDS
 from hca_operator.restarts.memory_counters import newly_counted
 from hca_operator.scaling.tolerance import dropped_tolerances
-from hca_operator.status.conditions import Observation, PodMemoryState, next_status
+from hca_operator.status.conditions import Observation, PodMemoryState, Problems, RolloutState, next_status
 
 UNREADY_MIN_SECONDS, UNREADY_MAX_SECONDS = 1.0, 30.0
 """Bounds of the interval between passes over an unready object: a tenth of the time for which it has been unready."""
@@ -61,31 +61,21 @@ def report(result: PassResult) -> Report:
 def _observation(result: PassResult) -> Observation:
     observed, plan, done, pods = result.observed, result.plan, result.done, result.pods
     autoscaler = done.live.get(("HorizontalPodAutoscaler", observed.key.name))
-    refusal = [result.resolved.problem] if isinstance(result.resolved, Refused) else []
-    deployed = pods.deployment is not None
-
-    def problem_with(*kinds: str) -> Problem | None:
-        """The first problem with children of some kinds, or with the Deployment, without which none is written."""
-        of = {*kinds} if deployed else {*kinds, "Deployment"}
-        return next(iter([*refusal, *(problem for (kind, _), problem in done.problems.items() if kind in of)]), None)
-
     return Observation(
         generation=observed.manifest["metadata"]["generation"],
         previous=observed.status,
         api=result.resolved.api,
         sizing=result.resolved.sizing,
         deployment=pods.deployment,
-        rolls=done.rolls,
         autoscaler=autoscaler if autoscaler and is_ours(autoscaler, observed.uid) else None,
-        blocked=next(iter([*refusal, *done.problems.values()]), None),
-        child_problems={slot: problem for slot, problem in done.problems.items() if slot in plan.children},
-        traffic_problem=problem_with("Service", "Ingress"),
-        scaling_problem=problem_with("HorizontalPodAutoscaler"),
-        pod_problem=pods.problem,
-        rollout_waits=any(step.waits_for_place for step in plan.workload),
         restarts=plan.restarts,
         floors=plan.floors,
-        config_delayed=plan.config is not None and (plan.config.wait_seconds or 0) > LONGEST_QUIET_SECONDS,
+        problems=_problems(result),
+        rollout=RolloutState(
+            began=done.rolls,
+            waits=any(step.waits_for_place for step in plan.workload),
+            config_delayed=plan.config is not None and (plan.config.wait_seconds or 0) > LONGEST_QUIET_SECONDS,
+        ),
         memory=PodMemoryState(
             counted=result.pods_done.counted,
             problem=result.pods_done.problem,
@@ -95,6 +85,25 @@ def _observation(result: PassResult) -> Observation:
             grows=pods.memory_grows,
         ),
         unsupported=[*result.resolved.unsupported, *_dropped(result.resolved, done, autoscaler)],
+    )
+
+
+def _problems(result: PassResult) -> Problems:
+    found = result.done.problems
+    refusal = [result.resolved.problem] if isinstance(result.resolved, Refused) else []
+    missing = ["Deployment"] if result.pods.deployment is None else []
+
+    def first(*kinds: str) -> Problem | None:
+        """The first problem with children of some kinds, or with the Deployment, without which none is written."""
+        of_kinds = (problem for (kind, _), problem in found.items() if kind in {*kinds, *missing})
+        return next(iter([*refusal, *of_kinds]), None)
+
+    return Problems(
+        blocked=next(iter([*refusal, *found.values()]), None),
+        pods=result.pods.problem,
+        traffic=first("Service", "Ingress"),
+        scaling=first("HorizontalPodAutoscaler"),
+        children={slot: problem for slot, problem in found.items() if slot in result.plan.children},
     )
 
 

@@ -21,7 +21,7 @@ from hca_operator.restarts.debounce import DebounceState, changed, unchanged
 
 FORMAT = 1
 """Raise it when digests are computed in another way: the next pass over each object then restarts no pods."""
-MAX_NAMED = 3
+MAX_NAMED_SECRETS = 3
 """Most Secrets that a message names."""
 
 Digests = Mapping[Reference, str | None]
@@ -137,12 +137,12 @@ def plan_config(
 
 
 def _unsupported(name: str, secrets: Sequence[str]) -> Unsupported:
-    more = f" and {len(secrets) - MAX_NAMED} more" if len(secrets) > MAX_NAMED else ""
+    more = f" and {len(secrets) - MAX_NAMED_SECRETS} more" if len(secrets) > MAX_NAMED_SECRETS else ""
     return Unsupported(
         field="spec.rollout.restartOnConfigChange",
-        reason=f"a change of Secret {', '.join(secrets[:MAX_NAMED])}{more} restarts no pods, as the operator may not "
-        "read Secrets: ask the platform team to set the operator's chart value rbac.watchSecrets to true, or run "
-        f"kubectl rollout restart deployment/{name} after a change",
+        reason=f"a change of Secret {', '.join(secrets[:MAX_NAMED_SECRETS])}{more} restarts no pods, as the operator "
+        "may not read Secrets: ask the platform team to set the operator's chart value rbac.watchSecrets to true, or "
+        f"run kubectl rollout restart deployment/{name} after a change",
     )
 
 

@@ -11,7 +11,7 @@ SHORTEST_GAP_SECONDS, LONGEST_GAP_SECONDS = 30.0, 600.0
 """Minimum seconds between two rollouts: doubled each time, and reset to the shortest after a pause of that length."""
 EARLY_SECONDS = 1.0
 """Seconds by which a change may be rolled out early: a pass that runs slightly too early need not be repeated."""
-SPREAD_SECONDS = 1.0
+CHANGE_SPREAD_SECONDS = 1.0
 """Seconds of random delay for each other pending change: a ConfigMap that a thousand APIs use must not restart all of
 them at the same time."""
 
@@ -92,8 +92,8 @@ class DebounceTracker:
         return self._states.get(key, DebounceState())
 
     def spread(self) -> float:
-        """Random delay in seconds for a new change, up to SPREAD_SECONDS for each pending change."""
-        return self._random() * len(self._pending) * SPREAD_SECONDS
+        """Random delay in seconds for a new change, up to CHANGE_SPREAD_SECONDS for each pending change."""
+        return self._random() * len(self._pending) * CHANGE_SPREAD_SECONDS
 
     def keep(self, key: Hashable, state: DebounceState) -> None:
         """Store the state of an object."""

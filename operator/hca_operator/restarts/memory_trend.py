@@ -16,7 +16,7 @@ from hca_operator.desired.sizing import Sizing
 
 CYCLE_SECONDS = 15.0
 """Seconds between two readings, which is how often metrics-server has a new sample."""
-KEPT = 20
+KEPT_SAMPLES = 20
 """Samples that are kept of each pod: those of five minutes."""
 PATIENCE = 4
 """Failed readings in a row after which memory counts as unknown: those of a minute, so that a restart of metrics-server
@@ -224,11 +224,11 @@ class MemoryTracker:
         return min((seconds for seconds in found if seconds is not None), default=None)
 
     def _limit_ahead(self, name: PodName) -> bool:
-        """Whether a pod with KEPT samples grows towards its limit, so that the growth of its start does not count."""
+        """Whether a pod with KEPT_SAMPLES grows towards its limit, so that the growth of its start does not count."""
         long_and_large = {
             pod: history
             for pod, history in self._histories.get(name, {}).items()
-            if len(history) == KEPT and history[-1].used >= self._policy(name, pod).threshold / 2
+            if len(history) == KEPT_SAMPLES and history[-1].used >= self._policy(name, pod).threshold / 2
         }
         ahead = self._ahead(name, long_and_large)
         return ahead is not None and ahead < (NOT_AHEAD if name in self._growing else AHEAD)
@@ -252,4 +252,4 @@ def _grown(history: History, sample: Sample) -> History:
         return history
     if history and sample.at - history[-1].at > PATIENCE * CYCLE_SECONDS:
         return (sample,)  # after so long a gap these are no consecutive samples
-    return (*history, sample)[-KEPT:]
+    return (*history, sample)[-KEPT_SAMPLES:]

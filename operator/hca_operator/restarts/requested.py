@@ -17,7 +17,7 @@ from hca_operator.desired.metadata import annotated, with_template
 
 MAX_DELAY = timedelta(hours=1)
 """A scheduled restart that was missed for longer than this is skipped."""
-SPREAD_SECONDS = 600
+SCHEDULE_SPREAD_SECONDS = 600
 """Over which the restarts of objects with the same schedule are spread."""
 
 
@@ -50,14 +50,14 @@ def plan_restarts(
     schedule_status = _schedule_status(api, schedule, status, now)
     scheduled = time_of(schedule_status, "due")
     coming = [requested] if requested and requested > now else []
-    if schedule is not None and (tick := next(schedule.after(now - _spread(api)), None)):
-        coming.append(tick + _spread(api))
+    if schedule is not None and (tick := next(schedule.after(now - _spread_delay(api)), None)):
+        coming.append(tick + _spread_delay(api))
     due = max((time for time in (applied, requested, scheduled) if time is not None and time <= now), default=None)
     # A new Deployment is created with it, which restarts nothing.
     held_back = due != applied and deployment is not None and not rolled_out(deployment)
     return Restarts(
-        applied=_text(applied),
-        due=_text(applied if held_back else due),
+        applied=_time_text(applied),
+        due=_time_text(applied if held_back else due),
         requested=due == requested != applied,
         held_back=held_back,
         next_at=min(coming, default=None),
@@ -103,17 +103,17 @@ def _schedule_status(api: ApiObject, schedule: Schedule | None, status: Manifest
     since = (past_time_of(before, "since", now) if same else None) or now.replace(microsecond=0)
     due = past_time_of(before, "due", now) if same else None
     if api.spec.reconciliation == "Active":
-        due = schedule.last(max(since, now - _spread(api) - MAX_DELAY), now - _spread(api)) or due
+        due = schedule.last(max(since, now - _spread_delay(api) - MAX_DELAY), now - _spread_delay(api)) or due
     return {**result, "since": time_text(since)} | ({"due": time_text(due)} if due else {})
 
 
-def _spread(api: ApiObject) -> timedelta:
+def _spread_delay(api: ApiObject) -> timedelta:
     """Delay of an object after the times of its schedule: derived from its uid, so it never changes."""
     digest = hashlib.blake2b(api.uid.encode(), digest_size=4).digest()
-    return timedelta(seconds=int.from_bytes(digest, "big") % SPREAD_SECONDS)
+    return timedelta(seconds=int.from_bytes(digest, "big") % SCHEDULE_SPREAD_SECONDS)
 
 
-def _text(time: datetime | None) -> str | None:
+def _time_text(time: datetime | None) -> str | None:
     return None if time is None else time_text(time)
 
 

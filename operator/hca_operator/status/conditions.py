@@ -20,6 +20,34 @@ from hca_operator.status.scaling import scaling_active
 
 
 @dataclass(frozen=True)
+class Problems:
+    """What keeps an object from being as its spec asks; None for what is as it should be."""
+
+    blocked: Problem | None = None
+    """Why the latest generation could not be written to the children."""
+    pods: Problem | None = None
+    """Why pods do not serve."""
+    traffic: Problem | None = None
+    """Why routes of the latest generation may be missing in the Ingress."""
+    scaling: Problem | None = None
+    """Why the HorizontalPodAutoscaler may not be that of the latest generation."""
+    children: Mapping[tuple[str, str], Problem] = field(default_factory=dict)
+    """Why children could not be read or written, by kind and name."""
+
+
+@dataclass(frozen=True)
+class RolloutState:
+    """What becomes of a changed pod template."""
+
+    began: bool = False
+    """Whether this pass has given the pods another template."""
+    waits: bool = False
+    """Whether a rollout that no user requested waits for the rollouts of other objects."""
+    config_delayed: bool = False
+    """Whether a changed configuration is rolled out only after a while."""
+
+
+@dataclass(frozen=True)
 class PodMemoryState:
     """The memory of the pods of an object."""
 
@@ -49,30 +77,16 @@ class Observation:
     sizing: Sizing | None
     deployment: Manifest | None
     """None if it does not exist or is not controlled by the object."""
-    rolls: bool
-    """Whether this pass has given the pods another template."""
     autoscaler: Manifest | None
     """The HorizontalPodAutoscaler; None if it does not exist or is not controlled by the object."""
-    blocked: Problem | None
-    """Why the latest generation could not be written to the children."""
-    pod_problem: Problem | None
-    """Why pods do not serve."""
     restarts: Restarts | None
     """None for a refused object."""
-    child_problems: Mapping[tuple[str, str], Problem] = field(default_factory=dict)
-    """Why children could not be read or written, by kind and name."""
-    traffic_problem: Problem | None = None
-    """Why routes of the latest generation may be missing in the Ingress."""
-    scaling_problem: Problem | None = None
-    """Why the HorizontalPodAutoscaler may not be that of the latest generation."""
     floors: Sequence[Floor] = ()
+    problems: Problems = Problems()
+    rollout: RolloutState = RolloutState()
     memory: PodMemoryState = PodMemoryState()
     unsupported: Sequence[Unsupported] = ()
     """Fields that the install does not carry out in full."""
-    rollout_waits: bool = False
-    """Whether a rollout that no user requested waits for the rollouts of other objects."""
-    config_delayed: bool = False
-    """Whether a changed configuration is rolled out only after a while."""
 
 
 def next_status(seen: Observation, now: datetime) -> Manifest:
@@ -82,7 +96,7 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
         ConditionType.READY: _ready(seen),
         ConditionType.RECONCILING: _reconciling(seen),
         ConditionType.STALLED: _stalled(seen),
-        ConditionType.SCALING_ACTIVE: scaling_active(seen.api, seen.autoscaler, seen.floors, seen.scaling_problem),
+        ConditionType.SCALING_ACTIVE: scaling_active(seen.api, seen.autoscaler, seen.floors, seen.problems.scaling),
         ConditionType.TRAFFIC_READY: _traffic_ready(seen),
         ConditionType.MEMORY_HEALTHY: _memory_healthy(seen, now),
         ConditionType.ROLLOUT_HEALTHY: _rollout_healthy(seen),
@@ -108,8 +122,8 @@ def next_status(seen: Observation, now: datetime) -> Manifest:
     burst = in_force(seen.floors, Source.BURST)
     if burst is not None and burst.until:
         status["burst"] = {"replicas": burst.pods, "until": time_text(burst.until)}
-    if seen.child_problems:
-        status["childErrors"] = child_errors(seen.previous, seen.child_problems, now)
+    if seen.problems.children:
+        status["childErrors"] = child_errors(seen.previous, seen.problems.children, now)
     if seen.unsupported:
         status["unsupported"] = [entry.model_dump() for entry in seen.unsupported]
     return status
@@ -133,7 +147,7 @@ def _paused(seen: Observation) -> bool:
 
 
 def _problem(seen: Observation) -> Problem | None:
-    return seen.blocked or seen.pod_problem
+    return seen.problems.blocked or seen.problems.pods
 
 
 def _serves(seen: Observation) -> bool:
@@ -146,21 +160,21 @@ def _available(seen: Observation) -> Verdict:
         return Verdict("True", Reason.PODS_AVAILABLE, "at least one pod is ready")
     if seen.deployment is not None and replicas_of(seen.deployment) == 0:
         return Verdict("False", Reason.SCALED_TO_ZERO, "the Deployment is scaled to 0")
-    problem = seen.pod_problem or seen.blocked
+    problem = seen.problems.pods or seen.problems.blocked
     if problem is not None:
         return Verdict("False", problem.reason, problem.message)
     return Verdict("False", Reason.NO_PODS_AVAILABLE, "no pod is ready yet")
 
 
 def _ready(seen: Observation) -> Verdict:
-    if seen.blocked is not None:
-        return Verdict("False", seen.blocked.reason, seen.blocked.message)
+    if blocked := seen.problems.blocked:
+        return Verdict("False", blocked.reason, blocked.message)
     if _paused(seen):
         return PAUSED
     scaled_to_zero = seen.deployment is not None and replicas_of(seen.deployment) == 0
     serving = scaled_to_zero or _serves(seen)
-    if seen.pod_problem is not None:
-        return Verdict("False", seen.pod_problem.reason, seen.pod_problem.message)
+    if problem := seen.problems.pods:
+        return Verdict("False", problem.reason, problem.message)
     if _only_scaled(seen) or (rolled_out(seen.deployment) and serving):
         return Verdict("True", Reason.ROLLED_OUT, _rolled_out_message(seen))
     if rolled_out(seen.deployment):
@@ -177,7 +191,7 @@ def _only_scaled(seen: Observation) -> bool:
     before = condition({"status": seen.previous}, ConditionType.READY)
     return (
         seen.deployment is not None
-        and not seen.rolls
+        and not seen.rollout.began
         and not is_observed(seen.deployment)
         and before.get("status") == "True"
         and before.get("observedGeneration") == seen.generation
@@ -191,12 +205,12 @@ def _rolled_out_message(seen: Observation) -> str:
             f"; CPURoundedDown: {seen.sizing.cpu_rounded_down} CPU gives {seen.sizing.workers} worker(s), "
             "a whole number of CPUs leaves none idle"
         )
-    if seen.rollout_waits:
+    if seen.rollout.waits:
         message += (
             "; RolloutWaits: a rollout that comes from the operator or a schedule, not from a change of this object, "
             "waits until fewer other APIs roll out (chart value unaskedRollouts)"
         )
-    if seen.config_delayed:
+    if seen.rollout.config_delayed:
         message += (
             "; ConfigurationWaits: a changed ConfigMap or Secret is rolled out within minutes, "
             "because of other recent rollouts for such changes"
@@ -221,9 +235,9 @@ def _stalled(seen: Observation) -> Verdict:
 
 
 def _traffic_ready(seen: Observation) -> Verdict:
-    if seen.api is None or seen.traffic_problem is not None:
-        reason = seen.traffic_problem.reason if seen.traffic_problem else Reason.INVALID_SPEC
-        return not_applied(reason)
+    problem = seen.problems.traffic
+    if seen.api is None or problem is not None:
+        return not_applied(problem.reason if problem else Reason.INVALID_SPEC)
     if _paused(seen):
         return PAUSED
     if not seen.api.spec.traffic.routes:
@@ -241,8 +255,8 @@ def _traffic_ready(seen: Observation) -> Verdict:
 
 def _rollout_healthy(seen: Observation) -> Verdict:
     if seen.restarts is None:
-        reason = seen.blocked.reason if seen.blocked else Reason.INVALID_SPEC
-        return not_applied(reason)
+        blocked = seen.problems.blocked
+        return not_applied(blocked.reason if blocked else Reason.INVALID_SPEC)
     if seen.restarts.invalid is not None:
         return Verdict("False", Reason.RESTART_TIME_INVALID, seen.restarts.invalid)
     paused, next_at = _paused(seen), seen.restarts.next_at

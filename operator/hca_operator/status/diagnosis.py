@@ -32,7 +32,7 @@ def diagnose(
     """
     waiting = [pod for pod in pods if _is_waiting(pod)]
     found = [problem for pod in waiting for problem in _pod_problems(spec, pod, events, now)]
-    found += [problem for check in (_paused, _rejected, _too_late) if (problem := check(deployment))]
+    found += [problem for check in (_paused_problem, _rejected, _too_late) if (problem := check(deployment))]
     if problem := volume_problem(spec, waiting, events):
         found.append(problem)
     return min(found, key=lambda problem: (_ORDER.index(problem.reason), problem.message), default=None)
@@ -86,7 +86,7 @@ _ORDER = (
 )
 
 
-def _paused(deployment: Manifest | None) -> Problem | None:
+def _paused_problem(deployment: Manifest | None) -> Problem | None:
     if deployment is None or not is_paused(deployment) or rolled_out(deployment):
         return None
     metadata = deployment["metadata"]

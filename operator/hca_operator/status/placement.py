@@ -56,8 +56,8 @@ def scheduling_problem(pod: Manifest) -> Problem | None:
     if scheduled.get("reason") != "Unschedulable":
         return None
     requested = {
-        "cpu": decimal_text(_requested(pod, "cpu")),
-        "memory": memory_text(_requested(pod, "memory")),
+        "cpu": decimal_text(_requested_amount(pod, "cpu")),
+        "memory": memory_text(_requested_amount(pod, "memory")),
     }
     meanings = sorted({_meaning(cause, requested) for cause in _causes(scheduled.get("message", ""))})
     return Problem(Reason.UNSCHEDULABLE, f"no node can take a pod: {'; '.join(meanings)}")
@@ -80,7 +80,7 @@ def _meaning(cause: str, requested: dict[str, str]) -> str:
     return cause
 
 
-def _requested(pod: Manifest, resource: str) -> Decimal:
+def _requested_amount(pod: Manifest, resource: str) -> Decimal:
     """The sum of the requests of all containers of a pod."""
     containers = pod.get("spec", {}).get("containers") or []
     requests = (each.get("resources", {}).get("requests", {}).get(resource, "0") for each in containers)

@@ -18,9 +18,9 @@ MOST = 128
 LIFETIME_SECONDS = 20.0
 """After which such a connection is closed: a request and its answer take a fraction of a second."""
 HANDSHAKE_SECONDS = 5.0
-IDLE_SECONDS = 5.0
+IDLE_CONNECTION_SECONDS = 5.0
 """After which an idle connection without TLS is closed."""
-RETRY_SECONDS = 1.0
+ACCEPT_RETRY_SECONDS = 1.0
 """Pause after a connection could not be accepted, for example because there was no free file descriptor."""
 POLL_SECONDS = 0.1
 """Interval at which is checked whether a connection has ended."""
@@ -69,7 +69,7 @@ class Listener:
             try:
                 connection, address = await asyncio.get_running_loop().sock_accept(self._socket)
             except OSError:
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(ACCEPT_RETRY_SECONDS)
                 continue
             if len(self._open) >= self._most:
                 self._end_one()

@@ -6,8 +6,8 @@ import sys
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-OF_KOPF = ("settings", "k8s_skip")
-"""What kopf adds to each line about an object, for its own use. Its settings are no JSON, so the line would be lost."""
+KOPF_FIELDS = ("settings", "k8s_skip")
+"""Fields that kopf adds to each line about an object, and that are left out: see `controller/kopf_events.py`."""
 
 
 def log_json(level: str) -> None:
@@ -17,7 +17,7 @@ def log_json(level: str) -> None:
         JsonFormatter(
             "{asctime}{levelname}{name}{message}",
             style="{",
-            reserved_attrs=[*RESERVED_ATTRS, *OF_KOPF],
+            reserved_attrs=[*RESERVED_ATTRS, *KOPF_FIELDS],
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
         )
     )

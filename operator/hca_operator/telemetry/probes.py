@@ -7,7 +7,7 @@ from http import HTTPStatus
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from hca_operator.telemetry.listener import IDLE_SECONDS, Listener
+from hca_operator.telemetry.listener import IDLE_CONNECTION_SECONDS, Listener
 
 Check = Callable[[], str | None]
 """Returns what is wrong; None if nothing is wrong."""
@@ -37,7 +37,7 @@ async def serve(registry: CollectorRegistry, *, port: int, alive: Check, ready: 
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/healthz", probe(alive))
     app.router.add_get("/readyz", probe(ready))
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_SECONDS)
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_CONNECTION_SECONDS)
     await runner.setup()
     listener = Listener(runner)
     await listener.start(port)

@@ -1,4 +1,5 @@
 """HTTP for one request: its id, its parameters and body within bounds, and the JSON of an error.
 
-Functions that every route may use belong here. They know no product, no metric and no setting.
+Functions that every route may use belong here. Products, metrics and settings do not: see `domain`, `observation` and
+`configuration`.
 """

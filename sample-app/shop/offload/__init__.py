@@ -1,4 +1,4 @@
 """Work that is taken away from requests: CPU-bound work to a thread or processes, many small writes to one.
 
-Mechanisms belong here. They know neither HTTP nor the database.
+Mechanisms belong here. HTTP and the database, which use them, do not: see `routes` and `domain`.
 """

@@ -59,7 +59,7 @@ def test_a_folder_that_cannot_be_put_in_its_place_is_an_error(tmp_path: Path) ->
         cache.publish(tmp_path / "made", lambda folder: folder.rmdir())
 
 
-NOBODY = """
+UNKNOWN_USER = """
 import pwd
 def getpwuid(uid): raise KeyError(uid)
 pwd.getpwuid = getpwuid
@@ -72,7 +72,7 @@ print(cache.HOME, host.observe_engine(Step("engine", cache.HOME / "log")).endpoi
 @pytest.mark.parametrize("home", [{}, {"HOME": "relative"}])
 def test_a_user_without_a_home_folder_is_asked_for_one(home: dict[str, str], tmp_path: Path) -> None:
     def run(**environment: str) -> subprocess.CompletedProcess[str]:
-        command = (sys.executable, "-c", NOBODY)
+        command = (sys.executable, "-c", UNKNOWN_USER)
         options = {"PATH": str(tmp_path), "PYTHONPATH": str(cache.REPOSITORY)} | home | environment
         return subprocess.run(command, env=options, capture_output=True, text=True, check=False, cwd=tmp_path)
 

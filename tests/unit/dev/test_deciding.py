@@ -154,7 +154,7 @@ def test_a_host_without_a_capability_is_seen_by_its_bounding_set() -> None:
     assert runtime.missing("CapBnd:\t000001ffffffffff\n") == set()
 
 
-def test_a_container_asks_for_nothing_that_the_host_lacks() -> None:
+def test_a_container_asks_for_nothing_that_the_host_does_not_have() -> None:
     process = {
         "args": ["init"],
         "oomScoreAdj": -998,

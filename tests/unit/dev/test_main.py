@@ -53,13 +53,13 @@ def test_an_environment_that_is_as_it_should_be_asks_for_nothing(
     assert machine.done == []
 
 
-@pytest.mark.parametrize("lacks", ["certificates", "venv"])
+@pytest.mark.parametrize("missing", ["certificates", "venv"])
 def test_unit_tests_install_no_package_not_even_as_root(
-    lacks: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    missing: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bare = Host(frozenset(), root=True, apt=True, ca_bundle=lacks != "certificates", venv=lacks != "venv")
+    bare = Host(frozenset(), root=True, apt=True, ca_bundle=missing != "certificates", venv=missing != "venv")
     monkeypatch.setattr(host, "observe", lambda _: Host(**vars(bare) | {"venv_package": "python3.13-venv"}))
-    package = {"certificates": "ca-certificates", "venv": "python3.13-venv"}[lacks]
+    package = {"certificates": "ca-certificates", "venv": "python3.13-venv"}[missing]
     with pytest.raises(ClusterError) as refusal:
         main.create_environment()
     expected = f"{package} must be installed: run `apt-get install {package}` as root, then try again"

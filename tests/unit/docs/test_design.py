@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "docs" / "design"
 NOTES = sorted(FOLDER.glob("[0-9]*.md"))[1:]
 TEMPLATE = FOLDER / "0000-template.md"
+HEADINGS = ["Context", "Decision", "Alternatives", "Consequences", "Tests", "Upgrade"]
 ROWS = re.findall(r"^\| \[(.*)\]\((.*)\) \| (.*) \| (.+) \|$", (FOLDER / "README.md").read_text(), re.MULTILINE)
 
 
@@ -31,8 +32,18 @@ def test_a_note_has_a_state_and_one_that_is_superseded_names_its_successor() -> 
 
 
 def test_the_template_asks_for_what_a_decision_needs() -> None:
-    headings = re.findall(r"^## (\w+)$", TEMPLATE.read_text(), re.MULTILINE)
-    assert headings == ["Context", "Decision", "Alternatives", "Consequences", "Tests", "Upgrade"]
+    assert _headings(TEMPLATE) == HEADINGS
+
+
+@pytest.mark.parametrize("note", NOTES, ids=lambda note: note.name)
+def test_a_note_has_the_headings_of_the_template(note: Path) -> None:
+    found = _headings(note)
+    assert [name for name in HEADINGS if name in found] == found, "no others, each once, and in order"
+    assert set(HEADINGS) - set(found) <= {"Consequences"}
+
+
+def _headings(note: Path) -> list[str]:
+    return re.findall(r"^## (.+)$", note.read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("note", NOTES, ids=lambda note: note.name)

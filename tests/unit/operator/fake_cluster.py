@@ -101,7 +101,7 @@ class FakeCluster:
         return [call for call in self.calls if not call.startswith(("get", "list"))]
 
     def put(self, manifest: Manifest) -> None:
-        """Store an object as somebody else does."""
+        """Store an object as another client does."""
         stored = copy.deepcopy(manifest)
         self._bump(stored)
         self.objects[slot_of(manifest)] = stored
@@ -115,7 +115,7 @@ class FakeCluster:
             node.pop(path[-1], None)
         else:
             node[path[-1]] = value
-        if slot in self._owned:  # what somebody else has changed is theirs
+        if slot in self._owned:  # what another client has changed is its own
             self._owned[slot] = {owned for owned in self._owned[slot] if owned[: len(path)] != path}
             self._edited.setdefault(slot, set()).add(path)
             self.objects[slot]["metadata"]["managedFields"] = _managed_fields(

@@ -1,8 +1,12 @@
 """What the repository says about the operator in several places says the same."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +43,27 @@ def test_imports_point_one_way() -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert reported.returncode == 0, reported.stdout + reported.stderr
+
+
+def test_a_constant_has_a_name_that_no_other_module_gives_to_one_of_its_own() -> None:
+    modules: dict[str, list[str]] = defaultdict(list)
+    for file in sorted((REPOSITORY / "operator" / "hca_operator").rglob("*.py")):
+        for name in _constants(file):
+            modules[name].append(file.name)
+    assert {name: files for name, files in modules.items() if len(files) > 1} == {}
+
+
+def _constants(file: Path) -> Iterator[str]:
+    for statement in ast.parse(file.read_text()).body:
+        match statement:
+            case ast.Assign(targets=targets):
+                assigned: list[ast.expr] = targets
+            case ast.AnnAssign(target=target):
+                assigned = [target]
+            case _:
+                continue
+        names = (node.id for target in assigned for node in ast.walk(target) if isinstance(node, ast.Name))
+        yield from (name for name in names if re.fullmatch("_?[A-Z][A-Z0-9_]+", name))
 
 
 def test_the_folder_of_the_operator_is_no_package() -> None:

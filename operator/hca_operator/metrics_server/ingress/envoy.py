@@ -14,12 +14,12 @@ from hca_operator.metrics_server.samples.exposition import PodSample
 
 _COUNTS = "rq_total", "rq_active", "rq_pending_active", "rq_pending_overflow", "cx_none_healthy"
 _TIMES = "rq_time"
-_LINES = re.compile(
+_CLUSTER_LINES = re.compile(
     rf"^envoy_cluster_upstream_({'|'.join(_COUNTS)}|{_TIMES}_bucket)\{{([^}}\n]*)\}} (\d+(?:\.\d+)?(?:e\+?\d+)?)$",
     re.MULTILINE,
 )
-_LABELS = re.compile(r'(envoy_cluster_name|le)="([^"]*)"')
-LONGEST_CACHED = 512
+_CLUSTER_LABELS = re.compile(r'(envoy_cluster_name|le)="([^"]*)"')
+LONGEST_CACHED_LABELS = 512
 """Characters of labels that are cached: twice a namespace's name, an object's, and a bound."""
 _NO_TIMES: Mapping[float, float] = {math.inf: 0.0}
 
@@ -58,8 +58,10 @@ class Statistics:
 
     def feed(self, lines: bytes) -> None:
         """Take in whole lines."""
-        for what, labels, number in _LINES.findall(lines.decode(errors="replace")):
-            cluster, bound = _cached(labels) if len(labels) <= LONGEST_CACHED else _series(labels)
+        for what, labels, number in _CLUSTER_LINES.findall(lines.decode(errors="replace")):
+            cluster, bound = (
+                _cached_cluster(labels) if len(labels) <= LONGEST_CACHED_LABELS else _cluster_and_bound(labels)
+            )
             self._values.setdefault(cluster, {})[what, bound] = float(number)
 
     def result(self) -> dict[str, ClusterCounts]:
@@ -90,13 +92,13 @@ def sample(now: ClusterCounts, before: ClusterCounts | None) -> PodSample:
     )
 
 
-def _series(labels: str) -> tuple[str, float]:
+def _cluster_and_bound(labels: str) -> tuple[str, float]:
     """Cluster and upper bound of a series, infinity for one that is no bucket."""
-    found = dict(_LABELS.findall(labels))
+    found = dict(_CLUSTER_LABELS.findall(labels))
     return found.get("envoy_cluster_name", ""), float(found.get("le", "inf"))
 
 
-_cached = lru_cache(maxsize=2**15)(_series)
+_cached_cluster = lru_cache(maxsize=2**15)(_cluster_and_bound)
 """Cached, because each answer has the same series."""
 
 

@@ -4,7 +4,6 @@ import re
 from datetime import datetime
 from typing import NamedTuple
 
-from hca_operator.api.metrics import FROM_PODS
 from hca_operator.api.monitoring import Monitoring
 from hca_operator.api.pod import Health
 from hca_operator.api.spec_fields import SpecFields
@@ -13,6 +12,7 @@ from hca_operator.core.names import API_LABEL, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.ports import Key
 from hca_operator.core.timestamps import time_of
+from hca_operator.metrics_server.inventory.object_metrics import metrics_of, source_of
 from hca_operator.metrics_server.inventory.table import own_key
 
 # Defaults of the schema, for objects as the API server sends them.
@@ -70,11 +70,7 @@ def cluster_of(api: Manifest) -> str | None:
 
 def _source(spec: Manifest) -> str | None:
     """`monitoring.source` of an object, None if it has no metric that is read there."""
-    scaling = spec.get("autoscaling") or {}
-    types = {metric.get("type") for metric in scaling.get("metrics") or []}
-    if scaling.get("mode") == "Disabled" or types.isdisjoint(FROM_PODS):
-        return None
-    return (spec.get("monitoring") or {}).get("source") or "App"
+    return source_of(spec) if any(metric.type.from_pods for metric in metrics_of(spec)) else None
 
 
 def ready_pod(pod: Manifest) -> Pod | None:

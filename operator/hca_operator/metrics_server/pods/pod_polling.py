@@ -9,18 +9,18 @@ from typing import Generic, TypeVar
 from hca_operator.core.names import KIND
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.inventory import Inventory
-from hca_operator.metrics_server.pods.scrape import TIMEOUT_SECONDS, PodClient, ScrapeFailure, pod_client
+from hca_operator.metrics_server.pods.scrape import SCRAPE_TIMEOUT_SECONDS, PodClient, ScrapeFailure, pod_client
 from hca_operator.metrics_server.polling.pollers import Pollers, poll_at_interval
 from hca_operator.metrics_server.samples.sample_store import FEWEST_COUNTS
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_SECONDS = 2.0
+POD_POLL_SECONDS = 2.0
 """Between two scrapes of a pod: a few for each window of samples."""
-LONGEST_INTERVAL_SECONDS = 30.0
+LONGEST_POD_POLL_SECONDS = 30.0
 """The interval doubles for as long as a pod sends COSTLY_BYTES that cannot be read: they are parsed each time."""
 COSTLY_BYTES = 2**16
-FIRST_SAMPLES_SECONDS = FEWEST_COUNTS * INTERVAL_SECONDS + TIMEOUT_SECONDS
+FIRST_SAMPLES_SECONDS = FEWEST_COUNTS * POD_POLL_SECONDS + SCRAPE_TIMEOUT_SECONDS
 """From the first lists until each pod was read often enough."""
 
 T = TypeVar("T")
@@ -88,6 +88,6 @@ class PodReader(ABC, Generic[T, Item]):
                 logger.warning("pod %s cannot be read: %s", pod, failure)
             elif failure is None and before is not None:
                 logger.info("pod %s can be read again", pod)
-            return min(LONGEST_INTERVAL_SECONDS, INTERVAL_SECONDS * 2.0 ** min(costly, 16))
+            return min(LONGEST_POD_POLL_SECONDS, POD_POLL_SECONDS * 2.0 ** min(costly, 16))
 
-        await poll_at_interval(INTERVAL_SECONDS, poll, clock=self._clock, phase=self._phase())
+        await poll_at_interval(POD_POLL_SECONDS, poll, clock=self._clock, phase=self._phase())

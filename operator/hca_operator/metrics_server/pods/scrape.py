@@ -16,9 +16,9 @@ from hca_operator.metrics_server.inventory.targets import Endpoint, Pod
 from hca_operator.metrics_server.polling.turns import Turns
 from hca_operator.metrics_server.samples.exposition import Exposition, PodSample, Unreadable
 
-TIMEOUT_SECONDS = 1.0
+SCRAPE_TIMEOUT_SECONDS = 1.0
 """For a whole answer."""
-LARGEST_BODY_BYTES = 4 * 2**20
+LARGEST_SCRAPE_BYTES = 4 * 2**20
 LONGEST_LINE_BYTES = 2**14
 
 T = TypeVar("T")
@@ -104,9 +104,10 @@ class PodClient:
         size, rest = 0, b""
         async for chunk in chunks:
             size += len(chunk)
-            if size > LARGEST_BODY_BYTES:
+            if size > LARGEST_SCRAPE_BYTES:
                 raise ScrapeFailure(
-                    "unreadable", f"{target} shows more than {LARGEST_BODY_BYTES >> 20} MiB: have it show fewer series"
+                    "unreadable",
+                    f"{target} shows more than {LARGEST_SCRAPE_BYTES >> 20} MiB: have it show fewer series",
                 )
             lines, end, rest = (rest + chunk).rpartition(b"\n")
             if len(rest) > LONGEST_LINE_BYTES:
@@ -140,7 +141,7 @@ def _failure(target: Target, error: Exception, *, sent_too_much: bool) -> Scrape
     if isinstance(error, TimeoutError):
         return ScrapeFailure(
             "unreachable",
-            f"{target} gives no answer within {TIMEOUT_SECONDS:g} s: have it answer sooner, and check that no "
+            f"{target} gives no answer within {SCRAPE_TIMEOUT_SECONDS:g} s: have it answer sooner, and check that no "
             "NetworkPolicy blocks it",
         )
     why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
@@ -153,7 +154,7 @@ def _failure(target: Target, error: Exception, *, sent_too_much: bool) -> Scrape
 @asynccontextmanager
 async def pod_client() -> AsyncIterator[PodClient]:
     """A client for pods of any object."""
-    async with pod_session(TIMEOUT_SECONDS, _HEADERS) as http:
+    async with pod_session(SCRAPE_TIMEOUT_SECONDS, _HEADERS) as http:
         yield PodClient(http)
 
 

@@ -6,13 +6,13 @@ from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.inventory import Inventory
 from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
 from hca_operator.metrics_server.inventory.targets import Endpoint, endpoint_of
-from hca_operator.metrics_server.pods.pod_polling import INTERVAL_SECONDS, PodReader
+from hca_operator.metrics_server.pods.pod_polling import POD_POLL_SECONDS, PodReader
 from hca_operator.metrics_server.pods.scrape import ScrapeFailure, Target, scrape
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_server.polling.pollers import Lanes
 from hca_operator.metrics_server.samples.sample_store import SampleStore
 
-HEALTHY_AT_A_TIME, FAILING_AT_A_TIME = 64, 32
+HEALTHY_PODS_AT_A_TIME, FAILING_PODS_AT_A_TIME = 64, 32
 """Scrapes at a time, of pods that answered last time and of those that did not."""
 WAITED = (
     "it could not be scraped in time, because many pods of its namespace answer slowly: have all of them answer sooner"
@@ -38,7 +38,7 @@ class Scraper(PodReader[Endpoint, Target]):
         self._metrics = metrics
         self._endpoints: dict[Key, Endpoint] = {}
         """The endpoint from which the samples of each object are."""
-        self._lanes = Lanes(HEALTHY_AT_A_TIME, FAILING_AT_A_TIME)
+        self._lanes = Lanes(HEALTHY_PODS_AT_A_TIME, FAILING_PODS_AT_A_TIME)
         metrics.watch(lambda: len(self._endpoints), lambda: len(self._pollers))
 
     def _update(self, keys: set[Key]) -> None:
@@ -56,7 +56,7 @@ class Scraper(PodReader[Endpoint, Target]):
         async def read(before: ScrapeFailure | None) -> ScrapeFailure | None:
             due = self._clock()
             async with self._lanes.turn(api, failing=before is not None):
-                if before is None and self._clock() - due > INTERVAL_SECONDS:
+                if before is None and self._clock() - due > POD_POLL_SECONDS:
                     self._samples.fail(api, target.pod.uid, WAITED)
                 return await self._scrape(api, target)
 

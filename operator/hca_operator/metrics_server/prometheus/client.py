@@ -18,9 +18,9 @@ from hca_operator.metrics_server.prometheus.connection import CancellableAdapter
 from hca_operator.metrics_server.prometheus.query_metrics import QueryMetrics
 from hca_operator.metrics_server.samples.reading import Unknown
 
-TIMEOUT_SECONDS = 3.0
+QUERY_TIMEOUT_SECONDS = 3.0
 """For a whole answer, the connection included."""
-LARGEST_BODY_BYTES = 3 * 2**20
+LARGEST_PODS_ANSWER_BYTES = 3 * 2**20
 """Of an answer about pods: parsed, it takes seven times as much memory, and parsing holds the GIL."""
 LARGEST_NUMBER_BYTES = 2**16
 """Of an answer that has to be one number."""
@@ -77,7 +77,7 @@ class Prometheus:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="prometheus")
 
     async def query(
-        self, kind: str, promql: str, parse: Callable[[Result], T], *, largest: int = LARGEST_BODY_BYTES
+        self, kind: str, promql: str, parse: Callable[[Result], T], *, largest: int = LARGEST_PODS_ANSWER_BYTES
     ) -> T:
         """Send a query; returns `parse` of its result. Raises QueryFailure.
 
@@ -85,14 +85,14 @@ class Prometheus:
         """
         connection, started, result = CancellableConnection(), self._clock(), "answered"
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(QUERY_TIMEOUT_SECONDS):
                 loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(self._threads, self._query, promql, parse, connection, largest)
         except TimeoutError as error:
             result = "timeout"
             raise QueryFailure(
                 result,
-                f"Prometheus gives no answer within {TIMEOUT_SECONDS:g} s: check its load, or query fewer series",
+                f"Prometheus gives no answer within {QUERY_TIMEOUT_SECONDS:g} s: check its load, or query fewer series",
             ) from error
         except QueryFailure as failure:
             result = failure.result
@@ -111,10 +111,10 @@ class Prometheus:
                 session.headers["Accept-Encoding"] = "identity"
                 session.hooks["response"].append(partial(_read_within_limits, largest))
                 client = PrometheusConnect(
-                    self._url, headers=access.headers, auth=access.auth, session=session, timeout=TIMEOUT_SECONDS
+                    self._url, headers=access.headers, auth=access.auth, session=session, timeout=QUERY_TIMEOUT_SECONDS
                 )
                 session.mount(self._url, CancellableAdapter(connection))  # in place of the client's own, which retries
-                return parse(client.custom_query(promql, params={"timeout": f"{TIMEOUT_SECONDS:g}s"}))
+                return parse(client.custom_query(promql, params={"timeout": f"{QUERY_TIMEOUT_SECONDS:g}s"}))
         except (QueryFailure, Unknown):
             raise
         except requests.exceptions.SSLError as error:

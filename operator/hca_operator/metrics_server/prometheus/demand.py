@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from hca_operator.api.metric_types import METRIC_TYPE_BY_NAME, PROMETHEUS, MetricType
+from hca_operator.api.metric_types import PROMETHEUS, MetricType
 from hca_operator.core.names import Manifest
+from hca_operator.metrics_server.inventory.object_metrics import metrics_of, source_of
 from hca_operator.metrics_server.inventory.targets import ignored_paths_of
 
 
@@ -28,18 +29,11 @@ class Demand(NamedTuple):
 def demand_of(api: Manifest) -> Demand | None:
     """The metrics that are read for an object; None if there are none."""
     spec = api.get("spec") or {}
-    scaling = spec.get("autoscaling") or {}
-    if scaling.get("mode") == "Disabled":
-        return None
-    metrics = scaling.get("metrics") or []
-    if (spec.get("monitoring") or {}).get("source") == "Ingress":
-        of_pods = frozenset[MetricType]()
-    else:
-        types = (METRIC_TYPE_BY_NAME.get(metric.get("type")) for metric in metrics)
-        of_pods = frozenset(type_ for type_ in types if type_ is not None and type_.from_pods)
+    metrics, at_ingress = metrics_of(spec), source_of(spec) == "Ingress"
+    of_pods = frozenset(metric.type for metric in metrics if metric.type.from_pods and not at_ingress)
     queries = frozenset(
-        OwnQuery(str(metric.get("name")), str((metric.get("prometheus") or {}).get("query") or ""))
-        for metric in metrics
-        if metric.get("type") == PROMETHEUS.name
+        OwnQuery(str(entry.get("name")), str((entry.get("prometheus") or {}).get("query") or ""))
+        for type_, entry in metrics
+        if type_ is PROMETHEUS
     )
     return Demand(of_pods, ignored_paths_of(spec), queries) if of_pods or queries else None

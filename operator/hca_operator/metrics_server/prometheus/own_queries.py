@@ -20,11 +20,11 @@ from hca_operator.metrics_server.samples.reading import Reading, Unknown
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_SECONDS = 15.0
+OWN_QUERY_SECONDS = 15.0
 """Between two sends of a query: the interval at which a HorizontalPodAutoscaler reads."""
-KEPT_SECONDS = 40.0
+OWN_QUERY_KEPT_SECONDS = 40.0
 """For which a value is used while Prometheus does not answer: two intervals and their time-outs."""
-HEALTHY_AT_A_TIME, FAILING_AT_A_TIME = 4, 2
+HEALTHY_QUERIES_AT_A_TIME, FAILING_QUERIES_AT_A_TIME = 4, 2
 """Queries at a time, of those that were answered last time and of those that were not."""
 
 
@@ -44,7 +44,7 @@ class OwnQueries:
         self._values: dict[tuple[Key, OwnQuery], _Value] = {}
         self._failures: dict[tuple[Key, OwnQuery], str] = {}
         self._pollers = Pollers(self._poll)
-        self._lanes = Lanes(HEALTHY_AT_A_TIME, FAILING_AT_A_TIME)
+        self._lanes = Lanes(HEALTHY_QUERIES_AT_A_TIME, FAILING_QUERIES_AT_A_TIME)
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """The task group in which queries are sent; call it before `follow`."""
@@ -63,7 +63,7 @@ class OwnQueries:
         if query is None:
             raise Unknown(f"{what} is unknown: the object has no such metric, or was not seen yet: wait a few seconds")
         last = self._values.get((api, query))
-        if last is None or self._clock() - last.at > KEPT_SECONDS:
+        if last is None or self._clock() - last.at > OWN_QUERY_KEPT_SECONDS:
             why = self._failures.get((api, query), "its query has not been sent yet: wait a few seconds")
             raise Unknown(f"{what} is unknown: {why}")
         age = self._clock() - last.at
@@ -76,9 +76,9 @@ class OwnQueries:
             nonlocal failing
             async with self._lanes.turn(api, failing=failing):
                 failing = not await self._send(api, query)
-            return INTERVAL_SECONDS
+            return OWN_QUERY_SECONDS
 
-        await poll_at_interval(INTERVAL_SECONDS, poll, clock=self._clock, phase=self._phase())
+        await poll_at_interval(OWN_QUERY_SECONDS, poll, clock=self._clock, phase=self._phase())
 
     async def _send(self, api: Key, query: OwnQuery) -> bool:
         """Send a query and keep its value or failure. Returns False if Prometheus did not answer."""

@@ -125,13 +125,13 @@ def values_by_pod(
     for series in result:
         labels = series["metric"]
         place = labels["namespace"], labels["pod"]
-        if place in groups and "value" in series and (bound := _bound(metric, labels)) is not None:
+        if place in groups and "value" in series and (bound := _bucket_bound(metric, labels)) is not None:
             found.setdefault(place, {}).setdefault(labels[_MARK], {})[bound] = float(series["value"][1])
     known = {place: _first(metric, marked, groups[place]) for place, marked in found.items()}
-    return {place: counts for place, counts in known.items() if counts is not None and _is_possible(counts)}
+    return {place: counts for place, counts in known.items() if counts is not None and _are_possible(counts)}
 
 
-def _bound(metric: MetricType, labels: Mapping[str, str]) -> float | None:
+def _bucket_bound(metric: MetricType, labels: Mapping[str, str]) -> float | None:
     try:
         return float(labels.get("le", "")) if _has_buckets(metric) else math.inf
     except ValueError:
@@ -148,5 +148,5 @@ def _first(metric: MetricType, marked: Mapping[str, Counts], group: int) -> Coun
     return next(iter(found), None)
 
 
-def _is_possible(counts: Counts) -> bool:
+def _are_possible(counts: Counts) -> bool:
     return math.inf in counts and all(0 <= value < LARGEST for value in counts.values())

@@ -36,22 +36,22 @@ from hca_operator.scaling.capabilities import NO_QUERIES
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_SECONDS = 2.0
+POD_QUERY_SECONDS = 2.0
 """From one query of a metric to the next, while Prometheus answers fast: as often as pods are scraped."""
-LONGEST_INTERVAL_SECONDS = 10.0
+LONGEST_POD_QUERY_SECONDS = 10.0
 """The same while it answers slowly: still less than the 15 s between two reads of a HorizontalPodAutoscaler."""
 SHARE = 0.1
 """Greatest share of the time for which each replica keeps Prometheus busy, as far as the longest interval allows."""
-AT_A_TIME = 4
+POD_QUERIES_AT_A_TIME = 4
 """Queries at a time: their answers may be megabytes."""
-KEPT_SECONDS = 30.0
+POD_QUERY_KEPT_SECONDS = 30.0
 """For which an answer is used while Prometheus gives no new one."""
 JOINING_SECONDS = 150.0
 """For which a new pod may have no values: Prometheus has to discover it and scrape it twice. Until then the value of
 the object is that of the other pods."""
 
 
-class _Answer(NamedTuple):
+class _PodsAnswer(NamedTuple):
     """The values of the pods of one object."""
 
     at: float
@@ -59,10 +59,10 @@ class _Answer(NamedTuple):
     since: Mapping[str, float]
     """Since when the values of each pod have not changed."""
 
-    def next(self, at: float, pods: Mapping[str, Counts]) -> "_Answer":
+    def next(self, at: float, pods: Mapping[str, Counts]) -> "_PodsAnswer":
         """The answer with the values of a newer query result."""
         since = {pod: self.since[pod] if counts == self.pods.get(pod) else at for pod, counts in pods.items()}
-        return _Answer(at, pods, since)
+        return _PodsAnswer(at, pods, since)
 
     def scraped_at(self, now: float) -> float:
         """When the oldest value of a pod with load appeared, RANGE_SECONDS ago at the most."""
@@ -98,11 +98,11 @@ class PrometheusReadings:
         self._synced = asyncio.Event()
         self._joined_at: dict[Key, dict[str, float]] = {}
         """Since when each pod of an object is ready, by name."""
-        self._answers: dict[tuple[MetricType, Key], _Answer] = {}
+        self._answers: dict[tuple[MetricType, Key], _PodsAnswer] = {}
         self._failures: dict[tuple[MetricType, Key], str] = {}
         self._failing: set[MetricType] = set()
         self._portions = {metric: Portions() for metric in POD_METRICS}
-        self._turns = asyncio.Semaphore(AT_A_TIME)
+        self._turns = asyncio.Semaphore(POD_QUERIES_AT_A_TIME)
         self._polled = False
 
     def not_ready(self) -> str | None:
@@ -147,7 +147,7 @@ class PrometheusReadings:
                 "seen yet: add one, or wait a few seconds"
             )
         answer = self._answers.get((asked.type, key))
-        if answer is None or self._clock() - answer.at > KEPT_SECONDS:
+        if answer is None or self._clock() - answer.at > POD_QUERY_KEPT_SECONDS:
             why = self._failures.get((asked.type, key), "Prometheus has not been queried yet: wait a few seconds")
             raise Unknown(f"{what} is unknown: {why}")
         known, scale = self._known(what, asked.type, key, answer)
@@ -162,7 +162,7 @@ class PrometheusReadings:
         age = clock - (answer.at if math.isinf(window_seconds) else answer.scraped_at(clock))
         return Reading(value, at=now - timedelta(seconds=age), window=age)
 
-    def _known(self, what: str, metric: MetricType, api: Key, answer: _Answer) -> tuple[Collection[Counts], float]:
+    def _known(self, what: str, metric: MetricType, api: Key, answer: _PodsAnswer) -> tuple[Collection[Counts], float]:
         """The known values of the pods, and the factor that scales them up to all pods. Raises Unknown."""
         joined_at = self._joined_at.get(api, {})
         if not joined_at:
@@ -215,7 +215,7 @@ class PrometheusReadings:
             started = self._clock()
             await asyncio.gather(*(self._poll(metric, needing) for metric, needing in wanted.items()))
             self._polled = True
-            pause = min(max(INTERVAL_SECONDS, (self._clock() - started) / SHARE), LONGEST_INTERVAL_SECONDS)
+            pause = min(max(POD_QUERY_SECONDS, (self._clock() - started) / SHARE), LONGEST_POD_QUERY_SECONDS)
             await asyncio.sleep(pause * (0.9 + self._phase() / 5))
 
     async def _poll(self, metric: MetricType, demands: Mapping[Key, Demand]) -> None:
@@ -274,7 +274,7 @@ class PrometheusReadings:
         return None
 
 
-_NO_ANSWER = _Answer(-math.inf, {}, {})
+_NO_ANSWER = _PodsAnswer(-math.inf, {}, {})
 
 
 def _groups(demands: Mapping[Key, Demand]) -> list[Group]:

@@ -14,7 +14,9 @@ def pod_metric(name: str) -> ExternalMetric:
     """The metric with that name in external.metrics.k8s.io. Raises Unknown for names that no metric of pods has."""
     found = external_metric(name)
     if found is None or not found.type.from_pods:
-        raise Unknown(f"{name} is no metric of a {KIND}: ask for {', '.join(_NAMES[:-1])} or {_NAMES[-1]}")
+        raise Unknown(
+            f"{name} is no metric of a {KIND}: ask for {', '.join(_EXTERNAL_NAMES[:-1])} or {_EXTERNAL_NAMES[-1]}"
+        )
     return found
 
 
@@ -54,7 +56,7 @@ def percentile_of(percentile: int, pods: Collection[Counts]) -> float | None:
     return max(0.0, lower) if counts else None
 
 
-_NAMES = [
+_EXTERNAL_NAMES = [
     *(metric.external for metric in POD_METRICS if metric.aggregation is not Aggregation.PERCENTILE),
     *(f"{metric.external}-p1 to -p99" for metric in POD_METRICS if metric.aggregation is Aggregation.PERCENTILE),
 ]

@@ -25,7 +25,7 @@ LARGEST = 2.0**53
 
 MOST_BOUNDS = 256
 """Most buckets of a histogram: more make no percentile more exact, and each is kept for each pod and sample."""
-LONGEST_CACHED = 256
+LONGEST_CACHED_BYTES = 256
 """Bytes of the longest series that is cached, so that the cache takes at most 20 MiB: pods choose their labels."""
 
 _HISTOGRAMS = dict.fromkeys(name for metric in POD_METRICS for name in metric.histograms)
@@ -144,7 +144,10 @@ class Exposition:
                 )
             series = line["series"] or b""
             try:
-                yield _cached(series) if len(series) <= LONGEST_CACHED else _series(series), float(line["number"] or "")
+                yield (
+                    _cached(series) if len(series) <= LONGEST_CACHED_BYTES else _series(series),
+                    float(line["number"] or ""),
+                )
             except ValueError as error:
                 number = self._lines + lines.count(b"\n", 0, line.start()) + 1
                 raise Unreadable(

@@ -43,7 +43,7 @@ FEWEST_COUNTS = 3
 the difference could be all that this worker has ever counted; for a new pod that is not much."""
 SAMPLE_SIZE = 40
 """Size of a sample without its buckets, in numbers of eight bytes."""
-KEPT_OF_AN_OBJECT, KEPT = 2**19, 2**22
+KEPT_OF_AN_OBJECT, KEPT_IN_TOTAL = 2**19, 2**22
 """Most numbers that are kept for the samples of one object, and of all: 4 and 32 MiB. An object with 1,000 pods and
 twenty buckets needs 360,000."""
 TOO_MUCH = (
@@ -179,7 +179,7 @@ class SampleStore:
     def __init__(self, clock: Callable[[], float], source: SampleSource = PODS, budget: Budget | None = None) -> None:
         """`clock` is monotonic: a wall clock that jumps would make samples old or a rate wrong."""
         self._clock = clock
-        self._budget = budget or Budget(KEPT_OF_AN_OBJECT, KEPT)
+        self._budget = budget or Budget(KEPT_OF_AN_OBJECT, KEPT_IN_TOTAL)
         self._source = source
         self._apis: dict[Key, _Api] = {}
 

@@ -16,7 +16,7 @@ from hca_operator.core.errors import Transient
 from hca_operator.core.ports import Getter
 
 NAMESPACE = "kube-system"
-CONFIG_MAP = "extension-apiserver-authentication"
+AUTHENTICATION_CONFIG_MAP = "extension-apiserver-authentication"
 _AUTHENTICATED, _UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
 
 Certificate = Mapping[str, Any]
@@ -52,8 +52,8 @@ class FrontProxy:
         """Parse the data of the ConfigMap. Raises Transient if something is missing, which may be added later."""
         if not data.get("requestheader-client-ca-file"):
             raise Transient(
-                f"ConfigMap {NAMESPACE}/{CONFIG_MAP} has no requestheader-client-ca-file: start kube-apiserver with "
-                "--requestheader-client-ca-file, which every API behind it needs"
+                f"ConfigMap {NAMESPACE}/{AUTHENTICATION_CONFIG_MAP} has no requestheader-client-ca-file: start "
+                "kube-apiserver with --requestheader-client-ca-file, which every API behind it needs"
             )
         return cls(
             authority=data["requestheader-client-ca-file"],
@@ -91,7 +91,7 @@ class FrontProxy:
 
 async def read_front_proxy(source: Getter) -> FrontProxy:
     """Read the ConfigMap. Raises HcaError."""
-    found = await source.get("ConfigMap", NAMESPACE, CONFIG_MAP)
+    found = await source.get("ConfigMap", NAMESPACE, AUTHENTICATION_CONFIG_MAP)
     return FrontProxy.parse((found or {}).get("data") or {})
 
 
@@ -101,7 +101,9 @@ def _list(data: Mapping[str, str], key: str) -> tuple[str, ...]:
     except ValueError:
         parsed = None
     if not isinstance(parsed, list):
-        raise Transient(f"ConfigMap {NAMESPACE}/{CONFIG_MAP}: {key} must be a JSON list of texts, not {data[key]!r}")
+        raise Transient(
+            f"ConfigMap {NAMESPACE}/{AUTHENTICATION_CONFIG_MAP}: {key} must be a JSON list of texts, not {data[key]!r}"
+        )
     return tuple(map(str, parsed))
 
 

@@ -41,7 +41,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _Review:
     allowed: "asyncio.Task[bool]"
     asked_at: float
 
@@ -60,7 +60,7 @@ class Authorizer:
     def __init__(self, server: Creator, clock: Callable[[], float]) -> None:
         self._server = server
         self._clock = clock
-        self._answers: OrderedDict[tuple[User, Access], _Answer] = OrderedDict()
+        self._answers: OrderedDict[tuple[User, Access], _Review] = OrderedDict()
 
     async def allows(self, user: User, access: Access) -> bool:
         """Whether a user is allowed this access. Raises HcaError if the review fails, which is not cached."""
@@ -69,7 +69,7 @@ class Authorizer:
         question, now = (user, access), self._clock()
         answer = self._answers.get(question)
         if answer is None or not answer.holds(now):
-            answer = _Answer(asyncio.create_task(self._review(user, access)), now)
+            answer = _Review(asyncio.create_task(self._review(user, access)), now)
             self._answers[question] = answer
             self._answers.move_to_end(question)
             while len(self._answers) > MOST_CACHED:

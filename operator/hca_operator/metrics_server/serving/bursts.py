@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from hca_operator.api.metric_types import METRIC_TYPE_BY_NAME
 from hca_operator.core.errors import HcaError
 from hca_operator.core.names import API_LABEL, Manifest
+from hca_operator.metrics_server.inventory.object_metrics import metrics_of
 from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
 from hca_operator.metrics_server.inventory.table import Table, own_key
 from hca_operator.metrics_server.samples.reading import Reading
@@ -40,8 +40,8 @@ class BurstLoads:
 
 def _burst_metrics(api: Manifest) -> Sequence[str] | None:
     """External names of the metrics for the bursts of an object; None if it has none."""
-    scaling = (api.get("spec") or {}).get("autoscaling") or {}
-    if scaling.get("mode") == "Disabled" or (scaling.get("burst") or {}).get("mode") != "Enabled":
+    spec = api.get("spec") or {}
+    burst = (spec.get("autoscaling") or {}).get("burst") or {}
+    if burst.get("mode") != "Enabled":
         return None
-    types = (METRIC_TYPE_BY_NAME.get(metric.get("type")) for metric in scaling.get("metrics") or [])
-    return [type_.external for type_ in types if type_ is not None and type_.is_total] or None
+    return [metric.type.external for metric in metrics_of(spec) if metric.type.is_total] or None

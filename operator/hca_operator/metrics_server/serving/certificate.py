@@ -65,7 +65,7 @@ class Credentials:
             found.authorities()
             found.served()
             for key in (found.authority_key, found.key):
-                _key(key)
+                _private_key(key)
         except (KeyError, ValueError, TypeError, UnsupportedAlgorithm):
             return None
         return found
@@ -139,7 +139,7 @@ def _has_signed(authority: x509.Certificate, served: x509.Certificate) -> bool:
 
 
 def _belongs(certificate: x509.Certificate, key: bytes) -> bool:
-    own = _key(key).public_key()
+    own = _private_key(key).public_key()
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return certificate.public_key().public_bytes(*form) == own.public_bytes(*form)
 
@@ -160,7 +160,7 @@ def _signed(kept: Credentials, names: Sequence[str], now: datetime) -> Credentia
     """With another certificate of the present authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     authority = kept.authorities()[0]
-    signer = _key(kept.authority_key)
+    signer = _private_key(kept.authority_key)
     certificate = (
         _builder(_name("hca-operator metrics"), authority.subject, key.public_key(), now, VALIDITY)
         .add_extension(x509.SubjectAlternativeName(list(map(x509.DNSName, names))), critical=False)
@@ -206,7 +206,7 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _key(text: bytes) -> ec.EllipticCurvePrivateKey:
+def _private_key(text: bytes) -> ec.EllipticCurvePrivateKey:
     key = load_pem_private_key(text, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError("none of ours")

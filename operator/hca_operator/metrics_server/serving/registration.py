@@ -71,7 +71,7 @@ def desired(service: ServiceReference, owner: Manifest, bundle: bytes) -> Manife
     }
 
 
-def judge(found: Manifest | None, wanted: Manifest) -> RegistrationVerdict:
+def judge_registration(found: Manifest | None, wanted: Manifest) -> RegistrationVerdict:
     """What to do about the APIService. `found`: the existing one, None if there is none."""
     if found is None:
         return RegistrationVerdict(apply=wanted)
@@ -96,7 +96,7 @@ async def ensure_registered(
             f"ClusterRole {owner} does not exist, which owns the APIService {REGISTRATION}: run helm upgrade, which "
             "creates it"
         )
-    verdict = judge(await server.get("APIService", "", REGISTRATION), desired(service, role, bundle))
+    verdict = judge_registration(await server.get("APIService", "", REGISTRATION), desired(service, role, bundle))
     if verdict.apply is not None:
         # On a conflict, another server was faster and keeps it.
         exists = "resourceVersion" in verdict.apply["metadata"]

@@ -5,8 +5,8 @@ from itertools import islice
 import kopf
 import pytest
 
-from hca_operator.controller.kopf_events import IDLE_SECONDS, LISTED_AT_A_TIME, operator_settings
-from hca_operator.kube.informer import LONGEST_BACKOFF_SECONDS, EndlessBackoff
+from hca_operator.controller.kopf_events import IDLE_OBJECT_SECONDS, LISTED_AT_A_TIME, operator_settings
+from hca_operator.kube.informer import LONGEST_WATCH_BACKOFF_SECONDS, EndlessBackoff
 
 
 def test_kopf_only_watches() -> None:
@@ -20,7 +20,7 @@ def test_kopf_never_gives_up_a_watch() -> None:
     assert isinstance(backoffs, EndlessBackoff)
     waits = list(islice(backoffs, 200))
     assert len(waits) == 200
-    assert max(waits) <= 1.2 * LONGEST_BACKOFF_SECONDS
+    assert max(waits) <= 1.2 * LONGEST_WATCH_BACKOFF_SECONDS
 
 
 @pytest.mark.parametrize("written", ["{", "5", "[" * 50_000])
@@ -35,4 +35,4 @@ def test_kopf_reads_nothing_that_a_user_may_have_written_into_its_annotations(wr
 def test_kopf_holds_few_objects_in_memory_at_a_time() -> None:
     settings = operator_settings(clusterwide=True)
     assert settings.watching.chunk_size == LISTED_AT_A_TIME
-    assert settings.queueing.idle_timeout == IDLE_SECONDS
+    assert settings.queueing.idle_timeout == IDLE_OBJECT_SECONDS

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hca_operator.api.metric_types import REQUESTS_PER_SECOND
-from hca_operator.controller.load_poller import INTERVAL_SECONDS, TIMEOUT_SECONDS, LoadPoller
+from hca_operator.controller.load_poller import LOAD_POLL_SECONDS, LOAD_TIMEOUT_SECONDS, LoadPoller
 from hca_operator.core.errors import Transient
 from hca_operator.core.names import Manifest
 from hca_operator.scaling.burst import BurstPolicy, BurstTracker
@@ -72,7 +72,7 @@ def looked_at(source: Source, book: BurstTracker, *, seconds: float, lead_after:
 
 def test_a_load_that_is_too_great_in_two_readings_has_the_object_looked_at() -> None:
     source = Source([signal()])
-    assert looked_at(source, following(), seconds=2.5) == [2 * INTERVAL_SECONDS]
+    assert looked_at(source, following(), seconds=2.5) == [2 * LOAD_POLL_SECONDS]
     assert set(source.asked) == {("Signal", "")}
 
 
@@ -91,7 +91,7 @@ def test_only_the_leader_asks() -> None:
 @pytest.mark.parametrize("answer", [None, [], Transient("no endpoints"), "never"], ids=str)
 def test_without_an_answer_nothing_is_a_jump_and_it_is_asked_again(answer: Any) -> None:
     source = Source(answer)
-    assert looked_at(source, following(), seconds=4 * (INTERVAL_SECONDS + TIMEOUT_SECONDS)) == []
+    assert looked_at(source, following(), seconds=4 * (LOAD_POLL_SECONDS + LOAD_TIMEOUT_SECONDS)) == []
     assert len(source.asked) >= 4
 
 
@@ -111,4 +111,4 @@ def test_that_it_cannot_be_read_is_said_once_for_each_outage(caplog: pytest.LogC
 )
 def test_a_signal_that_cannot_be_read_spoils_no_other(spoilt: Manifest) -> None:
     source = Source([signal(**spoilt), signal()])
-    assert looked_at(source, following(), seconds=2.5) == [2 * INTERVAL_SECONDS]
+    assert looked_at(source, following(), seconds=2.5) == [2 * LOAD_POLL_SECONDS]

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 from aiohttp import web
 
-from hca_operator.controller.worker_memory import LARGEST_BODY_BYTES, resident_bytes
+from hca_operator.controller.worker_memory import LARGEST_MEMORY_ANSWER_BYTES, resident_bytes
 from tests.unit.operator.metrics_server.pods.loopback_pods import MOST_SENT_BYTES, Endless, pod_metrics
 
 LOOPBACK = "127.0.0.1"
@@ -23,7 +23,7 @@ LOOPBACK = "127.0.0.1"
         ("process_resident_memory_bytes 9e999\n", []),
         ("process_resident_memory_bytes 1e\n", []),
         ("another_process_resident_memory_bytes 1\nprocess_resident_memory_bytes_total 1\n", []),
-        ("x" * (LARGEST_BODY_BYTES + 1) + "\nprocess_resident_memory_bytes 1\n", []),
+        ("x" * (LARGEST_MEMORY_ANSWER_BYTES + 1) + "\nprocess_resident_memory_bytes 1\n", []),
         ('process_resident_memory_bytes{a="' * 30_000, []),
     ],
 )  # fmt: skip

@@ -86,7 +86,7 @@ def test_an_object_is_uncertain_from_a_failed_write_until_something_is_heard_of_
         assert not store.is_uncertain(SHOP)
 
 
-def test_a_list_takes_away_what_it_lacks_but_not_what_came_after_it_or_lives_elsewhere() -> None:
+def test_a_list_takes_away_what_is_not_in_it_but_not_what_came_after_it_or_lives_elsewhere() -> None:
     store = ManifestCache()
     for known in (service(3, "gone"), service(12, "newer"), service(3, "there", "other"), service(3)):
         store.put(known)

@@ -268,7 +268,7 @@ def test_an_event_of_a_child_leads_to_its_object(child: Manifest, owner: str | N
     ids=repr,
 )
 def test_fault_68_a_child_whose_owner_has_no_name_of_an_object_leads_nowhere(name: str) -> None:
-    """Whoever may create a Service may write any owner: the operator read what the resulting address led to."""
+    """A user who may create a Service may write any owner: the operator read what the resulting address led to."""
     owner = {"kind": KIND, "apiVersion": API_VERSION, "name": name, "uid": "u", "controller": True}
     assert owner_of(_child(ownerReferences=[owner])) is None
 

@@ -193,7 +193,7 @@ async def test_what_no_watch_reported_is_found_by_the_next_list(server: Server, 
     await following.settle()
     server.put("settings", data={"LEVEL": "debug"})
     server.remove("gone")
-    server.events = asyncio.Queue()  # and nobody hears of it
+    server.events = asyncio.Queue()  # and no watch reports it
     await following.watch.relist()
     assert set(await following.settle()) == {SHOP}
     now, gone = await following.digests("settings", "gone")
@@ -220,7 +220,7 @@ async def test_every_object_that_uses_it_is_notified_until_it_no_longer_does(
     await following.digests("another")
     server.put("settings", data={"LEVEL": "info"})
     assert await following.settle() == []
-    assert following.watch._contents.keys() == {Key("default", "another")}, "what nobody uses is forgotten"
+    assert following.watch._contents.keys() == {Key("default", "another")}, "what no object uses is forgotten"
 
 
 STEPS = ("change", "change back", "remove", "tell", "tell late", "lose", "list", "read", "read anew")

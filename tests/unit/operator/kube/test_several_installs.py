@@ -31,7 +31,7 @@ def test_second_install_holds_back_and_says_whose_turn_it_is() -> None:
     assert election.seen[-1][1] == ("second",)
 
 
-def test_fault_74_a_lease_that_lasts_for_decades_and_is_never_renewed_holds_up_nobody_for_long() -> None:
+def test_fault_74_a_lease_that_lasts_for_decades_and_is_never_renewed_holds_up_no_install_for_long() -> None:
     store = Store()
     spec = {"holderIdentity": "gone", "leaseDurationSeconds": 2**31 - 1}
     store.put({"kind": "Lease", "metadata": {"namespace": "old", "name": "x"}, "spec": spec})

@@ -93,7 +93,7 @@ async def test_fault_24_what_is_no_longer_wanted_is_deleted_by_its_uid() -> None
     [
         (("spec", "strategy"), {"type": "Recreate"}),
         (("spec", "template", "spec", "containers"), [{"name": "api", "image": "other"}]),
-        (("metadata", "labels", "app.kubernetes.io/managed-by"), "somebody"),
+        (("metadata", "labels", "app.kubernetes.io/managed-by"), "another"),
         (("metadata", "labels"), None),
         (("metadata", "ownerReferences"), None),
     ],

@@ -93,7 +93,7 @@ async def test_fault_41_one_child_that_fails_is_reported_and_every_other_is_writ
     kind: str, refusal: Refusal, reason: str
 ) -> None:
     made = await world(**ROUTES)
-    for slot, child in made.cluster.objects.items():  # somebody has changed them all
+    for slot, child in made.cluster.objects.items():  # another client has changed them all
         if slot != API:
             child["metadata"]["labels"][API_LABEL] = "changed"
             made.cluster.put(child)

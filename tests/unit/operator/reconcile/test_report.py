@@ -174,4 +174,4 @@ async def test_fault_71_the_problem_of_a_pod_that_is_being_replaced_is_not_that_
     assert await reason() == "ImagePullFailed"
     cluster.edit(("Pod", NAMESPACE, "shop-2"), "status", "containerStatuses", value=None)
     cluster.refuses = lambda call: Forbidden("cannot list") if call == "list ReplicaSet" else None
-    assert await reason() == "ImagePullFailed", "what cannot be told apart is reported"
+    assert await reason() == "ImagePullFailed", "what cannot be distinguished is reported"

@@ -14,7 +14,7 @@ from hca_operator.core.ports import Key
 from hca_operator.core.timestamps import parse_time, time_text
 from hca_operator.desired.sizing import size
 from hca_operator.restarts.memory_trend import (
-    KEPT,
+    KEPT_SAMPLES,
     PATIENCE,
     MemoryTracker,
     Sample,
@@ -84,7 +84,7 @@ def test_a_pod_that_grows_fast_is_due_before_the_threshold(used: tuple[float, ..
 
 
 @settings(deadline=None)
-@given(rate=st.integers(-5, 5), count=st.integers(2, KEPT), start=st.integers(100, 400))
+@given(rate=st.integers(-5, 5), count=st.integers(2, KEPT_SAMPLES), start=st.integers(100, 400))
 def test_growth_is_the_slope_of_the_samples(rate: int, count: int, start: int) -> None:
     samples = history(*(start + rate * 15 * number for number in range(count)))
     assert bytes_per_second(samples) == pytest.approx(rate * MIB)
@@ -195,13 +195,13 @@ def test_the_trend_of_an_object_is_that_of_its_fastest_pod_and_of_the_one_that_i
         memory.take([reading("shop-1", 100 + 30 * number, number), reading("shop-2", 500 + number, number)])
     assert memory.trends()[KEY] == pytest.approx((2 * MIB, 150))
     memory.track(KEY, None)
-    assert memory.trends()[KEY].seconds_to_limit is None, "nobody knows the limit"
+    assert memory.trends()[KEY].seconds_to_limit is None, "the limit is unknown"
 
 
 def growing(memory: MemoryTracker, start: float, each: float, first: int = 0) -> list[bool]:
-    """Whether a pod counts as growing, after each of as many readings as are remembered; told when that changes."""
+    """Whether a pod counts as growing, after each of KEPT_SAMPLES readings; the object is due when that changes."""
     found = []
-    for number in range(first, first + KEPT):
+    for number in range(first, first + KEPT_SAMPLES):
         before = memory.grows(KEY), memory.has_reading(KEY)
         changed = memory.take([reading("shop-1", start + each * (number - first), number)])
         assert (KEY in changed) == (before != (memory.grows(KEY), memory.has_reading(KEY)))
@@ -210,7 +210,7 @@ def growing(memory: MemoryTracker, start: float, each: float, first: int = 0) ->
 
 
 def test_a_pod_grows_when_it_has_for_five_minutes_and_would_be_full_within_an_hour() -> None:
-    assert growing(book(), 300, 1) == [False] * (KEPT - 1) + [True], "193 MiB are left: 48 minutes"
+    assert growing(book(), 300, 1) == [False] * (KEPT_SAMPLES - 1) + [True], "193 MiB are left: 48 minutes"
     assert not any(growing(book(), 300, 0.5)), "101 minutes"
     assert not any(growing(book(), 300, -1))
     assert not any(growing(book(), 100, 5)), "that is how a pod starts"
@@ -219,8 +219,8 @@ def test_a_pod_grows_when_it_has_for_five_minutes_and_would_be_full_within_an_ho
 def test_a_pod_that_grows_a_little_slower_still_grows_and_one_that_stops_does_not() -> None:
     memory = book()
     growing(memory, 300, 1)
-    assert all(growing(memory, 320, 0.5, first=KEPT)), "between one hour and two, what was said holds"
-    assert not growing(memory, 330, 0, first=2 * KEPT)[-1]
+    assert all(growing(memory, 320, 0.5, first=KEPT_SAMPLES)), "between one hour and two, what was said holds"
+    assert not growing(memory, 330, 0, first=2 * KEPT_SAMPLES)[-1]
 
 
 def test_nothing_grows_whose_memory_cannot_be_read() -> None:
@@ -238,7 +238,7 @@ def test_a_reading_that_does_not_say_is_passed_over(spoilt: Manifest) -> None:
 
 
 class Source:
-    """A metrics API that answers as it is told: a reading, None where it is absent, or an error."""
+    """A metrics API that answers as it is set: a reading, None where it is absent, or an error."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)

@@ -2,7 +2,7 @@
 
 from hca_operator.core.names import HASH_LABEL
 from hca_operator.core.observed import condition
-from hca_operator.restarts.memory_trend import KEPT
+from hca_operator.restarts.memory_trend import KEPT_SAMPLES
 from tests.unit.operator.objects import NAMESPACE
 from tests.unit.operator.restarts.growing_pods import healthy, the_pod, with_pods
 from tests.unit.operator.restarts.test_memory import KEY, reading
@@ -70,11 +70,11 @@ async def test_what_cannot_be_read_is_unknown_and_nothing_is_done() -> None:
 async def test_a_pod_that_grows_towards_its_limit_is_reported_before_it_is_near() -> None:
     world = await with_pods(1, replicas=1, autoscaling={"mode": "Disabled"})
     world.memory.take([])
-    for number in range(KEPT):
+    for number in range(KEPT_SAMPLES):
         world.memory.take([reading("shop-0", 300 + number, number)])
     await world.look()
     assert healthy(world) == ("True", "MemoryGrowing")
     before = len(world.cluster.writes)
-    world.memory.take([reading("shop-0", 320.5, KEPT)])
+    world.memory.take([reading("shop-0", 320.5, KEPT_SAMPLES)])
     await world.look()
     assert len(world.cluster.writes) == before, "the estimate changes all the time, and is a metric"

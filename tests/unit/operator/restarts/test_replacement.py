@@ -248,7 +248,7 @@ async def test_a_new_operator_finishes_what_it_finds() -> None:
     world.cluster.put(pod(8))
     world.restart_operator()
     await world.step()
-    assert not going(world), "nobody has looked for it yet"
+    assert not going(world), "it has not been looked for yet"
     assert world.replacements.found([the_pod(world)]) == {KEY}
     await world.step()
     assert going(world)

@@ -12,7 +12,7 @@ from hca_operator.core.timestamps import parse_time, time_text
 from hca_operator.reconcile.reconciler import Outcome
 from hca_operator.restarts.memory_trend import MemoryTracker
 from hca_operator.restarts.pod_replacement import ReplacementTracker
-from hca_operator.restarts.requested import SPREAD_SECONDS
+from hca_operator.restarts.requested import SCHEDULE_SPREAD_SECONDS
 from hca_operator.restarts.rollout_gate import RolloutGate
 from tests.unit.operator.fake_cluster import FakeCluster, Slot
 from tests.unit.operator.objects import NAME, NAMESPACE, manifest
@@ -24,7 +24,7 @@ DEPLOYMENT: Slot = ("Deployment", NAMESPACE, NAME)
 START = datetime(2026, 1, 2, 1, 0, tzinfo=UTC)
 THREE = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
-SPREAD = timedelta(seconds=SPREAD_SECONDS)
+SPREAD = timedelta(seconds=SCHEDULE_SPREAD_SECONDS)
 NIGHTLY: dict[str, Any] = {"restartSchedule": {"cron": "0 3 * * *"}}
 
 
@@ -294,4 +294,4 @@ async def test_delays_are_the_objects_own_and_spread() -> None:
         delays.add(first)
     await_three = (THREE - START).total_seconds()
     assert len(delays) > 30
-    assert all(await_three <= delay < await_three + SPREAD_SECONDS for delay in delays)
+    assert all(await_three <= delay < await_three + SCHEDULE_SPREAD_SECONDS for delay in delays)

@@ -15,7 +15,7 @@ def test_a_place_that_becomes_free_goes_to_the_key_that_has_waited_longest() -> 
     assert [gate.enter(name) for name in ("a", "b", "c", "d", "b")] == [True, False, False, False, False]
     gate.leave("never entered")
     gate.leave("b")
-    assert reported == [], "nobody has given a place back"
+    assert reported == [], "no place was given back"
     gate.leave("a")
     assert reported == ["c"]
     assert gate.enter("c")

@@ -38,7 +38,7 @@ async def test_a_step_raises_the_count_before_the_next_look_and_the_floor_goes_a
     assert raised[1] == 5
     assert JUMP < raised[0] < JUMP + SYNC - 3, "before the autoscaler's next look"
     assert ended == (raised[0] + WINDOW, 1)
-    assert counts(moments) == [(raised[0], 5)], "one change, and nobody takes it back"
+    assert counts(moments) == [(raised[0], 5)], "one change, which is not taken back"
     assert world.raises == 1
 
 
@@ -241,7 +241,7 @@ async def test_where_this_install_has_no_load_to_follow_status_says_so() -> None
     entry = cluster.objects[API]["status"]["unsupported"][-1]
     assert entry["field"] == "spec.autoscaling.burst"
     assert entry["reason"].startswith("bursts add no pods: the external metrics API of this install is off")
-    assert len(bursts) == 0, "nobody is asked"
+    assert len(bursts) == 0, "no object is followed"
 
 
 async def test_an_object_that_is_gone_or_no_longer_wants_it_is_not_followed() -> None:

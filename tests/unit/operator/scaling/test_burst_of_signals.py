@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hca_operator.api.metric_types import REQUESTS_PER_SECOND
-from hca_operator.controller.load_poller import INTERVAL_SECONDS as POLL_SECONDS
-from hca_operator.metrics_server.pods.pod_polling import INTERVAL_SECONDS
+from hca_operator.controller.load_poller import LOAD_POLL_SECONDS as POLL_SECONDS
+from hca_operator.metrics_server.pods.pod_polling import POD_POLL_SECONDS
 from hca_operator.metrics_server.samples.exposition import PodSample
 from hca_operator.metrics_server.samples.reading import Unknown
 from hca_operator.metrics_server.samples.sample_store import WINDOW_SECONDS, SampleStore
@@ -31,9 +31,9 @@ class Pods:
         self._signals = SampleStore(lambda: self.now)
         self._signals.follow(KEY, [str(pod) for pod in range(len(shares))])
         self._due = sorted(
-            ((share + turn) * INTERVAL_SECONDS, pod)
+            ((share + turn) * POD_POLL_SECONDS, pod)
             for pod, share in enumerate(shares)
-            for turn in range(int(END / INTERVAL_SECONDS))
+            for turn in range(int(END / POD_POLL_SECONDS))
         )
         self._before, self._after, self._count = before, after, len(shares)
 
@@ -66,6 +66,6 @@ def test_a_step_is_met_at_its_full_height_before_the_autoscalers_mean_has_all_of
             raised = second
             break
     assert raised is not None, "it was not seen"
-    assert STEP < raised < STEP + WINDOW_SECONDS + INTERVAL_SECONDS
+    assert STEP < raised < STEP + WINDOW_SECONDS + POD_POLL_SECONDS
     floor = burst_floor(POLICY, tracker.state(KEY), {}, START + timedelta(seconds=raised))
     assert floor.pods == height * len(shares), "no less and no more"

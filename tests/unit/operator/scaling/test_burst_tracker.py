@@ -105,7 +105,7 @@ def test_the_floor_is_never_more_than_a_load_that_was_seen_needs_and_never_more_
         due = tracker.take({} if load is None else {KEY: {REQUESTS_PER_SECOND.external: Load(load, window)}}, now)
         before, floor = floor, kept_floor(tracker, {}, now)
         if due:
-            assert load is not None, "raised for what nobody has seen"
+            assert load is not None, "raised without a reading"
             assert floor == Floor(Source.BURST, min(20, math.ceil(round(load / 50, 6))), now + POLICY.window)
             assert floor.pods > pods
         elif before.until is not None and now >= before.until:

@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
-from hca_operator.controller.capability_poller import INTERVAL_SECONDS, RETRY_SECONDS, CapabilityPoller
+from hca_operator.controller.capability_poller import (
+    CAPABILITY_POLL_SECONDS,
+    CAPABILITY_RETRY_SECONDS,
+    CapabilityPoller,
+)
 from hca_operator.core.errors import Forbidden, HcaError, Transient
 from hca_operator.core.names import METRIC_LABEL, Manifest
 from hca_operator.core.observed import condition
@@ -183,7 +187,7 @@ def reported(*answers: Any) -> list[tuple[float, bool]]:
         reader = CapabilityPoller(Answers(*answers), external, OURS)
         reading = reader.run(all_changed=lambda: found.append((loop.time(), external.missing is None)))
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(reading, 10 * INTERVAL_SECONDS)
+            await asyncio.wait_for(reading, 10 * CAPABILITY_POLL_SECONDS)
         assert reader.synced.is_set()
 
     virtual_time.run(main())
@@ -192,7 +196,10 @@ def reported(*answers: Any) -> list[tuple[float, bool]]:
 
 def test_every_other_answer_is_reported_and_the_same_one_is_not() -> None:
     ours = registration(*OURS)
-    assert reported(ours, KEDA, KEDA, None, ours) == [(INTERVAL_SECONDS, False), (3 * INTERVAL_SECONDS, True)]
+    assert reported(ours, KEDA, KEDA, None, ours) == [
+        (CAPABILITY_POLL_SECONDS, False),
+        (3 * CAPABILITY_POLL_SECONDS, True),
+    ]
 
 
 def test_the_first_answer_is_no_change() -> None:
@@ -201,7 +208,7 @@ def test_the_first_answer_is_no_change() -> None:
 
 def test_an_api_server_that_does_not_answer_changes_nothing() -> None:
     assert reported(KEDA, Transient("timeout"), Transient("timeout"), KEDA) == []
-    assert reported(Transient("timeout"), KEDA, None) == [(RETRY_SECONDS + INTERVAL_SECONDS, True)], (
+    assert reported(Transient("timeout"), KEDA, None) == [(CAPABILITY_RETRY_SECONDS + CAPABILITY_POLL_SECONDS, True)], (
         "asked soon, until it is known"
     )
 

@@ -215,7 +215,7 @@ async def test_the_greater_of_schedule_and_fallback_wins_and_none_lowers_what_th
 
 
 def at(second: int, *, in_force: bool = False, state: Manifest | None = None, **autoscaling: Any) -> Floor:
-    """The fallback so many seconds after the autoscaler's condition flipped to False, if not told otherwise."""
+    """The fallback so many seconds after the autoscaler's condition flipped to False, unless `state` differs."""
     active = {"type": "ScalingActive", "status": "False", "reason": "FailedGetExternalMetric"}
     active |= {"lastTransitionTime": time_text(START)} | (state or {})
     reported = {"type": "ScalingActive", "reason": "FallbackInForce"} if in_force else {}

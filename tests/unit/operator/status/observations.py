@@ -22,10 +22,7 @@ def seen(*, spec: dict[str, Any] | None = None, **facts: Any) -> Observation:
         "api": api,
         "sizing": size(api.spec),
         "deployment": deployment(),
-        "rolls": False,
         "autoscaler": AUTOSCALER,
-        "blocked": None,
-        "pod_problem": None,
         "restarts": Restarts(),
     }
     return Observation(**usual | facts)

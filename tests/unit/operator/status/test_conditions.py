@@ -6,7 +6,7 @@ import pytest
 
 from hca_operator.api.status import Problem, Reason
 from hca_operator.scaling.floors import Floor, Source
-from hca_operator.status.conditions import Observation, next_status
+from hca_operator.status.conditions import Observation, Problems, next_status
 from tests.unit.operator.objects import deployment
 from tests.unit.operator.status.observations import NOW, conditions, seen
 
@@ -72,7 +72,7 @@ CASES: dict[str, tuple[Observation, dict[str, tuple[str, str]]]] = {
         {"Ready": ("True", "RolledOut")},
     ),
     "paused by kubectl, with a change": (
-        seen(deployment=PAUSED_EARLY, pod_problem=Problem(Reason.PAUSED, "kubectl rollout resume")),
+        seen(deployment=PAUSED_EARLY, problems=Problems(pods=Problem(Reason.PAUSED, "kubectl rollout resume"))),
         {
             "Available": ("True", "PodsAvailable"),
             "Ready": ("False", "Paused"),
@@ -97,7 +97,7 @@ CASES: dict[str, tuple[Observation, dict[str, tuple[str, str]]]] = {
         },
     ),
     "a rollout that may yet succeed": (
-        seen(deployment=ROLLING, pod_problem=PASSING),
+        seen(deployment=ROLLING, problems=Problems(pods=PASSING)),
         {
             "Available": ("True", "PodsAvailable"),
             "Ready": ("False", "ImagePullFailed"),
@@ -106,7 +106,7 @@ CASES: dict[str, tuple[Observation, dict[str, tuple[str, str]]]] = {
         },
     ),
     "a rollout that cannot succeed": (
-        seen(deployment=ROLLING, pod_problem=STUCK),
+        seen(deployment=ROLLING, problems=Problems(pods=STUCK)),
         {
             "Available": ("True", "PodsAvailable"),
             "Ready": ("False", "ImageRunsAsRoot"),
@@ -115,7 +115,7 @@ CASES: dict[str, tuple[Observation, dict[str, tuple[str, str]]]] = {
         },
     ),
     "invalid while the last good one serves": (
-        seen(api=None, sizing=None, blocked=Problem(Reason.INVALID_SPEC, "spec.port: too large")),
+        seen(api=None, sizing=None, problems=Problems(blocked=Problem(Reason.INVALID_SPEC, "spec.port: too large"))),
         {
             "Available": ("True", "PodsAvailable"),
             "Ready": ("False", "InvalidSpec"),
@@ -125,7 +125,7 @@ CASES: dict[str, tuple[Observation, dict[str, tuple[str, str]]]] = {
         },
     ),
     "a conflict": (
-        seen(blocked=CONFLICT),
+        seen(problems=Problems(blocked=CONFLICT)),
         {
             "Available": ("True", "PodsAvailable"),
             "Ready": ("False", "ResourceConflict"),
@@ -133,7 +133,7 @@ CASES: dict[str, tuple[Observation, dict[str, tuple[str, str]]]] = {
         },
     ),
     "not allowed": (
-        seen(blocked=Problem(Reason.FORBIDDEN, "services is forbidden")),
+        seen(problems=Problems(blocked=Problem(Reason.FORBIDDEN, "services is forbidden"))),
         {"Ready": ("False", "Forbidden"), "Reconciling": ("True", "Forbidden"), "Stalled": ("False", "NoProblem")},
     ),
     "paused": (
@@ -193,8 +193,8 @@ def test_fault_71_what_is_not_applied_is_not_reported_as_applied() -> None:
     assert conditions(paused)["ScalingActive"] == ("True", "ScalingActive"), "of the autoscaler that is still there"
     assert conditions(replace(paused, autoscaler=None))["ScalingActive"] == ("Unknown", "Paused")
     refused = replace(
-        seen(spec=routes, previous=before), restarts=None, blocked=STUCK, scaling_problem=STUCK, traffic_problem=STUCK,
-        autoscaler=None,
+        seen(spec=routes, previous=before), restarts=None, autoscaler=None,
+        problems=Problems(blocked=STUCK, scaling=STUCK, traffic=STUCK),
     )  # fmt: skip
     assert conditions(refused)["ScalingActive"] == ("Unknown", "ImageRunsAsRoot")
     for observation in (paused, refused):

@@ -242,7 +242,7 @@ def failed_mount(cause: str, name: str = "shop-5d8f") -> Manifest:
         ("failed to sync configmap cache: timed out waiting for the condition", None),
     ],
 )
-def test_what_a_volume_lacks_is_reported_from_the_events_of_its_pod(cause: str, reported: str | None) -> None:
+def test_what_is_missing_for_a_volume_is_reported_from_the_events_of_its_pod(cause: str, reported: str | None) -> None:
     expected = reported and Problem(Reason.CONTAINER_CONFIG_ERROR, f"a volume cannot be mounted: {reported}")
     assert diagnose(spec(), ROLLING, [CREATING], [failed_mount(cause)], NOW) == expected
     assert diagnose(spec(), ROLLING, [CREATING], [failed_mount(cause, name="cart-1")], NOW) is None

@@ -7,7 +7,7 @@ import pytest
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition
 from hca_operator.restarts.requested import Restarts
-from hca_operator.status.conditions import next_status
+from hca_operator.status.conditions import RolloutState, next_status
 from hca_operator.status.diagnosis import diagnose
 from tests.unit.operator.objects import api_object, deployment
 from tests.unit.operator.status.observations import LATER, NOW, seen
@@ -138,6 +138,7 @@ def test_metrics_that_a_route_leads_to_are_said_to_be_public(
 
 def test_a_rollout_that_waits_is_said_beside_a_rounded_cpu() -> None:
     spec = {"resources": {"limits": {"cpu": "1500m", "memory": "1Gi"}}}
-    message = condition({"status": next_status(seen(spec=spec, rollout_waits=True), NOW)}, "Ready")["message"]
+    status = next_status(seen(spec=spec, rollout=RolloutState(waits=True)), NOW)
+    message = condition({"status": status}, "Ready")["message"]
     assert message.startswith("all pods run the latest generation; CPURoundedDown: ")
     assert "; RolloutWaits: " in message

@@ -114,7 +114,7 @@ def test_fault_57_a_volume_that_cannot_be_attached_is_reported_by_its_claim(mess
     assert diagnose(CLAIM, ROLLING, [CREATING], [failed_attach(message, involvedObject={})], NOW) is None
 
 
-def test_fault_72_a_pod_with_a_scheduling_gate_waits_for_whoever_has_set_it() -> None:
+def test_fault_72_a_pod_with_a_scheduling_gate_waits_for_the_controller_that_has_set_it() -> None:
     pod = unschedulable("Scheduling is blocked due to non-empty scheduling gates")
     pod["status"]["conditions"][0]["reason"] = "SchedulingGated"
     problem = diagnose(spec(), ROLLING, [pod], [], NOW)

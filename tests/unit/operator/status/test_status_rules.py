@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hca_operator.api.status import STALLING, ConditionType, Problem, Reason
 from hca_operator.core.names import Manifest
 from hca_operator.core.observed import condition
-from hca_operator.status.conditions import Observation, next_status
+from hca_operator.status.conditions import Observation, Problems, RolloutState, next_status
 from tests.unit.operator.objects import deployment
 from tests.unit.operator.status.observations import AUTOSCALER, LATER, NOW, conditions, seen
 
@@ -41,14 +41,13 @@ observations = st.builds(
     generation=st.integers(1, 5),
     deployment=deployments,
     autoscaler=st.sampled_from([None, {}, AUTOSCALER, {"status": {"conditions": None}}]),
-    blocked=problems,
-    pod_problem=problems,
+    problems=st.builds(Problems, blocked=problems, pods=problems),
 ) | st.builds(
     seen,
     api=st.none(),
     sizing=st.none(),
     deployment=deployments,
-    blocked=st.just(Problem(Reason.INVALID_SPEC, "spec.port: too large")),
+    problems=st.just(Problems(blocked=Problem(Reason.INVALID_SPEC, "spec.port: too large"))),
 )
 
 
@@ -85,7 +84,7 @@ def test_ready_needs_the_latest_template_rolled_out(observation: Observation) ->
         assert live is not None
         assert live["status"]["observedGeneration"] == live["metadata"]["generation"]
         assert condition(live, "Progressing")["reason"] == "NewReplicaSetAvailable"
-        assert observation.blocked is None
+        assert observation.problems.blocked is None
 
 
 def test_a_template_that_changes_while_the_autoscaler_acts_is_not_called_rolled_out() -> None:
@@ -97,7 +96,8 @@ def test_a_count_that_the_controller_has_not_seen_yet_is_no_rollout() -> None:
     ready = next_status(seen(), NOW)
     scaled = seen(deployment=deployment(observed=0), previous=ready)
     assert is_ready(next_status(scaled, LATER))
-    assert not is_ready(next_status(replace(scaled, rolls=True), LATER)), "a template of ours is one"
+    changed = replace(scaled, rollout=RolloutState(began=True))
+    assert not is_ready(next_status(changed, LATER)), "a template of ours is one"
     assert not is_ready(next_status(replace(scaled, generation=2), LATER)), "what was said of another generation"
     assert not is_ready(next_status(replace(scaled, previous={}), LATER))
 

@@ -10,7 +10,7 @@ from hca_operator.api.metric_types import PROMETHEUS
 from hca_operator.core.names import KIND
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.ingress.reader import CLUSTERS_PER_REQUEST
-from hca_operator.metrics_server.pods.pod_polling import FIRST_SAMPLES_SECONDS, INTERVAL_SECONDS
+from hca_operator.metrics_server.pods.pod_polling import FIRST_SAMPLES_SECONDS, POD_POLL_SECONDS
 from hca_operator.metrics_server.samples.reading import Reading
 from hca_operator.metrics_server.serving.sources import Sources
 from tests.unit.operator.metrics_server.ingress.virtual_envoys import (
@@ -124,9 +124,9 @@ def test_nothing_is_complete_before_the_lists_are_there_and_each_envoy_was_read_
         await asyncio.sleep(10)
         assert "not listed yet" in (world.reader.not_ready() or "")
         world.may_list.set()
-        await asyncio.sleep(INTERVAL_SECONDS)
+        await asyncio.sleep(POD_POLL_SECONDS)
         assert world.reader.not_ready() == "the pods of the ingress are being read for the first time"
-        await asyncio.sleep(FIRST_SAMPLES_SECONDS - INTERVAL_SECONDS)
+        await asyncio.sleep(FIRST_SAMPLES_SECONDS - POD_POLL_SECONDS)
         assert world.reader.not_ready() is None
         assert world.value() == pytest.approx(40)
 

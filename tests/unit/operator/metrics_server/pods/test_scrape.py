@@ -12,7 +12,7 @@ from hca_operator.core.ports import Key
 from hca_operator.kube.pod_http import CHUNK_BYTES
 from hca_operator.metrics_server.inventory.targets import Endpoint, Pod
 from hca_operator.metrics_server.pods.scrape import (
-    LARGEST_BODY_BYTES,
+    LARGEST_SCRAPE_BYTES,
     LONGEST_LINE_BYTES,
     ScrapeFailure,
     Target,
@@ -149,7 +149,7 @@ async def test_fault_43_between_two_pieces_of_long_answers_the_event_loop_has_it
     assert max(parsed) <= CHUNK_BYTES + LONGEST_LINE_BYTES
     assert sum(parsed) >= 3 * (2**20 - len(parsed))
     assert all(later - sooner <= 1 for sooner, later in pairwise(after_each_turn)), (
-        "one piece for each turn, whoever it is of"
+        "one piece for each turn, of any answer"
     )
 
 
@@ -221,7 +221,7 @@ async def test_fault_76_what_is_no_part_of_the_metrics_is_bounded_before_it_is_p
         (drip, "unreachable", "gives no answer within 1 s"),
         (hang, "unreachable", "gives no answer within 1 s"),
         (flood, "unreadable", "shows more than 4 MiB"),
-        (http(COMMENT * (LARGEST_BODY_BYTES // 1024 + 1)), "unreadable", "shows more than 4 MiB"),
+        (http(COMMENT * (LARGEST_SCRAPE_BYTES // 1024 + 1)), "unreadable", "shows more than 4 MiB"),
         (
             http(b"#" * (LONGEST_LINE_BYTES + 2 * CHUNK_BYTES)),
             "unreadable",

@@ -16,10 +16,10 @@ from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.inventory import api_informer, pod_informer
 from hca_operator.metrics_server.pods import pod_polling
 from hca_operator.metrics_server.pods import scraper as module
-from hca_operator.metrics_server.pods.pod_polling import COSTLY_BYTES, FIRST_SAMPLES_SECONDS, INTERVAL_SECONDS
+from hca_operator.metrics_server.pods.pod_polling import COSTLY_BYTES, FIRST_SAMPLES_SECONDS, POD_POLL_SECONDS
 from hca_operator.metrics_server.pods.scrape import ScrapeFailure, Target
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
-from hca_operator.metrics_server.pods.scraper import FAILING_AT_A_TIME, HEALTHY_AT_A_TIME, Scraper
+from hca_operator.metrics_server.pods.scraper import FAILING_PODS_AT_A_TIME, HEALTHY_PODS_AT_A_TIME, Scraper
 from hca_operator.metrics_server.samples.exposition import PodSample
 from hca_operator.metrics_server.samples.reading import Unknown
 from hca_operator.metrics_server.samples.sample_store import SampleStore
@@ -117,7 +117,7 @@ def test_each_pod_is_asked_every_two_seconds_in_a_phase_of_its_own(play: Callabl
             {"a": (10, 0.5), "b": (10, 1.5)}, {"a": (10, 1.5), "b": (10, 0.5)},
         )  # fmt: skip
         assert {later - sooner for times in world.asked.values() for sooner, later in pairwise(times)} == {
-            INTERVAL_SECONDS
+            POD_POLL_SECONDS
         }
         assert world.concurrency() == 2
         assert world.count("hca_scrapes_total", result="read") == world.count("hca_scrape_seconds_count") == 20
@@ -211,10 +211,10 @@ def test_pods_that_do_not_answer_hold_up_no_others(play: Callable[..., None]) ->
 
     async def check(world: World) -> None:
         await asyncio.sleep(30)
-        assert world.most <= HEALTHY_AT_A_TIME + FAILING_AT_A_TIME
+        assert world.most <= HEALTHY_PODS_AT_A_TIME + FAILING_PODS_AT_A_TIME
         for name in ("good-1", "good-2"):
             late = [time for time in world.asked[name] if time > 20]
-            assert {round(later - sooner, 6) for sooner, later in pairwise(late)} == {INTERVAL_SECONDS}
+            assert {round(later - sooner, 6) for sooner, later in pairwise(late)} == {POD_POLL_SECONDS}
         waiting = world.asked["bad-1"]
         assert 1 < len(waiting) < 5, "they wait for each other"
         assert world.concurrency("good") == 2
@@ -234,7 +234,7 @@ def test_fault_43_pods_that_answer_slowly_take_no_turn_from_those_of_others(play
         await asyncio.sleep(30)
         for name in ("good-1", "good-2"):
             times = [time for time in world.asked[name] if time > 4]
-            assert all(later - sooner == pytest.approx(INTERVAL_SECONDS, abs=0.01) for sooner, later in pairwise(times))
+            assert all(later - sooner == pytest.approx(POD_POLL_SECONDS, abs=0.01) for sooner, later in pairwise(times))
         for _ in range(100):
             await asyncio.sleep(0.25)
             assert world.samples.read("b", "good", "hca-concurrency", NOW).value == 2

@@ -41,7 +41,7 @@ def text(body: str, status: int = 200, *headers: str) -> Answer:
 
     async def send(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         content = body.encode()
-        lines = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(content)}", "Connection: close", *headers]
+        lines = [f"HTTP/1.1 {status} Scripted", f"Content-Length: {len(content)}", "Connection: close", *headers]
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
         await writer.drain()
 

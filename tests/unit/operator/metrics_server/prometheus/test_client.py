@@ -14,8 +14,8 @@ from dev.control_plane import free_ports
 from hca_operator.core.errors import CannotStart
 from hca_operator.metrics_server.prometheus import client as module
 from hca_operator.metrics_server.prometheus.client import (
-    LARGEST_BODY_BYTES,
     LARGEST_NUMBER_BYTES,
+    LARGEST_PODS_ANSWER_BYTES,
     Prometheus,
     QueryFailure,
     Result,
@@ -79,7 +79,7 @@ async def test_a_query_is_asked_with_nothing_more_than_it_needs() -> None:
 async def test_neither_proxies_nor_credentials_of_the_environment_are_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login another password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     async with prometheus(answer(SERIES)) as served:
@@ -117,7 +117,7 @@ async def test_fault_14_a_redirect_is_not_followed() -> None:
 async def test_fault_14_an_answer_that_never_ends_is_cut_off_and_holds_no_thread(
     monkeypatch: pytest.MonkeyPatch, drip: Answer
 ) -> None:
-    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(module, "QUERY_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(module, "THREADS", 1)
     async with prometheus(drip) as served:
         world = World(served.port)
@@ -131,7 +131,7 @@ async def test_fault_14_an_answer_that_never_ends_is_cut_off_and_holds_no_thread
 @pytest.mark.parametrize(
     ("answers", "result", "why"),
     [
-        (text("x" * (LARGEST_BODY_BYTES + 1)), "too_large", "more than 3 MiB"),
+        (text("x" * (LARGEST_PODS_ANSWER_BYTES + 1)), "too_large", "more than 3 MiB"),
         (text("\x1f\x8b\x08", 200, "Content-Encoding: gzip"), "unreadable", "the answer is not from a Prometheus API"),
         (text("{}", 200, "Content-Encoding: gzip"), "unreadable", "the answer is not from a Prometheus API"),
         (text("[" * 10**6), "unreadable", "the answer is not from a Prometheus API"),
@@ -139,7 +139,7 @@ async def test_fault_14_an_answer_that_never_ends_is_cut_off_and_holds_no_thread
         (reset, "unreachable", "cannot be reached (ProtocolError)"),
         (broken_chunk, "unreachable", "cannot be reached ("),
         (text('{"status":"error","error":"many\\nsamples"}', 422), "refused", "Prometheus answers 422: many samples"),
-        (text("gateway", 502), "refused", "Prometheus answers 502: Told"),
+        (text("gateway", 502), "refused", "Prometheus answers 502: Scripted"),
         (text("<html>"), "unreadable", "the answer is not from a Prometheus API"),
         (text("[]"), "unreadable", "the answer is not from a Prometheus API"),
         (text('{"data": null}'), "unreadable", "the answer is not from a Prometheus API"),

@@ -8,8 +8,8 @@ import pytest
 
 from hca_operator.core.names import KIND
 from hca_operator.metrics_server.prometheus.client import Result
-from hca_operator.metrics_server.prometheus.own_queries import INTERVAL_SECONDS as QUERY_INTERVAL
-from hca_operator.metrics_server.prometheus.own_queries import KEPT_SECONDS as QUERY_KEPT
+from hca_operator.metrics_server.prometheus.own_queries import OWN_QUERY_KEPT_SECONDS as QUERY_KEPT
+from hca_operator.metrics_server.prometheus.own_queries import OWN_QUERY_SECONDS as QUERY_INTERVAL
 from tests.unit.operator.metrics_server.prometheus.virtual_prometheus import DOWN, World, api, play, queue
 
 

@@ -14,10 +14,10 @@ from hca_operator.core.timestamps import time_text
 from hca_operator.metrics_server.prometheus.client import QueryFailure, Result
 from hca_operator.metrics_server.prometheus.portions import LONGEST_QUERY
 from hca_operator.metrics_server.prometheus.readings import (
-    INTERVAL_SECONDS,
     JOINING_SECONDS,
-    KEPT_SECONDS,
-    LONGEST_INTERVAL_SECONDS,
+    LONGEST_POD_QUERY_SECONDS,
+    POD_QUERY_KEPT_SECONDS,
+    POD_QUERY_SECONDS,
     SHARE,
 )
 from hca_operator.metrics_server.samples.reading import Unknown
@@ -36,7 +36,7 @@ def series(
 @pytest.mark.parametrize("objects", [1, 200])
 def test_as_many_queries_are_made_for_one_object_as_for_two_hundred(objects: int) -> None:
     async def check(world: World) -> None:
-        await asyncio.sleep(30 * INTERVAL_SECONDS + 0.5)
+        await asyncio.sleep(30 * POD_QUERY_SECONDS + 0.5)
         assert Counter(kind for _, kind, _ in world.asked) == {"hca-requests-per-second": 31, "hca-latency": 31}
 
     p50 = {"name": "p50", "type": "Latency", "latency": {"percentile": 50}}
@@ -47,10 +47,10 @@ def test_as_many_queries_are_made_for_one_object_as_for_two_hundred(objects: int
 @pytest.mark.parametrize(
     ("takes", "pause"),
     [
-        (0.0, INTERVAL_SECONDS),
-        (INTERVAL_SECONDS * SHARE / 2, INTERVAL_SECONDS),
+        (0.0, POD_QUERY_SECONDS),
+        (POD_QUERY_SECONDS * SHARE / 2, POD_QUERY_SECONDS),
         (0.5, 0.5 / SHARE),
-        (2.0, LONGEST_INTERVAL_SECONDS),
+        (2.0, LONGEST_POD_QUERY_SECONDS),
     ],
 )
 def test_a_prometheus_that_takes_long_is_asked_less_often(takes: float, pause: float) -> None:
@@ -70,7 +70,7 @@ def test_only_what_some_object_asks_for_is_asked_and_nothing_where_none_does() -
         assert world.asked == []
         assert world.readings.not_ready() is None
         world.happens(KIND, "MODIFIED", api(SLOW))
-        await asyncio.sleep(INTERVAL_SECONDS + 1)
+        await asyncio.sleep(POD_QUERY_SECONDS + 1)
         assert {kind for _, kind, _ in world.asked} == {"hca-latency"}
 
     play(check, pod("a"), apis=[api({"name": "cpu", "type": "CPU"})])
@@ -100,7 +100,7 @@ def test_a_pod_that_joins_counts_once_it_is_known_and_one_that_is_lost_is_made_u
         await asyncio.sleep(JOINING_SECONDS)
         assert world.value() == 45, "two of three are known"
         world.answers["hca-requests-per-second"] = [series(10)]
-        await asyncio.sleep(INTERVAL_SECONDS)
+        await asyncio.sleep(POD_QUERY_SECONDS)
         assert "for 2 of its 3 serving pods" in world.why()
 
     play(check, pod("a"), pod("b"))
@@ -139,8 +139,8 @@ def test_fault_59_a_burst_takes_two_scrapes_of_each_pod_with_load() -> None:
         world.answers["hca-requests-per-second"] = [series(510), series(490, "b"), series(0, "idle")]
         await asyncio.sleep(2)
         assert burst()[0] == 1000
-        assert burst()[1] <= INTERVAL_SECONDS
-        assert world.readings.read("default", "shop", "hca-requests-per-second", NOW).window <= INTERVAL_SECONDS
+        assert burst()[1] <= POD_QUERY_SECONDS
+        assert world.readings.read("default", "shop", "hca-requests-per-second", NOW).window <= POD_QUERY_SECONDS
         await asyncio.sleep(200)
         assert burst() == (1000, 120), "which is as old as a sample can be"
 
@@ -176,18 +176,18 @@ def test_fault_44_an_object_by_whose_series_a_query_fails_is_soon_alone_with_it(
 
     async def check(world: World) -> None:
         world.answers["hca-requests-per-second"] = answer
-        await asyncio.sleep(6 * INTERVAL_SECONDS + 1)
+        await asyncio.sleep(6 * POD_QUERY_SECONDS + 1)
         for _ in range(30):
             for number in range(32):
                 assert world.readings.read(f"team-{number}", "shop", "hca-requests-per-second", NOW).value == 1
             with pytest.raises(Unknown, match="Prometheus answers with more than 3 MiB"):
                 world.readings.read("bad", "shop", "hca-requests-per-second", NOW)
-            await asyncio.sleep(INTERVAL_SECONDS)
+            await asyncio.sleep(POD_QUERY_SECONDS)
         asked = len(world.asked)
-        await asyncio.sleep(5 * INTERVAL_SECONDS)
+        await asyncio.sleep(5 * POD_QUERY_SECONDS)
         assert len(world.asked) - asked == 10, "it is the only one that is asked for alone"
         world.answers["hca-requests-per-second"] = lambda _query: [series(1, "pod-bad", namespace="bad")]
-        await asyncio.sleep(2 * INTERVAL_SECONDS)
+        await asyncio.sleep(2 * POD_QUERY_SECONDS)
         assert world.readings.read("bad", "shop", "hca-requests-per-second", NOW).value == 1
 
     teams = {**{f"team-{number}": f"pod-{number}" for number in range(32)}, "bad": "pod-bad"}
@@ -202,7 +202,7 @@ def test_fault_44_an_object_by_whose_series_a_query_fails_is_soon_alone_with_it(
 def test_fault_44_where_prometheus_is_away_it_is_not_asked_more() -> None:
     async def check(world: World) -> None:
         world.answers["hca-requests-per-second"] = DOWN
-        await asyncio.sleep(10 * INTERVAL_SECONDS + 1)
+        await asyncio.sleep(10 * POD_QUERY_SECONDS + 1)
         assert len(world.asked) == 11
         assert str(DOWN) in world.why(name="shop-7")
 
@@ -228,12 +228,12 @@ def test_fault_32_an_outage_is_unknown_after_a_while_and_over_with_the_first_ans
         world.answers["hca-requests-per-second"] = [series(10)]
         await asyncio.sleep(1)
         world.answers["hca-requests-per-second"] = DOWN
-        await asyncio.sleep(KEPT_SECONDS - 2)
+        await asyncio.sleep(POD_QUERY_KEPT_SECONDS - 2)
         assert world.value() == 10
         await asyncio.sleep(2)
         assert world.why() == f"hca-requests-per-second of default/shop is unknown: {DOWN}"
         world.answers["hca-requests-per-second"] = [series(12)]
-        await asyncio.sleep(INTERVAL_SECONDS)
+        await asyncio.sleep(POD_QUERY_SECONDS)
         assert world.value() == 12
 
     play(check, pod("a"))

@@ -10,7 +10,12 @@ import pytest
 
 from hca_operator.core.names import Manifest
 from hca_operator.metrics_server.inventory.inventory import api_informer, pod_informer
-from hca_operator.metrics_server.prometheus.client import LARGEST_BODY_BYTES, LARGEST_NUMBER_BYTES, QueryFailure, Result
+from hca_operator.metrics_server.prometheus.client import (
+    LARGEST_NUMBER_BYTES,
+    LARGEST_PODS_ANSWER_BYTES,
+    QueryFailure,
+    Result,
+)
 from hca_operator.metrics_server.prometheus.own_queries import OwnQueries
 from hca_operator.metrics_server.prometheus.readings import PrometheusReadings
 from hca_operator.metrics_server.samples.reading import Unknown
@@ -53,9 +58,9 @@ class World:
         await together(self.readings.run(), *(informer.run(repeat(0.1)) for informer in self.informers))
 
     async def query(
-        self, kind: str, query: str, parse: Callable[[Result], Any], *, largest: int = LARGEST_BODY_BYTES
+        self, kind: str, query: str, parse: Callable[[Result], Any], *, largest: int = LARGEST_PODS_ANSWER_BYTES
     ) -> Any:
-        assert largest == (LARGEST_NUMBER_BYTES if kind == "hca-prometheus" else LARGEST_BODY_BYTES)
+        assert largest == (LARGEST_NUMBER_BYTES if kind == "hca-prometheus" else LARGEST_PODS_ANSWER_BYTES)
         self.asked.append((self.loop.time(), kind, query))
         self.running += 1
         self.most = max(self.most, self.running)

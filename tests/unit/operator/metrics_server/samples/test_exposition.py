@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hca_operator.api.metric_types import CONCURRENCY, LATENCY, REQUESTS_PER_SECOND
 from hca_operator.metrics_server.samples.exposition import (
-    LONGEST_CACHED,
+    LONGEST_CACHED_BYTES,
     MOST_BOUNDS,
     MOST_SERIES,
     Exposition,
@@ -167,10 +167,10 @@ def test_fault_43_labels_of_any_length_are_read_and_take_no_room_in_the_cache() 
     assert _cached.cache_info().currsize == 0
     assert sample(text % "a").requests == 1
     assert _cached.cache_info().currsize == 1
-    assert LONGEST_CACHED * (_cached.cache_info().maxsize or math.inf) <= 8 * 2**20
+    assert LONGEST_CACHED_BYTES * (_cached.cache_info().maxsize or math.inf) <= 8 * 2**20
 
 
-def test_fault_43_more_buckets_than_anybody_needs_are_refused_with_what_to_do() -> None:
+def test_fault_43_more_buckets_than_any_app_needs_are_refused_with_what_to_do() -> None:
     text = "".join(f'http_request_duration_seconds_bucket{{le="{bound}"}} 1\n' for bound in range(MOST_BOUNDS + 1))
     with pytest.raises(Unreadable, match=f"has more than {MOST_BOUNDS} buckets: give it fewer bounds"):
         sample(text)

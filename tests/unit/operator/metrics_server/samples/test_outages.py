@@ -46,7 +46,7 @@ FAULTS: dict[str, Fault] = {
 
 
 class World:
-    """Pods with a steady load, whoever reads them, and an autoscaler by Kubernetes' rules."""
+    """Pods with a steady load, the store of their samples, and an autoscaler by Kubernetes' rules."""
 
     def __init__(self, source: SampleSource = PODS) -> None:
         self.second = 0.0

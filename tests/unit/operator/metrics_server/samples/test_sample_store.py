@@ -207,5 +207,5 @@ def test_a_restart_never_makes_a_rate_greater_than_it_ever_was(rates: list[int],
         count = min(count, left) if number == reset_at else count + 2 * rate
         most = max(most, rate)
         world.requests(a=count)
-    with suppress(Unknown):  # where it cannot be told from one worker at a time
+    with suppress(Unknown):  # where it looks like one worker at a time
         assert world.read(RATE).value <= most

@@ -20,7 +20,7 @@ SETTINGS = {
 
 def certificate(name: str) -> Certificate:
     """As ssl shows a verified one."""
-    return {"subject": ((("organizationName", "front-proxy-client-of-nobody"),), (("commonName", name),))}
+    return {"subject": ((("organizationName", "front-proxy-client-of-another"),), (("commonName", name),))}
 
 
 def user(peer: Certificate | None, *headers: tuple[str, str], **settings: Any) -> User | None:

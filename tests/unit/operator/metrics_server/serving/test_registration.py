@@ -5,7 +5,12 @@ import pytest
 
 from hca_operator.core.errors import Transient
 from hca_operator.core.names import Manifest
-from hca_operator.metrics_server.serving.registration import ServiceReference, desired, ensure_registered, judge
+from hca_operator.metrics_server.serving.registration import (
+    ServiceReference,
+    desired,
+    ensure_registered,
+    judge_registration,
+)
 from hca_operator.scaling.capabilities import REGISTRATION
 
 OURS = ServiceReference("hca-system", "hca-operator-metrics", 8443)
@@ -40,11 +45,11 @@ def test_it_leads_here_with_the_authority_and_goes_with_the_install() -> None:
 
 
 def test_where_there_is_none_it_is_made() -> None:
-    assert judge(None, WANTED) == (WANTED, None)
+    assert judge_registration(None, WANTED) == (WANTED, None)
 
 
 def test_ours_is_left_alone_while_it_is_right() -> None:
-    assert judge(there(), WANTED) == (None, None)
+    assert judge_registration(there(), WANTED) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +64,7 @@ def test_ours_is_left_alone_while_it_is_right() -> None:
     ],
 )
 def test_ours_is_put_right_as_it_was_seen(found: Manifest) -> None:
-    applied, held_by = judge(found, WANTED)
+    applied, held_by = judge_registration(found, WANTED)
     assert applied == {**WANTED, "metadata": {**WANTED["metadata"], "resourceVersion": "7"}}
     assert held_by is None
 
@@ -73,14 +78,15 @@ def test_ours_is_put_right_as_it_was_seen(found: Manifest) -> None:
     ],
 )
 def test_an_apiservice_that_leads_elsewhere_belongs_to_another_server(service: Manifest | None, name: str) -> None:
-    applied, held_by = judge(there(spec={"service": service}), WANTED)
+    applied, held_by = judge_registration(there(spec={"service": service}), WANTED)
     assert applied is None
     assert held_by is not None
     assert held_by.startswith(name)
 
 
 def test_one_that_is_going_is_waited_for() -> None:
-    assert judge(there(deletionTimestamp="2026-01-02T03:04:05Z", spec={"caBundle": "b2xk"}), WANTED) == (None, None)
+    going = there(deletionTimestamp="2026-01-02T03:04:05Z", spec={"caBundle": "b2xk"})
+    assert judge_registration(going, WANTED) == (None, None)
 
 
 class Cluster:

@@ -66,7 +66,7 @@ class Served:
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.readline():
             certificate = self._tls.peer(writer.get_extra_info("ssl_object"))
-            subject = certificate["subject"] if certificate else ((("commonName", "nobody"),),)
+            subject = certificate["subject"] if certificate else ((("commonName", "anonymous"),),)
             writer.write(f"{subject[0][0][1]}\n".encode())
             await writer.drain()
         writer.close()
@@ -155,7 +155,7 @@ async def test_a_caller_without_a_certificate_is_let_in_without_a_user(
 ) -> None:
     tls.trust(Authority("front").certificate.decode())
     async with server.connected(credentials, sni=sni) as line:
-        assert await line.whoami() == "nobody"
+        assert await line.whoami() == "anonymous"
 
 
 async def test_a_certificate_of_another_authority_is_turned_away(
@@ -179,7 +179,7 @@ async def test_another_authority_ends_the_word_of_those_who_came_with_the_one_be
     async with server.connected(credentials, before.client("early")) as early:
         assert await early.whoami() == "early"
         tls.trust(after.certificate.decode())
-        assert await early.whoami() == "nobody"
+        assert await early.whoami() == "anonymous"
     assert await server.taken_for(credentials, after.client("late")) == "late"
     assert await server.taken_for(credentials, before.client("early")) is None
 
