@@ -39,10 +39,18 @@ class Schedule:
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """The times after a moment, without an end as a rule."""
-        for tick in CronSim(self._cron, moment.astimezone(self._zone)):
-            # Of an hour that comes twice, cron takes the first: in the second it would name times that are past.
+        start = moment
+        if self._offset(moment) != self._offset(moment - HOUR):
+            # Of an hour that comes twice, cron takes the first. Begun in the second, cronsim names times that are past;
+            # and where clocks change by half an hour, it names others if it is begun after the change.
+            start = moment - 2 * HOUR
+        for tick in CronSim(self._cron, start.astimezone(self._zone)):
             if tick > moment:
                 yield tick.astimezone(UTC)
+
+    def _offset(self, moment: datetime) -> timedelta:
+        """From UTC to the clock of the zone."""
+        return moment.astimezone(self._zone).utcoffset() or timedelta()
 
     def before(self, moment: datetime) -> datetime:
         """The last time that is not after a moment.

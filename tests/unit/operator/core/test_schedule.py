@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cronsim import CronSim, CronSimError
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hca_operator.core.cron import Schedule
@@ -71,6 +71,7 @@ def test_times_go_forward_and_the_last_of_a_span_is_the_last_of_those_in_it(
     cron=st.sampled_from(["30 2 * * *", "*/20 * * * *", "30 1 * * *", "15 1-3 * * *", "0,30 1,2 * * *", "45 * * * *"]),
     minutes=st.integers(-300, 600),
 )  # fmt: skip
+@example(change=("Australia/Lord_Howe", "2026-04-04T15:00:00Z"), cron="45 * * * *", minutes=30)
 def test_the_last_time_is_the_last_of_all_before_it_also_where_clocks_change(
     change: tuple[str, str], cron: str, minutes: int
 ) -> None:
