@@ -48,10 +48,10 @@ def test_honest_objects_converge_as_fast_beside_a_hostile_tenant_as_without_one(
                 ("memory of a replica that starts then", "; ".join(of_another), ""),
                 ("what the tenant did", "; ".join(siege.figures()), ""),
             ],
-            conditions="Two control planes on the machine at the same time, which share its two cores. With the tenant an "
-            f"edit takes {slow / usual:.1f} times as long, and a plain read of the API server, which has a thousand objects "
-            f"of the tenant, {slow_read / usual_read:.1f} times. Goal: at most twice as long, beside what the API server "
-            "itself takes longer.",
+            conditions="Two control planes on the machine at the same time, which share its two cores. With the "
+            f"tenant an edit takes {slow / usual:.1f} times as long, and a plain read of the API server, which has a "
+            f"thousand objects of the tenant, {slow_read / usual_read:.1f} times. Goal: at most twice as long, beside "
+            "what the API server itself takes longer.",
         )  # fmt: skip
         assert slow <= MOST * usual * max(1.0, slow_read / usual_read)
 
