@@ -93,9 +93,9 @@ class Actor:
         self._trackers.forget(key)
         self._observer.forget(key)
 
-    def keep_ready(self, key: Key, *, ready: bool) -> None:
-        """Store whether an object is ready, for the rate of the passes over unready ones."""
-        self._trackers.keep_ready(key, ready=ready)
+    def keep_polled(self, key: Key, *, polled: bool) -> None:
+        """Store whether an object waits for what no watch reports, for the rate of the passes over all that do."""
+        self._trackers.keep_polled(key, polled=polled)
 
     async def write(self, resolved: Resolved | Refused, observed: Observed, plan: Plan) -> Done:
         """Write the children, each only if it differs. One that cannot be written does not hold up the others."""

@@ -80,6 +80,7 @@ class Observer:
         """
         observed = Observed(manifest, now, {})
         key = observed.key
+        observed = replace(observed, polled_in_namespace=len(self._trackers.polled.get(key.namespace, ())))
         if isinstance(resolved, Refused):
             deployment = await self.read("Deployment", key)
             return observed if deployment is None else observed.with_child(deployment)
@@ -99,7 +100,6 @@ class Observer:
             user_change=key in self._trackers.user_changes,
             has_place=self._trackers.gate.has_place(key),
             burst=self._trackers.bursts.state(key),
-            unready_in_namespace=len(self._trackers.unready.get(key.namespace, ())),
         )
 
     async def taken(self, resolved: Resolved, observed: Observed, slot: Slot) -> Observed | None:

@@ -44,8 +44,8 @@ class Observed:
     has_place: bool = True
     """Whether a rollout that no user asked for may begin."""
     burst: BurstState = field(default_factory=BurstState)
-    unready_in_namespace: int = 0
-    """Objects of the namespace that were not ready after their last pass."""
+    polled_in_namespace: int = 0
+    """Objects of the namespace that wait for what no watch reports."""
 
     @property
     def key(self) -> Key:

@@ -112,9 +112,9 @@ class Reconciler:
             events = events_of(observed.manifest, status, observed.now, self._identity)
             await self._actor.store_status(observed, status, events)
             writes = [*writes, "status"]
-        ready = condition({"status": status}, "Ready")
-        self._actor.keep_ready(observed.key, ready=ready["status"] != "False")
+        self._actor.keep_polled(observed.key, polled=reported.polled)
         if writes:
+            ready = condition({"status": status}, "Ready")
             logger.info(
                 "reconciled",
                 extra={

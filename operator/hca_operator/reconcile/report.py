@@ -19,9 +19,9 @@ from hca_operator.status.conditions import Observation, PodMemoryState, Problems
 
 UNREADY_MIN_SECONDS, UNREADY_MAX_SECONDS = 1.0, 30.0
 """Bounds of the interval between passes over an unready object: a tenth of the time for which it has been unready."""
-UNREADY_PASSES_PER_SECOND = 10.0
-"""Most of these passes over the objects of a namespace: each lists pods. A namespace with 300 unready objects notices
-nothing of it."""
+POLLS_PER_SECOND = 10.0
+"""Most passes over the objects of a namespace that wait for what no watch reports, such as unready pods: each may list
+pods. A namespace with 30 such objects, or 300 after five minutes, notices nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Report:
     status: Manifest
     requeue_after_seconds: float | None
     """Until the next pass; None if only a watch event starts it."""
+    polled: bool
+    """Whether the object waits for what no watch reports, and not for long."""
     memory_restarts: Mapping[str, int]
     """Restarts on memory that were not in the stored status, by reason."""
 
@@ -51,9 +53,14 @@ def report(result: PassResult) -> Report:
     """The status of an object after a pass, and when the next one is due."""
     observed, memory = result.observed, result.pods_done.counted
     status = next_status(_observation(result), observed.now)
+    poll = min(_polls_in_seconds(result, status), default=None)
+    due = [*_due_in_seconds(result)]
+    if poll is not None:
+        due.append(max(poll, observed.polled_in_namespace / POLLS_PER_SECOND))
     return Report(
         status,
-        min(_due_in_seconds(result, status), default=None),
+        min(due, default=None),
+        poll is not None and poll <= UNREADY_MAX_SECONDS,
         newly_counted(observed.status.get("memoryRestarts"), memory),
     )
 
@@ -116,22 +123,27 @@ def _dropped(resolved: Resolved | Refused, done: Done, autoscaler: Manifest | No
     return dropped_tolerances(resolved.api, autoscaler)
 
 
-def _due_in_seconds(result: PassResult, status: Manifest) -> Iterator[float]:
-    """Seconds until each thing is due that no watch event starts; the earliest decides the next pass."""
+def _due_in_seconds(result: PassResult) -> Iterator[float]:
+    """Seconds until each thing is due that has a time of its own; the earliest decides the next pass."""
     plan, now = result.plan, result.observed.now
-    done, pods_done = result.done, result.pods_done
-    seconds = [pods_done.requeue_after_seconds, done.put_off_seconds, done.retry_seconds]
-    seconds += [plan.config.wait_seconds] if plan.config else []
-    yield from (after for after in seconds if after is not None)
+    if plan.config is not None and plan.config.wait_seconds is not None:
+        yield plan.config.wait_seconds
     times = [floor.until for floor in plan.floors]
     times += [plan.restarts.next_at] if plan.restarts else []
     yield from (max(0.0, (time - now).total_seconds()) for time in times if time is not None)
+
+
+def _polls_in_seconds(result: PassResult, status: Manifest) -> Iterator[float]:
+    """Seconds until each thing is read or tried again that no watch event reports."""
+    done, pods_done, restarts = result.done, result.pods_done, result.plan.restarts
+    seconds = [pods_done.requeue_after_seconds, done.put_off_seconds, done.retry_seconds]
+    yield from (after for after in seconds if after is not None)
     ready = condition({"status": status}, "Ready")
     if ready["status"] == "False":
         # Pods are not watched: while some are not ready they are listed again, less and less often.
+        now = result.observed.now
         since = time_of(ready, "lastTransitionTime") or now
         tenth = (now - since).total_seconds() / 10
-        share = result.observed.unready_in_namespace / UNREADY_PASSES_PER_SECOND
-        yield max(share, min(UNREADY_MAX_SECONDS, max(UNREADY_MIN_SECONDS, tenth)))
-    elif result.pods.too_few or (plan.restarts is not None and plan.restarts.held_back):
+        yield min(UNREADY_MAX_SECONDS, max(UNREADY_MIN_SECONDS, tenth))
+    elif result.pods.too_few or (restarts is not None and restarts.held_back):
         yield EVENT_MISSED_SECONDS

@@ -35,19 +35,19 @@ class Trackers:
     repairs: dict[Key, dict[Slot, Repairs]] = field(default_factory=dict)
     user_changes: set[Key] = field(default_factory=set)
     """Objects with a change of a user that could not be written to the Deployment so far."""
-    unready: dict[str, set[str]] = field(default_factory=dict)
-    """Names of the objects that were not ready after their last pass, by namespace."""
+    polled: dict[str, set[str]] = field(default_factory=dict)
+    """Names of the objects that wait for what no watch reports, by namespace."""
     applied: dict[Key, dict[Slot, Applied]] = field(default_factory=dict)
     """Digests of the last application of each child. Without an entry it is applied again, which changes nothing."""
 
-    def keep_ready(self, key: Key, *, ready: bool) -> None:
-        """Store whether an object is ready, or is gone."""
-        if not ready:
-            self.unready.setdefault(key.namespace, set()).add(key.name)
-        elif names := self.unready.get(key.namespace):
+    def keep_polled(self, key: Key, *, polled: bool) -> None:
+        """Store whether an object waits for what no watch reports."""
+        if polled:
+            self.polled.setdefault(key.namespace, set()).add(key.name)
+        elif names := self.polled.get(key.namespace):
             names.discard(key.name)
             if not names:
-                del self.unready[key.namespace]
+                del self.polled[key.namespace]
 
     def forget(self, key: Key) -> None:
         """Drop the state of a deleted object, whose children the garbage collector deletes."""
@@ -60,4 +60,4 @@ class Trackers:
         self.retries.forget(key)
         self.repairs.pop(key, None)
         self.user_changes.discard(key)
-        self.keep_ready(key, ready=True)
+        self.keep_polled(key, polled=False)

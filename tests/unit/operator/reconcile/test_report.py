@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hca_operator.core.errors import Forbidden, Rejected, Transient
-from hca_operator.core.names import Manifest
+from hca_operator.core.names import API_LABEL, REPLACED_FOR_MEMORY, REPLACED_LABEL, Manifest
 from hca_operator.core.observed import condition
 from hca_operator.core.ports import Key
 from tests.unit.operator.objects import NAME, NAMESPACE
@@ -38,19 +38,54 @@ async def test_pods_that_are_not_ready_are_looked_at_ever_more_slowly() -> None:
 async def test_passes_over_the_unready_objects_of_a_namespace_share_a_rate() -> None:
     trackers = trackers_with()
     for number in range(1000):
-        trackers.keep_ready(Key(NAMESPACE, f"other-{number}"), ready=False)
-        trackers.keep_ready(Key("elsewhere", f"other-{number}"), ready=False)
+        trackers.keep_polled(Key(NAMESPACE, f"other-{number}"), polled=True)
+        trackers.keep_polled(Key("elsewhere", f"other-{number}"), polled=True)
     cluster = cluster_with()
     await settle(cluster)
     looking = reconciler(cluster, trackers=trackers, now=NOW + timedelta(hours=1))
     assert (await looking.reconcile(KEY)).requeue_after == 100.0
     for number in range(1000):
-        trackers.keep_ready(Key(NAMESPACE, f"other-{number}"), ready=True)
+        trackers.keep_polled(Key(NAMESPACE, f"other-{number}"), polled=False)
     assert (await looking.reconcile(KEY)).requeue_after == 30.0
-    assert trackers.unready[NAMESPACE] == {NAME}
+    assert trackers.polled[NAMESPACE] == {NAME}
     cluster.remove(API, cluster.objects[API]["metadata"]["uid"])
     await looking.reconcile(KEY)
-    assert NAMESPACE not in trackers.unready
+    assert NAMESPACE not in trackers.polled
+
+
+def of_a_predecessor(service: Manifest) -> Manifest:
+    (owner,) = service["metadata"]["ownerReferences"]
+    return {**service, "metadata": {**service["metadata"], "ownerReferences": [{**owner, "uid": "earlier"}]}}
+
+
+@pytest.mark.parametrize("waits", ["refused", "a child that fails", "a detached pod"])
+async def test_so_do_passes_over_all_that_no_watch_event_ends(waits: str) -> None:
+    """A tenant may have a thousand of each; a pod is detached by a label, and may wait for a node for ever."""
+    trackers = trackers_with()
+    cluster = cluster_with()
+    looking = reconciler(cluster, trackers=trackers)
+    await settle(cluster, looking)
+    if waits == "refused":
+        change(cluster, autoscaling={"minReplicas": 3, "maxReplicas": 2})
+    elif waits == "a child that fails":
+        cluster.put(of_a_predecessor(cluster.objects[SERVICE]))
+        for _ in range(2):
+            with pytest.raises(Transient):
+                await looking.reconcile(KEY)
+    else:
+        status: Manifest = {f"{counted}Replicas": 2 for counted in ("ready", "updated", "available")}
+        progressing = {"type": "Progressing", "reason": "NewReplicaSetAvailable"}
+        status |= {"observedGeneration": 1, "replicas": 2, "conditions": [progressing]}
+        cluster.edit(DEPLOYMENT, "status", value=status)
+        labels = {API_LABEL: NAME, REPLACED_LABEL: REPLACED_FOR_MEMORY}
+        metadata = {"name": "waits", "namespace": NAMESPACE, "uid": "1", "labels": labels}
+        cluster.put({"kind": "Pod", "metadata": metadata, "spec": {}, "status": {}})
+        trackers.replacements.keep(KEY, under_way=True)
+    await settle(cluster, looking)
+    assert ready(cluster)["status"] == ("True" if waits == "a detached pod" else "False")
+    for number in range(999):
+        trackers.keep_polled(Key(NAMESPACE, f"other-{number}"), polled=True)
+    assert (await looking.reconcile(KEY)).requeue_after == 100.0
 
 
 async def test_a_status_of_others_that_is_no_time_is_no_crash() -> None:
