@@ -174,13 +174,15 @@ class Actor:
         self, observed: Observed, pods: Sequence[Manifest], to_evict: Sequence[Manifest], writes: list[str]
     ) -> Problem | None:
         """Evict pods. Returns why one never can be."""
-        problem = None
+        problem: Problem | None = None
+        budgets: Sequence[Manifest] | None = None
         for pod in to_evict:
             try:
                 await self._cluster.evict(pod)
                 writes.append("evict Pod")
             except Transient as error:  # a disruption budget, as a rule: the next pass tries again
-                budgets = await self._cluster.list("PodDisruptionBudget", observed.key.namespace)
+                if budgets is None:
+                    budgets = await self._cluster.list("PodDisruptionBudget", observed.key.namespace)
                 if TWO_BUDGETS in str(error):
                     problem = _two_budgets(disruption_budget.others(budgets, pod, observed.uid))
                 elif disruption_budget.is_outdated(budgets, pod, pods):

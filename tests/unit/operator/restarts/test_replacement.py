@@ -100,6 +100,24 @@ async def test_a_budget_with_outdated_numbers_is_computed_anew_because_the_pod_c
     assert (EVICTION_ANNOTATION in the_pod(world)["metadata"]["annotations"]) is change
 
 
+async def test_budgets_are_listed_once_however_many_pods_they_keep() -> None:
+    """Any user may label a thousand pods as detached, and write a mebibyte into each budget."""
+    world = await with_pods()
+    await world.step()
+    for number in range(10, 20):
+        labels = {**LABELS, REPLACED_LABEL: "memory", DETACHED_LABEL: f"uid-of-{number}"}
+        detached = pod(number)
+        world.cluster.put({**detached, "metadata": {**detached["metadata"], "labels": labels}})
+    world.cluster.put(pod(8))
+    world.cluster.budget_is_spent = True
+    await world.step()
+    before = len(world.cluster.calls)
+    await world.step()
+    calls = world.cluster.calls[before:]
+    assert sum(call.startswith("evict") for call in calls) == 11
+    assert calls.count("list PodDisruptionBudget") == 1
+
+
 async def test_budgets_that_forbid_every_eviction_are_named() -> None:
     world = await with_pods()
     await world.step()
