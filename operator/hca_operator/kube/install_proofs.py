@@ -5,9 +5,11 @@ or in that of the Lease if its install is for one namespace. No role for users a
 account of another namespace, so nobody else can hold a Lease that counts (docs/design/0005).
 """
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from hca_operator.core.errors import Forbidden
@@ -21,6 +23,8 @@ PROVEN_SECONDS, REFUTED_SECONDS = 60.0, 10.0
 MOST_REFUTED = 30
 """Holders that turn out to be no operator, after which the others of this time are not asked about: a tenant may write
 thousands of Leases. Those that are proven do not count: each namespace may have an install of its own."""
+ASKED_AT_A_TIME = 10
+"""So that an election, which has seconds for all of them, can wait for slow answers."""
 
 logger = logging.getLogger(__name__)
 
@@ -70,18 +74,18 @@ class InstallProofs:
         present = set(holders)
         self._proven = {holder: until for holder, until in self._proven.items() if holder in present}
         self._refuted = {holder: until for holder, until in self._refuted.items() if now < until}
-        for holder in in_fair_order(holders, self._proven, {each.namespace for each in self._refuted}):
-            if now < self._proven.get(holder, 0.0) or holder in self._refuted:
-                continue
-            if refuted == MOST_REFUTED:
-                break
-            if await self._is_operator(holder):
-                self._proven[holder] = now + PROVEN_SECONDS
-            else:
-                self._proven.pop(holder, None)
-                self._refuted[holder] = now + REFUTED_SECONDS
-                refuted += 1
-                self._report(holder)
+        order = in_fair_order(holders, self._proven, {each.namespace for each in self._refuted})
+        unknown = (each for each in order if now >= self._proven.get(each, 0.0) and each not in self._refuted)
+        while asked := [*islice(unknown, min(ASKED_AT_A_TIME, MOST_REFUTED - refuted))]:
+            answers = await asyncio.gather(*map(self._is_operator, asked))
+            for holder, is_operator in zip(asked, answers, strict=True):
+                if is_operator:
+                    self._proven[holder] = now + PROVEN_SECONDS
+                else:
+                    self._proven.pop(holder, None)
+                    self._refuted[holder] = now + REFUTED_SECONDS
+                    refuted += 1
+                    self._report(holder)
 
     async def _is_operator(self, holder: Holder) -> bool:
         """Whether the account of a holder may do what only an operator does."""

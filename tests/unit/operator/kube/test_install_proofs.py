@@ -209,3 +209,32 @@ def test_fault_75_many_or_large_leases_of_a_tenant_are_not_read(count: int, size
     assert found == ["hca-system"], "an install behind them is found"
     (least,) = {len(str(each)) for each in spam(1)}
     assert sum(store.pages_read) < 3 + MOST_BYTES_OF_A_NAMESPACE / least + 20, "the tenant's are read once"
+
+
+@pytest.mark.parametrize("scope", ["cluster", "namespace"])
+def test_fault_75_leases_of_a_tenant_hold_up_no_candidate_where_answers_are_slow(scope: str) -> None:
+    class Slow(Client):
+        async def list(self, kind: str, namespace: str, **selectors: str) -> list[Manifest]:
+            await asyncio.sleep(0.1)
+            return await super().list(kind, namespace, **selectors)
+
+        async def create(self, manifest: Manifest) -> Manifest:
+            await asyncio.sleep(0.1)
+            return await super().create(manifest)
+
+    store = Store()
+    store.install("team", "pod", namespaced=True)
+    store.accounts |= {("a-tenant", f"pod-{number}"): "default" for number in range(100)}
+    theirs = [lease("a-tenant", f"pod-{number}", name=f"lease-{number}", scope=scope) for number in range(100)]
+    found: list[object] = []
+
+    async def scenario(election: Election) -> None:
+        tenant = keeps_renewing(store, [*theirs, lease("team", scope="namespace")])
+        await asyncio.sleep(1)
+        election.start("own", leader(Slow(store), "x"))
+        await election.watch(15)
+        found.append(election.leaders["own"].elsewhere)
+        tenant.cancel()
+
+    assert elect(scenario).seen[-1][1] == ("own",)
+    assert found == [{"team"}]
