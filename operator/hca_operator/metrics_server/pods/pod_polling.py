@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -18,7 +19,10 @@ logger = logging.getLogger(__name__)
 POD_POLL_SECONDS = 2.0
 """Between two scrapes of a pod: a few for each window of samples."""
 LONGEST_POD_POLL_SECONDS = 30.0
-"""The interval doubles for as long as a pod sends COSTLY_BYTES that cannot be read: they are parsed each time."""
+"""The interval doubles for as long as a pod sends COSTLY_BYTES that cannot be read: they are parsed each time.
+
+Not for a pod that could be read within this time: its scrapes may time out because others keep the process busy.
+"""
 COSTLY_BYTES = 2**16
 FIRST_SAMPLES_SECONDS = FEWEST_COUNTS * POD_POLL_SECONDS + SCRAPE_TIMEOUT_SECONDS
 """From the first lists until each pod was read often enough."""
@@ -78,12 +82,15 @@ class PodReader(ABC, Generic[T, Item]):
     ) -> None:
         """Poll until cancelled. `read` gets its previous result; a change of the result is logged once."""
         failure: ScrapeFailure | None = None
-        costly = 0
+        costly, read_at = 0, -math.inf
 
         async def poll() -> float:
-            nonlocal failure, costly
+            nonlocal failure, costly, read_at
             before, failure = failure, await read(failure)
-            costly = costly + 1 if failure is not None and failure.received >= COSTLY_BYTES else 0
+            if failure is None:
+                read_at = self._clock()
+            unread = self._clock() - read_at > LONGEST_POD_POLL_SECONDS
+            costly = costly + 1 if failure is not None and unread and failure.received >= COSTLY_BYTES else 0
             if failure is not None and before is None:
                 logger.warning("pod %s cannot be read: %s", pod, failure)
             elif failure is None and before is not None:

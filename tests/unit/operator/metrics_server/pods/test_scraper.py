@@ -321,6 +321,27 @@ async def test_over_real_connections_pods_become_numbers() -> None:
             await running
 
 
+def test_a_pod_that_was_read_a_moment_ago_is_asked_as_often_as_before(play: Callable[..., None]) -> None:
+    """While the metrics API is busy with the pods of a tenant, long answers of others end in the time-out, too."""
+
+    async def answer(_name: str) -> PodSample:
+        if len(asked) % 15 == 1:
+            return PodSample(in_flight=10)
+        failure = ScrapeFailure("unreachable", "/metrics on port 8000 gives no answer")
+        failure.received = COSTLY_BYTES
+        raise failure
+
+    asked: list[float] = []
+
+    async def watch(world: World) -> None:
+        nonlocal asked
+        asked = world.asked["shop-1"]
+        await asyncio.sleep(100)
+        assert {later - earlier for earlier, later in pairwise(asked)} == {2}
+
+    play(watch, pod("shop-1"), answer=answer)
+
+
 def test_fault_77_a_pod_that_sends_much_that_cannot_be_read_is_asked_ever_more_rarely(
     play: Callable[..., None],
 ) -> None:
