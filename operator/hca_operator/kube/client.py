@@ -10,7 +10,7 @@ from typing import Self
 from kubernetes.aio.client import ApiClient
 
 from hca_operator.core.errors import Absent, Rejected, TooLarge, Transient
-from hca_operator.core.names import BURST_MANAGER, FIELD_MANAGER, MEASURE_ANNOTATION, Manifest
+from hca_operator.core.names import BURST_MANAGER, EVICTION_ANNOTATION, FIELD_MANAGER, MEASURE_ANNOTATION, Manifest
 from hca_operator.kube.connection import Connection, RequestObserver, WatchEvent, connect, yaml_body
 from hca_operator.kube.resources import RESOURCES
 
@@ -238,7 +238,7 @@ def _without_bulk(pod: Manifest) -> Manifest:
     metadata, spec = dict(pod["metadata"]), pod.get("spec") or {}
     metadata.pop("managedFields", None)
     if annotations := metadata.get("annotations"):
-        metadata["annotations"] = {name: annotations[name] for name in (MEASURE_ANNOTATION,) if name in annotations}
+        metadata["annotations"] = {name: annotations[name] for name in _READ_ANNOTATIONS if name in annotations}
     kept: Manifest = {
         kind: [{name: each[name] for name in _READ_OF_CONTAINERS if name in each} for each in spec.get(kind) or []]
         for kind in ("initContainers", "containers")
@@ -248,6 +248,7 @@ def _without_bulk(pod: Manifest) -> Manifest:
     return {**pod, "metadata": metadata, "spec": kept}
 
 
+_READ_ANNOTATIONS = (MEASURE_ANNOTATION, EVICTION_ANNOTATION)
 _READ_OF_CONTAINERS = ("name", "resources", "restartPolicy")
 
 

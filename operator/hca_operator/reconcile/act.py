@@ -185,7 +185,7 @@ class Actor:
                     budgets = await self._cluster.list("PodDisruptionBudget", observed.key.namespace)
                 if TWO_BUDGETS in str(error):
                     problem = _two_budgets(disruption_budget.others(budgets, pod, observed.uid))
-                elif disruption_budget.is_outdated(budgets, pod, pods):
+                elif disruption_budget.is_outdated(budgets, pod, pods, observed.now):
                     refused_at = annotating(pod, EVICTION_ANNOTATION, time_text(observed.now))
                     await self._cluster.patch(pod, refused_at)
                     writes.append("annotate Pod")

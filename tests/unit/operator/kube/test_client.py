@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kubernetes.aio import client
 
 from hca_operator.core.errors import Conflict, Forbidden, HcaError, Rejected, TooLarge, Transient
-from hca_operator.core.names import API_LABEL, API_VERSION, KIND, MEASURE_ANNOTATION, Manifest
+from hca_operator.core.names import API_LABEL, API_VERSION, EVICTION_ANNOTATION, KIND, MEASURE_ANNOTATION, Manifest
 from hca_operator.core.observed import owner_of
 from hca_operator.kube.client import LARGEST_PAGE_BYTES, LARGEST_READING_BYTES, MOST_LARGE_OBJECTS, KubeClient
 from hca_operator.kube.connection import LARGEST_PIECE_BYTES, failure, session_options, yaml_body
@@ -191,7 +191,8 @@ async def test_fault_64_of_pods_that_are_each_too_large_for_a_page_of_several_on
 
 async def test_fault_64_a_list_of_pods_has_what_is_read_of_them_and_no_more() -> None:
     container = {"name": "api", "resources": {"limits": {"memory": "1Gi"}}}
-    metadata: Manifest = {"name": "shop-1", "labels": {"a": "b"}, "annotations": {MEASURE_ANNOTATION: "Workers"}}
+    annotations = {MEASURE_ANNOTATION: "Workers", EVICTION_ANNOTATION: "2026-01-02T03:04:05Z"}
+    metadata: Manifest = {"name": "shop-1", "labels": {"a": "b"}, "annotations": annotations}
     expected = {
         "metadata": metadata,
         "spec": {"initContainers": [], "containers": [container]},

@@ -100,6 +100,19 @@ async def test_a_budget_with_outdated_numbers_is_computed_anew_because_the_pod_c
     assert (EVICTION_ANNOTATION in the_pod(world)["metadata"]["annotations"]) is change
 
 
+async def test_a_budget_that_stays_outdated_has_a_pod_changed_every_30_seconds() -> None:
+    """It does where a selected pod names a controller of a kind that nothing serves: no number is computed then."""
+    world = await with_pods()
+    await world.step()
+    world.cluster.put(pod(8))
+    world.cluster.edit(("PodDisruptionBudget", NAMESPACE, NAME), "status", value={"currentHealthy": 0})
+    world.cluster.budget_is_spent = True
+    for seconds in (0, 3, 26, 1, 3):
+        world.now += timedelta(seconds=seconds)
+        await world.step()
+    assert world.cluster.writes.count("patch Pod shop-0") == 3, "to detach it, at once, and after 30 seconds"
+
+
 async def test_budgets_are_listed_once_however_many_pods_they_keep() -> None:
     """Any user may label a thousand pods as detached, and write a mebibyte into each budget."""
     world = await with_pods()
