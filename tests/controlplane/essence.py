@@ -68,13 +68,18 @@ def births_and_deaths(control_plane: ControlPlane, since: int, namespace: str, n
     """How often each child was created and deleted, by any client, as the audit log has it from a byte of it on."""
     ours = {child.format(name) for _, child in CHILDREN}
     counted: Counter[str] = Counter()
+    cut_off: set[str] = set()  # what a client that died asked for was done, though the answer is a time-out
     for entry in control_plane.audited(namespace, since=since):
         reference, code = entry.get("objectRef", {}), entry["responseStatus"]["code"]
         if reference.get("resource") not in RESOURCES or reference.get("name") not in ours:
             continue
         child = f"{reference['resource']} {reference['name'].replace(name, 'NAME')}"
-        if code == 201 and "subresource" not in reference:
-            counted[f"{child} created"] += 1
-        if entry["verb"] == "delete" and code == 200:
-            counted[f"{child} deleted"] += 1
+        if "subresource" in reference or entry["verb"] not in {"create", "patch", "delete"}:
+            continue
+        what = f"{child} deleted" if entry["verb"] == "delete" else f"{child} created"
+        if code == (200 if entry["verb"] == "delete" else 201):
+            counted[what] += 1
+        elif code == 504:
+            cut_off.add(what)
+    counted.update(what for what in cut_off if not counted[what])
     return counted

@@ -5,7 +5,7 @@ warns. The ReplicaSet is deleted after the pod: the disruption controller report
 does not exist.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from hca_operator.api.spec import ApiObject
@@ -34,21 +34,22 @@ class ReplicaSetPlan:
 
 
 def plan_replica_sets(
-    api: ApiObject, detached: Sequence[Manifest], found: Sequence[Manifest], *, late: bool
+    api: ApiObject, detached: Sequence[Manifest], found: Sequence[Manifest], *, counted: Collection[str], late: bool
 ) -> ReplicaSetPlan:
     """`detached`: pods that are detached, or are to be now. `found`: ReplicaSets of detached pods.
 
-    `late`: whether the pods are to be evicted although too few others serve.
+    `counted`: uids of the pods whose replacement is counted in the stored status: the ReplicaSet of another one is what
+    a later pass will count it by. `late`: whether the pods are to be evicted although too few others serve.
 
     A late pod loses its ReplicaSet, because with it the disruption budget wants one pod more to serve.
     """
     going = {pod["metadata"]["uid"]: "deletionTimestamp" in pod["metadata"] for pod in detached}
-    having = {_selected_uid(replica_set): replica_set for replica_set in found}
+    having = {selected_uid(replica_set): replica_set for replica_set in found}
     alive = {uid: owner for uid, owner in having.items() if "deletionTimestamp" not in owner["metadata"]}
     return ReplicaSetPlan(
         create=[replica_set_of(api, pod) for pod in detached if _needs_one(pod, having)] if not late else (),
         orphan=[owner for uid, owner in alive.items() if late and not going.get(uid, True)],
-        delete=[owner for uid, owner in alive.items() if uid not in going],
+        delete=[owner for uid, owner in alive.items() if uid not in going and (uid in counted or not uid)],
     )
 
 
@@ -78,7 +79,13 @@ def replica_set_of(api: ApiObject, pod: Manifest) -> Manifest:
     }
 
 
-def _selected_uid(replica_set: Manifest) -> str:
+def pod_of(replica_set: Manifest) -> Manifest:
+    """Name and uid of the pod that a ReplicaSet was made for, which may have gone."""
+    return {"metadata": {"name": replica_set["metadata"]["name"], "uid": selected_uid(replica_set)}}
+
+
+def selected_uid(replica_set: Manifest) -> str:
+    """The uid of the pod that a ReplicaSet was made for; empty if it was made for none."""
     labels = replica_set["spec"]["selector"].get("matchLabels") or {}
     return str(labels.get(DETACHED_LABEL, ""))
 

@@ -31,7 +31,7 @@ from hca_operator.core.observed import controller_of, is_ours, labelled_owner, r
 from hca_operator.core.ports import Key
 from hca_operator.core.timestamps import past_time_of
 from hca_operator.desired.metadata import owner_reference, selector_text
-from hca_operator.restarts.detached_pod import ReplicaSetPlan, plan_replica_sets
+from hca_operator.restarts.detached_pod import ReplicaSetPlan, plan_replica_sets, pod_of, selected_uid
 from hca_operator.restarts.memory_counters import count_replaced
 from hca_operator.restarts.pod_memory import DuePod, Measure
 
@@ -128,8 +128,17 @@ def plan_replacement(api: ApiObject, pods: Pods, counted: Manifest | None, now: 
     if step.detach is not None:
         detached = [step.detach]
     found = [replica_set for replica_set in pods.replica_sets if is_ours(replica_set, api.uid)]
-    replica_sets = plan_replica_sets(api, detached, found, late=bool(step.evict) and _is_late(counted, now))
-    return replace(step, replica_sets=replica_sets, under_way=step.under_way or bool(found))
+    stored: Sequence[str] = (counted or {}).get("replacedUIDs") or []
+    late = bool(step.evict) and _is_late(counted, now)
+    replica_sets = plan_replica_sets(api, detached, found, counted=stored, late=late)
+    # A pod may have gone before the pass that evicted it could store its count: its ReplicaSet is left.
+    replaced = [*detached, *map(pod_of, filter(selected_uid, found))]
+    return replace(
+        step,
+        counted=count_replaced(step.counted, replaced, now),
+        replica_sets=replica_sets,
+        under_way=step.under_way or bool(found),
+    )
 
 
 def _next(api: ApiObject, pods: Pods, counted: Manifest | None, now: datetime) -> Replacement:

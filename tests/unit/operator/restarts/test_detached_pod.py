@@ -11,6 +11,7 @@ from hca_operator.restarts.pod_replacement import STEP_SECONDS
 from tests.unit.operator.objects import NAME, NAMESPACE, UID
 from tests.unit.operator.restarts.growing_pods import (
     LABELS,
+    counted,
     going,
     healthy,
     pod,
@@ -70,6 +71,20 @@ async def test_a_replica_set_that_may_not_be_deleted_is_reported_and_tried_again
     assert replica_set(world) is None
     await world.step()
     assert healthy(world) == ("True", "MemoryWithinLimits")
+
+
+async def test_a_pod_that_went_before_its_count_was_stored_is_counted_by_its_replica_set() -> None:
+    world = await with_pods()
+    await world.step()
+    remove(world)
+    world.memory.take([])
+    world.cluster.edit(API, "status", "memoryRestarts", value=None)
+    assert await world.step() == STEP_SECONDS
+    assert replica_set(world) is not None, "the count is stored first"
+    assert (counted(world)["pods"], counted(world)["lastPod"]) == (1, "shop-0")
+    await world.step()
+    assert replica_set(world) is None
+    assert counted(world)["pods"] == 1
 
 
 async def test_a_late_pod_leaves_its_replica_set_for_which_the_budget_wants_one_more_to_serve() -> None:
