@@ -1,6 +1,6 @@
 """What memory does to pods, reported by a kubelet that does not exist and carried out by the real controllers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,8 +19,20 @@ from tests.controlplane.fake_kubelet import report, report_ready, roll_out
 from tests.controlplane.fake_metrics import FakeMetrics
 from tests.controlplane.faults import Killed
 from tests.controlplane.meddler import Meddler
-from tests.controlplane.objects import DISABLED, KIND, api, condition_of, conditions, status
+from tests.controlplane.objects import DISABLED, KIND, api, condition_of, status
 from tests.controlplane.operator_process import OperatorProcess
+from tests.controlplane.replacements import (
+    adopted,
+    bind,
+    budget,
+    changed_pods,
+    healthy,
+    near_limit,
+    no_replica_set_left,
+    replaced,
+    replacement_over,
+    selected,
+)
 
 QUICK = {"memoryRestart": {"samples": 1, "minInterval": "1h"}}
 MANY_WRITES = 20
@@ -69,35 +81,6 @@ def test_a_kill_by_the_kernel_is_reported_although_the_container_was_back_at_onc
     assert 'hca_memory_restarts_total{reason="OOMKilled"} 1.0' in operator.metrics()
 
 
-def selected(server: ApiServer, namespace: str, more: str = "") -> list[Manifest]:
-    """The pods of the API that carry another label as well."""
-    selector = f"{API_LABEL}=shop" + (f",{more}" if more else "")
-    return list(server.find("Pod", namespace, labelSelector=selector))
-
-
-def healthy(server: ApiServer, metrics: FakeMetrics, namespace: str) -> None:
-    """Have no pod of the API be near its limit, and wait until that is reported."""
-    for pod in selected(server, namespace):
-        metrics.fill(pod, 100)
-    eventually(lambda: condition_of(server, namespace, "MemoryHealthy", "MemoryWithinLimits"))
-
-
-def replacement_over(server: ApiServer, namespace: str) -> bool:
-    """Whether a pod of the API was replaced and counted, and none is being replaced; the new one need not be read."""
-    healthy = conditions(server, namespace)["MemoryHealthy"]
-    assert healthy["reason"] in {"MemoryWithinLimits", "MemoryNotRead"}, healthy
-    return "memoryRestarts" in status(server, namespace)
-
-
-def near_limit(server: ApiServer, metrics: FakeMetrics, namespace: str) -> Manifest:
-    """Have the first pod of the API be near its limit, and the others not."""
-    first, *others = selected(server, namespace)
-    for other in others:
-        metrics.fill(other, 100)
-    metrics.fill(first)
-    return first
-
-
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_fault_36_a_pod_near_its_limit_goes_only_when_as_many_serve_without_it(
     server: ApiServer, namespace: str, metrics: FakeMetrics, operator: OperatorProcess, replicas: int
@@ -128,19 +111,6 @@ def test_fault_36_a_pod_near_its_limit_goes_only_when_as_many_serve_without_it(
     assert set(ready) == {"True"}, "the API was ready all the time"
     assert len(changed_pods(server, namespace, since)) == 2, "one pod went and one came"
     assert 'hca_memory_restarts_total{reason="PodReplaced"} 1.0' in operator.metrics()
-
-
-def changed_pods(server: ApiServer, namespace: str, since: str) -> set[str]:
-    """Names of the API's pods that have changed since; a detached pod's ReplicaSet may have created another one."""
-    changed = [seen["metadata"] for seen in server.changes_since(since, "Pod", namespace)]
-    return {metadata["name"] for metadata in changed if metadata["labels"].get(API_LABEL) == "shop"}
-
-
-def no_replica_set_left(server: ApiServer, namespace: str) -> bool:
-    """Whether no ReplicaSet of a detached pod is left, nor a pod that one has created."""
-    return not server.find("ReplicaSet", namespace, labelSelector=REPLACED_LABEL) and not server.find(
-        "Pod", namespace, labelSelector=DETACHED_LABEL
-    )
 
 
 def _ready(seen: Manifest) -> str:
@@ -223,30 +193,6 @@ def test_a_late_pod_is_evicted_although_the_budget_would_keep_it_for_its_replica
     eventually(lambda: not selected(server, namespace, REPLACED_LABEL))
     assert budget(server, namespace)["expectedPods"] == 2
     eventually(lambda: no_replica_set_left(server, namespace))
-
-
-def adopted(server: ApiServer, namespace: str) -> Manifest:
-    """The detached pod, once its controller is a ReplicaSet."""
-    (detached,) = selected(server, namespace, REPLACED_LABEL)
-    owners = {owner["kind"]: owner for owner in detached["metadata"]["ownerReferences"]}
-    assert owners["ReplicaSet"]["controller"]
-    return detached
-
-
-def bind(server: ApiServer, pod: Manifest, node: str) -> None:
-    """Have a pod on a node, as the scheduler does."""
-    metadata = {"name": pod["metadata"]["name"], "namespace": pod["metadata"]["namespace"]}
-    body = {"kind": "Binding", "apiVersion": "v1", "metadata": metadata, "target": {"kind": "Node", "name": node}}
-    bound = server.answer("POST", "Pod", metadata["namespace"], f"{metadata['name']}/binding", body=body)
-    assert bound.is_success, bound.text
-
-
-def budget(server: ApiServer, namespace: str) -> Manifest:
-    """The status of the disruption budget."""
-    found = server.get("PodDisruptionBudget", namespace, "shop")
-    assert found is not None
-    shown: Manifest = found["status"]
-    return shown
 
 
 @pytest.mark.usefixtures("operator")
@@ -345,14 +291,3 @@ def test_killed_after_any_of_its_writes_it_replaces_the_pod_once(
         assert killing.deaths or first > 1
         if not killing.over:
             break  # there were not that many writes: each of them has had its turn
-
-
-def replaced(server: ApiServer, pods: Iterable[Manifest]) -> bool:
-    """Whether each of these has gone, while all successors get ready; each API has another pod."""
-    left = 0
-    for pod in pods:
-        namespace = pod["metadata"]["namespace"]
-        report_ready(server, namespace, API_LABEL)
-        uids = {found["metadata"]["uid"] for found in selected(server, namespace)}
-        left += len(uids) != 2 or pod["metadata"]["uid"] in uids
-    return not left

@@ -2,11 +2,9 @@
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
-from itertools import chain, pairwise, repeat
+from itertools import pairwise, repeat
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -15,99 +13,16 @@ from hca_operator.core.names import KIND, Manifest
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.inventory import api_informer, pod_informer
 from hca_operator.metrics_server.pods import pod_polling
-from hca_operator.metrics_server.pods import scraper as module
 from hca_operator.metrics_server.pods.pod_polling import COSTLY_BYTES, FIRST_SAMPLES_SECONDS, POD_POLL_SECONDS
-from hca_operator.metrics_server.pods.scrape import ScrapeFailure, Target
+from hca_operator.metrics_server.pods.scrape import ScrapeFailure
 from hca_operator.metrics_server.pods.scrape_metrics import ScrapeMetrics
 from hca_operator.metrics_server.pods.scraper import FAILING_PODS_AT_A_TIME, HEALTHY_PODS_AT_A_TIME, Scraper
 from hca_operator.metrics_server.samples.exposition import PodSample
 from hca_operator.metrics_server.samples.reading import Unknown
 from hca_operator.metrics_server.samples.sample_store import SampleStore
-from tests.unit.operator import virtual_time
 from tests.unit.operator.metrics_server.pods.loopback_pods import pod_metrics
+from tests.unit.operator.metrics_server.pods.scraper_world import NOW, World, hang, one
 from tests.unit.operator.metrics_server.pods.watched_pods import CONCURRENCY, Server, api, pod, together
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-Answer = Callable[[str], Awaitable[PodSample]]
-
-
-class World:
-    """A scraper, its API server, and pods that answer as the test says."""
-
-    def __init__(self, listed: Sequence[Manifest], listed_pods: Sequence[Manifest], answer: Answer) -> None:
-        self.server = Server(listed, listed_pods)
-        self.loop = asyncio.get_running_loop()
-        self.samples = SampleStore(self.loop.time)
-        self.registry = CollectorRegistry()
-        self.asked: defaultdict[str, list[float]] = defaultdict(list)
-        self.running: Counter[str] = Counter()
-        self.most = 0
-        self._answer = answer
-        self._phases = chain((0.25, 0.75), repeat(0.0))
-        self.informers = apis, pods = api_informer(self.server), pod_informer(self.server)
-        self.scraper = Scraper(
-            apis, pods, self.samples, ScrapeMetrics(self.registry),
-            clock=self.loop.time, phase=lambda: next(self._phases),
-        )  # fmt: skip
-
-    async def run(self) -> None:
-        await together(self.scraper.run(), *(informer.run(repeat(0.1)) for informer in self.informers))
-
-    async def scrape(self, _client: object, _api: Key, target: Target) -> PodSample:
-        name = target.pod.name
-        self.asked[name].append(self.loop.time())
-        self.running[name] += 1
-        self.most = max(self.most, self.running.total())
-        try:
-            return await self._answer(name)
-        finally:
-            self.running[name] -= 1
-
-    def happens(self, kind: str, type_: str, made: Manifest) -> None:
-        self.server.events[kind].put_nowait((type_, {**made, "metadata": {**made["metadata"], "resourceVersion": "2"}}))
-
-    def concurrency(self, name: str = "shop") -> float | None:
-        try:
-            return self.samples.read("default", name, "hca-concurrency", NOW).value
-        except Unknown:
-            return None
-
-    def count(self, metric: str, **labels: str) -> float:
-        return self.registry.get_sample_value(metric, labels) or 0
-
-
-async def one(_name: str) -> PodSample:
-    return PodSample(in_flight=1)
-
-
-async def hang(_name: str) -> PodSample:
-    await asyncio.sleep(1)
-    raise ScrapeFailure("unreachable", "/metrics on port 8000 gives no answer")
-
-
-Play = Callable[[World], Awaitable[None]]
-
-
-@pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    def run(
-        play: Play, *pods: Manifest, apis: Sequence[Manifest] = (), answer: Answer = one, listed: bool = True
-    ) -> None:
-        async def main() -> None:
-            world = World(apis or [api()], pods, answer)
-            monkeypatch.setattr(module, "scrape", world.scrape)
-            if listed:
-                for event in world.server.may_list.values():
-                    event.set()
-            async with virtual_time.beside(world.run()):
-                await asyncio.sleep(0)
-                await play(world)
-            assert not world.running.total(), "nothing is asked any more at the end"
-
-        virtual_time.run(main())
-
-    return run
 
 
 def test_each_pod_is_asked_every_two_seconds_in_a_phase_of_its_own(play: Callable[..., None]) -> None:
