@@ -174,21 +174,23 @@ class Actor:
         self, observed: Observed, pods: Sequence[Manifest], to_evict: Sequence[Manifest], writes: list[str]
     ) -> Problem | None:
         """Evict pods. Returns why one never can be."""
-        problem: Problem | None = None
-        budgets: Sequence[Manifest] | None = None
+        refused: list[tuple[Manifest, Transient]] = []
         for pod in to_evict:
             try:
                 await self._cluster.evict(pod)
                 writes.append("evict Pod")
             except Transient as error:  # a disruption budget, as a rule: the next pass tries again
-                if budgets is None:
-                    budgets = await self._cluster.list("PodDisruptionBudget", observed.key.namespace)
-                if TWO_BUDGETS in str(error):
-                    problem = _two_budgets(disruption_budget.others(budgets, pod, observed.uid))
-                elif disruption_budget.is_outdated(budgets, pod, pods, observed.now):
-                    refused_at = annotating(pod, EVICTION_ANNOTATION, time_text(observed.now))
-                    await self._cluster.patch(pod, refused_at)
-                    writes.append("annotate Pod")
+                refused.append((pod, error))
+        if not refused:
+            return None
+        budgets = await self._cluster.list("PodDisruptionBudget", observed.key.namespace)
+        problem = None
+        for pod, refusal in refused:
+            if TWO_BUDGETS in str(refusal):
+                problem = _two_budgets(disruption_budget.others(budgets, pod, observed.uid))
+            elif disruption_budget.is_outdated(budgets, pod, pods, observed.now):
+                await self._cluster.patch(pod, annotating(pod, EVICTION_ANNOTATION, time_text(observed.now)))
+                writes.append("annotate Pod")
         return problem
 
     async def _write_replica_sets(

@@ -52,8 +52,6 @@ _MEASURE_HINT: Mapping[str, str] = {
 class Replacement:
     """The next step of a replacement, and what the status reports of it."""
 
-    counted: Manifest | None
-    """status.memoryRestarts."""
     problem: Problem | None = None
     """Why memory is not healthy."""
     detach: Manifest | None = None
@@ -67,6 +65,8 @@ class Replacement:
     """Whether a pod is detached, or is to be now, or has gone and left its ReplicaSet."""
     serving: int = 0
     """Detached pods that serve."""
+    counted: Manifest | None = None
+    """status.memoryRestarts."""
 
     @property
     def detached(self) -> bool:
@@ -123,31 +123,28 @@ def plan_replacement(api: ApiObject, pods: Pods, counted: Manifest | None, now: 
     """The next step for the pods of an object. `counted`: status.memoryRestarts so far."""
     detached = [pod for pod in pods.listed if REPLACED_LABEL in pod["metadata"]["labels"]]
     step = _finish(pods, detached, counted, now) if detached else _next(api, pods, counted, now)
-    if isinstance(pods.replica_sets, HcaError):
-        return step
     if step.detach is not None:
         detached = [step.detach]
-    found = [replica_set for replica_set in pods.replica_sets if is_ours(replica_set, api.uid)]
+    listed = () if isinstance(pods.replica_sets, HcaError) else pods.replica_sets
+    found = [replica_set for replica_set in listed if is_ours(replica_set, api.uid)]
+    # A pod may have gone before the pass that evicted it could store its count: its ReplicaSet is left.
+    replaced = [*detached, *map(pod_of, filter(selected_uid, found))]
+    step = replace(step, counted=count_replaced(counted, replaced, now))
+    if isinstance(pods.replica_sets, HcaError):
+        return step
     stored: Sequence[str] = (counted or {}).get("replacedUIDs") or []
     late = bool(step.evict) and _is_late(counted, now)
     replica_sets = plan_replica_sets(api, detached, found, counted=stored, late=late)
-    # A pod may have gone before the pass that evicted it could store its count: its ReplicaSet is left.
-    replaced = [*detached, *map(pod_of, filter(selected_uid, found))]
-    return replace(
-        step,
-        counted=count_replaced(step.counted, replaced, now),
-        replica_sets=replica_sets,
-        under_way=step.under_way or bool(found),
-    )
+    return replace(step, replica_sets=replica_sets, under_way=step.under_way or bool(found))
 
 
 def _next(api: ApiObject, pods: Pods, counted: Manifest | None, now: datetime) -> Replacement:
     """The step while no pod is being replaced."""
     if pods.due is None:
-        return Replacement(counted)
+        return Replacement()
     name, measure = pods.due
     pod = next((pod for pod in pods.listed if pod["metadata"]["name"] == name and _replaceable(pod)), None)
-    return Replacement(counted) if pod is None else _begin(api, pod, measure, counted, now)
+    return Replacement() if pod is None else _begin(api, pod, measure, counted, now)
 
 
 def _begin(api: ApiObject, pod: Manifest, measure: Measure, counted: Manifest | None, now: datetime) -> Replacement:
@@ -155,7 +152,6 @@ def _begin(api: ApiObject, pod: Manifest, measure: Measure, counted: Manifest | 
     interval = api.spec.memory_restart.min_interval
     if last is not None and (now - last).total_seconds() < parse_duration(interval):
         return Replacement(
-            counted,
             Problem(
                 Reason.MEMORY_PRESSURE,
                 "a pod is near its memory limit, and is replaced when spec.memoryRestart.minInterval "
@@ -163,7 +159,6 @@ def _begin(api: ApiObject, pod: Manifest, measure: Measure, counted: Manifest | 
             ),
         )
     return Replacement(
-        count_replaced(counted, [pod], now),
         _replacing(measure),
         detach=pod,
         operations=_detaching(api, pod, measure),
@@ -177,7 +172,6 @@ def _finish(pods: Pods, detached: Sequence[Manifest], counted: Manifest | None, 
     enough = len(successors) >= (1 if _is_late(counted, now) else replicas_of(pods.deployment))
     annotations = detached[0]["metadata"].get("annotations") or {}
     return Replacement(
-        count_replaced(counted, detached, now),
         _replacing(annotations.get(MEASURE_ANNOTATION, Measure.WORKERS)),
         evict=[pod for pod in detached if enough and "deletionTimestamp" not in pod["metadata"]],
         under_way=True,
