@@ -48,9 +48,9 @@ class Schedule:
             if tick > moment:
                 yield tick.astimezone(UTC)
 
-    def _offset(self, moment: datetime) -> timedelta:
+    def _offset(self, moment: datetime) -> timedelta | None:
         """From UTC to the clock of the zone."""
-        return moment.astimezone(self._zone).utcoffset() or timedelta()
+        return moment.astimezone(self._zone).utcoffset()
 
     def before(self, moment: datetime) -> datetime:
         """The last time that is not after a moment.
