@@ -194,7 +194,7 @@ def register(
 
 def take(type_: str | None, manifest: Manifest, queue: WorkQueue[Key], objects: ObjectCache) -> None:
     """Cache and queue an object of an event, whose type is None if it was listed."""
-    key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+    key = Key.of(manifest)
     if type_ == "DELETED":
         objects.remove(manifest)
         queue.add(key)

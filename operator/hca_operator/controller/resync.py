@@ -73,7 +73,7 @@ class Resync:
                 async for page, _version in self._kube.pages(KIND, self._namespace):
                     for manifest in page:
                         self._objects.update(manifest)
-                        key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+                        key = Key.of(manifest)
                         self._queue.add(key, urgent=edited(manifest))
                 if not self._requested.is_set():  # otherwise this replica may have become the leader during the list
                     self._objects.mark_synced()

@@ -5,7 +5,7 @@ protocols of this module and declares no method again.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from hca_operator.core.names import Manifest
 
@@ -15,6 +15,11 @@ class Key(NamedTuple):
 
     namespace: str
     name: str
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """The key of a live object."""
+        return cls(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"

@@ -106,10 +106,10 @@ class ConfigInformer(Informer):
         return config in self._contents and self._contents[config].version >= self._latest.get(config, 0)
 
     def _needs(self, manifest: Manifest) -> bool:
-        return _key(manifest) in self._users
+        return Key.of(manifest) in self._users
 
     def _on_list(self, manifests: Sequence[Manifest], version: int) -> None:
-        versions = {_key(manifest): version_of(manifest) for manifest in manifests}
+        versions = {Key.of(manifest): version_of(manifest) for manifest in manifests}
         for config in list(self._users):
             content = self._contents.get(config)
             if config in versions:
@@ -119,7 +119,7 @@ class ConfigInformer(Informer):
 
     def _on_event(self, _type: str, manifest: Manifest) -> None:
         if self._needs(manifest):
-            self._note_version(_key(manifest), version_of(manifest))
+            self._note_version(Key.of(manifest), version_of(manifest))
 
     def _note_version(self, config: Key, version: int) -> None:
         self._latest[config] = max(version, self._latest.get(config, 0))
@@ -131,7 +131,3 @@ class ConfigInformer(Informer):
 def data_digest(manifest: Manifest) -> str:
     """Digest of the data: labels, annotations and the resource version change nothing for the pods."""
     return fingerprint([manifest.get("data") or {}, manifest.get("binaryData") or {}]).hex()
-
-
-def _key(manifest: Manifest) -> Key:
-    return Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])

@@ -35,11 +35,6 @@ class Installs(Pager, Lister, Creator, Protocol):
     """What finding them needs of the API server."""
 
 
-def key_of(lease: Manifest) -> Key:
-    """Namespace and name of a Lease."""
-    return Key(lease["metadata"]["namespace"], lease["metadata"]["name"])
-
-
 class Renewals:
     """Which Leases are held, by when this process has seen them change: clocks need not agree."""
 
@@ -53,7 +48,7 @@ class Renewals:
         spec = lease["spec"]
         if not spec.get("holderIdentity"):
             return False
-        key, record = key_of(lease), (spec["holderIdentity"], spec.get("renewTime"))
+        key, record = Key.of(lease), (spec["holderIdentity"], spec.get("renewTime"))
         if self._seen.get(key, (None, 0.0))[0] != record:
             self._seen[key] = (record, self._clock())
         duration = min(float(spec.get("leaseDurationSeconds") or LEASE_SECONDS), LONGEST_LEASE_SECONDS)
@@ -86,7 +81,7 @@ class OtherInstalls:
         as well end the operator. Raises HcaError.
         """
         leases = await self._read()
-        self._renewals.forget_all_but([self._own, *map(key_of, leases)])
+        self._renewals.forget_all_but([self._own, *map(Key.of, leases)])
         active = [lease for lease in leases if self._renewals.active(lease)]
         asked = [lease for lease in active if is_of_one_namespace(lease) == namespaced]
         return asked if self._only_own_namespace else await self._proofs.proven(asked)
@@ -112,5 +107,5 @@ class OtherInstalls:
                 logger.warning("too many Leases with the label of the operator, ignored: %s", ", ".join(too_many))
                 self._left_out |= dict.fromkeys(too_many, now + LEFT_OUT_SECONDS)
                 return None
-            leases += [lease for lease in page if holding_pod(lease) and key_of(lease) != self._own]
+            leases += [lease for lease in page if holding_pod(lease) and Key.of(lease) != self._own]
         return leases

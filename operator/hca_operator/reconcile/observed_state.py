@@ -50,7 +50,7 @@ class Observed:
     @property
     def key(self) -> Key:
         """Namespace and name of the object."""
-        return Key(self.manifest["metadata"]["namespace"], self.manifest["metadata"]["name"])
+        return Key.of(self.manifest)
 
     @property
     def uid(self) -> str:

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 from hca_operator.core.names import API_LABEL, KIND, Manifest
 from hca_operator.core.ports import Key, ListerWatcher
 from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
-from hca_operator.metrics_server.inventory.table import Table, own_key
+from hca_operator.metrics_server.inventory.table import Table
 from hca_operator.metrics_server.inventory.targets import Pod, api_of_pod, ready_pod, stripped_api, stripped_pod
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class Inventory(Generic[T]):
         api_of: Callable[[Manifest], Key] = api_of_pod,
     ) -> None:
         """`read` returns what is kept of an object; None to ignore it. `api_of` returns the object of a pod."""
-        self.apis = Table(read, own_key)
+        self.apis = Table(read, Key.of)
         self.pods = Table(ready_pod, api_of)
         self._informers = (apis, pods)
         self._changed: Callable[[set[Key]], None] | None = None

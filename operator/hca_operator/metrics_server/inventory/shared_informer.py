@@ -7,7 +7,7 @@ from hca_operator.core.names import Manifest
 from hca_operator.core.ports import Key, ListerWatcher
 from hca_operator.kube.faults import survived
 from hca_operator.kube.informer import Informer
-from hca_operator.metrics_server.inventory.table import Table, own_key
+from hca_operator.metrics_server.inventory.table import Table
 
 Changed = Callable[[set[Key]], None]
 
@@ -49,7 +49,7 @@ class SharedInformer(Informer):
 
     def _on_event(self, type_: str, manifest: Manifest) -> None:
         for table, changed in self._subscribers:
-            apis = table.remove(own_key(manifest)) if type_ == "DELETED" else table.put(manifest)
+            apis = table.remove(Key.of(manifest)) if type_ == "DELETED" else table.put(manifest)
             self._report(changed, apis)
 
     def _report(self, changed: Changed, apis: set[Key]) -> None:

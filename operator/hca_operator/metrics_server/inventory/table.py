@@ -33,7 +33,7 @@ class Table(Generic[T]):
 
     def put(self, manifest: Manifest) -> set[Key]:
         """Add or update an object. Returns the HighConcurrencyApis whose values change."""
-        key = own_key(manifest)
+        key = Key.of(manifest)
         value: T | None = None
         api: Key | None = None
         with survived("reading an object", object=str(key)):  # after an error the object is ignored
@@ -60,12 +60,7 @@ class Table(Generic[T]):
     def replace(self, manifests: Iterable[Manifest]) -> set[Key]:
         """Keep these objects and no others. Returns the HighConcurrencyApis whose values change."""
         changed: set[Key] = set()
-        listed = {own_key(manifest): manifest for manifest in manifests}
+        listed = {Key.of(manifest): manifest for manifest in manifests}
         for gone in self._apis.keys() - listed.keys():
             changed |= self.remove(gone)
         return changed.union(*(self.put(manifest) for manifest in listed.values()))
-
-
-def own_key(manifest: Manifest) -> Key:
-    """Namespace and name of an object."""
-    return Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])

@@ -9,11 +9,10 @@ from hca_operator.api.pod import Health
 from hca_operator.api.spec_fields import SpecFields
 from hca_operator.api.traffic import Service
 from hca_operator.core.names import API_LABEL, Manifest
-from hca_operator.core.observed import condition
+from hca_operator.core.observed import condition, serves
 from hca_operator.core.ports import Key
 from hca_operator.core.timestamps import time_of
 from hca_operator.metrics_server.inventory.object_metrics import metrics_of, source_of
-from hca_operator.metrics_server.inventory.table import own_key
 
 # Defaults of the schema, for objects as the API server sends them.
 PORT: int = SpecFields.model_fields["port"].default
@@ -63,7 +62,7 @@ def ignored_paths_of(spec: Manifest) -> frozenset[str]:
 
 def cluster_of(api: Manifest) -> str | None:
     """The name that Contour gives the Service of an object in Envoy's statistics, None if they are not read."""
-    spec, (namespace, name) = api.get("spec") or {}, own_key(api)
+    spec, (namespace, name) = api.get("spec") or {}, Key.of(api)
     port = (spec.get("service") or {}).get("port") or SERVICE_PORT
     return f"{namespace}_{name}_{port}" if _source(spec) == "Ingress" else None
 
@@ -76,10 +75,9 @@ def _source(spec: Manifest) -> str | None:
 def ready_pod(pod: Manifest) -> Pod | None:
     """The pod, None if it is not ready or is being deleted."""
     metadata, address = pod["metadata"], (pod.get("status") or {}).get("podIP")
-    ready = condition(pod, "Ready")
-    if not address or "deletionTimestamp" in metadata or ready.get("status") != "True":
+    if not address or not serves(pod):
         return None
-    return Pod(metadata["uid"], metadata["name"], address, time_of(ready, "lastTransitionTime"))
+    return Pod(metadata["uid"], metadata["name"], address, time_of(condition(pod, "Ready"), "lastTransitionTime"))
 
 
 def api_of_pod(pod: Manifest) -> Key:

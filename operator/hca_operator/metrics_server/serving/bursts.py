@@ -5,9 +5,10 @@ from datetime import datetime
 
 from hca_operator.core.errors import HcaError
 from hca_operator.core.names import API_LABEL, Manifest
+from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.object_metrics import metrics_of
 from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
-from hca_operator.metrics_server.inventory.table import Table, own_key
+from hca_operator.metrics_server.inventory.table import Table
 from hca_operator.metrics_server.samples.reading import Reading
 from hca_operator.metrics_server.serving.values import external_metric_value
 
@@ -21,7 +22,7 @@ class BurstLoads:
     def __init__(self, apis: SharedInformer, read: Callable[[str, str, str, datetime], Reading]) -> None:
         """`read` is `Readings.read` with the shortest window that its source supports."""
         self._read = read
-        self._followed = Table(_burst_metrics, own_key)
+        self._followed = Table(_burst_metrics, Key.of)
         apis.subscribe(self._followed, lambda _apis: None)
 
     def signals(self, now: datetime) -> Iterator[Manifest]:

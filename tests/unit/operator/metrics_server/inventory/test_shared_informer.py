@@ -10,7 +10,7 @@ from hca_operator.core.names import API_LABEL, KIND, Manifest
 from hca_operator.core.ports import Key
 from hca_operator.metrics_server.inventory.inventory import Inventory, api_informer, pod_informer
 from hca_operator.metrics_server.inventory.shared_informer import SharedInformer
-from hca_operator.metrics_server.inventory.table import Table, own_key
+from hca_operator.metrics_server.inventory.table import Table
 from hca_operator.metrics_server.inventory.targets import api_of_pod, ready_pod, stripped_pod
 from tests.unit.operator.objects import manifest
 from tests.unit.operator.panic import PanicException
@@ -65,8 +65,8 @@ async def test_many_readers_cost_one_list_and_one_watch() -> None:
     server = Server(api("shop", port=1), events=[("MODIFIED", api("shop", port=2)), ("ADDED", api("cart", port=3))])
     server.may_list.set()
     informer = api_informer(server)
-    ports = Table(lambda made: made["spec"]["port"], own_key)
-    names = Table(lambda made: made["metadata"]["name"], own_key)
+    ports = Table(lambda made: made["spec"]["port"], Key.of)
+    names = Table(lambda made: made["metadata"]["name"], Key.of)
     changed: dict[str, list[set[Key]]] = {"ports": [], "names": []}
     informer.subscribe(ports, changed["ports"].append)
     informer.subscribe(names, changed["names"].append)
@@ -132,7 +132,7 @@ async def test_fault_40_an_object_that_cannot_be_read_is_kept_from_no_reader_but
     server = Server(api("cart"), api("shop"), events=[("MODIFIED", api("cart")), ("MODIFIED", api("books"))])
     server.may_list.set()
     informer = SharedInformer(server, KIND)
-    careless, other = Table(read, own_key), Table(lambda found: str(found["metadata"]["name"]), own_key)
+    careless, other = Table(read, Key.of), Table(lambda found: str(found["metadata"]["name"]), Key.of)
 
     def changed(_keys: set[Key]) -> None:
         raise PanicException("a reader gave up")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hca_operator.api.metrics import FROM_PODS
 from hca_operator.core.names import API_LABEL, Manifest
 from hca_operator.core.ports import Key
-from hca_operator.metrics_server.inventory.table import Table, own_key
+from hca_operator.metrics_server.inventory.table import Table
 from hca_operator.metrics_server.inventory.targets import (
     Endpoint,
     Pod,
@@ -96,14 +96,14 @@ def test_a_pod_whose_label_was_changed_concerns_both_objects() -> None:
     assert table.put(pod(api="cart")) == {shop, cart}
     assert (list(table.of(shop)), list(table.of(cart)), list(table)) == ([], [ready_pod(pod())], [cart])
     assert table.put(pod(api="cart", ready="False")) == {cart}
-    assert table.remove(own_key(pod())) == set()
+    assert table.remove(Key.of(pod())) == set()
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
 PODS = st.builds(lambda name, api, ready: pod(name, api=api, ready=ready), NAMES, NAMES, st.sampled_from(["True", ""]))
 
 
-@given(changes=st.lists(PODS | NAMES, max_size=20), listed=st.lists(PODS, unique_by=own_key))
+@given(changes=st.lists(PODS | NAMES, max_size=20), listed=st.lists(PODS, unique_by=Key.of))
 def test_after_a_list_a_table_is_as_if_it_had_never_known_anything_else(
     changes: list[Manifest | str], listed: list[Manifest]
 ) -> None:
