@@ -81,6 +81,14 @@ def test_a_kill_by_the_kernel_is_reported_although_the_container_was_back_at_onc
     assert 'hca_memory_restarts_total{reason="OOMKilled"} 1.0' in operator.metrics()
 
 
+def with_detached_pod(server: ApiServer, metrics: FakeMetrics, namespace: str) -> None:
+    """An API, one pod of which is being replaced."""
+    server.create(api(namespace, **QUICK))
+    roll_out(server, namespace, "shop")
+    near_limit(server, metrics, namespace)
+    eventually(lambda: selected(server, namespace, REPLACED_LABEL))
+
+
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_fault_36_a_pod_near_its_limit_goes_only_when_as_many_serve_without_it(
     server: ApiServer, namespace: str, metrics: FakeMetrics, operator: OperatorProcess, replicas: int
@@ -228,10 +236,7 @@ def test_a_budget_that_was_not_computed_anew_because_of_another_one_holds_nothin
     server: ApiServer, namespace: str, metrics: FakeMetrics
 ) -> None:
     """When a pod changes, one of the budgets that select it is computed anew, and the others stay as they were."""
-    server.create(api(namespace, **QUICK))
-    roll_out(server, namespace, "shop")
-    near_limit(server, metrics, namespace)
-    eventually(lambda: selected(server, namespace, REPLACED_LABEL))
+    with_detached_pod(server, metrics, namespace)
     outdated = {"status": {"currentHealthy": 0, "disruptionsAllowed": 0}}
 
     def held_up() -> bool:
@@ -249,10 +254,7 @@ def test_a_budget_that_was_not_computed_anew_because_of_another_one_holds_nothin
 def test_a_pod_that_was_detached_goes_with_its_object_while_the_operator_is_away(
     server: ApiServer, namespace: str, metrics: FakeMetrics, operator: OperatorProcess
 ) -> None:
-    server.create(api(namespace, **QUICK))
-    roll_out(server, namespace, "shop")
-    near_limit(server, metrics, namespace)
-    eventually(lambda: selected(server, namespace, REPLACED_LABEL))
+    with_detached_pod(server, metrics, namespace)
     operator.kill()
     server.delete(KIND, namespace, "shop")
     eventually(lambda: not server.find("Pod", namespace))

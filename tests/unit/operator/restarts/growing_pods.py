@@ -51,7 +51,9 @@ def going(world: World) -> bool:
 
 
 def remove(world: World) -> None:
+    """The pod goes, and with it its readings."""
     world.cluster.remove(("Pod", NAMESPACE, "shop-0"), "uid-of-0")
+    world.memory.take([])
 
 
 def healthy(world: World) -> tuple[str, str]:

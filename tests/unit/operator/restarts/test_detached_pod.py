@@ -53,7 +53,6 @@ async def test_a_pod_that_cannot_have_a_replica_set_is_replaced_all_the_same_and
     assert await world.step() == STEP_SECONDS
     assert going(world)
     remove(world)
-    world.memory.take([])
     assert await world.step() is None
     assert healthy(world) == ("True", "MemoryWithinLimits")
 
@@ -62,7 +61,6 @@ async def test_a_replica_set_that_may_not_be_deleted_is_reported_and_tried_again
     world = await with_pods()
     await world.step()
     remove(world)
-    world.memory.take([])
     world.cluster.refuses = lambda call: Forbidden("no right") if call.startswith("delete ReplicaSet") else None
     assert await world.step() is None
     assert healthy(world) == ("False", "Forbidden")
@@ -77,7 +75,6 @@ async def test_a_pod_that_went_before_its_count_was_stored_is_counted_by_its_rep
     world = await with_pods()
     await world.step()
     remove(world)
-    world.memory.take([])
     world.cluster.edit(API, "status", "memoryRestarts", value=None)
     assert await world.step() == STEP_SECONDS
     assert replica_set(world) is not None, "the count is stored first"
@@ -111,7 +108,6 @@ async def test_a_replica_set_of_another_owner_is_left_alone_whatever_its_labels(
     world.cluster.put({"kind": "ReplicaSet", "metadata": metadata, "spec": {"selector": {"matchExpressions": []}}})
     await world.step()
     remove(world)
-    world.memory.take([])
     await world.step()
     assert await world.step() is None
     assert ("ReplicaSet", NAMESPACE, "theirs") in world.cluster.objects

@@ -49,7 +49,6 @@ async def test_a_pod_is_detached_and_evicted_only_when_as_many_serve_without_it(
     await world.step()
     assert going(world)
     remove(world)
-    world.memory.take([])
     await world.step()
     assert await world.step() is None
     assert healthy(world) == ("True", "MemoryWithinLimits")
@@ -260,7 +259,6 @@ async def test_whatever_fails_it_ends_as_if_nothing_had(at: int, error: HcaError
     assert going(world)
     world.cluster.fail_at = None
     remove(world)
-    world.memory.take([])
     await world.step()
     assert replica_set(world) is None
     await world.step()
